@@ -105,7 +105,9 @@ async def _running_on(
             own = None
             if settings.base_url_of(name) is None:
                 api, file = sandbox_api(name, settings), settings.sandbox_file(name)
-                own = await stack.enter_async_context(sandbox(faults, clock, api, remember_in=file))
+                own = await stack.enter_async_context(
+                    sandbox(faults, clock, api, journal_path=file)
+                )
                 sandboxes.append(own)
             providers[name] = open_provider(name, settings, clock, own)
             stack.push_async_callback(providers[name].close)
@@ -138,7 +140,7 @@ async def _running_on(
         await recover(services)
         service.start()
         await stack.enter_async_context(_starting(providers.values()))
-        stack.push_async_callback(service.stopped)
+        stack.push_async_callback(service.stop)
         yield service
 
 

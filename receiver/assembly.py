@@ -20,12 +20,12 @@ from receiver.http_api.application import Application
 from receiver.http_api.body import Bodies
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import PUBLIC, OpenHandler, Row
-from receiver.http_api.table import served
+from receiver.http_api.routes import routes_of
 from receiver.large_bodies import LargeBodies
 from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
-from receiver.streams.hub import Hub, Queue
+from receiver.streams.hub import FixedTopic, Hub
 from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import WebhookSender
 from receiver.workers.archiver import Archiver
@@ -65,11 +65,11 @@ class Service:
         """Answer waiting requests, end the streams, and let the workers finish what they began."""
         if not self.context.stopping:
             self.context.stopping = True
-            self.context.hub.notify(Queue.STOP)
+            self.context.hub.notify(FixedTopic.STOP)
             self.context.broadcast.close()
             self._ending = asyncio.ensure_future(self.supervisor.stop())
 
-    async def stopped(self) -> None:
+    async def stop(self) -> None:
         self.begin_stop()
         if self._ending is not None:
             await self._ending
@@ -149,7 +149,7 @@ def assemble(
         archiver = Archiver(services, hub, *archiving, settings.archive_concurrency)
         workers += [archiver, archiver.leases]
     return Service(
-        Application(context, (*served(settings), *_dashboard(settings))),
+        Application(context, (*routes_of(settings), *_dashboard(settings))),
         context,
         Supervisor(workers, services.clock, services.metrics),
     )

@@ -22,7 +22,7 @@ Document = TypeVar("Document")
 _PREFIX: Final = "#/components/schemas/"
 
 
-def has_schema(schema: Mapping[str, Any]) -> GetPydanticSchema:
+def with_schema(schema: Mapping[str, Any]) -> GetPydanticSchema:
     """An annotation that gives a type this schema."""
     return GetPydanticSchema(
         lambda _source, _handler: core_schema.any_schema(),
@@ -30,9 +30,9 @@ def has_schema(schema: Mapping[str, Any]) -> GetPydanticSchema:
     )
 
 
-def one_of(values: Iterable[str]) -> GetPydanticSchema:
+def enum_of(values: Iterable[str]) -> GetPydanticSchema:
     """An annotation for an enum of strings."""
-    return has_schema(enum_schema(values))
+    return with_schema(enum_schema(values))
 
 
 def enum_schema(values: Iterable[str]) -> Schema:

@@ -11,12 +11,12 @@ from receiver.clock import Clock
 
 LARGE: Final = 64 * 1024
 """Bytes. A larger body can take more than 50 ms of the event loop."""
-MOST_LARGE: Final = 32
+MAX_LARGE: Final = 32
 """How many larger ones of one sender may wait."""
 
 
 class TooManyLarge(Exception):
-    """`MOST_LARGE` bodies of the sender are waiting."""
+    """`MAX_LARGE` bodies of the sender are waiting."""
 
 
 class LargeBodies:
@@ -39,7 +39,7 @@ class LargeBodies:
         Raises:
             TooManyLarge: at once, if there are too many before it.
         """
-        if self._waiting[sender] >= MOST_LARGE:
+        if self._waiting[sender] >= MAX_LARGE:
             raise TooManyLarge
         self._waiting[sender] += 1
         try:

@@ -86,13 +86,13 @@ class OpenTelemetry:
                 yield
             except Exception as error:  # re-raised; only recorded here
                 if kind != "server":  # for servers the status decides: a refusal is not a failure
-                    self.failed(type(error).__name__)
+                    self.mark_failed(type(error).__name__)
                 raise
 
     def set_attribute(self, name: str, value: str | int) -> None:
         get_current_span().set_attribute(name, value)
 
-    def failed(self, why: str) -> None:
+    def mark_failed(self, why: str) -> None:
         span = get_current_span()
         span.set_status(StatusCode.ERROR)
         span.set_attribute("error.type", why)

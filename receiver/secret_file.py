@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from receiver.setting_values import MIN_SECRET_LENGTH
-from store.files import sync
+from store.files import fsync
 
 
 class SecretFileError(Exception):
@@ -64,4 +64,4 @@ def _create(path: Path) -> None:
         # A link is atomic, and never replaces the file of a faster process.
         with suppress(FileExistsError):
             os.link(draft.name, path)
-    sync(path.parent)
+    fsync(path.parent)

@@ -51,7 +51,7 @@ class TextSigner:
         return None
 
 
-class SignedText:
+class PayloadSigner:
     """Signs payloads that can be written as JSON, for one purpose, and reads them."""
 
     def __init__(self, keys: Sequence[str], salt: bytes) -> None:

@@ -1,11 +1,11 @@
 """Traces each job with OpenTelemetry if that is configured; otherwise does nothing.
 
-`answering` and `step` open a span, which is its task's current span until it ends; the other
+`request_span` and `job_span` open a span, which is its task's current span until it ends; the other
 functions act on the current span. Spans contain ids, words and numbers only: never a URL, a body or
 foreign text, any of which may hold a secret.
 
 A job's trace outlives the process: its context (W3C Trace Context, from `context()`) is stored with
-the job, and `step` continues it.
+the job, and `job_span` continues it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ def is_on() -> bool:
 # --- spans ----------------------------------------------------------------------------------------
 
 
-def answering(
+def request_span(
     method: str, route: str, headers: Mapping[str, Sequence[str]]
 ) -> AbstractContextManager[None]:
     """The span of a request, in the trace of its headers (lower-case names) or a new one."""
@@ -114,7 +114,7 @@ def answering(
     return _telemetry.span(f"{method} {route}", "server", headers, attributes)
 
 
-def step(
+def job_span(
     name: str, kind: Kind, context: str | None, job_id: str, began: Millis | None = None
 ) -> AbstractContextManager[None]:
     """The span of a step of a job, in the job's trace; `began` is its start if it is not now.
@@ -137,10 +137,10 @@ def set_attribute(name: str, value: str | int) -> None:
         _telemetry.set_attribute(name, value)
 
 
-def failed(why: str) -> None:
+def mark_failed(why: str) -> None:
     """Mark the current span as failed; `why` is one of a few fixed words (`error.type`)."""
     if _telemetry is not None:
-        _telemetry.failed(why)
+        _telemetry.mark_failed(why)
 
 
 def outgoing_headers() -> dict[str, str]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from store.changes import Effects
 from store.records.times import Millis
+from store.repository import Repository
 from store.session import Session
-from store.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Removal:
     user: str
 
 
-class Archive(Table):
+class Archive(Repository):
     """The archive's queries beyond `Jobs`. Pending files are scheduled in `Lane.ARCHIVE`."""
 
     subject = "archive"

@@ -8,8 +8,8 @@ from store.changes import Effects
 from store.job_writer import JobWriter
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
+from store.repository import Backend, Repository, latest_lease_end
 from store.session import Session
-from store.table import Backend, Table, latest_lease_end
 
 
 class Backlog(NamedTuple):
@@ -30,7 +30,7 @@ class BacklogsDue:
     """When there will be more: the next retry, or the end of a lease."""
 
 
-class Backlogs(Table):
+class Backlogs(Repository):
     """The waiting jobs of each lane, grouped by provider and user."""
 
     subject = "backlogs"

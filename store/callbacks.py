@@ -10,9 +10,9 @@ from store.job_writer import Applied, Change, JobWriter, rounds
 from store.records.callbacks import Verdict
 from store.records.moves import DecideCallbacks
 from store.records.times import Lease, Millis
+from store.repository import Backend, Repository
 from store.session import Batchable, Done, Failed, NotBatchable, Outcome, Session
 from store.sql import MultiRowStatement
-from store.table import Backend, Table
 
 MAX_STORED_CALLBACKS = 200
 """Callbacks stored per job."""
@@ -36,7 +36,7 @@ _ACCEPTED = Done(Receipt.ACCEPTED)
 _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
 
 
-class Arrival(TypedDict):
+class IncomingCallback(TypedDict):
     """An incoming callback."""
 
     provider: str
@@ -46,7 +46,7 @@ class Arrival(TypedDict):
     """SHA-256 of the body: each job stores the same bytes only once."""
     headers: str
     body: bytes
-    names: str | None
+    provider_request_id: str | None
     """The provider_request_id in the body."""
     readable: bool
     """Whether the body is a JSON object."""
@@ -56,7 +56,7 @@ class Arrival(TypedDict):
     """Whether its signature was the provider's."""
 
 
-class Callbacks(Table):
+class Callbacks(Repository):
     subject = "callbacks"
 
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
@@ -65,13 +65,13 @@ class Callbacks(Table):
         self._job_writer = job_writer
         self._moves = job_writer.moves
 
-    def receive(self, arrival: Arrival) -> Awaitable[Receipt]:
+    def receive(self, arrival: IncomingCallback) -> Awaitable[Receipt]:
         """Store one callback and classify it, in one transaction.
 
-        The checks run in this order: rejected (not readable), conflict (`names` is another id than
-        the job's, or another job has it), duplicate (same bytes as before), accepted. A verified
-        duplicate marks the stored callback as verified, which is then applied again if it was
-        claimed, denied or late. A rejected or conflicting callback makes the job's poll due at
+        The checks run in this order: rejected (not readable), conflict (`provider_request_id` is
+        not the job's, or another job has it), duplicate (same bytes as before), accepted. A
+        verified duplicate marks the stored callback as verified, which is then applied again if it
+        was claimed, denied or late. A rejected or conflicting callback makes the job's poll due at
         `at`; if it is repeated, it is not stored again and gets the same receipt. Once a job has
         200 callbacks, a new one is not stored: its receipt is SURPLUS, and the job's poll is due at
         `at`. Raises `NotFound` if there is no such job.
@@ -109,7 +109,7 @@ class Callbacks(Table):
         rows = await self._fetch("jobs-waiting", limit=limit)
         return list(dict.fromkeys(job_id for (job_id,) in rows))
 
-    async def failed(self, callback_id: int, now: Millis) -> int:
+    async def count_failure(self, callback_id: int, now: Millis) -> int:
         """Count a failed application. After the third, the callback is `FAILED` and its job's poll
         is due at `now`. Returns the count. Raises `NotFound` if it is no longer waiting."""
 
@@ -120,7 +120,7 @@ class Callbacks(Table):
                 raise NotFound(f"callback {callback_id}")
             job_id, tries = row
             if tries >= APPLY_TRIES:
-                self._moves.poll_at_once(db, effects, job_id, now)
+                self._moves.make_poll_due(db, effects, job_id, now)
             return int(tries)
 
         return await self._writer.background(work)
@@ -131,7 +131,7 @@ class Callbacks(Table):
         return count, oldest
 
     def _receive(
-        self, db: Session, effects: Effects, arrivals: Sequence[Arrival]
+        self, db: Session, effects: Effects, arrivals: Sequence[IncomingCallback]
     ) -> Sequence[Outcome[Receipt]]:
         accepted: set[int] = set()
         readable = {
@@ -149,17 +149,19 @@ class Callbacks(Table):
             elif len(indexes) > 1:
                 raise NotBatchable
         for index in sorted(accepted):
-            effects.has_callback(arrivals[index]["job_id"], final=arrivals[index]["final"])
+            effects.add_callback(arrivals[index]["job_id"], final=arrivals[index]["final"])
         return [
-            _ACCEPTED if index in accepted else self._judge(db, effects, arrival)
+            _ACCEPTED if index in accepted else self._classify(db, effects, arrival)
             for index, arrival in enumerate(arrivals)
         ]
 
-    def _judge(self, db: Session, effects: Effects, arrival: Arrival) -> Outcome[Receipt]:
+    def _classify(
+        self, db: Session, effects: Effects, arrival: IncomingCallback
+    ) -> Outcome[Receipt]:
         """Classify a callback that was not inserted. A new one is recorded if there is room, and
         makes a poll due."""
         parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
-        row = db.execute(self._sql["judge"], parameters).fetchone()
+        row = db.execute(self._sql["classify"], parameters).fetchone()
         if row is None:
             return Failed(NotFound(arrival["job_id"]))
         contested, seen, stored = row
@@ -174,14 +176,14 @@ class Callbacks(Table):
                 self._verify(db, effects, arrival)
             return Done(_RECEIPT_AGAIN.get(Verdict(seen), receipt))
         if stored < MAX_STORED_CALLBACKS:
-            db.execute(self._sql["keep"], {**parameters, "verdict": verdict.value})
+            db.execute(self._sql["insert-with-verdict"], {**parameters, "verdict": verdict.value})
         else:
             receipt = Receipt.SURPLUS
-        self._moves.poll_at_once(db, effects, arrival["job_id"], arrival["at"])
+        self._moves.make_poll_due(db, effects, arrival["job_id"], arrival["at"])
         return Done(receipt)
 
-    def _verify(self, db: Session, effects: Effects, arrival: Arrival) -> None:
+    def _verify(self, db: Session, effects: Effects, arrival: IncomingCallback) -> None:
         """Mark the stored callback with the same bytes as verified."""
         row = db.execute(self._sql["verify"], arrival).fetchone()
         if row is not None and row[0] == Verdict.WAITING:
-            effects.has_callback(arrival["job_id"], final=arrival["final"])
+            effects.add_callback(arrival["job_id"], final=arrival["final"])

@@ -30,20 +30,20 @@ class Changes:
         self.jobs |= other.jobs
         self.users |= other.users
         for job_id, final in other.inbox.items():
-            self.has_callback(job_id, final=final)
+            self.add_callback(job_id, final=final)
         for job_id in other.applied:
             self.inbox.pop(job_id, None)
         for lane, at in other.due.items():
-            self.will_be_due(lane, at)
+            self.add_due(lane, at)
         self.relay = self.relay or other.relay
         for user_id, events in other.appended.items():
             self.appended.setdefault(user_id, []).extend(events)
 
-    def has_callback(self, job_id: str, *, final: bool) -> None:
+    def add_callback(self, job_id: str, *, final: bool) -> None:
         """A callback of the job waits to be applied; `final` says that it reports an outcome."""
         self.inbox[job_id] = final or self.inbox.get(job_id, False)
 
-    def will_be_due(self, lane: Lane, at: Millis) -> None:
+    def add_due(self, lane: Lane, at: Millis) -> None:
         self.due[lane] = min(at, self.due.get(lane, at))
 
 

@@ -10,10 +10,10 @@ import psycopg
 from store.errors import StoreUnavailable, TargetNotEmpty
 from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
-from store.postgres.failures import translated as postgres_errors
+from store.postgres.failures import translate_errors as postgres_errors
 from store.sqlite.connection import STATEMENTS, connect_reader, connect_writer
 from store.sqlite.connection import prepare as prepare_sqlite
-from store.sqlite.failures import translated as sqlite_errors
+from store.sqlite.failures import translate_errors as sqlite_errors
 from store.sqlite.lockfile import serving_lock
 
 TABLES = (
@@ -76,7 +76,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             connect(address) as new,
         ):
             with new.transaction():
-                _begin_copy(new, address.shown)
+                _begin_copy(new, address.display_name)
                 old.execute("BEGIN")
                 copied = {table: _copy(old, new, table) for table in TABLES}
                 old.execute("COMMIT")
@@ -84,20 +84,20 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
                     new.execute(STATEMENTS.load(subject)[ending].encode())
             # Unsent submissions may have been sent from the database that the source came from.
             stays_a_copy = old.execute(_SQL["read-unsure-mark"]).fetchone() is not None
-            _mark_moved(source, address.shown)
+            _mark_moved(source, address.display_name)
             if not stays_a_copy:
                 new.execute(_SQL["remove-copy-mark"].encode())
             return copied
 
 
-def _begin_copy(new: psycopg.Connection, shown: str) -> None:
-    """Mark the target, which messages call `shown`, as a copy. Raises `TargetNotEmpty`."""
+def _begin_copy(new: psycopg.Connection, display_name: str) -> None:
+    """Mark the target, which messages call `display_name`, as a copy. Raises `TargetNotEmpty`."""
     # Its commit must be on disk before the source is marked as moved.
     new.execute("SET LOCAL synchronous_commit = on")
     # Excludes a service that starts on the target at the same time.
     new.execute("LOCK TABLE users IN EXCLUSIVE MODE")
     if new.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None:
-        raise TargetNotEmpty(f"{shown} already contains data")
+        raise TargetNotEmpty(f"{display_name} already contains data")
     new.execute(_SQL["mark-copy"].encode())
 
 

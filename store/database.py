@@ -22,9 +22,9 @@ from store.idempotency import Idempotency
 from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.keys import Keys
+from store.repository import Backend, Repository
 from store.statistics import Statistics
 from store.submissions import Submissions
-from store.table import Backend, Table
 from store.writer import ignore
 
 CHECK_CHARACTERS = 60_000
@@ -36,14 +36,14 @@ the log space of a transaction that failed."""
 class Durability:
     """Whether a commit survives a crash of the machine."""
 
-    sound: bool
+    crash_safe: bool
     detail: str
     """The database settings that decide it, and the schema version."""
     advice: str | None
-    """What to do if it is not sound, or should be safer."""
+    """What to do if it is not crash_safe, or should be safer."""
 
 
-class Store(Table, ABC):
+class Store(Repository, ABC):
     """The whole store. Open one with `store.open.open_store`."""
 
     subject = "database"
@@ -82,11 +82,11 @@ class Store(Table, ABC):
         one, other = (letter * CHECK_CHARACTERS for letter in "ab")
         await self._writer.urgent(self._run("touch", one=one, other=other))
 
-    async def restored(self) -> bool:
+    async def is_unused_copy(self) -> bool:
         """Whether this is a copy made by `backup` that no service has run on yet."""
         return bool(await self._fetch("read-copy-mark"))
 
-    async def accept_restore(self) -> None:
+    async def remove_copy_mark(self) -> None:
         """Remove the copy mark: from now on a service runs on this database."""
         await self._writer.background(self._run("remove-copy-mark"))
 

@@ -10,10 +10,10 @@ from store.delivery_reads import DeliveryReads, delivery_from_row
 from store.errors import DeliveryPending, NotFound
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.times import Millis
-from store.session import OnJobs, Result, Session
-from store.table import Backend, latest_lease_end
+from store.repository import Backend, latest_lease_end
+from store.session import Result, Session, WorkOnJobs
 
-_LAST_USER = 2**62
+_MAX_USER_ID = 2**62
 
 ATTEMPTS_KEPT = 50
 """Attempts kept per delivery, the latest; the number of manual retries is not limited."""
@@ -130,7 +130,7 @@ class Deliveries(DeliveryReads):
             effects.relay = True
             return True
 
-        return await self._writer.background(OnJobs(work, deliveries=(delivery_id,)))
+        return await self._writer.background(WorkOnJobs(work, deliveries=(delivery_id,)))
 
     async def release(self, holder: str) -> None:
         """Release all leases of the holder; the messages are due as before."""
@@ -162,7 +162,7 @@ class Deliveries(DeliveryReads):
                 raise DeliveryPending(delivery_id)
             return self._read(db, delivery_id)
 
-        return await self._writer.urgent(OnJobs(work, deliveries=(delivery_id,)))
+        return await self._writer.urgent(WorkOnJobs(work, deliveries=(delivery_id,)))
 
     async def retry_those(
         self, delivery_ids: Sequence[str], state: DeliveryState, now: Millis
@@ -174,7 +174,7 @@ class Deliveries(DeliveryReads):
             retried = [self._retry(db, effects, each, state, now) for each in delivery_ids]
             return sum(result.rowcount for result in retried)
 
-        return await self._writer.bulk(OnJobs(work, deliveries=tuple(delivery_ids)))
+        return await self._writer.bulk(WorkOnJobs(work, deliveries=tuple(delivery_ids)))
 
     # --- within a transaction -------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class Deliveries(DeliveryReads):
     def _due_hosts(self, db: Session, now: Millis) -> list[DueHost]:
         """The hosts to which messages are due. For a user with many hosts, these are the first
         hosts and some of the others: each call continues where the last one stopped."""
-        found = self._read_due_hosts(db, now, (0, ""), _LAST_USER)
+        found = self._read_due_hosts(db, now, (0, ""), _MAX_USER_ID)
         last_host: dict[int, str] = {}
         for user_id, host in _last_hosts(found).items():
             after = self._last_host.get(user_id, host)

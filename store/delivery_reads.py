@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass, fields
 
-from store import table
+from store import repository
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.jobs import Status
 from store.records.times import Millis
+from store.repository import Repository
 from store.session import Row
-from store.table import Table
 
 FILTERS = {
     "user_id": "user_id = :user_id",
@@ -34,7 +34,7 @@ class DeliveryFilter:
     """Ignored without `host`."""
 
 
-class DeliveryReads(Table):
+class DeliveryReads(Repository):
     """The part of `Deliveries` that reads."""
 
     subject = "deliveries"
@@ -48,7 +48,7 @@ class DeliveryReads(Table):
         return await self._find("read-delivery", delivery_from_row, delivery_id=delivery_id)
 
     async def list_page(
-        self, select: DeliveryFilter, before: str | None, limit: int
+        self, where: DeliveryFilter, before: str | None, limit: int
     ) -> tuple[list[Delivery], str | None]:
         """Deliveries with an id lower than `before`, newest first (by id), with their attempts.
         Also returns the `before` of the next page, None on the last page.
@@ -56,14 +56,14 @@ class DeliveryReads(Table):
         A page may be short although more follow: it ends at 1 MiB, and a bounded number of
         deliveries is examined, unless an index covers the filter.
         """
-        parts = page_parts(select)
+        parts = page_parts(where)
         rows, last = await self._fetch_page(
             "list-page",
             parts,
             limit=limit,
-            examined=None if parts["fits"] == "TRUE" else table.MOST_EXAMINED,
-            before=before or table.LAST_ID,
-            **_given(select),
+            examined=None if parts["fits"] == "TRUE" else repository.MAX_EXAMINED,
+            before=before or repository.LAST_ID,
+            **_given(where),
         )
         return [delivery_from_row(row) for row in rows], last
 
@@ -73,24 +73,24 @@ class DeliveryReads(Table):
         return count, oldest
 
 
-def _given(select: DeliveryFilter) -> dict[str, object]:
+def _given(where: DeliveryFilter) -> dict[str, object]:
     """The parameters of the filters."""
-    name = None if select.host is None else f"{select.host}:"
+    name = None if where.host is None else f"{where.host}:"
     parameters = {
-        "user_id": select.user_id,
-        "state": select.state,
-        "job_id": select.job_id,
+        "user_id": where.user_id,
+        "state": where.state,
+        "job_id": where.job_id,
         "name": name,
-        "host": None if name is None or select.port is None else f"{name}{select.port}",
+        "host": None if name is None or where.port is None else f"{name}{where.port}",
     }
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def page_parts(select: DeliveryFilter) -> dict[str, str]:
+def page_parts(where: DeliveryFilter) -> dict[str, str]:
     """The SQL conditions of a list: `candidates` uses the most selective index, `fits` has the
     others."""
-    given = _given(select)
-    unfinished = select.state not in (None, DeliveryState.DELIVERED, DeliveryState.SKIPPED)
+    given = _given(where)
+    unfinished = where.state not in (None, DeliveryState.DELIVERED, DeliveryState.SKIPPED)
     if "job_id" in given:
         first = ["job_id"]
     elif "user_id" in given:

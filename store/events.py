@@ -5,11 +5,11 @@ from operator import itemgetter
 
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
+from store.repository import PAGE_BYTES, Backend, Repository
 from store.rows import job_from_row
-from store.table import PAGE_BYTES, Backend, Table
 
 
-class Events(Table):
+class Events(Repository):
     """The event log, numbered per user; streams read it from a cursor."""
 
     subject = "events"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from store.errors import KeyInUse, KeyReused
 from store.records.jobs import Job
 from store.records.times import Millis
+from store.repository import Repository
 from store.rows import to_json
 from store.session import Row, Session
-from store.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """The HTTP response as first sent."""
 
     status_code: int
@@ -41,7 +41,7 @@ class Replay:
     """The first request of an idempotency key that was used before."""
 
     job_id: str
-    answer: Answer | None
+    answer: StoredResponse | None
     """None if the first answer was never stored: it is built from the job."""
 
 
@@ -50,7 +50,7 @@ def take_key(
     sql: Mapping[str, str],
     job: Job,
     key: IdempotencyKey,
-    answer: Answer | None,
+    answer: StoredResponse | None,
 ) -> Replay | None:
     """Take a key for a new job, or return the replay of its first request.
 
@@ -71,7 +71,7 @@ def take_key(
     return _replay(row, key)
 
 
-class Idempotency(Table):
+class Idempotency(Repository):
     subject = "idempotency"
 
     async def find(self, user_id: int, key: IdempotencyKey) -> Replay | None:
@@ -80,7 +80,7 @@ class Idempotency(Table):
         which = _parameters(user_id, key)
         return await self._find("read-key", lambda row: _replay(row, key), **which)
 
-    async def answered(self, job_id: str, answer: Answer | None) -> None:
+    async def store_answer(self, job_id: str, answer: StoredResponse | None) -> None:
         """Store the answer to the request that created the job; its key is no longer in use. None
         if the client disconnected: replays are then built from the job."""
         await self._writer.urgent(self._run("answer", job_id=job_id, **_answer_values(answer)))
@@ -109,10 +109,10 @@ def _replay(row: Row, key: IdempotencyKey) -> Replay:
         raise KeyInUse
     if status_code is None:
         return Replay(job_id, None)
-    return Replay(job_id, Answer(status_code, json.loads(headers), body))
+    return Replay(job_id, StoredResponse(status_code, json.loads(headers), body))
 
 
-def _answer_values(answer: Answer | None) -> dict[str, object]:
+def _answer_values(answer: StoredResponse | None) -> dict[str, object]:
     return {
         "status_code": answer and answer.status_code,
         "headers": answer and to_json(dict(answer.headers)),

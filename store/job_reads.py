@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
-from store import table
+from store import repository
 from store.errors import NotFound
 from store.ids import first_id
 from store.lookups import Lookups
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
+from store.repository import Backend, Repository
 from store.rows import job_from_row, to_json
-from store.table import Backend, Table
 
 _END_OF_TIME: Millis = 2**62
 
@@ -55,15 +55,15 @@ class HistoryLine:
     detail: Mapping[str, Any]
 
 
-class JobReads(Table):
+class JobReads(Repository):
     """The part of `Jobs` that reads."""
 
     subject = "jobs"
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._lookups = Lookups(backend.readers, self._sql["look-jobs-up"])
-        self._inputs = Lookups(backend.readers, self._sql["look-inputs-up"])
+        self._lookups = Lookups(backend.readers, self._sql["read-jobs"])
+        self._inputs = Lookups(backend.readers, self._sql["read-inputs"])
 
     async def find(self, job_id: str) -> Job | None:
         """Any user's job; for workers, and for admin keys."""
@@ -85,8 +85,11 @@ class JobReads(Table):
         examined, unless an index covers the filter.
         """
         # The time to examine a row grows with the number of metadata members to compare.
-        examined = table.MOST_EXAMINED // max(1, len(where.metadata))
-        parameters = _parameters(where) | {"user_id": user_id, "before": before or table.LAST_ID}
+        examined = repository.MAX_EXAMINED // max(1, len(where.metadata))
+        parameters = _parameters(where) | {
+            "user_id": user_id,
+            "before": before or repository.LAST_ID,
+        }
         if user_id is not None and where.metadata:
             rarest = await self._fetch("find-rarest-metadata", **parameters, most=examined)
             parameters |= zip(("name", "value"), rarest[0], strict=True)
@@ -142,9 +145,9 @@ class JobReads(Table):
         """When the newest stored job was created."""
         return await self._fetch_value("read-newest")
 
-    async def census(self) -> Mapping[str, tuple[int, Millis]]:
+    async def backlog_by_phase(self) -> Mapping[str, tuple[int, Millis]]:
         """By unfinished phase: the number of jobs, and when the oldest of them was created."""
-        rows = await self._fetch("census")
+        rows = await self._fetch("backlog-by-phase")
         return {phase: (count, oldest) for phase, count, oldest in rows}
 
 

@@ -17,10 +17,10 @@ from store.records.callbacks import Callback
 from store.records.jobs import Job
 from store.records.moves import DecideCallbacks, Move
 from store.records.times import Lease, Millis
+from store.repository import Backend
 from store.rows import holder_in, job_from_row
 from store.session import Done, Failed, Outcome, Row, Session
 from store.sql import MultiRowStatement
-from store.table import Backend
 
 JOB_BYTES = 256 * 1024
 """Maximum size of the callback bodies applied to one job at once; the first is always applied."""
@@ -35,7 +35,7 @@ class Applied:
     job: Job
     """The job afterwards."""
     move: Move | None
-    left: bool
+    has_more: bool
     """Whether more callbacks are waiting: not all of them fit in one transaction."""
 
 
@@ -45,7 +45,7 @@ class Change:
 
     job_id: str
     decide: DecideCallbacks
-    callbacks: int = 0
+    max_callbacks: int = 0
     """The maximum number of waiting callbacks to apply; 0 if the change is not about callbacks."""
     lease: Lease | None = None
 
@@ -72,7 +72,7 @@ class _Waiting(NamedTuple):
     """The callbacks of one job to apply now."""
 
     callbacks: Sequence[Callback] = ()
-    left: bool = False
+    has_more: bool = False
 
 
 _Found: TypeAlias = Decided | Outcome[Applied]
@@ -83,7 +83,7 @@ class JobWriter:
     def __init__(self, backend: Backend) -> None:
         sql = backend.statements.load("jobs")
         self.moves = MoveWriter(backend)
-        self._rows = MultiRowStatement(sql["look-jobs-up"])
+        self._rows = MultiRowStatement(sql["read-jobs"])
         self._taken_ids = MultiRowStatement(sql["read-taken-provider-ids"])
         self._waiting = MultiRowStatement(sql["read-waiting"])
         self._bodies = MultiRowStatement(sql["read-bodies"])
@@ -118,10 +118,10 @@ class JobWriter:
         self.moves.write(session, effects, _decided_in(found))
         outcomes: list[Outcome[Applied]] = []
         for change in changes:
-            each, left = found[change.job_id], waiting[change.job_id].left
+            each, has_more = found[change.job_id], waiting[change.job_id].has_more
             if isinstance(each, Decided):
-                each = Done(Applied(each.move.job, each.move, left))
-            if change.callbacks and not left and isinstance(each, Done):
+                each = Done(Applied(each.move.job, each.move, has_more))
+            if change.max_callbacks and not has_more and isinstance(each, Done):
                 effects.applied.add(change.job_id)
             outcomes.append(each)
         return outcomes
@@ -134,7 +134,7 @@ class JobWriter:
         self, session: Session, changes: Collection[Change]
     ) -> Mapping[str, _Waiting]:
         """By job: the callbacks to apply, within the limits on their bodies' size."""
-        most = {change.job_id: change.callbacks for change in changes if change.callbacks}
+        most = {change.job_id: change.max_callbacks for change in changes if change.max_callbacks}
         stored: dict[str, list[_Stored]] = {}
         for result in self._waiting.run(session, [{"job_id": job_id} for job_id in most]):
             for each in map(_Stored._make, result):
@@ -145,7 +145,7 @@ class JobWriter:
         return {change.job_id: _Waiting() for change in changes} | {
             job_id: _Waiting(
                 [each.with_body(bodies[each.id]) for each in some],
-                left=len(some) < len(stored[job_id]),
+                has_more=len(some) < len(stored[job_id]),
             )
             for job_id, some in chosen.items()
         }
@@ -191,16 +191,16 @@ def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
     if row is None:
         return Failed(NotFound(change.job_id))
     before = job_from_row(row)
-    if change.callbacks and not waiting.callbacks:
+    if change.max_callbacks and not waiting.callbacks:
         # Already applied by another worker, or over this group's size limit.
-        return Done(Applied(before, None, waiting.left))
+        return Done(Applied(before, None, waiting.has_more))
     try:
         move = change.decide(before, waiting.callbacks)
     except Exception as error:  # noqa: BLE001 - reported to the caller; nothing is written yet
         ids = [callback.id for callback in waiting.callbacks]
         return Failed(NotApplied(ids, error) if ids else error)
     if move is None:
-        return Done(Applied(before, None, waiting.left))
+        return Done(Applied(before, None, waiting.has_more))
     return Decided(before, move, holder_in(row), change.lease)
 
 

@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 from store.changes import Effects
 from store.errors import KeyInUse, KeyReused
-from store.idempotency import Answer, IdempotencyKey, Replay, take_key
+from store.idempotency import IdempotencyKey, Replay, StoredResponse, take_key
 from store.job_reads import JobReads
 from store.job_writer import Change, JobWriter
 from store.move_writer import due_values
 from store.records.jobs import Job
 from store.records.moves import Decide, Move, NewJob
 from store.records.times import Lane, Lease, Millis
+from store.repository import Backend
 from store.retention import START, Position, Removed, Retention
-from store.rows import STORED, row_of, to_json
-from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
+from store.rows import TABLE_COLUMNS, job_to_row, to_json
+from store.session import Batchable, Done, Failed, Outcome, Session, WorkOnJobs
 from store.sql import MultiRowStatement
-from store.table import Backend
 
 
 class _Creation(NamedTuple):
@@ -25,7 +25,7 @@ class _Creation(NamedTuple):
 
     new: NewJob
     idempotency: IdempotencyKey | None
-    answer: Answer | None
+    answer: StoredResponse | None
     lease: Lease | None
 
 
@@ -36,9 +36,9 @@ class Jobs(JobReads):
         self._retention = Retention(backend.statements)
         self._job_writer = job_writer
         self._moves = job_writer.moves
-        values = ", ".join(f":{name}" for name in STORED)
+        values = ", ".join(f":{name}" for name in TABLE_COLUMNS)
         create = backend.statements.complete(
-            self._sql["create-job"], columns=", ".join(STORED), values=values
+            self._sql["create-job"], columns=", ".join(TABLE_COLUMNS), values=values
         )
         self._new_jobs = MultiRowStatement(create)
         self._new_inputs = MultiRowStatement(self._sql["create-input"])
@@ -50,7 +50,7 @@ class Jobs(JobReads):
         self,
         new: NewJob,
         idempotency: IdempotencyKey | None = None,
-        answer: Answer | None = None,
+        answer: StoredResponse | None = None,
         lease: Lease | None = None,
     ) -> Job | Replay:
         """Write the job, its input, its first event, its submission intent and its trace context in
@@ -95,9 +95,9 @@ class Jobs(JobReads):
             for job_id in job_ids:
                 parameters = {"job_id": job_id, "holder": holder}
                 for lane, at in db.execute(self._sql["release-due"], parameters).fetchall():
-                    effects.will_be_due(Lane(lane), at)
+                    effects.add_due(Lane(lane), at)
 
-        await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
+        await self._writer.background(WorkOnJobs(work, jobs=tuple(job_ids)))
 
     async def renew(self, job_ids: Sequence[str], lease: Lease) -> set[str]:
         """Renew the leases of `lease.holder` on these jobs until `lease.until`; returns the ids of
@@ -108,36 +108,36 @@ class Jobs(JobReads):
         def work(db: Session, effects: Effects) -> set[str]:
             renewed = dict(chain.from_iterable(self._renew_due.run(db, rows, **shared)))
             for lane in renewed.values():
-                effects.will_be_due(Lane(lane), lease.until)
+                effects.add_due(Lane(lane), lease.until)
             return set(renewed)
 
-        return await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
+        return await self._writer.background(WorkOnJobs(work, jobs=tuple(job_ids)))
 
     async def end_leases(self) -> None:
         """End every lease: the process that took them is gone."""
         await self._writer.background(self._run("end-leases"))
 
-    async def poll_at_once(self, job_id: str, now: Millis) -> None:
+    async def make_poll_due(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status
         call, the new due time takes effect when that call ends."""
 
         def work(db: Session, effects: Effects) -> None:
-            self._moves.poll_at_once(db, effects, job_id, now)
+            self._moves.make_poll_due(db, effects, job_id, now)
 
-        await self._writer.background(OnJobs(work, jobs=(job_id,)))
+        await self._writer.background(WorkOnJobs(work, jobs=(job_id,)))
 
-    async def ask_at_once(self, job_id: str, now: Millis) -> bool:
+    async def make_status_call_due(self, job_id: str, now: Millis) -> bool:
         """Move the job's next status call forward to `now`, even one that confirms a claim. Returns
         whether a status call is scheduled."""
 
         def work(db: Session, effects: Effects) -> bool:
             parameters = {"job_id": job_id, "now": now}
-            row = db.execute(self._sql["ask-at-once"], parameters).fetchone()
+            row = db.execute(self._sql["make-status-call-due"], parameters).fetchone()
             if row is not None:
-                effects.will_be_due(Lane(row[0]), now)
+                effects.add_due(Lane(row[0]), now)
             return row is not None
 
-        return await self._writer.background(OnJobs(work, jobs=(job_id,)))
+        return await self._writer.background(WorkOnJobs(work, jobs=(job_id,)))
 
     async def remove_finished(
         self, done_before: Millis, limit: int, after: Position = START
@@ -145,7 +145,7 @@ class Jobs(JobReads):
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
         rows, unless something is still pending (a delivery, a claim, an unapplied callback, a call
         to the provider, a running download). A delivery does not count as pending if it was due
-        more than `MOST_OVERDUE` before `done_before`. A batch has fewer jobs if they have many
+        more than `MAX_OVERDUE` before `done_before`. A batch has fewer jobs if they have many
         events or bytes. It starts after the position `after`. `Archive.removals` then lists
         the removed jobs with archived files."""
         return await self._writer.bulk(
@@ -175,13 +175,13 @@ class Jobs(JobReads):
             if job.due is not None:
                 due.append(due_values(job, lease))
                 # The holder may never learn of the commit, so the lease's end is announced too.
-                effects.will_be_due(job.due.lane, job.due.at if lease is None else lease.until)
+                effects.add_due(job.due.lane, job.due.at if lease is None else lease.until)
         self._write_new(db, made)
         self._new_due.run(db, due)
         return outcomes
 
     def _write_new(self, db: Session, made: Sequence[NewJob]) -> None:
-        rows = [{**row_of(new.job), "trace_context": new.trace_context} for new in made]
+        rows = [{**job_to_row(new.job), "trace_context": new.trace_context} for new in made]
         inputs = [{"job_id": new.job.id, "input": to_json(new.input)} for new in made]
         metadata = [
             {"user_id": new.job.user_id, "job_id": new.job.id, "name": name, "value": value}

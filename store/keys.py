@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from store.changes import Effects
 from store.errors import AmbiguousPrefix, NotFound
 from store.records.times import Millis
+from store.repository import Backend, Repository
 from store.session import Row, Session
-from store.table import Backend, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ApiKey:
     revoked_at: Millis | None
 
 
-class Keys(Table):
+class Keys(Repository):
     subject = "keys"
 
     def __init__(self, backend: Backend) -> None:
@@ -85,7 +85,7 @@ class Keys(Table):
         """Revoke the one active key with this prefix. Raises `NotFound`, `AmbiguousPrefix`."""
 
         def work(db: Session, _: Effects) -> ApiKey:
-            rows = db.execute(self._sql["list-fitting-keys"], {"prefix": prefix}).fetchall()
+            rows = db.execute(self._sql["list-keys-by-prefix"], {"prefix": prefix}).fetchall()
             match [_key(row) for row in rows]:
                 case []:
                     raise NotFound(prefix)

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Sequence
 
+from store.call_batcher import CallBatcher
 from store.errors import StoreError
-from store.gathered import Gathered
 from store.session import Done, Failed, Outcome, Readers, Row
 from store.sql import MAX_ROWS, MultiRowStatement
 
@@ -15,11 +15,11 @@ class Lookups:
         """`sql` reads the rows of the keys in `VALUES (:key)`; its first column is the key."""
         self._readers = readers
         self._statement = MultiRowStatement(sql)
-        self._gathered = Gathered(self._read, MAX_ROWS)
+        self._batcher = CallBatcher(self._read, MAX_ROWS)
 
     def find(self, key: str) -> Awaitable[Row | None]:
         """The row of a key. Raises `StoreUnavailable`."""
-        return self._gathered(key)
+        return self._batcher(key)
 
     async def _read(self, keys: Sequence[str]) -> Sequence[Outcome[Row | None]]:
         ((sql, parameters),) = self._statement.bound([{"key": key} for key in keys])

@@ -15,10 +15,10 @@ from store.records.deliveries import DeliveryState, RelayMessage
 from store.records.jobs import Job
 from store.records.moves import Move
 from store.records.times import Lane, Lease
+from store.repository import Backend
 from store.rows import MUTABLE, changed_values, to_json
 from store.session import Parameters, Session
 from store.sql import MultiRowStatement
-from store.table import Backend
 
 _TYPES = {column.name: column.type for column in MUTABLE}
 
@@ -99,11 +99,11 @@ class MoveWriter:
         effects.jobs.add(job.id)
         effects.users.add(job.user_id)
 
-    def poll_at_once(self, session: Session, effects: Effects, job_id: str, now: int) -> None:
+    def make_poll_due(self, session: Session, effects: Effects, job_id: str, now: int) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later."""
         parameters = {"job_id": job_id, "now": now}
-        if session.execute(self._jobs["poll-at-once"], parameters).rowcount:
-            effects.will_be_due(Lane.POLL, now)
+        if session.execute(self._jobs["make-poll-due"], parameters).rowcount:
+            effects.add_due(Lane.POLL, now)
 
     def _change_rows(self, session: Session, decided: Sequence[Decided]) -> None:
         by_columns: dict[tuple[str, ...], list[Parameters]] = {}
@@ -143,7 +143,7 @@ class MoveWriter:
             if after != before or let_go or lease is not None:
                 fresh.append(due_values(each.move.job, lease))
             # The holder may die or never learn of the commit, so the lease's end is announced too.
-            effects.will_be_due(after.lane, after.at if lease is None else lease.until)
+            effects.add_due(after.lane, after.at if lease is None else lease.until)
         self._set_due.run(session, fresh)
         self._clear_due.run(session, cleared)
 

@@ -8,7 +8,7 @@ from store.records.times import Millis
 from store.session import Row, Session
 from store.sql import Statements
 
-MOST_OVERDUE: Millis = 7 * 24 * 3_600_000
+MAX_OVERDUE: Millis = 7 * 24 * 3_600_000
 """How long beyond the retention period a delivery may be due before its job is removed anyway. A
 host that cannot be reached gets one attempt a minute, so of many messages some are never tried."""
 EXAMINED = 500
@@ -44,7 +44,7 @@ class Retention:
         done_at, last_id = after
         position = {"done_before": done_before, "done_at": done_at, "id": last_id}
         examined = {**position, "examined": EXAMINED}
-        pending = {"overdue_since": done_before - MOST_OVERDUE, "limit": limit}
+        pending = {"overdue_since": done_before - MAX_OVERDUE, "limit": limit}
         found = db.execute(self._sql["list-removable"], examined | pending).fetchall()
         if len(found) == limit:
             last = found[-1]

@@ -118,16 +118,18 @@ _OF_OTHER_TABLES = (
 
 _LABEL = Column("label")
 
-COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL)
+VIEW_COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL)
 """The columns of the view `archived_job_rows`, in its order."""
 
-STORED = tuple(column.name for column in (*_FIXED, *MUTABLE, _LABEL) if column.name != "user")
+TABLE_COLUMNS = tuple(
+    column.name for column in (*_FIXED, *MUTABLE, _LABEL) if column.name != "user"
+)
 """The columns of the table `jobs`."""
 
 _CHANGING = [(column, column.part_of or column.name) for column in MUTABLE]
 _WRITTEN = [(column, column.part_of or column.name) for column in (*_FIXED, *MUTABLE, _LABEL)]
-_NAMES = tuple(column.name for column in COLUMNS)
-_READ = {column.name: column.read for column in COLUMNS if column.read}
+_NAMES = tuple(column.name for column in VIEW_COLUMNS)
+_READ = {column.name: column.read for column in VIEW_COLUMNS if column.read}
 
 
 def job_from_row(row: Row) -> Job:
@@ -144,7 +146,7 @@ def job_from_row(row: Row) -> Job:
     return Job.of_fields(values)
 
 
-def row_of(job: Job) -> dict[str, object]:
+def job_to_row(job: Job) -> dict[str, object]:
     """The job's values by column, except those from other tables than `jobs` and `users`."""
     values = vars(job)
     return {column.name: column.value_of(values[field]) for column, field in _WRITTEN}

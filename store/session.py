@@ -43,7 +43,7 @@ it may run again. When it raises, its writes are rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
-class OnJobs(Generic[T_co]):
+class WorkOnJobs(Generic[T_co]):
     """A `Work` that names the jobs it changes, directly or by their deliveries. On PostgreSQL they
     are locked beforehand, so that no two batches take locks in opposite orders."""
 
@@ -96,7 +96,7 @@ class Batchable(Generic[Item, T]):
     nothing for an item that failed. When it raises, it is run again with fewer items."""
     item: Item
     jobs: tuple[str, ...] = ()
-    """The jobs that it changes (see `OnJobs`)."""
+    """The jobs that it changes (see `WorkOnJobs`)."""
 
     def __call__(self, session: Session, effects: Effects) -> T:
         (outcome,) = self.run(session, effects, [self.item])

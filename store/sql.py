@@ -132,7 +132,7 @@ def read_migrations(folder: Path) -> list[str]:
     return [file.read_text(encoding="utf-8") for file in files]
 
 
-def pending(migrations: Sequence[str], version: int) -> list[tuple[int, str]]:
+def pending_migrations(migrations: Sequence[str], version: int) -> list[tuple[int, str]]:
     """The migrations that a database at `version` still needs, with their numbers.
 
     Raises `SchemaTooNew`.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from store.ids import first_id
 from store.records.times import Millis
-from store.table import Table, of
+from store.repository import Repository, user_condition
 
 
 class RecentJob(NamedTuple):
@@ -32,7 +32,7 @@ class RecentAttempt(NamedTuple):
     duration_ms: Millis | None
 
 
-class Statistics(Table):
+class Statistics(Repository):
     """Reads recent rows. `limit` bounds the cost, however much is stored."""
 
     subject = "statistics"
@@ -41,7 +41,7 @@ class Statistics(Table):
         """The newest `limit` jobs created since `since`, of one user or (None) of all."""
         first = first_id("job", since)
         given = {"user_id": user_id, "since": since, "first": first, "limit": limit}
-        rows = await self._fetch("recent-jobs", of(user_id), **given)
+        rows = await self._fetch("recent-jobs", user_condition(user_id), **given)
         return [RecentJob(*row) for row in rows]
 
     async def attempts(self, user_id: int | None, since: Millis, limit: int) -> list[RecentAttempt]:
@@ -49,5 +49,5 @@ class Statistics(Table):
         rows. A delivery without attempts is one row."""
         first = first_id("msg", since)
         given = {"user_id": user_id, "first": first, "limit": limit, "attempts": 2 * limit}
-        rows = await self._fetch("recent-attempts", of(user_id), **given)
+        rows = await self._fetch("recent-attempts", user_condition(user_id), **given)
         return [RecentAttempt(*row) for row in rows]

@@ -7,13 +7,13 @@ from pydantic import TypeAdapter
 from store.changes import Effects
 from store.holds import ProviderHolds
 from store.records.times import Lane
+from store.repository import Repository
 from store.session import Session
-from store.table import Table
 
 _HOLDS = TypeAdapter(ProviderHolds)
 
 
-class Submissions(Table):
+class Submissions(Repository):
     subject = "submissions"
 
     async def holds(self) -> Mapping[str, ProviderHolds]:
@@ -35,7 +35,7 @@ class Submissions(Table):
                 until = 0 if after.everybody is None else after.everybody.until
                 fresh = {"until": until, "state": _HOLDS.dump_json(after).decode()}
                 db.execute(self._sql["change-hold"], {"provider": provider, **fresh})
-                effects.will_be_due(Lane.SUBMIT, 0)
+                effects.add_due(Lane.SUBMIT, 0)
             return after
 
         return await self._writer.background(work)

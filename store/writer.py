@@ -3,7 +3,7 @@
 A client's write starts a batch at once, with all background work that is waiting. Background work
 alone waits for `LINGER` for other work, because each commit is a sync. During a commit, members of
 the next batch arrive, so batches grow under load. Clients' writes go first; background work gets a
-share of the time (shares.py).
+share of the time (batch_sizer.py).
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_args
 
+from store.batch_sizer import BatchSizer, bulk_members
 from store.changes import Changes
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
 from store.session import Failed, Outcome, Work, set_outcome
-from store.shares import Shares, bulk_members
 
 T = TypeVar("T")
 
@@ -138,7 +138,7 @@ class ThreadedWriter(Writer):
         self._waking: asyncio.Handle | None = None
         self._waking_late: asyncio.TimerHandle | None = None
         self._batch_seconds = 0.0
-        self._shares = Shares()
+        self._batch_sizer = BatchSizer()
         self._closing = False
         self._ended = asyncio.Event()
         # A daemon, so that the process can exit even if the store was not closed. A transaction
@@ -168,7 +168,7 @@ class ThreadedWriter(Writer):
         return cast(Awaitable[T], caller)
 
     def _is_full(self, queue: deque[_Member]) -> bool:
-        batches_before = len(queue) // self._shares.urgent_members
+        batches_before = len(queue) // self._batch_sizer.urgent_members
         return len(queue) >= MAX_QUEUED or batches_before * self._batch_seconds > MAX_QUEUE_SECONDS
 
     def _wake(self) -> None:
@@ -208,7 +208,7 @@ class ThreadedWriter(Writer):
             [member.work for member in urgent], [member.work for member in background]
         )
         seconds = self._batch_seconds = time.perf_counter() - began
-        self._shares.learn(len(urgent), len(background), batch.seconds)
+        self._batch_sizer.record(len(urgent), len(background), batch.seconds)
         members, outcomes = urgent + background, batch.outcomes
         if batch.blocked is not None:
             late = [
@@ -225,10 +225,10 @@ class ThreadedWriter(Writer):
             while not (self._is_due or self._closing):
                 self._arrival.wait()
             steps, bulk = self._queues["background"], self._queues["bulk"]
-            urgent = _take(self._queues["urgent"], self._shares.urgent_members)
+            urgent = _take(self._queues["urgent"], self._batch_sizer.urgent_members)
             oldest = [queue[0].since for queue in (steps, bulk) if queue]
             waited = time.monotonic() - min(oldest) if oldest else 0.0
-            most = self._shares.background_members(len(urgent), waited)
+            most = self._batch_sizer.background_members(len(urgent), waited)
             background = _take(steps, most - bulk_members(most, len(bulk)))
             background += _take(bulk, most - len(background))
             self._is_due = any(self._queues.values())

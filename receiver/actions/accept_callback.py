@@ -8,7 +8,7 @@ from typing import Protocol
 from receiver.actions.context import ServiceContext
 from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.json_text import UnreadableJson, decode, parse
-from receiver.large_bodies import LARGE, MOST_LARGE, LargeBodies, TooManyLarge
+from receiver.large_bodies import LARGE, MAX_LARGE, LargeBodies, TooManyLarge
 from store.callbacks import Receipt
 from store.errors import StoreBusy
 from store.records.jobs import FINAL_STATUSES
@@ -77,7 +77,7 @@ class CallbackIntake:
                 "digest": digest,
                 "headers": _kept(headers),
                 "body": body,
-                "names": reader.read_id(said),
+                "provider_request_id": reader.read_id(said),
                 "readable": content is not None,
                 "final": final,
                 "verified": verified,
@@ -96,7 +96,7 @@ class CallbackIntake:
             async with self._large.turn(provider):
                 return await asyncio.to_thread(read_object, body)
         except TooManyLarge:
-            raise StoreBusy(f"{MOST_LARGE} large callbacks are waiting") from None
+            raise StoreBusy(f"{MAX_LARGE} large callbacks are waiting") from None
 
 
 def read_object(body: bytes) -> Mapping[str, object] | None:

@@ -8,7 +8,7 @@ from receiver.actions.accept_callback import read_object
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import note_end
 from receiver.domain.lifecycle import decide
-from receiver.domain.observations import CallbackSaid, CallbacksSaid
+from receiver.domain.observations import CallbackBatch, ParsedCallback
 from store.errors import ProviderIdTaken
 from store.job_writer import Applied
 from store.records.callbacks import Callback
@@ -36,7 +36,7 @@ async def apply_callbacks(
     taken: set[str | None] = set()
 
     def decide_together(job: Job, callbacks: Sequence[Callback]) -> Move | None:
-        said = CallbacksSaid(tuple(_read(services, callback, taken) for callback in callbacks))
+        said = CallbackBatch(tuple(_read(services, callback, taken) for callback in callbacks))
         return decide(job, said, services.clock.now(), services.rules)
 
     while True:
@@ -54,7 +54,7 @@ async def apply_callbacks(
 
 def _read(
     services: ServiceContext, callback: Callback, taken: Collection[str | None]
-) -> CallbackSaid:
+) -> ParsedCallback:
     report = services.providers[callback.provider].read(read_object(callback.body) or {})
     is_taken = report.provider_request_id in taken
-    return CallbackSaid(callback.id, callback.received_at, report, is_taken, callback.verified)
+    return ParsedCallback(callback.id, callback.received_at, report, is_taken, callback.verified)

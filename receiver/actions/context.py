@@ -31,8 +31,8 @@ class ServiceContext:
     queue: SubmissionQueue
 
     async def trace_of(self, job_id: str) -> str | None:
-        """The trace that the job was submitted in, for `tracing.step`; None if there is none or it
-        cannot be read now. Nothing is read while tracing is off."""
+        """The trace that the job was submitted in, for `tracing.job_span`; None if there is none or
+        it cannot be read now. Nothing is read while tracing is off."""
         if not tracing.is_on():
             return None
         try:

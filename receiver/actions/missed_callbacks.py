@@ -7,7 +7,7 @@ from typing import Final
 
 from receiver.signed_text import CallbackTokens
 
-MOST_MISSED: Final = 500
+MAX_MISSED: Final = 500
 """Maximum number of jobs remembered; the others wait for their next poll as planned."""
 
 
@@ -20,13 +20,13 @@ class MissedCallbacks:
 
     def add(self, job_id: str) -> None:
         """Remember a job whose callback could not be stored."""
-        if len(self._job_ids) < MOST_MISSED:
+        if len(self._job_ids) < MAX_MISSED:
             self._job_ids[job_id] = None
 
     def add_shed(self, target: bytes) -> None:
         """Remember the job of a shed request whose target is a valid callback URL."""
         # Refusing must stay cheap, so nothing is verified for which there is no room.
-        if len(self._job_ids) >= MOST_MISSED or not target.startswith(b"/webhooks/"):
+        if len(self._job_ids) >= MAX_MISSED or not target.startswith(b"/webhooks/"):
             return
         path = target.partition(b"?")[0].decode("ascii", "replace")
         provider, _, token = path.removeprefix("/webhooks/").partition("/")

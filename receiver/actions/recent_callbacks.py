@@ -7,7 +7,7 @@ from store.callbacks import Receipt
 
 REMEMBERED_SECONDS: Final = 60.0
 """How long a callback is remembered, at most."""
-MOST_RECENT: Final = 10_000
+MAX_RECENT: Final = 10_000
 """Maximum number remembered; then the oldest is dropped."""
 
 Key: TypeAlias = tuple[str, bytes, bool]
@@ -40,5 +40,5 @@ class RecentCallbacks:
         again = Receipt.DUPLICATE if receipt is Receipt.ACCEPTED else receipt
         self._answers.pop(key, None)  # move it to the end: the first is always the oldest
         self._answers[key] = (self._clock.monotonic() + self._seconds, again)
-        if len(self._answers) > MOST_RECENT:
+        if len(self._answers) > MAX_RECENT:
             del self._answers[next(iter(self._answers))]

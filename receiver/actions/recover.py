@@ -9,7 +9,7 @@ from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import SubmissionLost
 from store.records.jobs import Phase
 
-RECOVERED_AT_ONCE = 500
+RECOVERED_PER_BATCH = 500
 
 log = structlog.get_logger()
 
@@ -21,10 +21,10 @@ async def recover(services: ServiceContext) -> None:
     only an expired lease makes it unconfirmed.
     """
     store = services.store
-    if await store.restored():
+    if await store.is_unused_copy():
         await _recover_copy(services)
     if store.exclusive:
-        while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, RECOVERED_AT_ONCE):
+        while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, RECOVERED_PER_BATCH):
             await _lose(services, job_ids, "the service stopped during the submission")
         # All holders are dead: nothing needs to wait for a lease to end.
         await store.jobs.end_leases()
@@ -42,10 +42,10 @@ async def _recover_copy(services: ServiceContext) -> None:
     store = services.store
     for phase in (Phase.SUBMITTING, Phase.QUEUED):
         while (
-            job_ids := await store.jobs.in_phase(phase, RECOVERED_AT_ONCE)
-        ) and await store.restored():
+            job_ids := await store.jobs.in_phase(phase, RECOVERED_PER_BATCH)
+        ) and await store.is_unused_copy():
             await _lose(services, job_ids, "the database is a restored copy")
-    await store.accept_restore()
+    await store.remove_copy_mark()
 
 
 async def _lose(services: ServiceContext, job_ids: Sequence[str], reason: str) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from receiver.clock import Clock
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusUnavailable
-from receiver.domain.call_limits import Breaker, Pace
+from receiver.domain.call_limits import Breaker, RateLimiter
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
@@ -31,26 +31,26 @@ class StatusCalls:
     `ask_soon` is for requests that can be answered without the call.
     """
 
-    def __init__(self, clock: Clock, metrics: Metrics, rate: float, at_once: int) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics, rate: float, concurrency: int) -> None:
         """`rate` is in calls per second."""
-        self.at_once = at_once
+        self.concurrency = concurrency
         self.breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
         self.queues: defaultdict[str, ProbeQueue] = defaultdict(ProbeQueue)
         self._clock = clock
         self._metrics = metrics
-        self._pace = Pace(rate)
+        self._pace = RateLimiter(rate)
         self._under_way = 0
         self._asked_soon = 0
 
     def free(self) -> int:
         """How many calls may start now."""
-        return min(self.at_once - self._under_way, self._pace.free(self._clock.monotonic()))
+        return min(self.concurrency - self._under_way, self._pace.free(self._clock.monotonic()))
 
-    def wait(self) -> float:
+    def seconds_until_free(self) -> float:
         """Seconds after which a call may be free."""
-        if self._under_way >= self.at_once:
+        if self._under_way >= self.concurrency:
             return SLOT_CHECK_SECONDS
-        return self._pace.wait(self._clock.monotonic())
+        return self._pace.seconds_until_free(self._clock.monotonic())
 
     def is_failing(self, provider: str, job_id: str) -> bool:
         """Whether the breaker is closed, but the job's last call failed."""
@@ -91,16 +91,16 @@ class StatusCalls:
 
     def _learn(self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer) -> None:
         """Report the answer to the breaker, unless only this job's calls fail."""
-        breaker, queue, by_credentials = self.breakers[name], self.queues[name], False
+        breaker, queue, credentials_refused = self.breakers[name], self.queues[name], False
         if isinstance(answer, StatusUnavailable):
-            by_credentials = answer.by_credentials
+            credentials_refused = answer.credentials_refused
             log.warning("a status call failed", provider=name, reason=answer.reason)
         if not isinstance(answer, StatusUnavailable) or answer.only_this_job:
             queue.answered(job_id)
             breaker.succeeded()
         elif queue.failed(job_id) or breaker.state != "closed":
-            breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
-        self._metrics.provider_credentials_refused.labels(name).set(by_credentials)
+            breaker.failed(self._clock.monotonic(), credentials_refused=credentials_refused)
+        self._metrics.provider_credentials_refused.labels(name).set(credentials_refused)
 
     async def ask_soon(
         self, provider: Provider, job_id: str, job: UpstreamJob
@@ -110,12 +110,12 @@ class StatusCalls:
 
         Such calls use at most half of the slots: a few that hang must not stop the polls.
         """
-        pause = self.wait()
-        if pause > LONGEST_PACE_WAIT or self._asked_soon >= max(1, self.at_once // 2):
+        pause = self.seconds_until_free()
+        if pause > LONGEST_PACE_WAIT or self._asked_soon >= max(1, self.concurrency // 2):
             return None
         probe_at = self.breakers[provider.name].probe_at
         is_open = probe_at is not None and self._clock.monotonic() < probe_at
-        if is_open or self._under_way >= self.at_once:
+        if is_open or self._under_way >= self.concurrency:
             return None
         self.begin()
         self._asked_soon += 1

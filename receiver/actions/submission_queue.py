@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from receiver.clock import Clock
 from receiver.domain import holds as rules
-from receiver.domain.turns import Turns
+from receiver.domain.fair_queue import FairQueue
 from receiver.streams.hub import Subscription
 from store.backlogs import Backlog
 from store.holds import Hold, ProviderHolds
@@ -17,15 +17,15 @@ from store.records.times import Lease, Millis
 
 QUEUE_LEASE: Millis = 30_000
 """How long a queued job is leased to this process before its submission starts."""
-MOST_HANDED_OVER = 256
-MOST_HANDED_OVER_OF_ONE = 64
+MAX_HANDED_OVER = 256
+MAX_HANDED_OVER_PER_USER = 64
 """Maximum number of new jobs handed over and not started: of all users, and of one user."""
-MOST_QUEUED = 512
+MAX_QUEUED = 512
 """Jobs are leased from the store only while fewer than this wait here."""
 
 
 @dataclass(slots=True)
-class Waiting:
+class QueuedSubmission:
     """A submission that waits for a slot."""
 
     job: Job
@@ -47,7 +47,7 @@ class SubmissionQueue:
         """The providers' holds, as last read from the store."""
         self._holder = holder
         self._clock = clock
-        self._turns = Turns[Waiting](slots)
+        self._turns = FairQueue[QueuedSubmission](slots)
         self._ahead = 2 * slots
         """How many jobs of one backlog are leased at a time."""
         self._promised: Counter[int] = Counter()
@@ -67,8 +67,8 @@ class SubmissionQueue:
             self._is_closed
             or self._holds_on(backlog)
             or backlog in self._left  # older jobs go first
-            or of_user >= MOST_HANDED_OVER_OF_ONE
-            or len(self._turns) + self._promised.total() >= MOST_HANDED_OVER
+            or of_user >= MAX_HANDED_OVER_PER_USER
+            or len(self._turns) + self._promised.total() >= MAX_HANDED_OVER
         ):
             return None
         self._promised[job.user_id] += 1
@@ -77,7 +77,7 @@ class SubmissionQueue:
     def offer(self, new: NewJob, lease: Lease) -> None:
         """Take over a leased job that is on disk, or may be."""
         self.decline(new.job)
-        self._turns.add(new.job.user_id, Waiting(new.job, lease, new))
+        self._turns.add(new.job.user_id, QueuedSubmission(new.job, lease, new))
         self.wake.notify()
 
     def decline(self, job: Job) -> None:
@@ -87,7 +87,7 @@ class SubmissionQueue:
 
     # --- slots ------------------------------------------------------------------------------------
 
-    def take(self) -> Waiting | None:
+    def take(self) -> QueuedSubmission | None:
         """The next submission, with a slot; None if none waits or no slot is free."""
         return self._turns.take()
 
@@ -138,7 +138,7 @@ class SubmissionQueue:
                 if waiting := known.get(job.id):  # its lease had ended
                     waiting.job, waiting.lease = job, lease
                 else:
-                    self._turns.add(job.user_id, Waiting(job, lease))
+                    self._turns.add(job.user_id, QueuedSubmission(job, lease))
         return surplus
 
     def remove_held(self, now: Millis) -> list[str]:
@@ -152,7 +152,7 @@ class SubmissionQueue:
         return [waiting.job.id for waiting in self._turns.remove(lambda _: True)]
 
     def _holds_of(self, provider: str) -> ProviderHolds:
-        return self.holds.get(provider, rules.OPEN)
+        return self.holds.get(provider, rules.NO_HOLDS)
 
     def _holds_on(self, backlog: Backlog) -> list[Hold]:
         return rules.holds_on(self._holds_of(backlog.provider), backlog.user_id)
@@ -167,7 +167,7 @@ class SubmissionQueue:
     def _shares(self, backlogs: Sequence[Backlog]) -> dict[Backlog, int]:
         """An equal share of the free places for each backlog that has few jobs here."""
         short = [backlog for backlog in backlogs if self._has_few(backlog)]
-        room = max(0, MOST_QUEUED - len(self._turns))
+        room = max(0, MAX_QUEUED - len(self._turns))
         share = min(self._ahead, max(1, room // max(1, len(short))))
         return dict.fromkeys(short[: room // share], share)
 

@@ -8,7 +8,7 @@ from typing import Any
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.serialization import event_data, label_of
-from store.idempotency import Answer, IdempotencyKey, Replay
+from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.ids import time_of
 from store.records.jobs import Job, Phase, Status
 from store.records.moves import NewJob
@@ -60,7 +60,7 @@ async def submit_job(
     services: ServiceContext,
     new: NewJob,
     idempotency: IdempotencyKey | None = None,
-    answer: Answer | None = None,
+    answer: StoredResponse | None = None,
 ) -> Job | Replay:
     """Commit a new job with its submission intent, and hand it over to the submitter.
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-Kept: TypeAlias = Path | str
+FileLocation: TypeAlias = Path | str
 """Where a file can be read: a local file, or a signed link."""
 
 
@@ -25,7 +25,7 @@ class Archive(Protocol):
         """
         ...
 
-    async def find(self, key: str, size: int) -> Kept:
+    async def find(self, key: str, size: int) -> FileLocation:
         """Where the file can be read. Raises `ArchiveUnavailable`, also if a local file is missing
         or has another size; a bucket is not asked."""
         ...

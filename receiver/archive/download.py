@@ -29,7 +29,7 @@ PIECE = 1024 * 1024
 PIECE_SECONDS = 120.0
 """Time limit for a piece: a slower host would hold up other downloads. It leaves time to resume
 after a stall of `IDLE_SECONDS`."""
-MOST_REDIRECTS = 5
+MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
 CONNECT_SECONDS = 10.0
@@ -124,7 +124,7 @@ class Download:
         self._length = None if length is None else int(length)
         self._digest = header("repr-digest") or ""
         """As in RFC 9530; empty if there is none."""
-        self._version = tag if tag.startswith('"') else header("last-modified") or ""
+        self._validator = tag if tag.startswith('"') else header("last-modified") or ""
         """The validator for resuming: a strong ETag, or Last-Modified; empty if there is none."""
         self._check_size(self._length or 0)
 
@@ -159,7 +159,7 @@ class Download:
     async def _get(self, headers: Sequence[tuple[str, str]]) -> Response:
         """The response after redirects."""
         url = _encoded(self._link)
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             self._closing.close()  # the previous connection
             response = await self._ask(url, headers)
             location = response.header("location")
@@ -195,13 +195,13 @@ class Download:
                 if data or self._length in (None, self.size) or self.size == self._begin:
                     return data
             except _LOST:
-                if not self._version or self.size == self._begin:
+                if not self._validator or self.size == self._begin:
                     raise
                 await self._from.clock.sleep(RESUME_AFTER)
             await self._resume()
 
     async def _resume(self) -> None:
-        rest = ("Range", f"bytes={self.size}-"), ("If-Range", self._version)
+        rest = ("Range", f"bytes={self.size}-"), ("If-Range", self._validator)
         response = await self._get(rest)
         part = _PART.fullmatch(response.header("content-range") or "")
         if response.status != 206 or not part or int(part[1]) != self.size:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TypeVar, TypeVarTuple
 
 from receiver.archive.contract import ArchiveUnavailable
-from store.files import sync
+from store.files import fsync
 
 PARTIAL = ".partial"
 """The folder of partial files. User names never begin with a dot."""
@@ -110,7 +110,7 @@ def _finish(file: IO[bytes], target: Path) -> None:
     os.fsync(file.fileno())
     _make(target.parent)
     Path(file.name).replace(target)
-    sync(target.parent)
+    fsync(target.parent)
 
 
 def _check(path: Path, size: int) -> Path:
@@ -129,13 +129,13 @@ def _make(folder: Path) -> None:
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
     with suppress(PermissionError):  # a folder above the archive may be the operator's
-        sync(folder.parent)
+        fsync(folder.parent)
 
 
 def _remove(folder: Path) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(folder)
     with suppress(FileNotFoundError):
-        sync(folder.parent)
+        fsync(folder.parent)
     with suppress(OSError):  # not empty: the user has other jobs
         folder.parent.rmdir()

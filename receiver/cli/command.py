@@ -72,7 +72,7 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
     async def run(given: dict[str, Any]) -> Any:
         if not takes_client:
             return await function(**given)
-        settings = configured(ClientSettings, url=given.pop("url"), api_key=given.pop("api_key"))
+        settings = load_and_warn(ClientSettings, url=given.pop("url"), api_key=given.pop("api_key"))
         async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
             return await function(client=client, **given)
 
@@ -98,7 +98,7 @@ def _option(name: str, kind: Any, default: object) -> inspect.Parameter:
     return inspect.Parameter(name, keyword, default=default, annotation=kind)
 
 
-def configured(kind: type[S], **given: object) -> S:
+def load_and_warn(kind: type[S], **given: object) -> S:
     """Load a command's settings; `given` are its options, None if omitted. Prints warnings to
     stderr; `serve`, `sandbox` and `doctor` report them in their own way instead.
 
@@ -111,9 +111,9 @@ def configured(kind: type[S], **given: object) -> S:
 
 
 @asynccontextmanager
-async def the_store(settings: StoreSettings | None = None) -> AsyncIterator[Store]:
+async def open_configured_store(settings: StoreSettings | None = None) -> AsyncIterator[Store]:
     """The configured store; loads the settings by default. Raises SettingsError, StoreError."""
-    settings = settings or configured(StoreSettings)
+    settings = settings or load_and_warn(StoreSettings)
     store = await open_store(settings.database_url)
     try:
         yield store

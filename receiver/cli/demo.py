@@ -17,7 +17,7 @@ import typer
 from receiver import logs
 from receiver.actions.keys import hash_key, issue_key
 from receiver.cli import output
-from receiver.cli.command import configured
+from receiver.cli.command import load_and_warn
 from receiver.cli.errors import Failure, naming_the_port
 from receiver.cli.progress import board
 from receiver.client import AsyncClient, BadRelay, verify_relay
@@ -95,7 +95,7 @@ async def demo(
     # Imported here: it is slow, and other commands do not need it.
     from receiver.app import STOP_SECONDS, running, stop_signal
 
-    settings = configured(
+    settings = load_and_warn(
         ServeSettings, port=port, provider=sandbox_of(provider), providers=(), **SETTINGS
     )
     kind, options = REQUESTS[provider]

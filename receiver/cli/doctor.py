@@ -15,8 +15,8 @@ import httpx
 
 from receiver.archive import open_archive
 from receiver.archive.contract import ArchiveUnavailable
-from receiver.cli.command import the_store
-from receiver.cli.errors import known
+from receiver.cli.command import open_configured_store
+from receiver.cli.errors import status_and_advice
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
@@ -97,14 +97,14 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
         return [_check_folder(path)]
     findings = []
     try:
-        async with the_store(settings) as store:
+        async with open_configured_store(settings) as store:
             await store.check_writable()
             findings.append(Finding("store", "ok", "writable"))
             found = await store.durability()
-            state: State = "failed" if not found.sound else "warning" if found.advice else "ok"
+            state: State = "failed" if not found.crash_safe else "warning" if found.advice else "ok"
             findings.append(Finding("durability", state, found.detail, found.advice))
     except StoreError as error:
-        about = known(error)
+        about = status_and_advice(error)
         findings.append(Finding("store", "failed", str(error), about and about[1]))
     if path is not None:
         findings.append(_check_disk(path.parent))
@@ -183,7 +183,7 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
             )
         case StatusMissing() | StatusReport():
             return Finding("provider", "ok", f"{base_url} accepts the key")
-        case StatusUnavailable(by_credentials=True):
+        case StatusUnavailable(credentials_refused=True):
             advice = f"Set RECEIVER_{KEY_OF[name].upper()} to a valid key"
             if name == "samsar":
                 advice += " (it is sent in the header RECEIVER_SAMSAR_AUTH_HEADER)"

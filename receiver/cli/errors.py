@@ -117,7 +117,7 @@ def naming_the_port(host: str, port: int) -> Iterator[None]:
         ) from error
 
 
-def known(error: Exception) -> tuple[int, str] | None:
+def status_and_advice(error: Exception) -> tuple[int, str] | None:
     """The exit status of an error and what to do about it; None for an unexpected one."""
     return next((_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN), None)
 
@@ -138,7 +138,7 @@ def _as_failure(error: Exception) -> Failure | None:
                 *error.prefixes,
             )
         case _:
-            if (found := known(error)) is None:
+            if (found := status_and_advice(error)) is None:
                 return None
             status, advice = found
             return Failure(f"{_sentence(error)} {advice}".rstrip(), status=status)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from receiver.actions.keys import hash_key, issue_key, key_document, rotate_secret
-from receiver.cli.command import Commands, configured, the_store
+from receiver.cli.command import Commands, load_and_warn, open_configured_store
 from receiver.cli.errors import Failure
 from receiver.cli.output import Output, Table, local_times
 from receiver.clock import SystemClock
@@ -30,7 +30,7 @@ async def create(
     ] = False,
 ) -> Output:
     """Create a key for a user, and the user if the name is new. The key is shown once."""
-    async with the_store() as store:
+    async with open_configured_store() as store:
         issued = await issue_key(store, _clock.now(), os.urandom, user, admin=admin)
     values = asdict(issued)
     note = "The key is not shown again. Verify the service's webhooks with the secret."
@@ -40,8 +40,8 @@ async def create(
 @keys.command(name="list")
 async def list_() -> Output:
     """List all keys by their first characters, oldest first."""
-    settings = configured(StoreSettings)
-    async with the_store(settings) as store:
+    settings = load_and_warn(StoreSettings)
+    async with open_configured_store(settings) as store:
         found = await store.keys.list_all()
     documents = [key_document(each) for each in found]
     table = Table(
@@ -62,7 +62,7 @@ async def revoke(
     """Revoke the active key with this prefix."""
     if not prefix:
         raise typer.BadParameter("the prefix is empty and would match every key")
-    async with the_store() as store:
+    async with open_configured_store() as store:
         # A whole key can be found only by its hash.
         whole = await store.keys.find(hash_key(prefix))
         try:
@@ -78,7 +78,7 @@ async def revoke(
 @keys.command(name="rotate-secret")
 async def rotate(user: UserName) -> Output:
     """Give a user a new signing secret. For 24 hours webhooks are signed with both."""
-    async with the_store() as store:
+    async with open_configured_store() as store:
         try:
             changed = await rotate_secret(store, _clock.now(), os.urandom, user)
         except NotFound:

@@ -91,7 +91,7 @@ async def listen(
 
 
 async def _forward(client: AsyncClient, endpoint: "Endpoint") -> None:
-    changes = Changes()
+    changes = WebhookFilter()
     async with aclosing(client.watch(on_pause=warn_of_pause)) as events:
         async for event in events:
             if event.type == "snapshot":
@@ -106,7 +106,7 @@ async def _replay(job: Job, endpoint: "Endpoint") -> bool:
     return await endpoint.post(job)
 
 
-class Changes:
+class WebhookFilter:
     """Selects the stream's events for which the service sends a webhook by default."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli.command import Json, configured
+from receiver.cli.command import Json, load_and_warn
 from receiver.cli.errors import FAILED, Failure
 from receiver.cli.output import Output, Table, say
 from receiver.clock import SystemClock
@@ -45,7 +45,7 @@ async def backup(
     ],
 ) -> Output:
     """Make a consistent copy of the database, even while the service runs."""
-    settings = configured(_BackupSettings)
+    settings = load_and_warn(_BackupSettings)
     if settings.sqlite_path is not None and not settings.sqlite_path.exists():
         raise Failure(f"There is no database at {settings.sqlite_path}. Set RECEIVER_DATABASE_URL.")
     if not file.absolute().parent.is_dir():
@@ -68,7 +68,7 @@ def copy(
     ],
 ) -> None:
     """Copy all data from SQLite to PostgreSQL. Stop the service first."""
-    settings = configured(StoreSettings)
+    settings = load_and_warn(StoreSettings)
     if settings.sqlite_path is None:
         raise Failure("RECEIVER_DATABASE_URL must be the SQLite database to copy from.")
     try:

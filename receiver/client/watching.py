@@ -45,7 +45,7 @@ async def follow(
     connect: Connect, cursor: str | None, sleep: Sleep, on_pause: OnPause | None
 ) -> AsyncGenerator[StreamEvent, None]:
     """See `AsyncClient.watch`."""
-    watching = Watching(cursor)
+    watching = StreamState(cursor)
     connected = False
     while True:
         trouble: ClientError | None = None
@@ -78,7 +78,7 @@ def _is_temporary(error: ClientError) -> bool:
     return error.status == 429 or error.status >= 500 or error.code == "http_error"
 
 
-class Watching:
+class StreamState:
     """The client's state of one stream: its cursor and its reconnection delay. No I/O."""
 
     def __init__(self, cursor: str | None) -> None:

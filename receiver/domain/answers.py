@@ -58,7 +58,7 @@ class SubmitRefused:
     message: str
 
     @property
-    def by_credentials(self) -> bool:
+    def credentials_refused(self) -> bool:
         """Whether the operator's key was refused, not this job."""
         return self.status_code in (401, 403)
 
@@ -119,7 +119,7 @@ class StatusUnavailable:
     reason: str
     retry_after: Millis | None = None
     """The provider's Retry-After, in milliseconds from now."""
-    by_credentials: bool = False
+    credentials_refused: bool = False
     """401 or 403: the operator's key was refused. Opens the breaker at once, but fails no job."""
     only_this_job: bool = False
     """The provider is up, but its answer is of no use for this job: no failure for the breaker."""

@@ -12,7 +12,7 @@ from store.records.archive import ArchivedFile, FileState
 from store.records.jobs import Job
 from store.records.times import Due, Lane, Millis
 
-MOST_LINKS = 100
+MAX_LINKS = 100
 """Maximum number of links kept per result (the first ones), as every change writes them all."""
 LONGEST_LINK = 8_192
 """Maximum length of a link in characters. A longer one is numbered, but not downloaded."""
@@ -41,7 +41,7 @@ def find_files(draft: Draft, result: Mapping[str, Any]) -> None:
 
 
 def _set_files(draft: Draft, result: Mapping[str, Any]) -> None:
-    links = links_of(result)[:MOST_LINKS]
+    links = links_of(result)[:MAX_LINKS]
     _set(draft, tuple(_file(link, draft.now) for link in links))
 
 

@@ -48,7 +48,7 @@ class Breaker:
         self._pause = FIRST_PROBE
         self._probing = False
 
-    def failed(self, now: float, *, by_credentials: bool) -> None:
+    def failed(self, now: float, *, credentials_refused: bool) -> None:
         """Record that a call got no answer, or that our key was refused."""
         self._failures += 1
         if self._probe_at is not None:
@@ -56,7 +56,7 @@ class Breaker:
                 self._pause = min(self._pause * 2, LONGEST_PROBE)
                 self._probe_at = now + self._pause
             self._probing = False
-        elif by_credentials or self._failures >= FAILURES_TO_OPEN:
+        elif credentials_refused or self._failures >= FAILURES_TO_OPEN:
             self._probe_at = now + self._pause
 
     def abandoned(self) -> None:
@@ -64,7 +64,7 @@ class Breaker:
         self._probing = False
 
 
-class Pace:
+class RateLimiter:
     """A rate limiter: at most `rate` calls per second, evenly spaced. Unused calls expire after a
     tenth of a second, so overdue work does not start in a burst."""
 
@@ -86,6 +86,6 @@ class Pace:
         """Uncount a call that was not made."""
         self._next -= self._gap
 
-    def wait(self, now: float) -> float:
+    def seconds_until_free(self, now: float) -> float:
         """Seconds until a call is free."""
         return max(0.0, self._next - now)

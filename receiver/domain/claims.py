@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report
-from receiver.domain.draft import Draft, look_again, next_poll, visible
-from receiver.domain.observations import CallbackSaid
+from receiver.domain.draft import Draft, next_poll, schedule_status_call, visible
+from receiver.domain.observations import ParsedCallback
 from receiver.domain.results import fitting_result
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Claim, Evidence, Job, Phase, Status
@@ -15,12 +15,12 @@ MAX_CLAIMS = 8
 """Maximum number of undecided claims per job; further ones are only recorded in the history."""
 
 
-def apply_callback(draft: Draft, said: CallbackSaid) -> None:
+def apply_callback(draft: Draft, callback: ParsedCallback) -> None:
     """Apply a callback: progress counts at once, an outcome becomes a claim unless it is signed."""
-    job, report = draft.job, said.report
+    job, report = draft.job, callback.report
     named = report.provider_request_id
-    if named is not None and (said.id_is_taken or job.provider_request_id not in (None, named)):
-        draft.set_verdict(said.callback_id, Verdict.CONFLICT)
+    if named is not None and (callback.id_is_taken or job.provider_request_id not in (None, named)):
+        draft.set_verdict(callback.callback_id, Verdict.CONFLICT)
         if job.due is not None and job.due.lane is Lane.POLL:
             draft.set(due=Due(Lane.POLL, min(job.due.at, draft.now)))
         return
@@ -28,35 +28,35 @@ def apply_callback(draft: Draft, said: CallbackSaid) -> None:
         if job.cancel_wanted and job.provider_request_id is None:
             draft.set(provider_request_id=named)
             outcomes.pass_on_cancel(draft)
-        draft.set_verdict(said.callback_id, Verdict.LATE)
+        draft.set_verdict(callback.callback_id, Verdict.LATE)
         return
     if named is not None and job.provider_request_id is None:
         draft.set(provider_request_id=named)
         if job.tracking.claims or job.tracking.link_missing:
             # Without a provider id, no status call could be made for the claims or the result.
-            look_again(draft, draft.now)
+            schedule_status_call(draft, draft.now)
     if report.status in FINAL_STATUSES:
-        _apply_claim(draft, said)
+        _apply_claim(draft, callback)
     else:
-        _apply_progress(draft, said)
+        _apply_progress(draft, callback)
 
 
-def _apply_progress(draft: Draft, said: CallbackSaid) -> None:
+def _apply_progress(draft: Draft, callback: ParsedCallback) -> None:
     """Apply a callback that is not final. Once COMPLETED is known, this older status is not shown,
     and the call for the result is not postponed."""
-    before, report = draft.job, said.report
+    before, report = draft.job, callback.report
     completed = before.tracking.link_missing
     if before.done:
-        draft.set_verdict(said.callback_id, Verdict.LATE)
+        draft.set_verdict(callback.callback_id, Verdict.LATE)
         if not completed:
             outcomes.watch_for_correction(draft)
         return
-    draft.set_verdict(said.callback_id, Verdict.APPLIED)
+    draft.set_verdict(callback.callback_id, Verdict.APPLIED)
     _prove_acceptance(draft)
     news = replace(report, provider_status=None) if completed else report
     outcomes.apply_progress(draft, news, Evidence.CALLBACK)
     if not completed:
-        _postpone_poll(draft, before, said.received_at)
+        _postpone_poll(draft, before, callback.received_at)
 
 
 def _prove_acceptance(draft: Draft) -> None:
@@ -77,23 +77,23 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
     # After the deadline a status call is required: further callbacks do not delay it.
     overdue = draft.now >= schedule.deadline(job, draft.rules)
     gap = 0 if overdue else schedule.next_gap(job.tracking.poll_gap, draft.rules)
-    look_again(draft, max(planned, draft.now + gap))
+    schedule_status_call(draft, max(planned, draft.now + gap))
     if job.tracking.poll_gap is not None and visible(before) != visible(job):
         draft.track(poll_gap=None)
 
 
-def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
+def _apply_claim(draft: Draft, callback: ParsedCallback) -> None:
     """Apply a terminal callback. A verified one counts at once. Anybody could have sent an
     unverified one: a status call decides it, and also fetches a result that is not in it."""
-    report = said.report
-    if not said.verified:
+    report = callback.report
+    if not callback.verified:
         # Only the provider itself can say that a result is gone for good.
         report = replace(report, result_is_gone=False)
     _prove_acceptance(draft)
-    if said.verified or not draft.rules.confirm_callbacks:
-        _apply_unconfirmed(draft, said.callback_id, report)
+    if callback.verified or not draft.rules.confirm_callbacks:
+        _apply_unconfirmed(draft, callback.callback_id, report)
     else:
-        _make_claim(draft, said, report)
+        _make_claim(draft, callback, report)
 
 
 def _apply_unconfirmed(draft: Draft, callback_id: int, report: Report) -> None:
@@ -109,22 +109,22 @@ def _apply_unconfirmed(draft: Draft, callback_id: int, report: Report) -> None:
             draft.set(due=Due(Lane.CONFIRM, draft.now))
 
 
-def _make_claim(draft: Draft, said: CallbackSaid, report: Report) -> None:
+def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
     """Keep a terminal callback as a claim until a status call decides. It cannot overturn a
     COMPLETED from the provider itself, whose result may not be available for a while."""
     claims, completed = draft.job.tracking.claims, draft.job.tracking.completed_word is not None
     overturns = completed and report.status is not Status.COMPLETED
     if overturns or len(claims) >= MAX_CLAIMS:
-        draft.set_verdict(said.callback_id, Verdict.LATE)
+        draft.set_verdict(callback.callback_id, Verdict.LATE)
         return
-    draft.set_verdict(said.callback_id, Verdict.CLAIMED)
+    draft.set_verdict(callback.callback_id, Verdict.CLAIMED)
     assert report.status is not None
-    # One whole result is stored per job: that of the claim that `take_claim` would accept.
+    # One whole result is stored per job: that of the claim that `trust_claim` would accept.
     keep = fitting_result if any(c.result is not None for c in claims) else draft.fitting
     result = report.result and keep(report.result)
     claim = Claim(
-        said.callback_id,
-        said.received_at,
+        callback.callback_id,
+        callback.received_at,
         report.status,
         report.provider_status,
         result,
@@ -136,22 +136,22 @@ def _make_claim(draft: Draft, said: CallbackSaid, report: Report) -> None:
     if not draft.job.done:
         draft.set(phase=Phase.CONFIRMING)
     if not claims:
-        look_again(draft, draft.now)
+        schedule_status_call(draft, draft.now)
 
 
-def fail_to_confirm(draft: Draft, retry_after: Millis | None) -> None:
+def retry_confirmation(draft: Draft, retry_after: Millis | None) -> None:
     """After an unusable answer to a status call, retry; after CONFIRM_TIMEOUT, accept a claim."""
     tracking = draft.job.tracking
     since = draft.now if tracking.failing_since is None else tracking.failing_since
     draft.track(failing_since=since)
     trusted_at = since + draft.rules.confirm_timeout
     if draft.now >= trusted_at:
-        take_claim(draft)
+        trust_claim(draft)
     else:
-        look_again(draft, min(next_poll(draft, retry_after), trusted_at))
+        schedule_status_call(draft, min(next_poll(draft, retry_after), trusted_at))
 
 
-def take_claim(draft: Draft) -> None:
+def trust_claim(draft: Draft) -> None:
     """Accept a claim unconfirmed: the oldest with a result or a failure, else the oldest."""
     claims = draft.job.tracking.claims
     decisive = [c for c in claims if c.status is not Status.COMPLETED or c.result is not None]

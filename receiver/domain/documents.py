@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
-from receiver.json_schema import document, has_schema, one_of
+from receiver.json_schema import document, enum_of, with_schema
 from store.records import archive, jobs
 
 LABEL_CHARACTERS: Final = 120
@@ -33,21 +33,21 @@ JobId = Annotated[
         examples=[AN_ID],
     ),
 ]
-Time = Annotated[str, has_schema({"type": "string", "format": "date-time", "examples": [A_TIME]})]
+Time = Annotated[str, with_schema({"type": "string", "format": "date-time", "examples": [A_TIME]})]
 Count = Annotated[int, Field(ge=0)]
-Progress = Annotated[float | int, has_schema({"type": "number", "minimum": 0, "maximum": 100})]
+Progress = Annotated[float | int, with_schema({"type": "number", "minimum": 0, "maximum": 100})]
 UserName = Annotated[str, Field(examples=["ada"])]
 Kind = TypeAliasType("Kind", str)
-JobStatus = TypeAliasType("JobStatus", Annotated[jobs.Status, one_of(jobs.Status)])
-Phase = TypeAliasType("Phase", Annotated[jobs.Phase, one_of(jobs.Phase)])
-Evidence = TypeAliasType("Evidence", Annotated[jobs.Evidence, one_of(jobs.Evidence)])
-ErrorCode = TypeAliasType("ErrorCode", Annotated[jobs.ErrorCode, one_of(jobs.ErrorCode)])
-FileState = TypeAliasType("FileState", Annotated[archive.FileState, one_of(archive.FileState)])
+JobStatus = TypeAliasType("JobStatus", Annotated[jobs.Status, enum_of(jobs.Status)])
+Phase = TypeAliasType("Phase", Annotated[jobs.Phase, enum_of(jobs.Phase)])
+Evidence = TypeAliasType("Evidence", Annotated[jobs.Evidence, enum_of(jobs.Evidence)])
+ErrorCode = TypeAliasType("ErrorCode", Annotated[jobs.ErrorCode, enum_of(jobs.ErrorCode)])
+FileState = TypeAliasType("FileState", Annotated[archive.FileState, enum_of(archive.FileState)])
 Metadata = TypeAliasType(
     "Metadata",
     Annotated[
         Mapping[str, str],
-        has_schema(
+        with_schema(
             {
                 "type": "object",
                 "description": "Your own data: returned with the job and in webhooks, usable as a"
@@ -68,7 +68,7 @@ Result = TypeAliasType(
     "Result",
     Annotated[
         Mapping[str, Any],
-        has_schema(
+        with_schema(
             {
                 "type": "object",
                 "description": "As the provider returned it.",

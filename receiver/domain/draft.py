@@ -74,6 +74,6 @@ def next_poll(draft: Draft, retry_after: Millis | None) -> Millis:
     return draft.now + max(schedule.jittered(draft.job, gap, draft.rules), retry_after or 0)
 
 
-def look_again(draft: Draft, at: Millis) -> None:
+def schedule_status_call(draft: Draft, at: Millis) -> None:
     """Schedule a status call at `at`; a job that cannot be polled waits for its deadline."""
-    draft.set(due=schedule.next_look(draft.job, at, draft.now, draft.rules))
+    draft.set(due=schedule.next_status_call(draft.job, at, draft.now, draft.rules))

@@ -39,11 +39,11 @@ PROBE_TIME = 5 * SECOND
 """After this time without an answer another probe may be sent: a slow call holds nobody up."""
 REMEMBERED = DAY
 """How long a user or job stays limited individually after its last refusal."""
-MOST_REMEMBERED = 500
-MOST_LISTED = 20
+MAX_REMEMBERED = 500
+MAX_LISTED = 20
 """Maximum number of refusals and of probes in a hold; the newest are kept."""
 
-OPEN = ProviderHolds()
+NO_HOLDS = ProviderHolds()
 
 # --- questions ------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ def send_probe(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> 
         return holds
 
     def probed(hold: Hold) -> Hold:
-        probes = (*hold.probes, job_id)[-MOST_LISTED:]
+        probes = (*hold.probes, job_id)[-MAX_LISTED:]
         length = hold.length if abs(now - hold.until) <= LONGEST_HOLD else 0
         return replace(hold, until=now + PROBE_TIME, length=length, probes=probes)
 
@@ -158,7 +158,7 @@ def _after_refusal(hold: Hold | None, refusal: Refusal, pause: Millis, now: Mill
     if refusal.request_id not in hold.probes:
         return hold  # sent before the hold, so the refusal says nothing new
     length = min(max(2 * hold.length, pause, SECOND), LONGEST_HOLD)
-    return Hold(now + length, length, (*hold.refusals, refusal)[-MOST_LISTED:])
+    return Hold(now + length, length, (*hold.refusals, refusal)[-MAX_LISTED:])
 
 
 def _without_probe(hold: Hold, job_id: str, now: Millis) -> Hold:
@@ -184,11 +184,11 @@ def _change_each(
 
 
 def _forget_old(holds: ProviderHolds, now: Millis) -> ProviderHolds:
-    """Keep the users and jobs that were refused lately, at most `MOST_REMEMBERED` of each."""
+    """Keep the users and jobs that were refused lately, at most `MAX_REMEMBERED` of each."""
     users = _newest(holds.users, lambda limited: limited.seen_at, now)
     return replace(holds, users=users, jobs=_newest(holds.jobs, lambda at: at, now))
 
 
 def _newest(known: Mapping[K, V], seen_at: Callable[[V], Millis], now: Millis) -> dict[K, V]:
     recent = [item for item in known.items() if seen_at(item[1]) > now - REMEMBERED]
-    return dict(sorted(recent, key=lambda item: seen_at(item[1]))[-MOST_REMEMBERED:])
+    return dict(sorted(recent, key=lambda item: seen_at(item[1]))[-MAX_REMEMBERED:])

@@ -35,16 +35,16 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
             submission.end(draft, observation)
         case observed.SubmissionLookedUp():
             submission.look_up(draft, observation.answer)
-        case observed.CallbacksSaid():
-            for said in observation.callbacks:
-                claims.apply_callback(draft, said)
+        case observed.CallbackBatch():
+            for callback in observation.callbacks:
+                claims.apply_callback(draft, callback)
         case observed.Polled():
             polls.apply_poll(draft, observation)
         case observed.TimePassed():
             _pass_time(draft)
         case observed.CancelRequested():
             _cancel(draft, observation)
-        case observed.CancelPassedOn():
+        case observed.CancelAnswer():
             _end_cancel(draft, observation)
         case observed.LinkRenewed():
             _renew_link(draft, observation)
@@ -98,11 +98,11 @@ def _pass_time(draft: Draft) -> None:
     if job.callbacks_waiting:
         let_inbox_go_first(draft, job.due.lane)
     elif job.tracking.claims:
-        claims.take_claim(draft)
+        claims.trust_claim(draft)
     elif job.phase is Phase.SUBMITTING:
         submission.become_unconfirmed(draft, "its lease expired before an answer came")
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
-        submission.remain_unknown(draft)
+        submission.give_up_unconfirmed(draft)
     elif job.phase is Phase.QUEUED:
         submission.postpone(draft, job.due.at)
     elif not job.done:
@@ -122,7 +122,7 @@ def _cancel(draft: Draft, requested: observed.CancelRequested) -> None:
         outcomes.pass_on_cancel(draft)
 
 
-def _end_cancel(draft: Draft, passed_on: observed.CancelPassedOn) -> None:
+def _end_cancel(draft: Draft, passed_on: observed.CancelAnswer) -> None:
     """Record the answer to a cancel request. It is sent only once, whatever the answer."""
     if not draft.job.cancel_wanted:
         return

@@ -58,7 +58,7 @@ class SubmissionLost:
 
 
 @dataclass(frozen=True, slots=True)
-class CallbackSaid:
+class ParsedCallback:
     """A stored callback to this job's own URL, parsed."""
 
     callback_id: int
@@ -71,10 +71,10 @@ class CallbackSaid:
 
 
 @dataclass(frozen=True, slots=True)
-class CallbacksSaid:
+class CallbackBatch:
     """Several callbacks in the order received, applied as one change."""
 
-    callbacks: tuple[CallbackSaid, ...]
+    callbacks: tuple[ParsedCallback, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelPassedOn:
+class CancelAnswer:
     """The provider was asked to cancel the job."""
 
     outcome: str
@@ -164,11 +164,11 @@ Observation: TypeAlias = (
     | SubmissionHeld
     | SubmissionLost
     | SubmissionEnded
-    | CallbacksSaid
+    | CallbackBatch
     | Polled
     | TimePassed
     | CancelRequested
-    | CancelPassedOn
+    | CancelAnswer
     | LinkRenewed
     | ResultRead
     | DownloadEnded

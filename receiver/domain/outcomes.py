@@ -6,7 +6,7 @@ from typing import Any, Final
 from receiver.domain import archive, schedule, serialization
 from receiver.domain.answers import Report
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
-from receiver.domain.draft import Draft, look_again, next_poll
+from receiver.domain.draft import Draft, next_poll, schedule_status_call
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane, Millis
@@ -32,7 +32,7 @@ _WITHOUT_RESULT: Final = {
 def become_accepted(draft: Draft, evidence: Evidence) -> None:
     """Mark the job as accepted by the provider, and schedule its first poll."""
     draft.set(phase=Phase.ACCEPTED, accepted_at=draft.now, evidence=evidence, maybe_sent=True)
-    look_again(draft, draft.now + draft.rules.poll_first)
+    schedule_status_call(draft, draft.now + draft.rules.poll_first)
 
 
 def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
@@ -63,7 +63,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
             watch_for_correction(draft)
         else:
             wait_for_link(draft, report, evidence)
-            look_again(draft, next_poll(draft, None))
+            schedule_status_call(draft, next_poll(draft, None))
         return
     _show_provider_status(draft, report)
     message = report.message and report.message[:MESSAGE_CHARACTERS]
@@ -164,7 +164,7 @@ def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> Non
     if not serialization.is_self_declared(job) or job.done_at is None:
         return
     if job.tracking.claims:
-        look_again_at_claims(draft, retry_after)
+        schedule_confirmation(draft, retry_after)
         return
     gap = schedule.next_gap(job.tracking.poll_gap, draft.rules, schedule.LATE_POLL_MAX)
     at = draft.now + schedule.jittered(job, gap, draft.rules)
@@ -177,7 +177,7 @@ def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> Non
         draft.set(due=Due(Lane.POLL, min(max(at, draft.now + (retry_after or 0)), end)))
 
 
-def look_again_at_claims(draft: Draft, retry_after: Millis | None) -> None:
+def schedule_confirmation(draft: Draft, retry_after: Millis | None) -> None:
     """Schedule a status call for claims received after the last one began; Retry-After delays it
     for a bounded time."""
-    look_again(draft, draft.now + min(retry_after or 0, draft.rules.confirm_timeout))
+    schedule_status_call(draft, draft.now + min(retry_after or 0, draft.rules.confirm_timeout))

@@ -5,8 +5,8 @@ from typing import assert_never
 
 from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report, StatusMissing, StatusReport, StatusUnavailable
-from receiver.domain.claims import fail_to_confirm
-from receiver.domain.draft import Draft, look_again, next_poll, visible
+from receiver.domain.claims import retry_confirmation
+from receiver.domain.draft import Draft, next_poll, schedule_status_call, visible
 from receiver.domain.observations import Polled
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, ErrorCode, Evidence, Job, Phase, Status
@@ -29,7 +29,7 @@ def _apply(draft: Draft, polled: Polled) -> None:
         return
     if polled.asked_id != job.provider_request_id:
         # The answer to the submission has replaced the id during the call: poll with the new one.
-        look_again(draft, draft.now)
+        schedule_status_call(draft, draft.now)
         return
     draft.track(polls=job.tracking.polls + 1)
     if _is_overtaken(job, polled):
@@ -64,7 +64,7 @@ def _is_overtaken(job: Job, polled: Polled) -> bool:
 def _go_on(draft: Draft, polled: Polled) -> None:
     """Continue after a call that decided neither a claim nor the job."""
     if draft.job.tracking.claims:
-        fail_to_confirm(draft, polled.answer.retry_after)
+        retry_confirmation(draft, polled.answer.retry_after)
     else:
         _poll_again_or_fail(draft, polled)
 
@@ -81,7 +81,7 @@ def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
     elif polled.asked_at >= end and not job.callbacks_waiting:
         outcomes.miss_deadline(draft, retry_after)
     else:
-        look_again(draft, next_poll(draft, retry_after))
+        schedule_status_call(draft, next_poll(draft, retry_after))
 
 
 def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
@@ -98,7 +98,7 @@ def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
         draft.set(phase=Phase.RENDERING if rendering else Phase.ACCEPTED, evidence=Evidence.POLL)
     outcomes.apply_progress(draft, report, Evidence.POLL)
     if claims:
-        outcomes.look_again_at_claims(draft, retry_after)
+        outcomes.schedule_confirmation(draft, retry_after)
         return
     if visible(before) != visible(draft.job):
         draft.note("poll", provider_status=report.provider_status, status=draft.job.status)

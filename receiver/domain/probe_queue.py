@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 TURN_SECONDS: Final = 5.0
 """How long the selected job's status call may take to end, before another job is selected."""
-MOST_FAILING: Final = 10_000
+MAX_FAILING: Final = 10_000
 """Maximum number of failing jobs remembered; then the oldest one is forgotten."""
 
 Group: TypeAlias = tuple[int, bool, bool]
@@ -55,7 +55,7 @@ class ProbeQueue:
         self._leave(job_id)
         self.next_call_at = 0.0
         first = self._failing.setdefault(job_id, self._answers)
-        if len(self._failing) > MOST_FAILING:
+        if len(self._failing) > MAX_FAILING:
             del self._failing[next(iter(self._failing))]
         return first == self._answers
 
@@ -63,7 +63,7 @@ class ProbeQueue:
         """Whether the job's last call failed."""
         return job_id in self._failing
 
-    def wait(self, job_id: str, user_id: int, *, claimed: bool) -> None:
+    def enqueue(self, job_id: str, user_id: int, *, claimed: bool) -> None:
         """Queue a job. If it is queued in the same group already, it keeps its place."""
         group = user_id, job_id in self._failing, not claimed
         if self._waiting.get(job_id) != group:

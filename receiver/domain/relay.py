@@ -87,7 +87,7 @@ class KnownHosts:
             or now >= known.at + PROBE_EVERY
         )
 
-    def judge(
+    def record_attempt(
         self, user_id: int, host: str, now: float, *, answered: bool, connected: bool
     ) -> None:
         """Record the result of an attempt."""

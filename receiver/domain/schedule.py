@@ -70,7 +70,7 @@ def jittered(job: Job, gap: Millis, rules: Rules) -> Millis:
     return max(rules.poll_min, min(_spread(job, gap), max(gap, rules.poll_max)))
 
 
-def next_look(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
+def next_status_call(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
     """The due row of an accepted, unfinished job whose next status call should be at `at`.
 
     A job without a provider id cannot be polled and waits for its deadline. The deadline of any

@@ -12,7 +12,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.documents import MESSAGE_CHARACTERS
-from receiver.domain.draft import Draft, let_inbox_go_first, look_again, next_poll
+from receiver.domain.draft import Draft, let_inbox_go_first, next_poll, schedule_status_call
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane, Millis
@@ -137,20 +137,20 @@ def look_up(draft: Draft, answer: LookUpAnswer) -> None:
         if job.provider_request_id is None:
             accept(draft, answer, job.attempts, outcome="found")
             if not draft.job.done:
-                look_again(draft, draft.now)
+                schedule_status_call(draft, draft.now)
         return
     if job.phase is not Phase.SUBMIT_UNCONFIRMED or job.unconfirmed_at is None:
         return
     end = job.unconfirmed_at + draft.rules.unconfirmed_deadline
     if draft.now >= end:
-        remain_unknown(draft)
+        give_up_unconfirmed(draft)
         return
     answered = not isinstance(answer, StatusUnavailable)
     at = end if answered else min(next_poll(draft, answer.retry_after), end)
     draft.set(due=Due(Lane.POLL, at))
 
 
-def remain_unknown(draft: Draft) -> None:
+def give_up_unconfirmed(draft: Draft) -> None:
     """Fail an unconfirmed job at its deadline, unless a stored callback has yet to be applied."""
     if draft.job.callbacks_waiting:
         let_inbox_go_first(draft, Lane.WAIT)
@@ -166,7 +166,11 @@ def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> Non
     if not unanswered or begun.attempt != job.attempts:
         return
     draft.set(maybe_sent=False, refused_with=code)
-    why = ErrorCode.PROVIDER_CREDENTIALS if refused.by_credentials else ErrorCode.PROVIDER_REFUSED
+    why = (
+        ErrorCode.PROVIDER_CREDENTIALS
+        if refused.credentials_refused
+        else ErrorCode.PROVIDER_REFUSED
+    )
     message = refused.message[:MESSAGE_CHARACTERS]
     error = JobError(why, message, may_have_been_billed=False)
     outcomes.finish(draft, Status.FAILED, Evidence.SUBMIT, error, message=message)
@@ -194,7 +198,9 @@ def accept(
     if job.accepted_at is None:
         outcomes.become_accepted(draft, Evidence.SUBMIT)
     else:
-        look_again(draft, job.due.at if job.due and job.due.lane is Lane.POLL else draft.now)
+        schedule_status_call(
+            draft, job.due.at if job.due and job.due.lane is Lane.POLL else draft.now
+        )
 
 
 def _keep_urls(draft: Draft, answer: SubmitAccepted) -> None:

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain.holds import OPEN, current
+from receiver.domain.holds import NO_HOLDS, current
 from receiver.domain.serialization import timestamp
 from receiver.http_api import documents
 from receiver.http_api.auth import Caller
@@ -60,7 +60,7 @@ async def end_holds(context: ApiContext, request: Request, _caller: Caller) -> R
     provider = request.path_params["provider"]
     submissions = context.services.store.submissions
     if provider in await submissions.holds():
-        await submissions.change_holds(provider, lambda _: OPEN)
+        await submissions.change_holds(provider, lambda _: NO_HOLDS)
     elif provider not in context.services.providers:
         raise not_found()
     return Response(status_code=204)

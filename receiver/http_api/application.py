@@ -19,7 +19,7 @@ from receiver.http_api.cors import Cors
 from receiver.http_api.credentials import KEY_OR_TICKET, Row
 from receiver.http_api.errors import Problem, as_problem, unexpected
 from receiver.http_api.limits import check_head
-from receiver.http_api.table import CALLBACK_PATH
+from receiver.http_api.routes import CALLBACK_PATH
 from receiver.logs import HIDDEN
 
 log = structlog.get_logger()

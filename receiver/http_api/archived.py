@@ -10,11 +10,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from receiver.archive.contract import ArchiveUnavailable, Kept
+from receiver.archive.contract import ArchiveUnavailable, FileLocation
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Parameter
-from receiver.http_api.responses import NOT_STORED, none_match
+from receiver.http_api.responses import NO_STORE, etag_matches
 from store.records.archive import ArchivedFile
 from store.records.jobs import Job
 
@@ -65,10 +65,10 @@ async def archived_file(
 def redirect(link: str) -> Response:
     """A redirect to the percent-encoded link: storage links may contain characters that are invalid
     in headers."""
-    return RedirectResponse(link, status_code=302, headers=NOT_STORED)
+    return RedirectResponse(link, status_code=302, headers=NO_STORE)
 
 
-async def _find(context: ApiContext, file: ArchivedFile) -> Kept | None:
+async def _find(context: ApiContext, file: ArchivedFile) -> FileLocation | None:
     if context.archive is None or file.key is None:
         return None
     try:
@@ -83,7 +83,7 @@ async def _find(context: ApiContext, file: ArchivedFile) -> Kept | None:
 def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
     tag = f'"{file.sha256}"'
     headers = HEADERS | {"ETag": tag}
-    if none_match(request.headers.get("if-none-match"), tag):
+    if etag_matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     if not _takes_range(request, tag, file.bytes or 0):
         # RFC 9110, 14.2: ranges that are malformed or do not apply are ignored.

@@ -69,7 +69,7 @@ class Authenticator:
                 "api_key_missing",
                 "Send your API key in the header API-KEY, or as Authorization: Bearer KEY.",
             )
-        caller = await self.known(key_hash)
+        caller = await self.caller_of_key(key_hash)
         if caller is None:
             self.refuse(scope)
         return caller
@@ -85,7 +85,7 @@ class Authenticator:
         self._failures.take(_network_of(scope))
         raise unauthorized(detail)
 
-    async def known(self, key_hash: str) -> Caller | None:
+    async def caller_of_key(self, key_hash: str) -> Caller | None:
         """The caller of an active key, from a cache of `CACHE_SECONDS`; None for any other key."""
         now = self._clock.monotonic()
         cached = self._cache.get(key_hash)

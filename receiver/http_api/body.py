@@ -11,7 +11,7 @@ from starlette.types import Receive
 
 from receiver.http_api.errors import Problem
 from receiver.json_text import UnreadableJson, parse
-from receiver.large_bodies import LARGE, MOST_LARGE, LargeBodies, TooManyLarge
+from receiver.large_bodies import LARGE, MAX_LARGE, LargeBodies, TooManyLarge
 
 BODY_SECONDS = 30.0
 """Time limit for receiving a body."""
@@ -94,7 +94,7 @@ class Bodies:
             raise Problem(
                 429,
                 "too_many_large_bodies",
-                f"{MOST_LARGE} of your requests with bodies over {LARGE} bytes are waiting.",
+                f"{MAX_LARGE} of your requests with bodies over {LARGE} bytes are waiting.",
                 headers={"Retry-After": "2"},
             ) from None
 

@@ -6,7 +6,7 @@ import structlog
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from receiver.http_api import requests
+from receiver.http_api import request_documents
 from receiver.http_api.body import read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import CallbackReceipt
@@ -24,7 +24,7 @@ _ANSWERS: Final = {
 }
 
 
-@Operation(Group.CALLBACKS, CallbackReceipt, body=requests.Callback)
+@Operation(Group.CALLBACKS, CallbackReceipt, body=request_documents.Callback)
 async def callback(
     context: ApiContext, job_id: str, scope: Scope, receive: Receive, send: Send
 ) -> None:
@@ -80,7 +80,7 @@ async def _read_verified(
         if isinstance(error, Problem):
             problem = error
             # The callback could not be read, so the provider is polled instead.
-            await services.store.jobs.poll_at_once(job_id, services.clock.now())
+            await services.store.jobs.make_poll_due(job_id, services.clock.now())
         else:
             text = "The provider's signature is missing or wrong."
             problem = Problem(401, "bad_signature", text)

@@ -12,11 +12,11 @@ from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
-from receiver.http_api.limits import LongMetadata, OneByOne, RateLimit
+from receiver.http_api.limits import LongMetadataLocks, RateLimit, UserLocks
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
-from receiver.signed_text import CallbackTokens, SignedText
+from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
@@ -48,14 +48,14 @@ class ApiContext:
     sessions: Sessions = field(init=False)
     auth: Authenticator = field(init=False)
     rate_limit: RateLimit = field(init=False)
-    long_reads: OneByOne = field(init=False, default_factory=OneByOne)
-    long_metadata: LongMetadata = field(init=False, default_factory=LongMetadata)
-    whole_results: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    long_read_locks: UserLocks = field(init=False, default_factory=UserLocks)
+    long_metadata: LongMetadataLocks = field(init=False, default_factory=LongMetadataLocks)
+    whole_result_lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     """Held while a result that may be megabytes is read and encoded."""
     readiness: Readiness = field(init=False)
     renewals: LinkRenewals = field(init=False)
     tickets: Tickets = field(init=False)
-    cursors: SignedText = field(init=False)
+    cursors: PayloadSigner = field(init=False)
     """Signs the cursors of lists."""
     stopping: bool = False
     """Whether the service is shutting down: waiting requests are then answered at once."""
@@ -75,4 +75,4 @@ class ApiContext:
         self.readiness = Readiness(services.store, clock)
         self.renewals = LinkRenewals(services)
         self.tickets = Tickets(keys)
-        self.cursors = SignedText(keys, b"receiver.cursor")
+        self.cursors = PayloadSigner(keys, b"receiver.cursor")

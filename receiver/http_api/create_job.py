@@ -11,7 +11,7 @@ from starlette.responses import Response
 from receiver.actions.submit_job import Submission
 from receiver.domain import documents
 from receiver.domain.serialization import event_data
-from receiver.http_api import requests
+from receiver.http_api import request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
@@ -19,9 +19,9 @@ from receiver.http_api.errors import Problem, storage_unavailable
 from receiver.http_api.idempotency import IDEMPOTENCY_KEY
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON
-from receiver.http_api.submissions import read_job
+from receiver.http_api.validation import read_job
 from store.errors import StoreUnavailable
-from store.idempotency import Answer, Replay
+from store.idempotency import Replay, StoredResponse
 from store.records.jobs import Job
 from store.records.moves import NewJob
 
@@ -36,7 +36,7 @@ _PREFER: Final = Parameter(
 )
 
 
-@Operation(Group.JOBS, documents.Job, (IDEMPOTENCY_KEY, _PREFER), body=requests.CreateJob)
+@Operation(Group.JOBS, documents.Job, (IDEMPOTENCY_KEY, _PREFER), body=request_documents.CreateJob)
 async def create_job(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Submit a job.
 
@@ -57,16 +57,16 @@ class _JobCreation(Creation):
     def read(self, body: Mapping[str, Any]) -> Submission:
         return read_job(self.context, body)
 
-    def answer_at_once(self, new: NewJob) -> Answer | None:
+    def answer_at_once(self, new: NewJob) -> StoredResponse | None:
         return None if self.wait else self._created(new.job.id, new.event)
 
     def is_enough(self, job: Job) -> bool:
         return job.done
 
-    def answer(self, job: Job) -> Answer:
+    def answer(self, job: Job) -> StoredResponse:
         return self._created(job.id, event_data(job))
 
-    async def answer_again(self, replay: Replay) -> Answer:
+    async def answer_again(self, replay: Replay) -> StoredResponse:
         try:
             job = await self.context.services.store.jobs.find(replay.job_id)
         except StoreUnavailable as error:
@@ -84,11 +84,11 @@ class _JobCreation(Creation):
             )
         return self.answer(job)
 
-    def _created(self, job_id: str, document: bytes) -> Answer:
+    def _created(self, job_id: str, document: bytes) -> StoredResponse:
         headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job_id}"}
         if self.wait is not None:
             headers["Preference-Applied"] = f"wait={self.wait:g}"
-        return Answer(202, headers, document)
+        return StoredResponse(202, headers, document)
 
 
 def preferred_wait(request: Request) -> int | None:

@@ -18,8 +18,8 @@ from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
-from receiver.streams.hub import Queue
-from store.idempotency import Answer, IdempotencyKey, Replay
+from receiver.streams.hub import FixedTopic
+from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job
 from store.records.moves import NewJob
 
@@ -46,7 +46,7 @@ class Creation(ABC):
     def read(self, body: Mapping[str, Any]) -> Submission:
         """Read the body. Raises Problem 400."""
 
-    def answer_at_once(self, new: NewJob) -> Answer | None:
+    def answer_at_once(self, new: NewJob) -> StoredResponse | None:
         """The response that is sent as soon as the job is stored; None if the request waits."""
         return None
 
@@ -55,11 +55,11 @@ class Creation(ABC):
         """Whether the wait can end with the job in this state."""
 
     @abstractmethod
-    def answer(self, job: Job) -> Answer:
+    def answer(self, job: Job) -> StoredResponse:
         """The response after the wait."""
 
     @abstractmethod
-    async def answer_again(self, replay: Replay) -> Answer:
+    async def answer_again(self, replay: Replay) -> StoredResponse:
         """The response to a repeated request whose first response was not stored."""
 
     async def respond(self) -> Response:
@@ -72,7 +72,7 @@ class Creation(ABC):
         """
         request = self.request
         template = request.scope["route_template"]
-        with tracing.answering(request.method, template, _trace_headers(request)):
+        with tracing.request_span(request.method, template, _trace_headers(request)):
             try:
                 response = await self._create_once()
             except ClientDisconnect:
@@ -105,7 +105,7 @@ class Creation(ABC):
         body = parse_object(raw)
         return body, read_key(self.context, self.request, body, int((self.wait or 0) * 1_000))
 
-    async def _answer_later(self, job: Job, *, has_key: bool) -> Answer:
+    async def _answer_later(self, job: Job, *, has_key: bool) -> StoredResponse:
         answer = None
         try:
             answer = self.answer(await self._wait_for(job))
@@ -114,14 +114,14 @@ class Creation(ABC):
                 await self._store_answer(job, answer)
         return answer
 
-    async def _store_answer(self, job: Job, answer: Answer | None) -> None:
+    async def _store_answer(self, job: Job, answer: StoredResponse | None) -> None:
         """Store the first answer with the job's key; None if the client disconnected.
 
         Errors are only logged: the job is stored, and replays are built from it once the key is no
         longer in use.
         """
         try:
-            await self.context.services.store.idempotency.answered(job.id, answer)
+            await self.context.services.store.idempotency.store_answer(job.id, answer)
         except Exception as error:  # noqa: BLE001 - the answer must not depend on it
             log.warning(
                 "could not store the answer of an idempotency key", job=job.id, reason=str(error)
@@ -137,7 +137,7 @@ class Creation(ABC):
         context = self.context
         gone = asyncio.ensure_future(disconnected(self.request.receive))
         try:
-            with context.hub.subscribed(job.id, Queue.STOP) as subscription:
+            with context.hub.subscribed(job.id, FixedTopic.STOP) as subscription:
                 gone.add_done_callback(lambda _: subscription.notify())
                 while True:
                     found = await self.find(job.id)
@@ -173,8 +173,8 @@ def _trace_headers(request: Request) -> dict[str, list[str]]:
 def _record_status(status: int) -> None:
     tracing.set_attribute("http.response.status_code", status)
     if status >= 500:
-        tracing.failed(str(status))
+        tracing.mark_failed(str(status))
 
 
-def _response(answer: Answer, further: Mapping[str, str] | None = None) -> Response:
+def _response(answer: StoredResponse, further: Mapping[str, str] | None = None) -> Response:
     return Response(answer.body, answer.status_code, {**answer.headers, **(further or {})})

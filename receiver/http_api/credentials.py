@@ -66,14 +66,14 @@ def _bind_by(
     return bind
 
 
-async def _metered_caller(context: ApiContext, scope: Scope) -> Caller:
+async def _rate_limited_caller(context: ApiContext, scope: Scope) -> Caller:
     caller = await context.auth.caller(scope)
     context.rate_limit.take(caller.key_hash)
     return caller
 
 
 async def _admin(context: ApiContext, scope: Scope) -> Caller:
-    caller = await _metered_caller(context, scope)
+    caller = await _rate_limited_caller(context, scope)
     if not caller.admin:
         raise Problem(403, "admin_only", "This needs an admin key.")
     return caller
@@ -82,11 +82,11 @@ async def _admin(context: ApiContext, scope: Scope) -> Caller:
 async def _reader(context: ApiContext, scope: Scope) -> Caller:
     text = Request(scope).query_params.get("ticket")
     if not text:
-        return await _metered_caller(context, scope)
+        return await _rate_limited_caller(context, scope)
     ticket = context.tickets.read(text, context.services.clock.now())
     if ticket is None:
         context.auth.refuse(scope, NO_TICKET)
-    holder = await context.auth.known(ticket.key_hash)
+    holder = await context.auth.caller_of_key(ticket.key_hash)
     if holder is None or holder.user_id != ticket.user_id:
         context.auth.refuse(scope, NO_TICKET)
     context.rate_limit.take(holder.key_hash)
@@ -113,7 +113,7 @@ def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
 
 def _bind_one_by_one(context: ApiContext, handler: KeyHandler) -> ASGIApp:
     async def when_free(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
-        async with context.long_reads.of(caller.user_id):
+        async with context.long_read_locks.of(caller.user_id):
             if await request.is_disconnected():
                 raise ClientDisconnect
             return await handler(context, request, caller)
@@ -123,11 +123,11 @@ def _bind_one_by_one(context: ApiContext, handler: KeyHandler) -> ASGIApp:
 
 _KEY_SCHEMES: Final = ("key", "bearer")
 PUBLIC: Final = Credential((), _bind_public)
-KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_metered_caller))
+KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_rate_limited_caller))
 """An API key or a session; the request counts against its rate limit."""
 KEY_ONE_BY_ONE: Final = Credential(_KEY_SCHEMES, _bind_one_by_one)
 """Like `KEY`, but a user's requests are served one by one, for long reads."""
-KEY_UNMETERED: Final = Credential(
+KEY_WITHOUT_RATE_LIMIT: Final = Credential(
     _KEY_SCHEMES, _bind_by(lambda context, scope: context.auth.caller(scope))
 )
 """Like `KEY`, but without the rate limit, for cheap reads."""

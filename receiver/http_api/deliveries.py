@@ -9,19 +9,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json, timestamp
-from receiver.http_api import queries, requests
+from receiver.http_api import queries, request_documents
 from receiver.http_api import webhook_documents as documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem, bad_query, or_404, refuse_any
+from receiver.http_api.errors import Problem, bad_query, or_404, raise_for_faults
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import json_response
 from receiver.http_api.stopping import unless_stopping
-from receiver.http_api.submissions import unknown_faults, url_faults
+from receiver.http_api.validation import unknown_faults, url_faults
 from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
-from receiver.webhooks.delivery import Sent
+from receiver.webhooks.delivery import AttemptResult
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
 from store.keys import User
@@ -112,7 +112,12 @@ async def retry_delivery(context: ApiContext, request: Request, caller: Caller) 
     return json_response(delivery_document(retried), 202)
 
 
-@Operation(Group.WEBHOOKS, documents.Retried, (queries.USER_OR_ALL,), body=requests.RetryDeliveries)
+@Operation(
+    Group.WEBHOOKS,
+    documents.Retried,
+    (queries.USER_OR_ALL,),
+    body=request_documents.RetryDeliveries,
+)
 async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Resend all matching webhook messages that were given up.
 
@@ -121,12 +126,12 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
     """
     queries.check_parameters(request, queries.USER_OR_ALL)
     body = await context.bodies.read(request, caller.user_id, parse_object)
-    refuse_any(_retry_faults(body))
+    raise_for_faults(_retry_faults(body))
     state = DeliveryState(body["state"])
     select = _filter(await queries.selected_user_or_all(context, request, caller), state, body)
     deliveries = context.services.store.deliveries
     retried, before, more = 0, None, True
-    async with context.long_reads.of(caller.user_id):
+    async with context.long_read_locks.of(caller.user_id):
         # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
         while more:
             if await request.is_disconnected():
@@ -138,7 +143,7 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
     return json_response(documents.Retried(retried=retried), 202)
 
 
-@Operation(Group.WEBHOOKS, documents.WebhookTest, body=requests.TestWebhook)
+@Operation(Group.WEBHOOKS, documents.WebhookTest, body=request_documents.TestWebhook)
 async def test_webhook(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Send a signed message of `type: "test"` to a URL, and wait for its answer.
 
@@ -150,7 +155,7 @@ async def test_webhook(context: ApiContext, request: Request, caller: Caller) ->
             its storage.
     """
     url = (await context.bodies.read(request, caller.user_id, parse_object)).get("url")
-    refuse_any(url_faults(context, "url", url))
+    raise_for_faults(url_faults(context, "url", url))
     user = or_404(await context.services.store.keys.user(caller.user_id))
     # The endpoint decides how long this takes, so each user has only one at a time.
     if caller.user_id in context.webhook_tests:
@@ -174,7 +179,7 @@ async def _send_test(context: ApiContext, user: User, url: str) -> documents.Web
     return {"webhook_id": webhook_id, **_outcome(made)}
 
 
-def _outcome(attempt: Attempt | Sent) -> documents.Outcome:
+def _outcome(attempt: Attempt | AttemptResult) -> documents.Outcome:
     return {
         "status_code": attempt.status_code,
         "error": attempt.error,

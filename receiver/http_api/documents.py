@@ -24,13 +24,13 @@ from receiver.domain.documents import (
     UserName,
 )
 from receiver.http_api import errors
-from receiver.json_schema import document, one_of
+from receiver.json_schema import document, enum_of
 from receiver.providers.registry import API_OF
 from store.records import callbacks
 
-KnownProvider = TypeAliasType("KnownProvider", Annotated[str, one_of(API_OF)])
+KnownProvider = TypeAliasType("KnownProvider", Annotated[str, enum_of(API_OF)])
 File = TypeAliasType("File", bytes)
-Receipt = TypeAliasType("Receipt", Annotated[str, one_of(["accepted", "duplicate"])])
+Receipt = TypeAliasType("Receipt", Annotated[str, enum_of(["accepted", "duplicate"])])
 
 
 class Page(TypedDict):
@@ -116,7 +116,7 @@ class Status(TypedDict):
 
 # --- a job's history: one type for each kind of line ----------------------------------------------
 
-Verdict = TypeAliasType("Verdict", Annotated[callbacks.Verdict, one_of(callbacks.Verdict)])
+Verdict = TypeAliasType("Verdict", Annotated[callbacks.Verdict, enum_of(callbacks.Verdict)])
 
 
 class _Line(TypedDict):

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from receiver.actions.cancel_job import JobFinished
 from receiver.domain.serialization import compact_json, job_document
-from receiver.http_api.responses import NOT_STORED
+from receiver.http_api.responses import NO_STORE
 from receiver.providers.contract import InputFault
-from receiver.server.answers import problem
+from receiver.server.responses import problem
 from store.errors import (
     AmbiguousPrefix,
     DeliveryPending,
@@ -66,7 +66,7 @@ class Problem(Exception):
         return Response(
             compact_json(self.document()),
             status_code=self.status,
-            headers={**NOT_STORED, **self.headers},
+            headers={**NO_STORE, **self.headers},
             media_type=CONTENT_TYPE,
         )
 
@@ -83,7 +83,7 @@ def invalid(at: str, detail: str) -> Problem:
     return Problem(400, "invalid_request", detail, faults=[InputFault(at, detail)])
 
 
-def refuse_any(faults: Iterable[InputFault]) -> None:
+def raise_for_faults(faults: Iterable[InputFault]) -> None:
     """Refuse a body that has faults. The first one becomes the message. At most `MAX_FAULTS` are
     listed; if there are more, the last entry says how many.
 

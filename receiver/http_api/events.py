@@ -10,17 +10,17 @@ from starlette.types import ASGIApp
 
 from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import event_data, timestamp
-from receiver.http_api import documents, requests
+from receiver.http_api import documents, request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import invalid, or_404, refuse_any
+from receiver.http_api.errors import invalid, or_404, raise_for_faults
 from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
-from receiver.http_api.operation import Group, Operation, Parameter, Text
+from receiver.http_api.operation import Group, Operation, Parameter, TextResponse
 from receiver.http_api.queries import USER, selected_user
 from receiver.http_api.responses import json_response
-from receiver.http_api.submissions import unknown_faults
+from receiver.http_api.validation import unknown_faults
 from receiver.streams import frames
 from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
@@ -36,7 +36,7 @@ _RESUME: Final = (
     Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
     Parameter("last_event_id", "The same, for clients that cannot set a header."),
 )
-_STREAM: Final = Text(
+_STREAM: Final = TextResponse(
     "text/event-stream",
     f'retry: 2817\nevent: update\nid: 12.9f3c\ndata: {{"request_id":"{AN_ID}", …}}\n\n',
 )
@@ -119,7 +119,7 @@ class _UserStream(EventStream):
 
     async def snapshot(self) -> tuple[Cursor, bytes]:
         read = partial(self.context.services.store.events.snapshot_for_user, self.user_id)
-        async with self.context.long_reads.of(self.caller.user_id):
+        async with self.context.long_read_locks.of(self.caller.user_id):
             at, jobs, more = await read(FEW_JOBS)
             shown, all_fit = _newest(jobs)
             if more and all_fit:
@@ -145,7 +145,9 @@ def _newest(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
 # --- tickets --------------------------------------------------------------------------------------
 
 
-@Operation(Group.STREAMS, documents.Ticket, body=requests.TicketRequest, body_required=False)
+@Operation(
+    Group.STREAMS, documents.Ticket, body=request_documents.TicketRequest, body_required=False
+)
 async def create_stream_ticket(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a link that a browser's EventSource can open for an hour.
 
@@ -157,7 +159,7 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
         request, caller.user_id, lambda raw: parse_object(raw) if raw else {}
     )
     # If a typo in the member's name, or a null id, were ignored, the ticket would be for all jobs.
-    refuse_any(unknown_faults(body, ("request_id",)))
+    raise_for_faults(unknown_faults(body, ("request_id",)))
     job_id, path = None, "/v1/events"
     if body:
         job_id = body["request_id"]

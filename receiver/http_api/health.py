@@ -8,7 +8,7 @@ from starlette.responses import Response
 from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import Health
 from receiver.http_api.errors import Problem
-from receiver.http_api.operation import Group, Operation, Text
+from receiver.http_api.operation import Group, Operation, TextResponse
 from receiver.http_api.responses import json_response
 from receiver.http_api.stopping import stopping
 from receiver.metrics import CONTENT_TYPE
@@ -36,13 +36,13 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
     """
     if context.stopping:
         raise stopping()
-    word = await context.readiness.trouble()
+    word = await context.readiness.error_code()
     if word is not None:
         raise Problem(503, word, "Callbacks cannot be stored now.", headers={"Retry-After": "2"})
     return json_response({"status": "ok"})
 
 
-@Operation(Group.PROBES, Text("text/plain", "receiver_relay_backlog 0.0\n"))
+@Operation(Group.PROBES, TextResponse("text/plain", "receiver_relay_backlog 0.0\n"))
 async def metrics(context: ApiContext, _request: Request) -> Response:
     """Metrics for Prometheus.
 

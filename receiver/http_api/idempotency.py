@@ -15,7 +15,7 @@ from receiver.http_api.operation import Parameter
 from store.idempotency import IdempotencyKey
 from store.records.times import Millis
 
-KEPT: Millis = 7 * 24 * 3600 * 1000
+KEY_LIFETIME: Millis = 7 * 24 * 3600 * 1000
 IN_USE_SLACK: Millis = 5_000
 """How long a key is in use beyond the request's own wait. Normally the request releases it
 earlier."""
@@ -65,7 +65,7 @@ def read_key(
         fingerprint=fingerprint(body),
         sent_at=now,
         in_use_until=now + wait + IN_USE_SLACK,
-        expires_at=now + KEPT,
+        expires_at=now + KEY_LIFETIME,
     )
 
 

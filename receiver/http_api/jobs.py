@@ -29,7 +29,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import File, History, JobDetail, Jobs
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Group, Operation, Parameter
-from receiver.http_api.responses import JSON, json_response, list_response, none_match
+from receiver.http_api.responses import JSON, etag_matches, json_response, list_response
 from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND, Provider
@@ -93,7 +93,7 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if not job.done:
         headers["Retry-After"] = str(max(1, round(context.settings.poll_min)))
-    if none_match(request.headers.get("if-none-match"), tag):
+    if etag_matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     # Not parsed: to parse a large input would block the event loop.
     text = (await context.services.store.jobs.input_text_of(job.id)).encode("ascii")
@@ -168,7 +168,7 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
     if job.result.get("truncated") is not True:
         return _link_or_whole(job.result, number)
     # The whole result can be megabytes, which take seconds to encode.
-    async with context.long_reads.of(caller.user_id), context.whole_results:
+    async with context.long_read_locks.of(caller.user_id), context.whole_result_lock:
         if await request.is_disconnected():
             raise ClientDisconnect
         whole = await whole_result(context.services.store, job)

@@ -98,7 +98,7 @@ class RateLimit:
         self._arrivals[who] = due + self._gap
 
 
-class OneByOne:
+class UserLocks:
     """Serialises the requests of each user; those of different users run concurrently. So a user
     waits for at most one request of each other user."""
 
@@ -109,12 +109,12 @@ class OneByOne:
         return self._locks.setdefault(user_id, asyncio.Lock())
 
 
-class LongMetadata:
+class LongMetadataLocks:
     """Serialises each user's writes of jobs with long metadata: each member is a row, and each
     event repeats them all, so such a write takes a hundred times as long as others."""
 
     def __init__(self) -> None:
-        self._users = OneByOne()
+        self._users = UserLocks()
 
     @asynccontextmanager
     async def turn(self, user_id: int, metadata: Mapping[str, str] | None) -> AsyncIterator[None]:

@@ -21,32 +21,32 @@ from receiver.http_api.operation import (
     Group,
     Operation,
     Parameter,
-    Text,
-    Texts,
+    ResponseTexts,
+    TextResponse,
     operation_of,
     responses_of,
     summary_of,
 )
-from receiver.http_api.requests import configured
+from receiver.http_api.request_documents import configured
 from receiver.http_api.responses import json_response
 from receiver.http_api.webhook_documents import A_MESSAGE, Relay
 from receiver.json_schema import Schema, example_of, ref, schemas_of
 from receiver.settings import ServeSettings
 
-_EVERYWHERE: Final[Texts] = {
+_EVERYWHERE: Final[ResponseTexts] = {
     414: "Path and query are too long.",
     431: "The headers are too large, or too many.",
     500: "An internal error; the log has it under this response's X-Request-ID.",
     503: "Storage is unavailable, or there is too much load. If `code` is `outcome_unknown`, the"
     " request may have been stored.",
 }
-_WITH_BODY: Final[Texts] = {
+_WITH_BODY: Final[ResponseTexts] = {
     400: "The body is not a JSON object, or breaks a rule (see `errors`).",
     408: "The body took too long.",
     413: "The body is too large.",
     415: "The body has a Content-Encoding.",
 }
-_WITH_KEY: Final[Texts] = {
+_WITH_KEY: Final[ResponseTexts] = {
     400: "The key is missing.",
     401: "The key is unknown or revoked.",
     403: "A session was used from a page that is not ours.",
@@ -61,7 +61,7 @@ _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "ticket": {"type": "apiKey", "in": "query", "name": "ticket"},
 }
-_IN_PATH: Final[Mapping[str, tuple[str, Texts]]] = {
+_IN_PATH: Final[Mapping[str, tuple[str, ResponseTexts]]] = {
     "job_id": (AN_ID, {404: "There is no such job, or it belongs to another user."}),
     "delivery_id": (A_MESSAGE, {404: "There is no such delivery, or it belongs to another user."}),
     "provider": ("samsar", {}),
@@ -159,7 +159,7 @@ def _path_parameters(path: str) -> Iterator[Parameter]:
 
 
 def _responses(
-    row: Row[Any], responds: Any, causes: Iterable[Texts], schemas: Mapping[str, Schema]
+    row: Row[Any], responds: Any, causes: Iterable[ResponseTexts], schemas: Mapping[str, Schema]
 ) -> Schema:
     """The responses in the handler's docstring, and the error responses by their causes."""
     described: Schema = {}
@@ -203,7 +203,7 @@ def _parameter(parameter: Parameter) -> Schema:
 
 
 def _content(document: Any, schemas: Mapping[str, Schema]) -> Schema:
-    if isinstance(document, Text):
+    if isinstance(document, TextResponse):
         return {document.media_type: {"example": document.example}}
     schema = ref(document.__name__)
     media_type = "application/octet-stream" if document is File else "application/json"

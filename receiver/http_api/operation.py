@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from receiver.json_schema import Schema
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-Texts: TypeAlias = Mapping[int | str, str]
-"""Texts of responses by status; `4XX` for statuses that the provider chooses."""
+ResponseTexts: TypeAlias = Mapping[int | str, str]
+"""ResponseTexts of responses by status; `4XX` for statuses that the provider chooses."""
 
 
 class Group(Enum):
@@ -33,12 +33,12 @@ class Parameter:
     location: str = "query"
     """`query` or `header`."""
     required: bool = False
-    problems: Texts = field(default_factory=dict)
+    problems: ResponseTexts = field(default_factory=dict)
     """The error responses that it may cause, by status."""
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextResponse:
     """A response that is not JSON."""
 
     media_type: str
@@ -56,7 +56,7 @@ class Operation:
 
     group: Group
     responds: Any
-    """The type of a successful response's document, or a `Text`; None if it has no body."""
+    """The type of a successful response's document, or a `TextResponse`; None if it has no body."""
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
     """The type of the request's body; None if it has none."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from receiver.actions.submit_job import Submission
 from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import compact_json, status_document
-from receiver.http_api import requests
+from receiver.http_api import request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
@@ -19,10 +19,10 @@ from receiver.http_api.errors import CONTENT_TYPE, Problem
 from receiver.http_api.idempotency import IDEMPOTENCY_KEY
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, json_response
-from receiver.http_api.submissions import read_submission
+from receiver.http_api.validation import read_submission
 from receiver.settings import ServeSettings
 from store.database import Store
-from store.idempotency import Answer, Replay
+from store.idempotency import Replay, StoredResponse
 from store.records.jobs import ErrorCode, Job, Phase
 
 _PROVIDERS: Final = ("samsar", "sandbox")
@@ -35,7 +35,7 @@ _REQUEST_ID: Final = Parameter(
 )
 
 
-@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=requests.CreateMovie)
+@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=request_documents.CreateMovie)
 async def create_movie(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a movie from one prompt.
 
@@ -49,7 +49,7 @@ async def create_movie(context: ApiContext, request: Request, caller: Caller) ->
     return await _create(context, request, caller, "create_movie")
 
 
-@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=requests.CreateNarrative)
+@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=request_documents.CreateNarrative)
 async def create_narrative(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a movie from several lines.
 
@@ -82,7 +82,7 @@ class _DropIn(Creation):
     def is_enough(self, job: Job) -> bool:
         return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
 
-    def answer(self, job: Job) -> Answer:
+    def answer(self, job: Job) -> StoredResponse:
         """A provider's refusal with its status and message; otherwise, the job is accepted."""
         if job.error is None or job.refused_with is None:
             return _accepted(job.id)
@@ -94,16 +94,16 @@ class _DropIn(Creation):
             members={"request_id": job.id},
         )
         content = compact_json(problem.document())
-        return Answer(problem.status, {"Content-Type": CONTENT_TYPE}, content)
+        return StoredResponse(problem.status, {"Content-Type": CONTENT_TYPE}, content)
 
-    async def answer_again(self, replay: Replay) -> Answer:
+    async def answer_again(self, replay: Replay) -> StoredResponse:
         """Only the id, if the job has been removed or cannot be read now."""
         job = await self.find(replay.job_id)
         return _accepted(replay.job_id) if job is None else self.answer(job)
 
 
-def _accepted(job_id: str) -> Answer:
-    return Answer(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
+def _accepted(job_id: str) -> StoredResponse:
+    return StoredResponse(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
 
 
 def provider_of(settings: ServeSettings) -> str | None:

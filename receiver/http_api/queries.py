@@ -11,9 +11,9 @@ from starlette.responses import Response
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
-from receiver.http_api.operation import Parameter, Texts
+from receiver.http_api.operation import Parameter, ResponseTexts
 from receiver.http_api.responses import list_response
-from receiver.signed_text import SignedText
+from receiver.signed_text import PayloadSigner
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -30,7 +30,7 @@ PAGE: Final = (
     ),
     Parameter("cursor", "The `next_cursor` of the previous page."),
 )
-_NO_ADMIN: Final[Texts] = {
+_NO_ADMIN: Final[ResponseTexts] = {
     403: "Only an admin key can name a user.",
     404: "There is no such user.",
 }
@@ -66,7 +66,7 @@ def check_parameters(request: Request, *known: Parameter) -> None:
 class Page:
     """The page that a request asks for."""
 
-    cursors: SignedText
+    cursors: PayloadSigner
     name: str
     """Name of the list, and of the response's member with its entries."""
     user_id: int | None
@@ -97,7 +97,7 @@ async def read_page(
     return Page(context.cursors, name, user_id, read_limit(request), after)
 
 
-def read_cursor(cursors: SignedText, name: str, user_id: int | None, text: str) -> str:
+def read_cursor(cursors: PayloadSigner, name: str, user_id: int | None, text: str) -> str:
     """The id that ended the previous page. Raises Problem 400 for a cursor of another list."""
     match cursors.read(text):
         case [list_name, owner, str(last)] if (list_name, owner) == (name, user_id):

@@ -7,7 +7,7 @@ from receiver.clock import Clock
 from store.database import Store
 from store.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLocked
 
-SECONDS: Final = 1.0
+REUSE_SECONDS: Final = 1.0
 """How long a result is reused. A check is a write, and anybody can request one."""
 
 ANSWER_SECONDS: Final = 1.5
@@ -34,7 +34,7 @@ class Readiness:
         """The result of the last completed check."""
         self._good_until = 0.0
 
-    async def trouble(self) -> str | None:
+    async def error_code(self) -> str | None:
         """Why nothing can be stored, in one word; None if all is well."""
         check = self._check
         if check is None or (check.done() and self._clock.monotonic() >= self._good_until):
@@ -50,5 +50,5 @@ class Readiness:
         except StoreError as error:
             self._last = _CODES.get(type(error), _UNAVAILABLE)
         finally:
-            self._good_until = self._clock.monotonic() + SECONDS
+            self._good_until = self._clock.monotonic() + REUSE_SECONDS
         return self._last

@@ -11,14 +11,14 @@ from receiver.domain.serialization import compact_json
 JSON: Final = "application/json"
 ENCODED_AT_ONCE: Final = 512 * 1024
 """Bytes of a list that are encoded in one event-loop iteration: a few milliseconds."""
-NOT_STORED: Final = {"Cache-Control": "no-store"}
+NO_STORE: Final = {"Cache-Control": "no-store"}
 """For responses that no cache may keep: a shared one only knows by `Authorization` that a response
 is private, not by `API-KEY` (RFC 9111, 3.5)."""
 
 
 def json_response(document: Mapping[str, Any], status_code: int = 200) -> Response:
     """The document as one line of ASCII JSON."""
-    return Response(compact_json(document), status_code, NOT_STORED, media_type=JSON)
+    return Response(compact_json(document), status_code, NO_STORE, media_type=JSON)
 
 
 async def list_response(name: str, entries: Iterable[Mapping[str, Any]], **more: Any) -> Response:
@@ -34,10 +34,10 @@ async def list_response(name: str, entries: Iterable[Mapping[str, Any]], **more:
             await asyncio.sleep(0)
     start, _, end = compact_json({name: [], **more}).partition(b"[]")
     whole = b"%b[%b]%b" % (start, b",".join(encoded), end)
-    return Response(whole, headers=NOT_STORED, media_type=JSON)
+    return Response(whole, headers=NO_STORE, media_type=JSON)
 
 
-def none_match(header: str | None, tag: str) -> bool:
+def etag_matches(header: str | None, tag: str) -> bool:
     """Whether If-None-Match contains the tag (RFC 9110, 13; weak comparison)."""
     if header is None:
         return False

@@ -13,7 +13,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid
 from receiver.http_api.queries import PAGE, read_page
 from receiver.http_api.responses import json_response
-from receiver.http_api.sessions import require_own_page
+from receiver.http_api.sessions import require_same_origin
 
 _MAX_BODY: Final = 4_096
 
@@ -23,13 +23,15 @@ _MAX_BODY: Final = 4_096
 async def show_session(context: ApiContext, request: Request) -> Response:
     """`GET /session`: `user` (null if nobody is signed in), `admin` and `retention_days`."""
     key_hash = context.sessions.key_hash(request.scope)
-    return _session(context, None if key_hash is None else await context.auth.known(key_hash))
+    return _session(
+        context, None if key_hash is None else await context.auth.caller_of_key(key_hash)
+    )
 
 
 async def sign_in(context: ApiContext, request: Request) -> Response:
     """`POST /session` `{"key"}`, or `{"token"}` from a one-time link: open a session and set its
     cookie."""
-    require_own_page(request)  # against login CSRF
+    require_same_origin(request)  # against login CSRF
     match parse_object(await read_body(request, _MAX_BODY)):
         case {"token": str(token)}:
             key_hash = context.sessions.redeem(token)
@@ -37,7 +39,7 @@ async def sign_in(context: ApiContext, request: Request) -> Response:
             key_hash = hash_key(key.strip())
         case _:
             raise invalid("/key", "key must be your API key.")
-    caller = None if key_hash is None else await context.auth.known(key_hash)
+    caller = None if key_hash is None else await context.auth.caller_of_key(key_hash)
     if caller is None:
         context.auth.refuse(request.scope)
     response = _session(context, caller)
@@ -47,7 +49,7 @@ async def sign_in(context: ApiContext, request: Request) -> Response:
 
 async def sign_out(context: ApiContext, request: Request) -> Response:
     """`DELETE /session`: delete the cookie."""
-    require_own_page(request)
+    require_same_origin(request)
     response = _session(context, None)
     context.sessions.end(response)
     return response

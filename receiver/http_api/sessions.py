@@ -15,14 +15,14 @@ from starlette.types import Scope
 
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
-from receiver.signed_text import SignedText
+from receiver.signed_text import PayloadSigner
 
 COOKIE: Final = "receiver_session"
 HEADER: Final = "X-Requested-With"
 SESSION_SECONDS: Final = 12 * 3600
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
-_OWN_SITE: Final = frozenset({None, "same-origin", "none"})
+_SAME_ORIGIN_SITES: Final = frozenset({None, "same-origin", "none"})
 """Accepted values of Sec-Fetch-Site. Old browsers, and browsers on plain HTTP, do not send it."""
 
 
@@ -40,7 +40,7 @@ class Sessions:
         Raises:
             ValueError: `keys` is empty.
         """
-        self._payloads = SignedText(keys, b"receiver.session")
+        self._payloads = PayloadSigner(keys, b"receiver.session")
         self._clock = clock
         self._secure = secure
         self._once: dict[str, str] = {}
@@ -74,7 +74,7 @@ class Sessions:
             return None
         match self._payloads.read(text):
             case [str(key_hash), int(expires_at)] if self._clock.now() < expires_at:
-                require_own_page(Request(scope))
+                require_same_origin(Request(scope))
                 return key_hash
             case _:  # forged, expired, or from another version of the service
                 return None
@@ -100,9 +100,9 @@ def _session_cookie(scope: Scope) -> str | None:
     return None
 
 
-def require_own_page(request: Request) -> None:
+def require_same_origin(request: Request) -> None:
     """Refuse a request sent by a page of another origin (CSRF). Raises Problem 403."""
-    own = request.headers.get("sec-fetch-site") in _OWN_SITE
+    own = request.headers.get("sec-fetch-site") in _SAME_ORIGIN_SITES
     if not own or (request.method not in _SAFE_METHODS and HEADER not in request.headers):
         raise Problem(
             403,

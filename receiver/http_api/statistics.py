@@ -25,7 +25,7 @@ HOUR: Millis = 3_600_000
 HOURS = 24
 NEWEST = 5_000
 """Maximum number of jobs, and of deliveries, that are counted, so that the cost is bounded."""
-MOST_HOSTS = 100
+MAX_HOSTS = 100
 
 
 Counts = Mapping[str, Count]
@@ -113,7 +113,7 @@ def summary(
         hosts[attempt.host].append(attempt)
         if attempt.at is not None:
             attempts_of[min(attempt.at - attempt.at % HOUR, last)].append(attempt)
-    busiest = sorted(hosts, key=lambda host: (-len(hosts[host]), host))[:MOST_HOSTS]
+    busiest = sorted(hosts, key=lambda host: (-len(hosts[host]), host))[:MAX_HOSTS]
     return {
         "since": timestamp(since),
         "jobs_since": timestamp(jobs[-1].created_at if len(jobs) >= NEWEST else since),

@@ -19,7 +19,7 @@ from receiver.domain.documents import (
 )
 from receiver.domain.serialization import WEBHOOK_EVENTS, relay_body
 from receiver.http_api.documents import Page, Status
-from receiver.json_schema import document, one_of
+from receiver.json_schema import document, enum_of
 from receiver.webhooks.delivery import EXCERPT
 from store.records import deliveries
 
@@ -30,7 +30,7 @@ _RELAY: Final = relay_body(
     "COMPLETED", A_JOB | {"status": "COMPLETED", "progress": 100, "result": _RESULT, "seq": 6}
 )
 MessageType = TypeAliasType(
-    "MessageType", Annotated[str, one_of(f"job.{event.lower()}" for event in WEBHOOK_EVENTS)]
+    "MessageType", Annotated[str, enum_of(f"job.{event.lower()}" for event in WEBHOOK_EVENTS)]
 )
 
 
@@ -70,7 +70,7 @@ class Attempt(Outcome):
 
 
 DeliveryState = TypeAliasType(
-    "DeliveryState", Annotated[deliveries.DeliveryState, one_of(deliveries.DeliveryState)]
+    "DeliveryState", Annotated[deliveries.DeliveryState, enum_of(deliveries.DeliveryState)]
 )
 
 

@@ -12,7 +12,7 @@ import certifi
 
 from receiver.http_client.response import AnswerTooLong, Response
 
-MOST_UNREAD = 128 * 1024
+MAX_UNREAD = 128 * 1024
 """Approximate number of body bytes that are buffered. Then reading from the server pauses until
 they are consumed."""
 
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
         if self._left < 0:
             response.fail(AnswerTooLong("it has more bytes than the limit"))
             self.close()
-        is_slow = len(response.body) > MOST_UNREAD and not self._is_paused
+        is_slow = len(response.body) > MAX_UNREAD and not self._is_paused
         if is_slow and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()

@@ -26,10 +26,10 @@ from receiver.domain.answers import (
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.domain.observations import CancelPassedOn
+from receiver.domain.observations import CancelAnswer
 from receiver.domain.retry_after import read_retry_after
-from receiver.providers.calls import Answer, Calls, NoAnswer
-from receiver.providers.parsing import clean_for_people, read_plain_text
+from receiver.providers.calls import Answer, HttpClient, NoAnswer
+from receiver.providers.parsing import clean_and_redact, read_plain_text
 from store.records.times import Millis
 
 GOOD: Final = range(200, 300)
@@ -56,10 +56,10 @@ class Account:
     connect_timeout: float = 10.0
     """For connecting, including TLS; part of the other two."""
     tls: ssl.SSLContext | None = None
-    """See `Calls`."""
+    """See `HttpClient`."""
 
 
-class Api(Calls):
+class Api(HttpClient):
     """Makes the calls of one provider, and turns their answers into observations."""
 
     def __init__(
@@ -124,19 +124,19 @@ class Api(Calls):
             return self.unavailable(answer, f"a {code} answer without the job's status")
         return StatusReport(report, retry_after)
 
-    async def cancel(self, path: str, method: str = "POST") -> CancelPassedOn:
+    async def cancel(self, path: str, method: str = "POST") -> CancelAnswer:
         """Send a cancel request once."""
         try:
             answer = await self.send_once(method, path, None, self._account.status_timeout)
         except NoAnswer as error:
-            return CancelPassedOn("unavailable", message=str(error))
+            return CancelAnswer("unavailable", message=str(error))
         code = answer.status_code
         if code in GOOD:
-            return CancelPassedOn("accepted", code)
+            return CancelAnswer("accepted", code)
         outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
-        return CancelPassedOn(outcome, code, self.error_message(answer))
+        return CancelAnswer(outcome, code, self.error_message(answer))
 
-    def own_path(self, url: Any) -> str | None:
+    def same_origin_path(self, url: Any) -> str | None:
         """Path and query of a URL in an answer; None if it is not a usable URL with the scheme,
         host and port of the base URL: the operator's key must not be sent to other hosts."""
         if not isinstance(url, str) or not _USABLE_URL.fullmatch(url):
@@ -152,7 +152,7 @@ class Api(Calls):
         """The provider's own message, or one with the status code."""
         key, message = self._account.key, None
         if answer.body is not None:
-            message = self._read_message(clean_for_people(answer.body, key))
+            message = self._read_message(clean_and_redact(answer.body, key))
         elif answer.text is not None:
             message = read_plain_text(answer.text, key)
         return message or f"The provider answered {answer.status_code}."
@@ -164,7 +164,7 @@ class Api(Calls):
         return StatusUnavailable(
             reason or self.error_message(answer),
             self._retry_after(answer),
-            by_credentials=code in (401, 403),
+            credentials_refused=code in (401, 403),
             only_this_job=code < 500 and code not in (401, 403, 429) and not answer.broke_off,
         )
 

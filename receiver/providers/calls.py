@@ -90,7 +90,7 @@ _Request: TypeAlias = tuple[str, str, Sequence[tuple[str, str]], bytes]
 """What `Connection.request` takes."""
 
 
-class Calls:
+class HttpClient:
     """An HTTP client for one provider. It keeps idle connections: close it."""
 
     def __init__(

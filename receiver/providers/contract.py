@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from receiver.domain.answers import LookUpAnswer, Report, StatusAnswer, StatusMissing, SubmitAnswer
-from receiver.domain.observations import CancelPassedOn
+from receiver.domain.observations import CancelAnswer
 from store.records.jobs import Job, Status
 from store.records.times import Millis
 
@@ -99,9 +99,9 @@ class Provider(Protocol):
         endpoint of their own, this is a status call."""
         return await self.status(job)
 
-    async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
+    async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         """Send a cancel request once."""
-        return CancelPassedOn("refused", message=f"{self.name} cannot cancel")
+        return CancelAnswer("refused", message=f"{self.name} cannot cancel")
 
     async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
         """Search the provider's list for the submission with exactly this callback URL, sent

@@ -21,10 +21,10 @@ from receiver.domain.answers import (
     StatusUnavailable,
     SubmitAnswer,
 )
-from receiver.domain.observations import CancelPassedOn
+from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
 from receiver.providers.api import GOOD, Account, Api
-from receiver.providers.calls import Calls, NoAnswer
+from receiver.providers.calls import HttpClient, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
@@ -63,7 +63,7 @@ class Fal(Provider):
         self._user_id = None if user_id is None else user_id.encode()
         headers = {"Authorization": f"Key {account.key}", "X-Fal-No-Retry": "1"}
         self._api = Api(account, headers, _read_message)
-        self._jwks = Calls(jwks_url, {}, tls=account.tls)
+        self._jwks = HttpClient(jwks_url, {}, tls=account.tls)
         ask = partial(self._jwks.ask, "", ASK_TIMEOUT)
         self._keys = VerificationKeys(account.clock, ask, read_keys, lifetime=_KEYS_LIFETIME)
 
@@ -83,7 +83,9 @@ class Fal(Provider):
 
     def _read_urls(self, body: Mapping[str, Any]) -> Mapping[str, str] | None:
         given = {name: body.get(f"{name}_url") for name in ("status", "response", "cancel")}
-        return {name: str(url) for name, url in given.items() if self._api.own_path(url)} or None
+        return {
+            name: str(url) for name, url in given.items() if self._api.same_origin_path(url)
+        } or None
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         """Read a request's status, and its result if it has ended: only the result shows whether it
@@ -107,7 +109,7 @@ class Fal(Provider):
             return StatusUnavailable(f"its result: {error}")
         code, body = answer.status_code, answer.body or {}
         if code in GOOD and answer.is_json:
-            clean = partial(parsing.clean_for_people, secret=self._account.key)
+            clean = partial(parsing.clean_and_redact, secret=self._account.key)
             result = await answer.read(clean)
             return StatusReport(replace(report, result=_as_result(result)))
         message = self._api.error_message(answer)
@@ -115,13 +117,13 @@ class Fal(Provider):
             return StatusReport(replace(report, status=_read_end(body), message=message))
         return self._api.unavailable(answer)
 
-    async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
+    async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         """Cancel a request. A running one may still complete."""
         return await self._api.cancel(self._path(job, "cancel", "/cancel"), "PUT")
 
     def _path(self, job: UpstreamJob, name: str, suffix: str) -> str:
         """The path of the URL in the submission's answer, or built as fal's own clients do."""
-        if given := self._api.own_path(job.urls.get(name)):
+        if given := self._api.same_origin_path(job.urls.get(name)):
             return given
         parts = job.kind.split("/")
         owner_and_alias = "/".join(parts[: 3 if parts[0] in ("workflows", "comfy") else 2])
@@ -150,7 +152,7 @@ class Fal(Provider):
         """Read a webhook or a status answer. After `OK` without a payload, and after a status
         answer, the result must be fetched."""
         said = {name: body.get(name) for name in _MEMBERS}
-        safe = parsing.clean_for_people(said, self._account.key)
+        safe = parsing.clean_and_redact(said, self._account.key)
         status, payload = self.read_status(safe), safe.get("payload")
         completed = status is Status.COMPLETED
         return Report(

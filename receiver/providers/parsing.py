@@ -45,7 +45,7 @@ def read_id(named: Any) -> str | None:
 def read_message(text: Any) -> str | None:
     """A human-readable message; None if it is not a string, or blank."""
     if isinstance(text, str) and text.strip():
-        return for_people(text)[:MESSAGE_CHARACTERS]
+        return redact_secrets(text)[:MESSAGE_CHARACTERS]
     return None
 
 
@@ -71,7 +71,9 @@ def read_plain_text(text: str, secret: str = "") -> str | None:
     The content decides, not the declared type: frameworks send plain text as `text/html`. A NUL
     counts as binary, and decoded bytes never contain a lone surrogate.
     """
-    return None if _NOT_FOR_PEOPLE.search(text) else read_message(for_people(text.strip(), secret))
+    return (
+        None if _NOT_FOR_PEOPLE.search(text) else read_message(redact_secrets(text.strip(), secret))
+    )
 
 
 def clean_text(text: str) -> str:
@@ -79,7 +81,7 @@ def clean_text(text: str) -> str:
     return _NO_TEXT.sub("\ufffd", text)
 
 
-def for_people(text: str, secret: str = "") -> str:
+def redact_secrets(text: str, secret: str = "") -> str:
     """`text` as users may see it: the token of a callback URL and `secret` (the operator's key) are
     replaced by "…"."""
     text = clean_text(text)
@@ -112,6 +114,6 @@ def clean(value: Any, text: Callable[[str], str] = clean_text, levels: int = MAX
             return None
 
 
-def clean_for_people(value: Any, secret: str = "") -> Any:
-    """A cleaned JSON value, with `for_people` applied to each string and member name."""
-    return clean(value, partial(for_people, secret=secret))
+def clean_and_redact(value: Any, secret: str = "") -> Any:
+    """A cleaned JSON value, with `redact_secrets` applied to each string and member name."""
+    return clean(value, partial(redact_secrets, secret=secret))

@@ -20,7 +20,7 @@ from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAnswer,
 )
-from receiver.domain.observations import CancelPassedOn
+from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
 from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import NoAnswer
@@ -95,7 +95,7 @@ class Replicate(Provider):
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         return await self._api.status(_path(job), self.read)
 
-    async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
+    async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         return await self._api.cancel(f"{_path(job)}/cancel")
 
     async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
@@ -119,7 +119,7 @@ class Replicate(Provider):
             mine = filter(lambda each: _is_called_back_at(each, callback_url), listed)
             if (found := next(filter(None, map(self.read_id, mine)), None)) is not None:
                 return SubmitAccepted(found)
-            target = self._api.own_path((answer.body or {}).get("next"))
+            target = self._api.same_origin_path((answer.body or {}).get("next"))
         return StatusMissing()
 
     # --- callbacks --------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Replicate(Provider):
         """Read a prediction, from a webhook or a status answer."""
         status = self.read_status(body)
         said = [body.get(name) for name in ("status", "output", "error")]
-        word, output, error = parsing.clean_for_people(said, self._account.key)
+        word, output, error = parsing.clean_and_redact(said, self._account.key)
         completed = status is Status.COMPLETED
         gone = completed and output is None and body.get("data_removed") is True
         return Report(

@@ -129,7 +129,7 @@ def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
     """Read the body of a callback or a status answer; `secret` is redacted in its texts."""
     # Clean only what is read: a forged body can have a megabyte of other data.
     said = {name: body[name] for name in _READ if name in body}
-    safe: dict[str, Any] = parsing.clean_for_people(said, secret)
+    safe: dict[str, Any] = parsing.clean_and_redact(said, secret)
     return Report(
         status=parsing.read_status(body.get("status"), _STATUSES),
         provider_status=parsing.read_provider_status(safe.get("status")),

@@ -16,7 +16,7 @@ from receiver.clock import Clock
 from receiver.sandbox.api import MakeApi
 from receiver.sandbox.faults import FaultPlan, SandboxRules
 from receiver.sandbox.jobs import Jobs
-from receiver.sandbox.memory import Memory
+from receiver.sandbox.journal import Journal
 
 _CLIP: Final = Path(__file__).with_name("clip.webm")
 """Four seconds of moving colours."""
@@ -29,7 +29,7 @@ def create_app(
     make_api: MakeApi,
     *,
     callback_transport: httpx.AsyncBaseTransport | None = None,
-    memory: Memory | None = None,
+    journal: Journal | None = None,
 ) -> Starlette:
     """The sandbox as an ASGI application.
 
@@ -39,8 +39,8 @@ def create_app(
         origin: used in links.
         make_api: the API that it imitates.
         callback_transport: carries the callbacks instead of real connections.
-        memory: the jobs of an earlier process, and where new ones are recorded, if jobs must
-            survive this process; `rules.seed` must be the memory's.
+        journal: the jobs of an earlier process, and where new ones are recorded, if jobs must
+            survive this process; `rules.seed` must be the journal's.
     """
     # A new connection for each callback: if the server closed a reused one, a callback would be
     # lost that no rule drops.
@@ -49,7 +49,7 @@ def create_app(
         trust_env=False,
         limits=httpx.Limits(max_keepalive_connections=0),
     )
-    jobs = Jobs(FaultPlan(rules), origin, clock, http, memory or Memory())
+    jobs = Jobs(FaultPlan(rules), origin, clock, http, journal or Journal())
     api = make_api(jobs)
     jobs.make_callback = api.callback
 

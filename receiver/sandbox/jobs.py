@@ -10,7 +10,7 @@ import httpx
 
 from receiver.clock import Clock
 from receiver.sandbox.faults import FaultPlan, JobPlan, PlannedCallback
-from receiver.sandbox.memory import JobRecord, Memory
+from receiver.sandbox.journal import JobRecord, Journal
 from store.records.jobs import FINAL_STATUSES, Status
 
 _PENDING_SHARE: Final = 0.1
@@ -66,7 +66,7 @@ class Jobs:
     """Of the sandbox, for links."""
     clock: Clock
     http: httpx.AsyncClient
-    memory: Memory
+    journal: Journal
     make_callback: Callable[[SandboxJob, JobState], Callback | None] = field(init=False)
     """The webhook for a state of a job; None if the provider sends none."""
     counts: Counter[str] = field(init=False, default_factory=Counter)
@@ -79,7 +79,7 @@ class Jobs:
     def make(self, kind: str, job_input: Mapping[str, Any], webhook_url: str | None) -> SandboxJob:
         """Create a job, and start the task that sends its callbacks."""
         record = JobRecord(self._next_ordinal, kind, job_input, webhook_url, self.clock.now())
-        self.memory.add(record)
+        self.journal.add(record)
         now = self.clock.monotonic()
         return self._begin(record, created_at=now, sending_from=now)
 
@@ -87,7 +87,7 @@ class Jobs:
         """Continue the jobs of an earlier process. Callbacks that were due while no process was
         running are lost."""
         now, monotonic = self.clock.now(), self.clock.monotonic()
-        for record in self.memory.jobs:
+        for record in self.journal.jobs:
             created_at = monotonic - (now - record.created_at) / 1_000
             self._begin(record, created_at=created_at, sending_from=monotonic)
 

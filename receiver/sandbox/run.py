@@ -14,7 +14,7 @@ from receiver.sandbox.api import MakeApi
 from receiver.sandbox.app import create_app
 from receiver.sandbox.fal import FalApi
 from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.memory import Memory, open_memory
+from receiver.sandbox.journal import Journal, open_journal
 from receiver.sandbox.replicate import ReplicateApi
 from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
@@ -53,25 +53,25 @@ async def sandbox(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    remember_in: Path | None = None,
+    journal_path: Path | None = None,
 ) -> AsyncIterator[str]:
     """Serve a sandbox while the block runs; yields its origin, `http://HOST:PORT`.
 
-    Port 0 selects a free one. With the file `remember_in`, it continues the jobs of the previous
+    Port 0 selects a free one. With the file `journal_path`, it continues the jobs of the previous
     process, on the same port if that is free, so that result links still work. At the end, open
     requests are cut off: submissions that are never answered would keep it running forever.
 
     Raises:
         OSError: the port is in use, or the address is not this machine's.
     """
-    memory = Memory()
-    if remember_in is not None:
-        memory = open_memory(remember_in, rules.seed, clock.now())
-        rules = replace(rules, seed=memory.seed)
-    with closing(memory), _listen_again(host, port, memory.port) as listener:
-        memory.listening(listener.getsockname()[1])
+    journal = Journal()
+    if journal_path is not None:
+        journal = open_journal(journal_path, rules.seed, clock.now())
+        rules = replace(rules, seed=journal.seed)
+    with closing(journal), _listen_again(host, port, journal.port) as listener:
+        journal.record_port(listener.getsockname()[1])
         base_url = origin(listener)
-        app = create_app(rules, clock, base_url, make_api, memory=memory)
+        app = create_app(rules, clock, base_url, make_api, journal=journal)
         async with serving(app, listener, grace=0):
             yield base_url
 

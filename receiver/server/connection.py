@@ -14,11 +14,11 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from receiver.server.answers import OVERLOADED, AnswerWriter, answer, with_id
+from receiver.server.buffer_limiter import WriteBufferLimiter
 from receiver.server.incoming import Incoming, Stage
 from receiver.server.listener import most_connections
 from receiver.server.load_shedding import LoadShedder
-from receiver.server.unsent import Unsent
+from receiver.server.responses import OVERLOADED, ResponseWriter, error_response, with_request_id
 
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a buffered response."""
@@ -40,13 +40,13 @@ class GuardedConnection(HttpToolsProtocol):
     # Slots, because instances with more than thirty attributes do not share dictionary keys, which
     # costs more than 1 KiB per connection.
     __slots__ = (
-        "_answer_writer",
         "_awaits_reader",
+        "_buffer_limiter",
         "_incoming",
         "_load_shedder",
         "_lost",
         "_on_lost",
-        "_unsent_of_all",
+        "_response_writer",
         "unsent",
     )
 
@@ -56,7 +56,7 @@ class GuardedConnection(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         *,
-        unsent_of_all: Unsent,
+        buffer_limiter: WriteBufferLimiter,
         load_shedder: LoadShedder | None = None,
     ) -> None:
         """`load_shedder` decides whether a request is admitted; None admits all."""
@@ -67,7 +67,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._awaits_reader = False
         """Whether the next pipelined request waits until the client has read the last response."""
         self._incoming = Incoming()
-        self._unsent_of_all = unsent_of_all
+        self._buffer_limiter = buffer_limiter
         self.unsent = (0, self.loop.time())
         """Bytes buffered for the client at the last check, and the loop time at which they last
         changed."""
@@ -75,7 +75,7 @@ class GuardedConnection(HttpToolsProtocol):
     # uvicorn narrows the type too: a server's transport reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._answer_writer = AnswerWriter(transport)
+        self._response_writer = ResponseWriter(transport)
         self._incoming.await_head(self.loop.time())
         if len(self.connections) > most_connections():
             transport.abort()
@@ -168,12 +168,12 @@ class GuardedConnection(HttpToolsProtocol):
         self.headers = []
         if self._is_shed():
             self._incoming.drop_rest(self.loop.time())
-            self.transport.write(with_id(OVERLOADED))
+            self.transport.write(with_request_id(OVERLOADED))
             return
         self._incoming.stage = Stage.BODY
         super().on_headers_complete()
         # uvicorn's request cycle only calls `write`, `close` and `is_closing` of its transport.
-        self.cycle.transport = self._answer_writer  # type: ignore[assignment]
+        self.cycle.transport = self._response_writer  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         self._incoming.framing -= len(body)
@@ -190,11 +190,11 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def on_response_complete(self) -> None:
-        self._answer_writer.end()
+        self._response_writer.end()
         # With pipelining, the request being received can be a later one, which is not answered.
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
-        self._unsent_of_all.wrote(self.unsent_now())
+        self._buffer_limiter.wrote(self.buffered_bytes())
         # Otherwise the next response would be buffered too.
         self._awaits_reader = self.flow.write_paused and bool(self.pipeline)
         if not self._awaits_reader:
@@ -209,7 +209,7 @@ class GuardedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", msg)
 
-    def unsent_now(self) -> int:
+    def buffered_bytes(self) -> int:
         return self.transport.get_write_buffer_size()
 
     def cut_off(self) -> None:
@@ -232,7 +232,7 @@ class GuardedConnection(HttpToolsProtocol):
         if not self.flow.write_paused:
             self.unsent = (0, now)
             return False
-        waiting = self.unsent_now()
+        waiting = self.buffered_bytes()
         last, since = self.unsent
         # The application writes no more while it is paused, but a download fills the buffer again
         # as often as its client has read some of it.
@@ -267,7 +267,9 @@ class GuardedConnection(HttpToolsProtocol):
             # The application is still reading the body: it sees a client disconnect.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(with_id(answer(status, code, detail, b"connection: close\r\n")))
+        self.transport.write(
+            with_request_id(error_response(status, code, detail, b"connection: close\r\n"))
+        )
         self.transport.close()
 
 
@@ -275,7 +277,7 @@ _FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encodi
 """The headers that frame the request's body and the connection."""
 
 
-async def watch_connections(connections: Iterable[Any], unsent_of_all: Unsent) -> None:
+async def watch_connections(connections: Iterable[Any], buffer_limiter: WriteBufferLimiter) -> None:
     """Close slow connections; runs for ever. Checking them all periodically is cheaper than a timer
     for each request."""
     loop = asyncio.get_running_loop()
@@ -284,4 +286,4 @@ async def watch_connections(connections: Iterable[Any], unsent_of_all: Unsent) -
         now = loop.time()
         for connection in list(connections):
             connection.end_if_slow(now)
-        unsent_of_all.check()
+        buffer_limiter.check()

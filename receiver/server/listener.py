@@ -20,7 +20,7 @@ RETRY_SECONDS: Final = 1.0
 
 SPARE_FILES: Final = 256
 """Open files reserved for the database, calls to providers, and webhooks."""
-MOST_FILES: Final = 65_536
+MAX_FILES: Final = 65_536
 
 log = structlog.get_logger()
 
@@ -78,6 +78,6 @@ def most_connections() -> int:
 def allow_many_connections() -> None:
     """Raise this process's limit on open files as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

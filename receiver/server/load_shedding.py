@@ -18,7 +18,7 @@ ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 STARTED_AT_ONCE: Final = 16
 """Requests started in one event-loop iteration: some milliseconds of work."""
-MOST_WAITING: Final = 1_000
+MAX_WAITING: Final = 1_000
 """Maximum number of requests that wait for their start, a quarter of a second of work; further ones
 are refused. Requests under way do not count: most of them may be waiting for something else."""
 
@@ -49,7 +49,7 @@ class LoadShedder:
         self._is_scheduled = False
 
     def admits(self, method: str, target: bytes) -> bool:
-        busy = self._admitted + len(self._waiting) >= MOST_WAITING or (
+        busy = self._admitted + len(self._waiting) >= MAX_WAITING or (
             method == "POST" and self._cannot_write()
         )
         if busy and not self._exempt_from_shedding(target):

@@ -9,10 +9,10 @@ from typing import Final, cast
 
 import uvicorn
 
+from receiver.server.buffer_limiter import WriteBufferLimiter
 from receiver.server.connection import GuardedConnection, watch_connections
 from receiver.server.listener import Acceptor
 from receiver.server.load_shedding import ASGIApp, LoadShedder
-from receiver.server.unsent import Unsent
 
 _BACKLOG: Final = 4096
 """The listen backlog: Linux's maximum (`net.core.somaxconn`)."""
@@ -76,7 +76,7 @@ async def serving(
         raise RuntimeError("the application did not start") from stop
     # All connections are made by the acceptor below, so they are of this type.
     connections = cast("set[GuardedConnection]", server.server_state.connections)
-    unsent = Unsent(connections)
+    unsent = WriteBufferLimiter(connections)
     acceptor = Acceptor(
         listener,
         partial(
@@ -84,7 +84,7 @@ async def serving(
             server.config,
             server.server_state,
             server.lifespan.state,
-            unsent_of_all=unsent,
+            buffer_limiter=unsent,
             load_shedder=load_shedder,
         ),
     )

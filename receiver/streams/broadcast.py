@@ -14,7 +14,7 @@ from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.channel import Channel
 from receiver.streams.heartbeats import Heartbeats
-from receiver.streams.hub import Hub, Queue
+from receiver.streams.hub import FixedTopic, Hub
 from receiver.streams.reader import Reader
 from store.changes import Changes
 from store.database import Store
@@ -45,8 +45,8 @@ class Broadcast:
         self._wake = asyncio.Event()
         self.closing = False
         """Whether the service is shutting down and streams end."""
-        hub.subscribe(self._on_commit)
-        hub.add(Queue.STREAMS, self._look_everywhere)
+        hub.add_commit_listener(self._on_commit)
+        hub.add_listener(FixedTopic.STREAMS, self._look_everywhere)
 
     def close(self) -> None:
         """End every stream cleanly, including those requested from now on."""

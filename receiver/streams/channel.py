@@ -11,7 +11,7 @@ from store.records.events import Cursor, Event
 READS_AT_ONCE = 8
 """Maximum number of pages read at once for a user's readers that catch up: a process has four
 connections to PostgreSQL for reads."""
-MOST_OFFERED = 1_000
+MAX_OFFERED = 1_000
 """Events kept to be pushed; with more, they are read from the store instead."""
 RECENT_BYTES = 64 * 1024
 """Bytes of recent events kept while readers are catching up, so that a reader can join without a
@@ -50,7 +50,7 @@ class Channel:
 
     def offer(self, events: Iterable[Event]) -> None:
         """Keep events of a commit to be pushed."""
-        if len(self.offered) > MOST_OFFERED:
+        if len(self.offered) > MAX_OFFERED:
             self.offered.clear()  # the gap is detected, and the store is read
         self.offered.extend(events)
 

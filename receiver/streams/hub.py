@@ -14,7 +14,7 @@ from typing import TypeAlias
 from store.changes import Changes
 
 
-class Queue(Enum):
+class FixedTopic(Enum):
     """Topics besides jobs and lanes. Only `notify_all` notifies STREAMS and lanes: after a commit,
     `Changes` says which events are new and when its jobs are due."""
 
@@ -24,8 +24,8 @@ class Queue(Enum):
     """Notified once, when the service begins to shut down: requests that wait are answered now."""
 
 
-Topic: TypeAlias = str | Queue
-"""The id of a job, a `Queue`, or a `Lane` with work that may be due."""
+Topic: TypeAlias = str | FixedTopic
+"""The id of a job, a `FixedTopic`, or a `Lane` with work that may be due."""
 Listener: TypeAlias = Callable[[], None]
 
 
@@ -54,21 +54,21 @@ class Hub:
 
     def __init__(self) -> None:
         self._listeners: dict[Topic, set[Listener]] = {}
-        self._subscribers: list[Callable[[Changes], None]] = []
+        self._commit_listeners: list[Callable[[Changes], None]] = []
 
-    def subscribe(self, subscriber: Callable[[Changes], None]) -> None:
+    def add_commit_listener(self, subscriber: Callable[[Changes], None]) -> None:
         """Call `subscriber` with the changes of each commit of this process, before listeners are
         notified; it must not block or raise."""
-        self._subscribers.append(subscriber)
+        self._commit_listeners.append(subscriber)
 
     def announce(self, changes: Changes) -> None:
         """Notify listeners of a commit's changes."""
-        for subscriber in self._subscribers:
+        for subscriber in self._commit_listeners:
             subscriber(changes)
         for job_id in changes.jobs:
             self.notify(job_id)
         if changes.relay:
-            self.notify(Queue.RELAY)
+            self.notify(FixedTopic.RELAY)
 
     def notify(self, topic: Topic) -> None:
         """Call the topic's listeners."""
@@ -80,11 +80,11 @@ class Hub:
         for topic in list(self._listeners):
             self.notify(topic)
 
-    def add(self, topic: Topic, listener: Listener) -> None:
+    def add_listener(self, topic: Topic, listener: Listener) -> None:
         """Call `listener` for each notification of the topic; it must not block or raise."""
         self._listeners.setdefault(topic, set()).add(listener)
 
-    def remove(self, topic: Topic, listener: Listener) -> None:
+    def remove_listener(self, topic: Topic, listener: Listener) -> None:
         """Stop calling `listener` for the topic."""
         listeners = self._listeners.get(topic)
         if listeners is not None:
@@ -97,9 +97,9 @@ class Hub:
         """A subscription to these topics for the duration of the block."""
         subscription = Subscription()
         for topic in topics:
-            self.add(topic, subscription.notify)
+            self.add_listener(topic, subscription.notify)
         try:
             yield subscription
         finally:
             for topic in topics:
-                self.remove(topic, subscription.notify)
+                self.remove_listener(topic, subscription.notify)

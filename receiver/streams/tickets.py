@@ -7,7 +7,7 @@ holds the hash of a key and never the key.
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-from receiver.signed_text import SignedText
+from receiver.signed_text import PayloadSigner
 from store.records.times import Millis
 
 
@@ -33,7 +33,7 @@ class Tickets:
         Raises:
             ValueError: `keys` is empty.
         """
-        self._payloads = SignedText(keys, b"receiver.ticket")
+        self._payloads = PayloadSigner(keys, b"receiver.ticket")
 
     def issue(self, ticket: Ticket) -> str:
         """The ticket as ASCII text that is safe in a query string."""

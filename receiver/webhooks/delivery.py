@@ -26,7 +26,7 @@ _EXCERPT_BYTES = 4 * EXCERPT
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class AttemptResult:
     """The result of one POST. With a status code there is no error: the status line decides."""
 
     status_code: int | None
@@ -52,7 +52,7 @@ class WebhookSender:
 
     async def deliver(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
-    ) -> Sent:
+    ) -> AttemptResult:
         """POST `body` and return the result. Raises only `asyncio.CancelledError`.
 
         The URL is checked again, with the current settings. Redirects are not followed and nothing
@@ -84,7 +84,7 @@ class WebhookSender:
         retry_after = None if response is None else response.header("retry-after")
         # Databases do not accept NUL in text.
         text = excerpt.decode("utf-8", "replace").replace("\0", "\ufffd")
-        return Sent(
+        return AttemptResult(
             status_code=None if response is None else response.status,
             error=error,
             duration_ms=round((self._clock.monotonic() - started) * 1000),

@@ -23,7 +23,7 @@ from receiver.domain.observations import (
 )
 from receiver.streams.hub import Hub
 from receiver.workers.download_leases import DownloadLeases
-from receiver.workers.worker import SAFETY_SECONDS, DueTimer, TaskPool, until_stored
+from receiver.workers.worker import MAX_IDLE_SECONDS, DueTimer, TaskPool, until_stored
 from store.backlogs import Backlog
 from store.errors import NotFound
 from store.records.jobs import Job
@@ -34,7 +34,7 @@ TOTAL_SECONDS = 1800.0
 MAINTENANCE_SECONDS = 30.0
 ARCHIVE_SWEEP_SECONDS = 3600.0
 DOWNLOAD_DRAIN_SECONDS = 1.0
-REMOVALS_AT_ONCE = 64
+REMOVALS_PER_BATCH = 64
 REMOVAL_PAUSE_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -67,7 +67,7 @@ class Archiver:
         """By user: their downloads under way."""
         # A slow host can keep a slot for half an hour, so one user never gets all of them, even
         # while nobody else waits.
-        self._most_of_one = (concurrency + 1) // 2
+        self._max_per_user = (concurrency + 1) // 2
         self._maintain_at = self._sweep_at = services.clock.monotonic()
         self._swept = asyncio.Event()
         """Set when the first sweep has ended; no download writes before that."""
@@ -90,7 +90,7 @@ class Archiver:
 
     async def idle(self) -> None:
         if self._task_pool.free:
-            await self._timer.wait(SAFETY_SECONDS)
+            await self._timer.wait(MAX_IDLE_SECONDS)
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(self._maintain_at - self._services.clock.monotonic()):
@@ -107,21 +107,21 @@ class Archiver:
         """Start one download of each user, as far as there are slots; returns their number."""
         backlogs, lane = self._store.backlogs, Lane.ARCHIVE
         due = await backlogs.due(lane, now)
-        self._timer.look_at(lane, due.next_at)
+        self._timer.schedule_pass(lane, due.next_at)
         turns = dict.fromkeys(self._turns(due.backlogs), 1)
         if not turns:
             return 0
         jobs = await backlogs.lease(lane, turns, now, self.leases.new())
         begun = sum([self._begin(job) for job in jobs])
         if begun:
-            self._timer.look_at(lane, 0)  # the same users may have more
+            self._timer.schedule_pass(lane, 0)  # the same users may have more
         return begun
 
     def _turns(self, due: Sequence[Backlog]) -> Sequence[Backlog]:
         """The backlogs to serve now, one per user; the user with the fewest downloads is first."""
         chosen: dict[int, Backlog] = {}
         for backlog in sorted(due, key=lambda each: self._running[each.user_id]):
-            if self._running[backlog.user_id] < self._most_of_one:
+            if self._running[backlog.user_id] < self._max_per_user:
                 chosen.setdefault(backlog.user_id, backlog)
         return [*chosen.values()][: self._task_pool.free]
 
@@ -136,7 +136,7 @@ class Archiver:
     def _ended(self, job: Job) -> None:
         self._running[job.user_id] -= 1
         self._running += Counter()  # drops zero counts
-        self._timer.look_at(Lane.ARCHIVE, 0)  # its user's next download may start
+        self._timer.schedule_pass(Lane.ARCHIVE, 0)  # its user's next download may start
 
     # --- downloads ------------------------------------------------------------------------------
 
@@ -235,9 +235,9 @@ class Archiver:
 
     async def _remove(self) -> bool:
         """Delete the files of one batch of removed jobs; returns whether there may be more."""
-        removals = await self._store.archive.removals(self._removed_to, REMOVALS_AT_ONCE)
+        removals = await self._store.archive.removals(self._removed_to, REMOVALS_PER_BATCH)
         # What cannot be removed is tried again after all others.
-        self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_AT_ONCE else ""
+        self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_PER_BATCH else ""
         folders = [folder_of(removal.user, removal.job_id) for removal in removals]
         failures = await asyncio.gather(*map(self._archive.remove, folders), return_exceptions=True)
         gone = []

@@ -4,11 +4,11 @@ from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import TimePassed
 from receiver.streams.hub import Hub
-from receiver.workers.worker import SAFETY_SECONDS, DueTimer, Worker
+from receiver.workers.worker import MAX_IDLE_SECONDS, DueTimer, Worker
 from store.errors import NotFound
 from store.records.times import Lane, Millis
 
-TIMEOUTS_AT_ONCE = 100
+TIMEOUTS_PER_BATCH = 100
 TIMEOUT_LEASE: Millis = 30_000
 LANES = (Lane.SUBMITTING, Lane.WAIT)
 
@@ -27,7 +27,7 @@ class Deadlines(Worker):
         return sum([await self._pass(lane) for lane in LANES])
 
     async def _pass(self, lane: Lane) -> int:
-        async with self._timer.leased(lane, TIMEOUT_LEASE, TIMEOUTS_AT_ONCE) as jobs:
+        async with self._timer.leased(lane, TIMEOUT_LEASE, TIMEOUTS_PER_BATCH) as jobs:
             for job in jobs:
                 try:
                     _, move = await observe_job(self._services, job.id, TimePassed())
@@ -38,4 +38,4 @@ class Deadlines(Worker):
         return len(jobs)
 
     async def idle(self) -> None:
-        await self._timer.wait(SAFETY_SECONDS)
+        await self._timer.wait(MAX_IDLE_SECONDS)

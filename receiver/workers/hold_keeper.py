@@ -27,13 +27,13 @@ class HoldKeeper:
         now = self._services.clock.now()
         held_until = self._services.metrics.submissions_held_until_timestamp_seconds
         for provider in self._services.providers:
-            holds = rules.current(found.get(provider, rules.OPEN), now)
+            holds = rules.current(found.get(provider, rules.NO_HOLDS), now)
             until = next((hold.until for is_of_all, hold in holds if is_of_all), 0)
             held_until.labels(provider).set(until / 1_000)
 
     async def held_until(self, job: Job) -> Millis:
         """0 if the job may be sent (as a probe if a hold has ended), else when to check again."""
-        known = self._queue.holds.get(job.provider, rules.OPEN)
+        known = self._queue.holds.get(job.provider, rules.NO_HOLDS)
         if not rules.holds_on(known, job.user_id):
             return 0
         now = self._services.clock.now()

@@ -24,15 +24,15 @@ from store.job_writer import Applied
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 
-JOBS_AT_ONCE = 64
-CALLBACKS_AT_ONCE = 100
+JOBS_PER_BATCH = 64
+CALLBACKS_PER_BATCH = 100
 """Maximum number of a job's callbacks in one change."""
 DIRECT_AT_ONCE = 8
 """Maximum number of callbacks applied at once in the transaction that stores them."""
-MOST_JOBS_OFFERED = 50_000
+MAX_JOBS_OFFERED = 50_000
 """Maximum number of jobs remembered; others are found among the leftovers."""
 LEFTOVER_SECONDS = 1.0
-LEFTOVERS_AT_ONCE = 200
+LEFTOVERS_PER_BATCH = 200
 """Callbacks read when looking for leftovers: those that have waited longest."""
 
 log = structlog.get_logger()
@@ -52,14 +52,14 @@ class Inbox:
         self._progress: dict[str, Millis] = {}
         """All other jobs with callbacks, likewise."""
         self._offered = Subscription()
-        self._look_at = 0.0
+        self._next_read_at = 0.0
         """Monotonic time of the next look for leftovers."""
         self._direct = TaskPool(DIRECT_AT_ONCE)
         self._overtaking = TaskPool(1)
         """Outcomes that came while progress was being applied."""
         self._in_progress = False
         """Whether the round under way applies progress, which large bodies can make slow."""
-        hub.subscribe(self._on_commit)
+        hub.add_commit_listener(self._on_commit)
 
     def apply_soon(self, job_id: str, *, final: bool) -> None:
         """Apply a callback whose write has just been enqueued, if possible in the same transaction,
@@ -71,7 +71,7 @@ class Inbox:
 
     def offer(self, job_id: str, *, final: bool) -> None:
         """Apply the job's waiting callbacks soon."""
-        if len(self._outcomes) + len(self._progress) >= MOST_JOBS_OFFERED:
+        if len(self._outcomes) + len(self._progress) >= MAX_JOBS_OFFERED:
             return
         now = self._services.clock.now()
         if final:
@@ -83,8 +83,8 @@ class Inbox:
     async def run_once(self) -> int:
         """Apply the waiting callbacks of some jobs; returns the number of jobs."""
         await self._find_leftovers()
-        outcomes = _take(self._outcomes, JOBS_AT_ONCE)
-        progress = _take(self._progress, JOBS_AT_ONCE - len(outcomes))
+        outcomes = _take(self._outcomes, JOBS_PER_BATCH)
+        progress = _take(self._progress, JOBS_PER_BATCH - len(outcomes))
         self._in_progress = bool(progress)
         try:
             return await self._apply_all(outcomes, progress)
@@ -92,7 +92,7 @@ class Inbox:
             self._in_progress = False
 
     async def idle(self) -> None:
-        pause = self._look_at - self._services.clock.monotonic()
+        pause = self._next_read_at - self._services.clock.monotonic()
         await self._offered.wait(max(pause, 0.001))
 
     async def stop(self) -> None:
@@ -112,13 +112,13 @@ class Inbox:
 
     async def _apply_outcomes(self) -> None:
         while self._in_progress and self._outcomes:
-            await self._apply_all(_take(self._outcomes, JOBS_AT_ONCE), {})
+            await self._apply_all(_take(self._outcomes, JOBS_PER_BATCH), {})
 
     async def _find_leftovers(self) -> None:
         now = self._services.clock.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + LEFTOVER_SECONDS
-            for job_id in await self._services.store.callbacks.jobs_waiting(LEFTOVERS_AT_ONCE):
+        if now >= self._next_read_at:
+            self._next_read_at = now + LEFTOVER_SECONDS
+            for job_id in await self._services.store.callbacks.jobs_waiting(LEFTOVERS_PER_BATCH):
                 self.offer(job_id, final=False)
 
     async def _apply_all(
@@ -143,14 +143,14 @@ class Inbox:
 
     async def _apply(self, job_id: str, since: Millis, *, final: bool) -> None:
         try:
-            applied = await self._apply_some(job_id, CALLBACKS_AT_ONCE, final=final)
+            applied = await self._apply_some(job_id, CALLBACKS_PER_BATCH, final=final)
         except NotFound:
             return  # the job was removed with its callbacks
         if applied is None or applied.move is None:
             return
         trace = await self._services.trace_of(job_id)
         # The span starts when the callback was stored: the route is called too often for a span.
-        with tracing.step("process callback", "consumer", trace, job_id, since):
+        with tracing.job_span("process callback", "consumer", trace, job_id, since):
             tracing.set_attribute("receiver.job.status", applied.job.status)
 
     async def _apply_some(self, job_id: str, most: int, *, final: bool) -> Applied | None:
@@ -168,14 +168,16 @@ class Inbox:
         due = applied.job.due
         if applied.move is not None and due is not None and due.lane is Lane.CONFIRM:
             self._confirm(applied.job)
-        if applied.left:
+        if applied.has_more:
             self.offer(job_id, final=final)
         return applied
 
     async def _count_failure(self, job_id: str, failure: NotApplied) -> None:
         """Count the failure, so that a bad callback cannot block the others or its job forever."""
         (callback_id,) = failure.callback_ids
-        tries = await self._services.store.callbacks.failed(callback_id, self._services.clock.now())
+        tries = await self._services.store.callbacks.count_failure(
+            callback_id, self._services.clock.now()
+        )
         log.error(
             "a callback could not be applied",
             job=job_id,

@@ -10,7 +10,7 @@ from store.records.jobs import Phase
 from store.records.times import Millis
 from store.retention import START
 
-REMOVED_AT_ONCE = 100
+REMOVED_PER_BATCH = 100
 PAUSE_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
 without the pause nearly every write would. This removes about 300 jobs with
@@ -50,9 +50,9 @@ class Janitor(Worker):
         if not await self._trusts(now):
             return 0
         removed = await store.jobs.remove_finished(
-            now - self._retention, REMOVED_AT_ONCE, self._after
+            now - self._retention, REMOVED_PER_BATCH, self._after
         )
-        keys = await store.idempotency.remove_expired(now, REMOVED_AT_ONCE)
+        keys = await store.idempotency.remove_expired(now, REMOVED_PER_BATCH)
         self._after = removed.after or START
         if rows := removed.jobs + keys or int(removed.after is not None):
             await clock.sleep(PAUSE_SECONDS)
@@ -85,7 +85,7 @@ class Janitor(Worker):
         metrics.database_size_bytes.set(sizes.get("database", 0))
         metrics.wal_size_bytes.set(sizes.get("wal", 0))
 
-        census = await store.jobs.census()
+        census = await store.jobs.backlog_by_phase()
         for phase in UNFINISHED:
             metrics.jobs.labels(phase).set(census.get(phase, (0, 0))[0])
         metrics.submissions_unconfirmed.set(census.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])

@@ -15,12 +15,12 @@ from functools import partial
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
+from receiver.domain.fair_queue import FairQueue
 from receiver.domain.probe_queue import ProbeQueue
-from receiver.domain.turns import Turns
 from receiver.streams.hub import Hub
-from receiver.workers.questions import Questions
+from receiver.workers.provider_calls import ProviderCalls
 from receiver.workers.worker import (
-    SAFETY_SECONDS,
+    MAX_IDLE_SECONDS,
     CallbackAddress,
     DueTimer,
     TaskPool,
@@ -32,19 +32,20 @@ from store.records.times import Lane, Millis
 
 POLL_LEASE: Millis = 30_000
 """How long a job is leased for one call: longer than a call and its write take."""
-MOST_CLAIMS = 1_000
-MOST_CLAIMS_OF_ONE = 100
+MAX_WAITING_CLAIMS = 1_000
+MAX_CLAIMS_PER_USER = 100
 """A claim that is handed over while so many wait here, of all users or of one, goes back to the
 store."""
 CLAIMS_AHEAD = 200
-"""Claims are leased from the store while fewer than this wait here: more than `MOST_CLAIMS_OF_ONE`,
-so that one user cannot keep the others out, and few enough to leave some to other processes."""
-MOST_FAILING_OF_ONE = 100
+"""Claims are leased from the store while fewer than this wait here: more than
+`MAX_CLAIMS_PER_USER`, so that one user cannot keep the others out, and few enough to leave some to
+other processes."""
+MAX_FAILING_PER_USER = 100
 """Maximum number of a user's failing jobs that wait for a slot; others are found when their lease
 ends."""
 CALLS_PER_PASS = 100
 """Maximum number of calls started in one pass."""
-MISSED_AT_ONCE = 20
+MISSED_PER_BATCH = 20
 """Maximum number of jobs a second that are polled because their callback was refused: status calls
 must not add much to the overload that refused it."""
 CONFIRMS_PER_POLL = 4
@@ -68,19 +69,19 @@ class Poller:
         self._missed = missed
         self._missed_at = 0.0
         """Monotonic time from which further jobs with a refused callback are polled."""
-        self._questions = Questions(services, callback_address)
+        self._provider_calls = ProviderCalls(services, callback_address)
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
-        self._task_pool = TaskPool(self._calls.at_once)
+        self._task_pool = TaskPool(self._calls.concurrency)
         self._claims: dict[str, tuple[Job, Millis]] = {}
         """Jobs to confirm, with the end of the lease that this worker already has."""
-        self._turns = Turns[str](self._calls.at_once)
+        self._turns = FairQueue[str](self._calls.concurrency)
         """Their ids, queued by user."""
         self._surplus: list[str] = []
         """Jobs that were handed over and found no place, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
-        self._failing = Turns[tuple[Job, Millis]](max(1, self._calls.at_once // 2))
+        self._failing = FairQueue[tuple[Job, Millis]](max(1, self._calls.concurrency // 2))
         """Jobs whose last call failed, with the end of their lease: their next call may hang, so
         they share half of the slots."""
 
@@ -89,9 +90,9 @@ class Poller:
         `POLL_LEASE`."""
         until = self._services.clock.now() + POLL_LEASE
         # If the job is not confirmed by then, for whatever reason, it can be leased again.
-        self._timer.look_at(Lane.CONFIRM, until)
+        self._timer.schedule_pass(Lane.CONFIRM, until)
         of_user = self._turns.waiting(job.user_id)
-        has_place = of_user < MOST_CLAIMS_OF_ONE and len(self._claims) < MOST_CLAIMS
+        has_place = of_user < MAX_CLAIMS_PER_USER and len(self._claims) < MAX_WAITING_CLAIMS
         if has_place or job.id in self._claims:
             self._add_claim(job, until)
         else:
@@ -117,7 +118,7 @@ class Poller:
         if not self._task_pool.free:
             await self._task_pool.wait_any()
             return
-        pause = self._calls.wait()
+        pause = self._calls.seconds_until_free()
         if pause > 0:
             await self._services.clock.sleep(pause)
             return
@@ -126,7 +127,7 @@ class Poller:
             self._turn_at(provider) for provider, queue in self._calls.queues.items() if queue
         )
         waits = [at - monotonic for at in probes if at is not None]
-        most = max(0.01, min([SAFETY_SECONDS, *waits]))
+        most = max(0.01, min([MAX_IDLE_SECONDS, *waits]))
         await self._timer.wait(most)
 
     async def stop(self) -> None:
@@ -150,9 +151,9 @@ class Poller:
         monotonic, now = self._services.clock.monotonic(), self._services.clock.now()
         if monotonic < self._missed_at:
             return
-        self._missed_at = monotonic + SAFETY_SECONDS
-        jobs, job_ids = self._services.store.jobs, self._missed.first(MISSED_AT_ONCE)
-        await asyncio.gather(*(jobs.poll_at_once(job_id, now) for job_id in job_ids))
+        self._missed_at = monotonic + MAX_IDLE_SECONDS
+        jobs, job_ids = self._services.store.jobs, self._missed.first(MISSED_PER_BATCH)
+        await asyncio.gather(*(jobs.make_poll_due(job_id, now) for job_id in job_ids))
         self._missed.remove(job_ids)
 
     async def _make_turns_due(self) -> None:
@@ -168,7 +169,9 @@ class Poller:
         """Make the next queued job due. If it needs no status call any more, the next pass follows
         at once and takes another: many finished jobs must not delay the polls."""
         job_id, now = queue.take_next(monotonic), self._services.clock.now()
-        if job_id is not None and not await self._services.store.jobs.ask_at_once(job_id, now):
+        if job_id is not None and not await self._services.store.jobs.make_status_call_due(
+            job_id, now
+        ):
             queue.give_back()
             self._timer.wake()
 
@@ -240,7 +243,7 @@ class Poller:
             return False
         if not self._calls.is_failing(job.provider, job.id):
             return True
-        if ahead or self._failing.waiting(job.user_id) < MOST_FAILING_OF_ONE:
+        if ahead or self._failing.waiting(job.user_id) < MAX_FAILING_PER_USER:
             self._failing.add(job.user_id, (job, until), ahead=ahead)
         return False
 
@@ -273,7 +276,7 @@ class Poller:
 
     async def _poll(self, job: Job) -> None:
         try:
-            observation = await self._questions.ask(job)
+            observation = await self._provider_calls.ask(job)
             observed = partial(observe_job, self._services, job.id, observation)
             await until_stored(self._services.clock, "a status answer", observed)
         except NotFound:

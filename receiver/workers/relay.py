@@ -6,8 +6,8 @@ from functools import partial
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.relay import KnownHosts, after_attempt
-from receiver.streams.hub import Hub, Queue, Subscription
-from receiver.webhooks.delivery import Sent, WebhookSender
+from receiver.streams.hub import FixedTopic, Hub, Subscription
+from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
 from receiver.workers.relay_slots import ATTEMPTS_AT_ONCE, InFlight, Slots
 from receiver.workers.worker import LEASE_SLACK, TaskPool
@@ -39,7 +39,7 @@ class Relay:
         """`timeout` of one attempt is in seconds; `jitter` returns numbers from 0 to 1."""
         self._services = services
         self._subscription = Subscription()
-        hub.add(Queue.RELAY, self._subscription.notify)
+        hub.add_listener(FixedTopic.RELAY, self._subscription.notify)
         self._sender = sender
         self._schedule = schedule
         self._timeout = timeout
@@ -121,17 +121,19 @@ class Relay:
         if sent is not None:
             await self._settle(delivery, began, sent)
 
-    async def _send(self, delivery: Delivery, began: Millis, begin_by: Millis) -> Sent | None:
+    async def _send(
+        self, delivery: Delivery, began: Millis, begin_by: Millis
+    ) -> AttemptResult | None:
         user = await self._services.store.keys.user(delivery.user_id)
         trace = await self._services.trace_of(delivery.job_id)
         if user is None or self._services.clock.now() > begin_by:
             return None
         headers = sign(secrets_of(user, began), delivery.id, began, delivery.body)
-        with tracing.step("relay webhook", "client", trace, delivery.job_id):
+        with tracing.job_span("relay webhook", "client", trace, delivery.job_id):
             headers |= tracing.outgoing_headers()
             sent = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
             _annotate_span(delivery, sent)
-        self._known.judge(
+        self._known.record_attempt(
             delivery.user_id,
             delivery.host,
             self._services.clock.monotonic(),
@@ -140,7 +142,7 @@ class Relay:
         )
         return sent
 
-    async def _settle(self, delivery: Delivery, began: Millis, sent: Sent) -> None:
+    async def _settle(self, delivery: Delivery, began: Millis, sent: AttemptResult) -> None:
         now, step = self._services.clock.now(), delivery.step
         state, next_at = after_attempt(
             sent.status_code, sent.retry_after_ms, step, self._schedule, now, self._jitter()
@@ -153,12 +155,12 @@ class Relay:
         )
 
 
-def _annotate_span(delivery: Delivery, sent: Sent) -> None:
+def _annotate_span(delivery: Delivery, sent: AttemptResult) -> None:
     """Add an attempt's result to its span."""
     tracing.set_attribute("receiver.delivery.id", delivery.id)
     if sent.status_code is not None:
         tracing.set_attribute("http.response.status_code", sent.status_code)
         if not 200 <= sent.status_code < 300:
-            tracing.failed(str(sent.status_code))
+            tracing.mark_failed(str(sent.status_code))
     elif sent.error is not None:
-        tracing.failed(sent.error.partition(":")[0])  # the rest may contain an address
+        tracing.mark_failed(sent.error.partition(":")[0])  # the rest may contain an address

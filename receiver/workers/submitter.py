@@ -15,7 +15,7 @@ import structlog
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.actions.submission_queue import Waiting
+from receiver.actions.submission_queue import QueuedSubmission
 from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAmbiguous,
@@ -34,7 +34,7 @@ from receiver.streams.hub import Hub
 from receiver.workers.hold_keeper import HoldKeeper
 from receiver.workers.worker import (
     LEASE_SLACK,
-    SAFETY_SECONDS,
+    MAX_IDLE_SECONDS,
     STORE_RETRY_SECONDS,
     CallbackAddress,
     TaskPool,
@@ -52,7 +52,7 @@ LOST_PROBE_PAUSE: Millis = 1_000
 """How long a submission waits if another one became the probe."""
 LOOK_PAUSE = 0.05
 """Minimum number of seconds between two reads of the store's queue."""
-EXPIRED_AT_ONCE = 100
+EXPIRED_PER_BATCH = 100
 """Maximum number of jobs past their deadline that are ended in one pass."""
 
 log = structlog.get_logger()
@@ -83,31 +83,33 @@ class Submitter:
         self._stopping = False
         self._queue = services.queue
         self._holds = HoldKeeper(services)
-        self._look_at = 0.0
+        self._next_read_at = 0.0
         """Monotonic time of the next read of the store's queue."""
-        self._looked_at = 0.0
-        hub.subscribe(self._on_commit)
-        hub.add(Lane.SUBMIT, lambda: self._look_in(0.0))
+        self._last_read_at = 0.0
+        hub.add_commit_listener(self._on_commit)
+        hub.add_listener(Lane.SUBMIT, lambda: self._schedule_read(0.0))
         self._expire_at = 0.0
         """Monotonic time of the next check for jobs past their deadline."""
 
     async def run_once(self) -> int:
         """Lease waiting jobs, and start those with a free slot; returns how many."""
-        if self._services.clock.monotonic() >= self._look_at:
-            await self._look()
+        if self._services.clock.monotonic() >= self._next_read_at:
+            await self._lease_due()
         begun = 0
         while self._task_pool.free and (waiting := self._queue.take()):
             self._task_pool.begin(f"submit {waiting.job.id}", self._submit, waiting)
             begun += 1
         if begun and self._queue.is_short:
-            self._look_at = 0.0
+            self._next_read_at = 0.0
         return begun
 
     async def idle(self) -> None:
         if not self._task_pool.free:
             await self._task_pool.wait_any()
             return
-        await self._queue.wake.wait(max(0.001, self._look_at - self._services.clock.monotonic()))
+        await self._queue.wake.wait(
+            max(0.001, self._next_read_at - self._services.clock.monotonic())
+        )
 
     async def stop(self) -> None:
         """Start nothing new, release jobs that have not started, and wait for those in flight;
@@ -122,20 +124,20 @@ class Submitter:
     def _on_commit(self, changes: Changes) -> None:
         at = changes.due.get(Lane.SUBMIT)
         if at is not None:
-            self._look_in((at - self._services.clock.now()) / 1_000)
+            self._schedule_read((at - self._services.clock.now()) / 1_000)
 
-    def _look_in(self, seconds: float) -> None:
+    def _schedule_read(self, seconds: float) -> None:
         """Schedule a read of the store's queue, unless one is due sooner; keeps `LOOK_PAUSE`."""
-        at = max(self._services.clock.monotonic() + seconds, self._looked_at + LOOK_PAUSE)
-        if at < self._look_at:
-            self._look_at = at
+        at = max(self._services.clock.monotonic() + seconds, self._last_read_at + LOOK_PAUSE)
+        if at < self._next_read_at:
+            self._next_read_at = at
             self._queue.wake.notify()
 
-    async def _look(self) -> None:
+    async def _lease_due(self) -> None:
         """Lease jobs from the store that are due, users in turn."""
         store, clock = self._services.store, self._services.clock
-        self._looked_at = clock.monotonic()
-        look_at, self._look_at = self._looked_at + SAFETY_SECONDS, math.inf
+        self._last_read_at = clock.monotonic()
+        next_read_at, self._next_read_at = self._last_read_at + MAX_IDLE_SECONDS, math.inf
         try:
             now = clock.now()
             due, holds = await asyncio.gather(
@@ -149,17 +151,17 @@ class Submitter:
                 await self._release(self._queue.add(jobs, wanted, lease))
             if due.backlogs and clock.monotonic() >= self._expire_at:
                 await self._expire(now)
-                self._expire_at = clock.monotonic() + SAFETY_SECONDS
+                self._expire_at = clock.monotonic() + MAX_IDLE_SECONDS
             ends = [end for each in holds.values() if (end := next_end(each, now)) is not None]
             for at in [due.next_at, *ends]:
                 if at is not None:
-                    look_at = min(look_at, clock.monotonic() + max(at - now, 10) / 1_000)
+                    next_read_at = min(next_read_at, clock.monotonic() + max(at - now, 10) / 1_000)
         finally:
-            self._look_at = min(self._look_at, look_at)
+            self._next_read_at = min(self._next_read_at, next_read_at)
 
     async def _expire(self, now: Millis) -> None:
         """End queued jobs past their deadline, even those that a hold keeps from being leased."""
-        for job_id in await self._services.store.jobs.in_phase(Phase.QUEUED, EXPIRED_AT_ONCE):
+        for job_id in await self._services.store.jobs.in_phase(Phase.QUEUED, EXPIRED_PER_BATCH):
             if time_of(job_id) + self._services.rules.job_deadline > now:
                 return  # the others are newer
             with suppress(NotFound):
@@ -175,7 +177,7 @@ class Submitter:
 
     # --- one submission ---------------------------------------------------------------------------
 
-    async def _submit(self, waiting: Waiting) -> None:
+    async def _submit(self, waiting: QueuedSubmission) -> None:
         job, now = waiting.job, self._services.clock.now()
         begins = SubmissionBegins(job.attempts + 1, now + self._lease)
         try:
@@ -199,7 +201,9 @@ class Submitter:
         if isinstance(answer, SubmitAccepted | SubmitRefused):
             await self._until_stored(partial(self._holds.answered, job))
 
-    async def _call(self, waiting: Waiting, begins: SubmissionBegins) -> SubmitAnswer | None:
+    async def _call(
+        self, waiting: QueuedSubmission, begins: SubmissionBegins
+    ) -> SubmitAnswer | None:
         """The provider's answer; None if the job is not sent, now or ever."""
         job = waiting.job
         try:
@@ -241,7 +245,7 @@ class Submitter:
         job, move = await observe_job(self._services, job.id, begins)
         return move is not None and job.phase is Phase.SUBMITTING
 
-    async def _answer(self, waiting: Waiting) -> SubmitAnswer:
+    async def _answer(self, waiting: QueuedSubmission) -> SubmitAnswer:
         job, new = waiting.job, waiting.new
         provider = self._services.providers.get(job.provider)
         if provider is None:
@@ -251,7 +255,7 @@ class Submitter:
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
         trace = new.trace_context if new else await self._services.trace_of(job.id)
-        with tracing.step("submit job", "client", trace, job.id):
+        with tracing.job_span("submit job", "client", trace, job.id):
             tracing.set_attribute("receiver.provider", job.provider)
             try:
                 answer = await provider.submit(job.kind, body_input, self._callback_address(job))
@@ -286,4 +290,4 @@ def _annotate_span(answer: SubmitAnswer) -> None:
     if isinstance(answer, SubmitRefused):
         tracing.set_attribute("http.response.status_code", answer.status_code)
     if not isinstance(answer, SubmitAccepted):
-        tracing.failed(outcome)
+        tracing.mark_failed(outcome)

@@ -10,7 +10,7 @@ import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.clock import Clock
-from receiver.domain.turns import Turns
+from receiver.domain.fair_queue import FairQueue
 from receiver.streams.hub import Hub, Subscription
 from store.backlogs import Backlog
 from store.changes import Changes
@@ -18,7 +18,7 @@ from store.errors import StoreUnavailable
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 
-SAFETY_SECONDS = 1.0
+MAX_IDLE_SECONDS = 1.0
 """How long a worker waits at most before it looks again."""
 LEASE_SLACK: Millis = 15_000
 """How much longer a lease lasts than the longest attempt that it covers."""
@@ -63,11 +63,11 @@ class DueTimer:
     def __init__(self, services: ServiceContext, hub: Hub, *lanes: Lane) -> None:
         self._services = services
         self._at: dict[Lane, Millis | None] = dict.fromkeys(lanes, 0)  # there may be leftovers
-        self._turns = {lane: Turns[Backlog](1) for lane in lanes}
+        self._turns = {lane: FairQueue[Backlog](1) for lane in lanes}
         self._sooner = Subscription()
-        hub.subscribe(self._on_commit)
+        hub.add_commit_listener(self._on_commit)
         for lane in lanes:
-            hub.add(lane, self._look_now)
+            hub.add_listener(lane, self._look_now)
 
     @asynccontextmanager
     async def leased(self, lane: Lane, length: Millis, most: int) -> AsyncIterator[list[Job]]:
@@ -79,12 +79,12 @@ class DueTimer:
             return
         with self.one_pass(lane):
             due, jobs = await backlogs.due(lane, now), list[Job]()
-            self.look_at(lane, due.next_at)
+            self.schedule_pass(lane, due.next_at)
             if shares := _shares(self._turns[lane], due.backlogs, most):
                 lease = Lease(self._services.holder, now + length)
                 jobs = await backlogs.lease(lane, shares, now, lease)
                 # There may be more. If none could be leased, another process was faster.
-                self.look_at(lane, now if jobs else now + LOOK_AGAIN)
+                self.schedule_pass(lane, now if jobs else now + LOOK_AGAIN)
             yield jobs
 
     @contextmanager
@@ -94,10 +94,10 @@ class DueTimer:
         try:
             yield
         except BaseException:
-            self.look_at(lane, 0)
+            self.schedule_pass(lane, 0)
             raise
 
-    def look_at(self, lane: Lane, at: Millis | None) -> None:
+    def schedule_pass(self, lane: Lane, at: Millis | None) -> None:
         """Schedule a pass at this time, unless an earlier one is scheduled."""
         before = self._at[lane]
         if at is not None and (before is None or at < before):
@@ -122,14 +122,14 @@ class DueTimer:
     def _look_now(self) -> None:
         """Schedule all passes now: something has changed, and it is unknown what."""
         for lane in self._at:
-            self.look_at(lane, 0)
+            self.schedule_pass(lane, 0)
 
     def _on_commit(self, changes: Changes) -> None:
         for lane in self._at:
-            self.look_at(lane, changes.due.get(lane))
+            self.schedule_pass(lane, changes.due.get(lane))
 
 
-def _shares(turns: Turns[Backlog], due: Sequence[Backlog], most: int) -> Counter[Backlog]:
+def _shares(turns: FairQueue[Backlog], due: Sequence[Backlog], most: int) -> Counter[Backlog]:
     """How many jobs to lease from each backlog: round-robin by user, continuing the last pass."""
     waiting, still = {*turns}, {*due}
     turns.remove(lambda backlog: backlog not in still)

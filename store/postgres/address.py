@@ -44,9 +44,9 @@ class Address:
     """Where to listen for notifications; None if that is not possible."""
     pooled: bool
     """Whether there is a pooler, which may run each transaction in another session."""
-    shown: str
+    display_name: str
     """The host and database, for messages; no password."""
-    several: bool
+    has_several_hosts: bool
     """Whether there are several hosts, of which the one that accepts writes is used."""
 
 
@@ -79,8 +79,8 @@ def parse(url: str) -> Address:
         conninfo=make_conninfo("", **options),
         listen=_listening(options, listen),
         pooled=listen is not None,
-        shown=f"{options.get('host', 'the local socket')}, database {database}",
-        several="," in options.get("host", ""),
+        display_name=f"{options.get('host', 'the local socket')}, database {database}",
+        has_several_hosts="," in options.get("host", ""),
     )
 
 

@@ -26,9 +26,9 @@ import psycopg
 from store.changes import Changes, Effects, NewEvent
 from store.errors import OutcomeUnknown, StoreUnavailable
 from store.postgres.connection import STATEMENTS
-from store.postgres.failures import concerns_one_write, is_collision, is_slow, meaning
+from store.postgres.failures import concerns_one_write, is_collision, is_slow, to_store_error
 from store.postgres.session import PostgresSession
-from store.session import Batchable, Failed, OnJobs, Outcome, Work, groups
+from store.session import Batchable, Failed, Outcome, Work, WorkOnJobs, groups
 from store.writer import Batch
 
 STATEMENT_TIMEOUT = 10_000
@@ -52,7 +52,7 @@ _READ_OUTCOME = STATEMENTS.load("database")["read-commit-outcome"]
 _LOCK_JOBS = STATEMENTS.load("jobs")["lock-jobs"]
 _EVENTS = STATEMENTS.load("events")
 
-_Ran: TypeAlias = tuple[list[Outcome[object]], Changes]
+_RunResult: TypeAlias = tuple[list[Outcome[object]], Changes]
 """The outcomes, in order, and the committed changes."""
 
 
@@ -68,7 +68,7 @@ class _Transaction:
     """Its id, once the commit is under way."""
 
     @property
-    def ran(self) -> _Ran:
+    def result(self) -> _RunResult:
         return [self.outcomes[index] for index in range(len(self.outcomes))], self.changes
 
 
@@ -101,7 +101,7 @@ class PostgresBatchRunner:
 
     # --- several transactions -------------------------------------------------------------------
 
-    def _run(self, works: Sequence[Work[object]], tries: int = COLLISION_TRIES) -> _Ran:
+    def _run(self, works: Sequence[Work[object]], tries: int = COLLISION_TRIES) -> _RunResult:
         """Run them in one transaction or, if one of them fails it, in several."""
         try:
             return self._run_together(works)
@@ -113,9 +113,9 @@ class PostgresBatchRunner:
                 return self._run_parts(works, error)
             if tries > 1 and is_collision(error):
                 return self._run(works, tries - 1)
-            return [Failed(meaning(error) or error)], Changes()
+            return [Failed(to_store_error(error) or error)], Changes()
 
-    def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> _Ran:
+    def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> _RunResult:
         # Halving finds the faulty work in few attempts. But if each attempt may wait for a lock or
         # a slow statement, running them one by one waits only once.
         size = 1 if is_slow(error) else (len(works) + 1) // 2
@@ -129,7 +129,7 @@ class PostgresBatchRunner:
 
     # --- one transaction ------------------------------------------------------------------------
 
-    def _run_together(self, works: Sequence[Work[object]]) -> _Ran:
+    def _run_together(self, works: Sequence[Work[object]]) -> _RunResult:
         connection = self._connection
         if connection is not None:
             try:
@@ -141,14 +141,14 @@ class PostgresBatchRunner:
         connection = self._connection = self._connect()
         return self._run_on(connection, works)
 
-    def _run_on(self, connection: psycopg.Connection, works: Sequence[Work[object]]) -> _Ran:
+    def _run_on(self, connection: psycopg.Connection, works: Sequence[Work[object]]) -> _RunResult:
         """Run one transaction; when it raises, the transaction is rolled back. Closes a connection
         that is lost."""
         transaction = _Transaction()
         try:
             with connection.pipeline() as pipeline:
                 try:
-                    self._fill(transaction, PostgresSession(connection, pipeline), works)
+                    self._execute(transaction, PostgresSession(connection, pipeline), works)
                     pipeline.sync()
                 except psycopg.Error:
                     with suppress(psycopg.Error):  # errors after the first add nothing
@@ -161,10 +161,10 @@ class PostgresBatchRunner:
             self.close()
             if transaction.committing is None:
                 raise
-            return self._look_up(transaction, works, error)
-        return transaction.ran
+            return self._resolve_commit(transaction, works, error)
+        return transaction.result
 
-    def _fill(
+    def _execute(
         self,
         transaction: _Transaction,
         session: PostgresSession,
@@ -190,9 +190,9 @@ class PostgresBatchRunner:
         except psycopg.Error:
             self.close()
 
-    def _look_up(
+    def _resolve_commit(
         self, transaction: _Transaction, works: Sequence[Work[object]], lost: Exception
-    ) -> _Ran:
+    ) -> _RunResult:
         """Find out whether a commit happened whose answer was lost with the connection.
 
         Raises `OutcomeUnknown` if the server does not answer in time.
@@ -203,7 +203,7 @@ class PostgresBatchRunner:
                 raise OutcomeUnknown("the connection was lost during a commit") from lost
             time.sleep(OUTCOME_PAUSE)
         if outcome == "committed":
-            return transaction.ran
+            return transaction.result
         return _failed(works, lost), Changes()
 
     def _read_outcome(self, number: int | None) -> str | None:
@@ -242,9 +242,9 @@ def _run_group(
 
 
 def _lock_jobs(session: PostgresSession, works: Sequence[Work[object]]) -> None:
-    jobs = {job for work in works if isinstance(work, OnJobs | Batchable) for job in work.jobs}
+    jobs = {job for work in works if isinstance(work, WorkOnJobs | Batchable) for job in work.jobs}
     deliveries = {
-        delivery for work in works if isinstance(work, OnJobs) for delivery in work.deliveries
+        delivery for work in works if isinstance(work, WorkOnJobs) for delivery in work.deliveries
     }
     if jobs or deliveries:
         session.execute(_LOCK_JOBS, {"jobs": list(jobs), "deliveries": list(deliveries)})
@@ -258,5 +258,5 @@ def _append(session: PostgresSession, events: Sequence[NewEvent]) -> None:
 
 def _failed(works: Sequence[Work[object]], error: Exception) -> list[Outcome[object]]:
     """A copy of the failure for each caller, since each raises it in its own task."""
-    failure = meaning(error) or error
+    failure = to_store_error(error) or error
     return [Failed(copy(failure)) for _ in works]

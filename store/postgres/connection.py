@@ -12,11 +12,11 @@ from psycopg.types.string import BytesDumper, StrDumperUnknown
 
 from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
 from store.postgres.address import Address
-from store.postgres.failures import in_one_line, is_collision, translated
-from store.postgres.silence import ConnectionWithTimeout
-from store.sql import Statements, pending, read_migrations
+from store.postgres.failures import in_one_line, is_collision, translate_errors
+from store.postgres.receive_timeout import ConnectionWithTimeout
+from store.sql import Statements, pending_migrations, read_migrations
 
-OLDEST = 14
+MIN_SERVER_VERSION = 14
 """The oldest supported major version of the server."""
 
 STATEMENTS = Statements(
@@ -85,7 +85,7 @@ def connect(
         connection = kind.connect(address.conninfo, **options(address))
     except psycopg.OperationalError as error:
         raise StoreUnavailable(
-            f"PostgreSQL ({address.shown}) cannot be reached: {in_one_line(error)}"
+            f"PostgreSQL ({address.display_name}) cannot be reached: {in_one_line(error)}"
         ) from error
     # Under a lock, what was committed before must be visible.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
@@ -122,7 +122,7 @@ def prepare(address: Address) -> None:
     Raises `StoreUnavailable`, `ServerUnfit`, `StoreCorrupt` (the database belongs to another
     application) and `SchemaTooNew`; the database is then unchanged.
     """
-    with connect(address) as connection, translated():
+    with connect(address) as connection, translate_errors():
         _check_server(connection)
         tries = 0
         while _version(connection) != len(MIGRATIONS):
@@ -140,15 +140,17 @@ def prepare(address: Address) -> None:
 
 def _check_server(connection: psycopg.Connection) -> None:
     version = connection.info.server_version // 10_000
-    if version < OLDEST:
-        raise ServerUnfit(f"the server is PostgreSQL {version}, but {OLDEST} or newer is needed")
+    if version < MIN_SERVER_VERSION:
+        raise ServerUnfit(
+            f"the server is PostgreSQL {version}, but {MIN_SERVER_VERSION} or newer is needed"
+        )
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise ServerUnfit(f"the database's encoding is {encoding}, but UTF8 is needed")
 
 
 def _migrate(connection: psycopg.Connection) -> None:
-    for number, script in pending(MIGRATIONS, _version(connection)):
+    for number, script in pending_migrations(MIGRATIONS, _version(connection)):
         connection.execute(script.encode())
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('application', %s), ('schema', %s)"
@@ -176,5 +178,5 @@ def _version(connection: psycopg.Connection) -> int:
     if known.get("application") != _APPLICATION:
         raise StoreCorrupt("the database belongs to another application: table meta is not ours")
     version = int(known["schema"])
-    pending(MIGRATIONS, version)
+    pending_migrations(MIGRATIONS, version)
     return version

@@ -12,7 +12,7 @@ from store.postgres.connection import STATEMENTS, Connector, prepare
 from store.postgres.foreign_commits import ForeignCommits
 from store.postgres.notifications import CHANNEL, Notifications
 from store.postgres.readers import PooledReaders
-from store.table import Backend
+from store.repository import Backend
 from store.writer import OnBatch, ThreadedWriter, ignore
 
 STANDBY_MAY_LAG = (
@@ -27,27 +27,27 @@ class PostgresStore(Store):
     exclusive = False
 
     def __init__(
-        self, backend: Backend, elsewhere: ForeignCommits, address: Address, node: str
+        self, backend: Backend, foreign_commits: ForeignCommits, address: Address, node: str
     ) -> None:
         super().__init__(backend)
-        self._elsewhere = elsewhere
-        self._fails_over = address.several
+        self._foreign_commits = foreign_commits
+        self._fails_over = address.has_several_hosts
         self._notifications = Notifications(node, address, self._notify, super()._committed)
 
     async def changed_elsewhere(self) -> bool:
         ((text,),) = await self._fetch("snapshot")
-        changed = self._elsewhere.changed(text)
+        changed = self._foreign_commits.changed(text)
         return self._notifications.may_have_missed() or changed
 
     async def durability(self) -> Durability:
         ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")
         # The third such setting, synchronous_commit, is set by each transaction (`begin`).
-        sound = (fsync, full_page_writes) == ("on", "on")
+        crash_safe = (fsync, full_page_writes) == ("on", "on")
         advice = STANDBY_MAY_LAG if self._fails_over and not standbys else None
         return Durability(
-            sound,
+            crash_safe,
             f"fsync {fsync}, full_page_writes {full_page_writes}, schema {version}",
-            advice if sound else "Turn on fsync and full_page_writes in postgresql.conf.",
+            advice if crash_safe else "Turn on fsync and full_page_writes in postgresql.conf.",
         )
 
     async def upkeep(self) -> Mapping[str, int]:
@@ -64,7 +64,7 @@ class PostgresStore(Store):
 
     async def _notify(self, payload: str) -> None:
         ((_, transaction),) = await self._fetch("notify", channel=CHANNEL, payload=payload)
-        self._elsewhere.own(int(transaction))
+        self._foreign_commits.record_own(int(transaction))
 
 
 async def open_postgres(url: str, *, entropy: Entropy, on_batch: OnBatch = ignore) -> PostgresStore:
@@ -75,7 +75,7 @@ async def open_postgres(url: str, *, entropy: Entropy, on_batch: OnBatch = ignor
     address = parse(url)
     await asyncio.to_thread(prepare, address)
     readers = await PooledReaders.open(address)
-    elsewhere = ForeignCommits()
-    runner = PostgresBatchRunner(Connector(address), elsewhere.own)
+    foreign_commits = ForeignCommits()
+    runner = PostgresBatchRunner(Connector(address), foreign_commits.record_own)
     backend = Backend(ThreadedWriter(runner, on_batch), readers, STATEMENTS, Ids(entropy))
-    return PostgresStore(backend, elsewhere, address, node=entropy(8).hex())
+    return PostgresStore(backend, foreign_commits, address, node=entropy(8).hex())

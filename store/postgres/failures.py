@@ -36,7 +36,7 @@ _CLASSES = {
 }
 
 
-def meaning(error: Exception) -> StoreError | None:
+def to_store_error(error: Exception) -> StoreError | None:
     """The store's error for a failure of the database; None if it is not one.
 
     A violated constraint or a mistake in our SQL is not a failure of the database.
@@ -64,7 +64,7 @@ def meaning(error: Exception) -> StoreError | None:
 
 def concerns_one_write(error: Exception) -> bool:
     """Whether an error concerns one write only, so that the others can be tried without it."""
-    return is_slow(error) or not isinstance(meaning(error) or error, StoreUnavailable)
+    return is_slow(error) or not isinstance(to_store_error(error) or error, StoreUnavailable)
 
 
 def is_slow(error: Exception) -> bool:
@@ -85,11 +85,11 @@ def in_one_line(error: Exception) -> str:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise the store's errors instead of PostgreSQL's."""
     try:
         yield
     except psycopg.Error as error:
-        if (trouble := meaning(error)) is not None:
+        if (trouble := to_store_error(error)) is not None:
             raise trouble from error
         raise

@@ -20,7 +20,7 @@ class ForeignCommits:
         """At the last snapshot, all transactions below this had ended, except `_running`."""
         self._running: set[int] = set()
 
-    def own(self, transaction: int) -> None:
+    def record_own(self, transaction: int) -> None:
         """Record one of our transactions before it commits. May be called from any thread."""
         self._own.add(transaction)
 

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from store.errors import StoreBusy, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.connection import options
-from store.postgres.failures import translated
+from store.postgres.failures import translate_errors
 from store.session import Bound, Row
 
 POOL_SIZE = 4
@@ -59,7 +59,7 @@ class PooledReaders:
 
     async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
         try:
-            with _cancellation_kept(), translated():
+            with _cancellation_kept(), translate_errors():
                 async with asyncio.timeout(READ_SECONDS):
                     try:
                         return await self._fetch(sql, parameters)

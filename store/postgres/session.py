@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 
-class Pending:
+class PendingResult:
     """A statement that has been sent; implements `store.session.Result`."""
 
     def __init__(self, cursor: psycopg.Cursor, pipeline: psycopg.Pipeline) -> None:
@@ -42,12 +42,12 @@ class PostgresSession:
         self._pipeline = pipeline
         self._writes: list[psycopg.Cursor] = []
 
-    def execute(self, sql: str, parameters: Any = None, /) -> Pending:
+    def execute(self, sql: str, parameters: Any = None, /) -> PendingResult:
         cursor = self._connection.cursor(binary=True)
         cursor.execute(sql.encode(), parameters)
         if not sql.startswith("SELECT"):
             self._writes.append(cursor)
-        return Pending(cursor, self._pipeline)
+        return PendingResult(cursor, self._pipeline)
 
     def begin_member(self) -> None:
         """Start to count the writes of the next member."""

@@ -1,39 +1,39 @@
 -- name: receive
 -- Insert a good callback: its job exists, its id does not conflict, it is not a duplicate, and the
--- job is below its limit. If it was not inserted, `judge` finds out why. Run for many at once, all
+-- job is below its limit. If it was not inserted, `classify` finds out why. Run for many at once, all
 -- of different jobs.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, verified, headers, body)
-WITH arrivals (job_id, provider, at, digest, verified, headers, body, names) AS (
+WITH arrivals (job_id, provider, at, digest, verified, headers, body, provider_request_id) AS (
 VALUES (:job_id, :provider, :at, :digest, CAST(:verified AS boolean), :headers, :body,
-        CAST(:names AS text))
+        CAST(:provider_request_id AS text))
 )
 SELECT j.id, j.provider, a.at, a.digest, 'waiting', a.verified, a.headers, a.body
   FROM arrivals a
  CROSS JOIN jobs j
  WHERE j.id = a.job_id AND j.provider = a.provider
-   AND (a.names IS NULL OR j.provider_request_id = a.names
+   AND (a.provider_request_id IS NULL OR j.provider_request_id = a.provider_request_id
         OR (j.provider_request_id IS NULL
             AND NOT EXISTS (SELECT 1 FROM jobs other
-                             WHERE other.provider_request_id = a.names
+                             WHERE other.provider_request_id = a.provider_request_id
                                AND other.provider = a.provider)))
    AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT 1 OFFSET :room - 1)
     ON CONFLICT (job_id, digest) DO NOTHING;
 
--- name: judge
+-- name: classify
 -- Why a callback was not inserted: whether its id conflicts, the verdict of an earlier callback
 -- with the same bytes, and how many the job has. No row: there is no such job.
-SELECT CAST(:names AS text) IS NOT NULL
-       AND (j.provider_request_id <> :names
+SELECT CAST(:provider_request_id AS text) IS NOT NULL
+       AND (j.provider_request_id <> :provider_request_id
             OR (j.provider_request_id IS NULL
                 AND EXISTS (SELECT 1 FROM jobs other
-                             WHERE other.provider_request_id = :names
+                             WHERE other.provider_request_id = :provider_request_id
                                AND other.provider = :provider))),
        (SELECT verdict FROM callbacks c WHERE c.job_id = j.id AND c.digest = :digest),
        (SELECT count(*) FROM (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT :room) AS stored)
   FROM jobs j
  WHERE j.id = :job_id AND j.provider = :provider;
 
--- name: keep
+-- name: insert-with-verdict
 -- Record a callback that `receive` has not inserted, with its verdict.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, evidence, verified, headers,
                        body)

@@ -24,9 +24,9 @@ VALUES (:id, :job_id, :user_id, :seq, :status, :final, :self_declared, :url, :ho
 -- Lease one message, unless it or another message of its job is leased already.
 UPDATE deliveries SET holder = :holder, held_until = :until
  WHERE id = :delivery_id AND state = 'pending'
-   AND NOT EXISTS (SELECT 1 FROM deliveries flying
-                    WHERE flying.job_id = deliveries.job_id AND flying.state = 'pending'
-                      AND flying.held_until > :now AND flying.held_until <= :latest_end);
+   AND NOT EXISTS (SELECT 1 FROM deliveries in_flight
+                    WHERE in_flight.job_id = deliveries.job_id AND in_flight.state = 'pending'
+                      AND in_flight.held_until > :now AND in_flight.held_until <= :latest_end);
 
 -- name: read-leased
 -- A message that has just been leased; no row if another process was faster.
@@ -114,9 +114,9 @@ UPDATE deliveries
 SELECT min(at) FROM (
     SELECT * FROM (SELECT d.next_attempt_at AS at FROM deliveries d
                     WHERE d.state = 'pending' AND NOT EXISTS (
-                          SELECT 1 FROM deliveries flying
-                           WHERE flying.job_id = d.job_id AND flying.state = 'pending'
-                             AND flying.holder IS NOT NULL)
+                          SELECT 1 FROM deliveries in_flight
+                           WHERE in_flight.job_id = d.job_id AND in_flight.state = 'pending'
+                             AND in_flight.holder IS NOT NULL)
                     ORDER BY d.next_attempt_at LIMIT 1) AS free
     UNION ALL
     SELECT * FROM (SELECT held_until FROM deliveries

@@ -10,7 +10,7 @@ INSERT INTO job_inputs (job_id, input) VALUES (:job_id, :input);
 -- One member of the metadata, for filtering lists.
 INSERT INTO job_metadata (user_id, name, value, job_id) VALUES (:user_id, :name, :value, :job_id);
 
--- name: look-jobs-up
+-- name: read-jobs
 -- Several jobs of any user.
 SELECT * FROM archived_job_rows WHERE id IN (VALUES (:key));
 
@@ -19,7 +19,7 @@ SELECT * FROM archived_job_rows WHERE id IN (VALUES (:key));
 SELECT * FROM archived_job_rows
  WHERE provider_request_id = :provider_request_id AND provider = :provider;
 
--- name: look-inputs-up
+-- name: read-inputs
 -- The inputs of several jobs.
 SELECT job_id, input FROM job_inputs WHERE job_id IN (VALUES (:key));
 
@@ -152,12 +152,12 @@ RETURNING job_id, lane;
 -- End the leases of a process that is gone.
 UPDATE due SET holder = NULL, held_until = NULL WHERE holder IS NOT NULL;
 
--- name: poll-at-once
+-- name: make-poll-due
 -- Move a job's next poll forward. During a poll, the job is due again when that one ends.
 UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
--- name: ask-at-once
+-- name: make-status-call-due
 -- Move a job's next status call forward, even one that confirms a claim. No row if there is none.
 UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
  WHERE job_id = :job_id AND lane IN ('poll', 'confirm')
@@ -209,7 +209,7 @@ DELETE FROM jobs WHERE id = :job_id;
 -- When the newest job was created.
 SELECT created_at FROM jobs WHERE id = (SELECT max(id) FROM jobs);
 
--- name: census
+-- name: backlog-by-phase
 -- The number of jobs in each unfinished phase, and when the oldest was created.
 SELECT phase, count(*), min(created_at) FROM jobs WHERE phase <> 'finished' GROUP BY phase;
 

@@ -27,7 +27,7 @@ SELECT k.hash, k.prefix, k.user_id, (SELECT name FROM users WHERE users.id = k.u
  ORDER BY k.created_at DESC, k.hash DESC
  LIMIT :limit;
 
--- name: list-fitting-keys
+-- name: list-keys-by-prefix
 -- Active keys with a prefix.
 SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
   FROM api_keys k JOIN users u ON u.id = k.user_id

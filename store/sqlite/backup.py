@@ -12,16 +12,16 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from store.errors import StoreCorrupt
-from store.files import sync
+from store.files import fsync
 from store.sqlite.connection import (
     STATEMENTS,
     check,
-    check_log,
     check_not_moved,
+    check_wal,
     connect_reader,
     uri,
 )
-from store.sqlite.failures import translated
+from store.sqlite.failures import translate_errors
 
 SYNC_SECONDS = 0.05
 """How often the copy so far is synced."""
@@ -36,30 +36,30 @@ def back_up(source: Path, target: Path) -> None:
     """
     if os.path.lexists(target):
         raise FileExistsError(target)
-    with translated():
+    with translate_errors():
         descriptor, name = mkstemp(".partial", f"{target.name}.", target.parent)
         os.close(descriptor)
     partial = Path(name)
     try:
-        with translated():
-            with ThreadPoolExecutor(1) as beside:
-                copying = beside.submit(_copy, source, partial)
+        with translate_errors():
+            with ThreadPoolExecutor(1) as executor:
+                copying = executor.submit(_copy, source, partial)
                 # One sync at the end would delay the syncs of a service on the same disk.
                 while wait([copying], SYNC_SECONDS).not_done:
-                    sync(partial)
+                    fsync(partial)
             copying.result()
-            sync(partial)
+            fsync(partial)
         target.touch(0o600, exist_ok=False)  # not every file system has hard links
-        with translated():
+        with translate_errors():
             partial.replace(target)
-            sync(target.parent)
+            fsync(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
 
 def _copy(source: Path, partial: Path) -> None:
-    check_log(source)
+    check_wal(source)
     with closing(connect_reader(source)) as connection:
         check(connection)
         check_not_moved(connection, source)

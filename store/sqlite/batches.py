@@ -13,7 +13,7 @@ from store.records.events import Cursor, Event
 from store.session import Done, Failed, Outcome, Work, groups
 from store.sql import MultiRowStatement
 from store.sqlite.connection import STATEMENTS
-from store.sqlite.failures import leaves_commit_open, meaning
+from store.sqlite.failures import may_have_committed, to_store_error
 from store.writer import Batch
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class BatchRunner:
             transaction.commit()
         except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
             self.close()
-            failure = meaning(error) or error
+            failure = to_store_error(error) or error
             # Each caller raises it in a task of its own.
             blocked = failure if isinstance(failure, StoreLocked) else None
             outcomes = [Failed(copy(failure)) for _ in (*urgent, *background)]
@@ -110,7 +110,7 @@ class _Transaction:
         try:
             self._connection.commit()
         except sqlite3.Error as error:
-            if leaves_commit_open(error):
+            if may_have_committed(error):
                 raise OutcomeUnknown(
                     f"the disk failed during a commit ({error.sqlite_errorname})"
                 ) from error
@@ -132,7 +132,7 @@ class _Transaction:
             value = work(self._connection, effects)
         except Exception as error:
             # An error belongs to the member's caller, unless the database itself has failed.
-            if meaning(error) is not None:
+            if to_store_error(error) is not None:
                 raise
             if is_first:
                 self._connection.execute("ROLLBACK")

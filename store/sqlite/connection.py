@@ -17,8 +17,8 @@ from store.errors import (
     StoreMoved,
     StoreUnavailable,
 )
-from store.sql import Statements, pending, positional, read_migrations
-from store.sqlite.failures import translated
+from store.sql import Statements, pending_migrations, positional, read_migrations
+from store.sqlite.failures import translate_errors
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds that a statement waits for another process's lock."""
@@ -29,7 +29,7 @@ _LOCK_PAUSE = 0.02
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log file is truncated after a checkpoint."""
 
-LONG_LOG = 8_000
+WAL_AUTOCHECKPOINT_PAGES = 8_000
 """Pages of the write-ahead log (32 MiB) above which commits checkpoint it too, not only
 `store.sqlite.checkpoints`."""
 
@@ -78,7 +78,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         "synchronous = FULL",
         "foreign_keys = ON",
         f"journal_size_limit = {WAL_LIMIT:d}",
-        f"wal_autocheckpoint = {LONG_LOG:d}",
+        f"wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES:d}",
         "cache_size = -32768",
         "temp_store = MEMORY",
         # Some builds zero freed pages by default, which writes each of them to the WAL.
@@ -140,7 +140,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
     Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`,
     and `SchemaTooOld` without `upgrade`; the file is then unchanged.
     """
-    with translated(path.parent):
+    with translate_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
             raise StoreUnavailable(f"{path} is not a regular file")  # chmod would change a device
@@ -154,7 +154,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
             if path.stat().st_mode & 0o077:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
                     path.chmod(0o600)
-            check_log(path)
+            check_wal(path)
             with closing(connect_reader(path)) as connection:
                 check(connection)
                 if not upgrade:
@@ -177,7 +177,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         time.sleep(_LOCK_PAUSE)
 
 
-def check_log(path: Path) -> None:
+def check_wal(path: Path) -> None:
     """Refuse a copy beside the log of the database that it replaced, before SQLite writes that log
     into it. A copy that was never opened has no log: its header says that it is not in WAL mode
     (https://sqlite.org/fileformat2.html#file_format_version_numbers). Raises `StoreUnavailable`."""
@@ -193,7 +193,7 @@ def check(connection: sqlite3.Connection) -> None:
     fresh = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
     if not fresh and _pragma(connection, "application_id") != _APPLICATION_ID:
         raise StoreCorrupt("the file is a database of another application")
-    pending(MIGRATIONS, _pragma(connection, "user_version"))
+    pending_migrations(MIGRATIONS, _pragma(connection, "user_version"))
 
 
 def check_not_moved(connection: sqlite3.Connection, path: Path) -> None:
@@ -214,7 +214,7 @@ def _check_upgraded(connection: sqlite3.Connection) -> None:
 def _migrate(connection: sqlite3.Connection) -> None:
     """Apply the missing migrations in one transaction. If one fails, the transaction is left open:
     closing the connection rolls it back."""
-    missing = pending(MIGRATIONS, _pragma(connection, "user_version"))
+    missing = pending_migrations(MIGRATIONS, _pragma(connection, "user_version"))
     scripts = [f"{script}\nPRAGMA user_version = {number:d};\n" for number, script in missing]
     if scripts:
         known_by = f"PRAGMA application_id = {_APPLICATION_ID:d};\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 from store.changes import Effects
 from store.database import Durability, Store
 from store.ids import Entropy, Ids
+from store.repository import Backend
 from store.session import Readers, Session
 from store.sqlite.batches import BatchRunner
 from store.sqlite.checkpoints import Checkpointer
@@ -19,10 +20,9 @@ from store.sqlite.connection import (
     connect_reader,
     prepare,
 )
-from store.sqlite.failures import translated
+from store.sqlite.failures import translate_errors
 from store.sqlite.lockfile import serving_lock
 from store.sqlite.readers import AiosqliteReaders
-from store.table import Backend
 from store.writer import OnBatch, ThreadedWriter, Writer, ignore
 
 
@@ -59,11 +59,11 @@ class SqliteStore(Store):
                 db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "user_version")
             )
-            sound = (journal, synchronous) == ("wal", 2)
+            crash_safe = (journal, synchronous) == ("wal", 2)
             return Durability(
-                sound,
+                crash_safe,
                 f"journal {journal}, synchronous {synchronous}, schema {version}",
-                None if sound else "Move the database to a local disk.",
+                None if crash_safe else "Move the database to a local disk.",
             )
 
         return await self._writer.background(work)
@@ -108,7 +108,7 @@ def _prepare(path: Path, serving: bool, resources: ExitStack) -> Path:
     if serving:
         resources.enter_context(serving_lock(path))
     prepare(path, upgrade=serving)
-    with translated(), closing(connect_reader(path)) as connection:
+    with translate_errors(), closing(connect_reader(path)) as connection:
         check_not_moved(connection, path)
     return path
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from store.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 
-_MEANING: dict[int, tuple[type[StoreError], str]] = {
+_STORE_ERRORS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_BUSY: (StoreLocked, "another process has locked the database"),
     sqlite3.SQLITE_LOCKED: (StoreLocked, "another process has locked the database"),
     sqlite3.SQLITE_PROTOCOL: (StoreLocked, "another process has locked the database"),
@@ -25,7 +25,7 @@ _MEANING: dict[int, tuple[type[StoreError], str]] = {
 }
 
 
-def meaning(error: BaseException) -> StoreError | None:
+def to_store_error(error: BaseException) -> StoreError | None:
     """The store's error for a failure of the database; None if it is not one.
 
     A violated constraint or a mistake in our SQL is not a failure of the database.
@@ -33,14 +33,14 @@ def meaning(error: BaseException) -> StoreError | None:
     # Errors that the sqlite3 module itself raises (for misuse) have no code.
     if not (isinstance(error, sqlite3.Error) and hasattr(error, "sqlite_errorcode")):
         return None
-    found = _MEANING.get(error.sqlite_errorcode & 0xFF)
+    found = _STORE_ERRORS.get(error.sqlite_errorcode & 0xFF)
     if found is None:
         return None
     kind, words = found
     return kind(f"{words} ({error.sqlite_errorname})")
 
 
-def leaves_commit_open(error: sqlite3.Error) -> bool:
+def may_have_committed(error: sqlite3.Error) -> bool:
     """Whether a COMMIT that failed with this error may have been written.
 
     A failure before the last frame is in the log (a full disk, a lock, a write) is rolled back.
@@ -57,13 +57,13 @@ def leaves_commit_open(error: sqlite3.Error) -> bool:
 
 
 @contextmanager
-def translated(file: Path | None = None) -> Iterator[None]:
+def translate_errors(file: Path | None = None) -> Iterator[None]:
     """Raise the store's errors instead of SQLite's and the file system's. The message names `file`
     if the system's error names none, as for a call by descriptor such as flock."""
     try:
         yield
     except sqlite3.Error as error:
-        if (trouble := meaning(error)) is not None:
+        if (trouble := to_store_error(error)) is not None:
             raise trouble from error
         raise
     except OSError as error:

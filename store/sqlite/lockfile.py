@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from store.errors import StoreInUse
-from store.sqlite.failures import translated
+from store.sqlite.failures import translate_errors
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def serving_lock(database: Path) -> Iterator[None]:
     would let two processes lock two files of the same name. Raises `StoreInUse`,
     `StoreUnavailable`.
     """
-    with translated():
+    with translate_errors():
         database.parent.mkdir(parents=True, exist_ok=True)
         # A hard link has another path and another lock file, and SQLite would write two logs for
         # one database: https://sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
@@ -51,10 +51,10 @@ def _lock_file(database: Path) -> Path:
 def _locked(file: Path, database: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file. For the database this must begin before SQLite opens it and
     end after SQLite has closed it: closing any descriptor of a file ends SQLite's locks in it."""
-    with translated():
+    with translate_errors():
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        with translated(file):
+        with translate_errors(file):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

@@ -15,10 +15,10 @@ from typing import Self, TypeAlias
 
 import aiosqlite
 
-from store.gathered import Gathered
+from store.call_batcher import CallBatcher
 from store.session import Bound, Done, Failed, Outcome, Row
 from store.sqlite.connection import connect_reader
-from store.sqlite.failures import translated
+from store.sqlite.failures import translate_errors
 
 CONNECTIONS = 2
 
@@ -49,13 +49,13 @@ class AiosqliteReaders:
     def __init__(self, connections: Iterable[_Connection], closing: AsyncExitStack) -> None:
         self._connections = cycle(connections)
         self._closing = closing
-        self._gathered = Gathered(self._fetch_all, MAX_STATEMENTS)
+        self._batcher = CallBatcher(self._fetch_all, MAX_STATEMENTS)
 
     @classmethod
     async def open(cls, path: Path) -> Self:
         """Open the connections. The caller must close them: each is a thread."""
         async with AsyncExitStack() as stack:
-            with translated():
+            with translate_errors():
                 connections = [
                     _Connection(partial(connect_reader, path), iter_chunk_size=64)
                     for _ in range(CONNECTIONS)
@@ -65,11 +65,11 @@ class AiosqliteReaders:
             return cls(connections, stack.pop_all())
 
     async def fetch(self, sql: str, parameters: Bound) -> Rows:
-        with translated():
-            return await self._gathered((sql, parameters))
+        with translate_errors():
+            return await self._batcher((sql, parameters))
 
     async def close(self) -> None:
-        await self._gathered.finish()
+        await self._batcher.finish()
         await self._closing.aclose()
 
     def _fetch_all(self, reads: Sequence[_Read]) -> Awaitable[list[Outcome[Rows]]]:

@@ -61,7 +61,7 @@ def test_a_callback_is_forgotten_before_its_job_is_removed(clock: ManualClock) -
 def test_the_oldest_callback_is_dropped(
     recent: RecentCallbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent_callbacks, "MOST_RECENT", 3)
+    monkeypatch.setattr(recent_callbacks, "MAX_RECENT", 3)
     for job in ("a", "b", "c", "a", "d"):
         recent.remember((job, b"", False), Receipt.DUPLICATE)
 

@@ -31,7 +31,7 @@ async def test_what_a_copy_shows_as_queued_becomes_unconfirmed(
     await recover(harness.services)
     found = [await harness.found(job) for job in jobs]
     assert {job.phase for job in found} == {Phase.SUBMIT_UNCONFIRMED}
-    assert not await harness.store.restored()
+    assert not await harness.store.is_unused_copy()
 
 
 async def test_what_another_replica_has_queued_since_it_recovered_the_copy_stays_queued(
@@ -43,7 +43,7 @@ async def test_what_another_replica_has_queued_since_it_recovered_the_copy_stays
 
     async def slower_than_the_other_one(phase: Phase, limit: int) -> list[str]:
         if not queued:
-            await harness.store.accept_restore()
+            await harness.store.remove_copy_mark()
             queued.append(await harness.world.create())
         return await in_phase(phase, limit)
 

@@ -15,7 +15,7 @@ from tests.support.manual_clock import ManualClock
 
 MISSING = StatusMissing()
 FAILED = StatusUnavailable("it is away")
-REFUSED = StatusUnavailable("the key", by_credentials=True)
+REFUSED = StatusUnavailable("the key", credentials_refused=True)
 USELESS = StatusUnavailable("an answer that is too long", only_this_job=True)
 
 
@@ -41,11 +41,11 @@ class ScriptedProvider:
 class Gate:
     """Status calls with a clock and a provider that the test controls."""
 
-    def __init__(self, rate: float = 10.0, at_once: int = 4) -> None:
+    def __init__(self, rate: float = 10.0, concurrency: int = 4) -> None:
         self.clock = ManualClock()
         self.provider = ScriptedProvider()
         self.metrics = Metrics("test")
-        self.calls = StatusCalls(self.clock, self.metrics, rate, at_once)
+        self.calls = StatusCalls(self.clock, self.metrics, rate, concurrency)
 
     async def ask(self, what: str = "up-1") -> StatusAnswer | None:
         job = UpstreamJob(what, "create_movie", {})
@@ -71,10 +71,10 @@ async def test_a_call_is_made_and_counted() -> None:
 
 
 async def test_all_calls_share_one_rate() -> None:
-    gate = Gate(rate=2, at_once=8)
+    gate = Gate(rate=2, concurrency=8)
     assert gate.calls.free() == 1
     gate.calls.begin()
-    assert (gate.calls.free(), gate.calls.wait()) == (0, 0.5)
+    assert (gate.calls.free(), gate.calls.seconds_until_free()) == (0, 0.5)
 
     began = gate.clock.monotonic()
     assert await gate.ask() is not None
@@ -154,13 +154,13 @@ async def test_nobody_waits_for_a_turn_while_the_breaker_is_closed() -> None:
     gate = Gate(rate=1_000)
     gate.provider.answer = FAILED
     assert await gate.poll("bad") == FAILED
-    gate.calls.queues["samsar"].wait("good", 1, claimed=False)
+    gate.calls.queues["samsar"].enqueue("good", 1, claimed=False)
     assert gate.calls.queues["samsar"].take_next(0.0) == "good"
     assert await gate.poll("bad") == FAILED
 
 
 async def test_hanging_calls_leave_half_of_the_slots() -> None:
-    gate = Gate(rate=1_000, at_once=4)
+    gate = Gate(rate=1_000, concurrency=4)
     gate.provider.free.clear()
     hanging = [asyncio.create_task(gate.ask(f"up-{number}")) for number in range(3)]
     await _until(lambda: len(gate.provider.asked) == 2 and hanging[2].done())
@@ -175,10 +175,10 @@ async def test_hanging_calls_leave_half_of_the_slots() -> None:
 
 
 async def test_no_slot_is_free_while_the_poller_has_them_all() -> None:
-    gate = Gate(rate=1_000, at_once=2)
+    gate = Gate(rate=1_000, concurrency=2)
     gate.calls.begin()
     gate.calls.begin()
-    assert (gate.calls.free(), gate.calls.wait()) == (0, SLOT_CHECK_SECONDS)
+    assert (gate.calls.free(), gate.calls.seconds_until_free()) == (0, SLOT_CHECK_SECONDS)
     assert await gate.ask() is None
     gate.calls.end()
     assert await gate.ask() is not None
@@ -186,7 +186,7 @@ async def test_no_slot_is_free_while_the_poller_has_them_all() -> None:
 
 @pytest.mark.parametrize("how", ["cancelled", "failed"])
 async def test_an_interrupted_call_returns_its_slot(how: str) -> None:
-    gate = Gate(rate=1_000, at_once=2)
+    gate = Gate(rate=1_000, concurrency=2)
     gate.provider.answer = REFUSED
     assert await gate.poll() == REFUSED
     gate.provider.answer = MISSING

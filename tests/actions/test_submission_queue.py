@@ -33,12 +33,12 @@ def hand_over(to: SubmissionQueue, job: Job) -> bool:
 def test_handed_over_jobs_are_bounded_per_user_and_in_total() -> None:
     waiting = queue()
     taken = [hand_over(waiting, job_of(1, number)) for number in range(100)]
-    assert taken.count(True) == submission_queue.MOST_HANDED_OVER_OF_ONE
+    assert taken.count(True) == submission_queue.MAX_HANDED_OVER_PER_USER
     taken += [hand_over(waiting, job_of(user, n)) for user in range(2, 12) for n in range(50)]
-    assert taken.count(True) == submission_queue.MOST_HANDED_OVER
+    assert taken.count(True) == submission_queue.MAX_HANDED_OVER
     # A lease for a job that is still being written counts too, until it is declined.
     fresh = queue()
-    leases = [fresh.lease(job_of(1)) for _ in range(submission_queue.MOST_HANDED_OVER_OF_ONE + 1)]
+    leases = [fresh.lease(job_of(1)) for _ in range(submission_queue.MAX_HANDED_OVER_PER_USER + 1)]
     assert leases[-1] is None
     fresh.decline(job_of(1))
     assert fresh.lease(job_of(1)) is not None
@@ -74,9 +74,9 @@ def test_leases_from_the_store_are_bounded_and_shared_by_all_users() -> None:
     wanted = waiting.wanted([Backlog("samsar", user) for user in range(100)], NOW)
     assert len(wanted) == 100
     assert set(wanted.values()) <= set(range(1, 17))
-    assert sum(wanted.values()) <= submission_queue.MOST_QUEUED
+    assert sum(wanted.values()) <= submission_queue.MAX_QUEUED
     many = waiting.wanted([Backlog("samsar", user) for user in range(1_000)], NOW)
-    assert sum(many.values()) == submission_queue.MOST_QUEUED
+    assert sum(many.values()) == submission_queue.MAX_QUEUED
     assert Backlog("samsar", 0) in many
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from receiver.cli.listen import Changes
+from receiver.cli.listen import WebhookFilter
 from receiver.client import BadRelay, StreamEvent, verify_relay
 from receiver.domain.documents import A_JOB, Job
 from receiver.webhooks.signing import new_secret
@@ -160,7 +160,7 @@ def event(kind: str, status: str, done_at: str = "2026-01-02T00:00:00.000Z") -> 
     ],
 )
 def test_each_status_is_sent_once(events: str, sent: list[str]) -> None:
-    changes = Changes()
+    changes = WebhookFilter()
     found = []
     for each in events.split():
         kind, status = each.split(":")
@@ -171,4 +171,4 @@ def test_each_status_is_sent_once(events: str, sent: list[str]) -> None:
 
 def test_a_change_of_the_archive_sends_nothing() -> None:
     archived = event("update", "COMPLETED", done_at="2026-01-01T00:00:00.000Z")
-    assert list(Changes().take(archived)) == []
+    assert list(WebhookFilter().take(archived)) == []

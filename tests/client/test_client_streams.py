@@ -15,7 +15,7 @@ from receiver.client import (
     Unreachable,
     UnreadableAnswer,
 )
-from receiver.client.watching import Watching
+from receiver.client.watching import StreamState
 from tests.client.conftest import OURS, SHARED_LOOP
 from tests.providers.faulty_server import (
     Behaviour,
@@ -242,7 +242,7 @@ async def test_another_server_s_stream_is_unreadable(raw: bytes, pauses: Pauses)
 
 
 def test_pauses_grow_and_are_bounded() -> None:
-    watching = Watching(None)
+    watching = StreamState(None)
     grown = [watching.pause(Unreachable("x")) for _ in range(8)]
     assert grown == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
     for given, taken in ((0.0, 1.0), (7.0, 7.0), (86_400.0, 300.0)):

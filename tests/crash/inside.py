@@ -31,7 +31,7 @@ TRANSACTIONS = [
     ("callbacks", "apply"),
     ("deliveries", "lease"),
     ("deliveries", "settle"),
-    ("idempotency", "answered"),
+    ("idempotency", "store_answer"),
 ]
 """Besides these, each other observation of a job is a step, named after its class."""
 

@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
 RULES = SandboxRules(render_seconds=0.8, seed=7)
 
 STEPS = [
-    f"{step}/{when}/{1 if step == 'answered' else 2}"
+    f"{step}/{when}/{1 if step == 'store_answer' else 2}"
     for step in (
-        *("create", "answered", "receive", "apply", "status"),
+        *("create", "store_answer", "receive", "apply", "status"),
         *("Polled", "lease", "deliver", "settle"),
     )
     for when in ("before", "after")

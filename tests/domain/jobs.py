@@ -18,10 +18,10 @@ from receiver.domain.answers import (
 )
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
-    CallbackSaid,
-    CallbacksSaid,
+    CallbackBatch,
     CancelRequested,
     Observation,
+    ParsedCallback,
     Polled,
     SubmissionBegins,
     SubmissionEnded,
@@ -92,9 +92,9 @@ def failed(message: str | None = "Out of credits.", *, names: str | None = None)
     return report(Status.FAILED, message=message, names=names)
 
 
-def called(callback_id: int, at: Millis, said: Report, *, taken: bool = False) -> CallbacksSaid:
+def called(callback_id: int, at: Millis, said: Report, *, taken: bool = False) -> CallbackBatch:
     """One callback, received at `at`."""
-    return CallbacksSaid((CallbackSaid(callback_id, at, said, taken),))
+    return CallbackBatch((ParsedCallback(callback_id, at, said, taken),))
 
 
 CURRENT_ID = "the id that the job has by then"

@@ -19,15 +19,15 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.observations import (
-    CallbackSaid,
-    CallbacksSaid,
-    CancelPassedOn,
+    CallbackBatch,
+    CancelAnswer,
     CancelRequested,
     DownloadEnded,
     FileFailed,
     FileStored,
     LinkRenewed,
     Observation,
+    ParsedCallback,
     SubmissionBegins,
     SubmissionEnded,
     SubmissionHeld,
@@ -66,9 +66,9 @@ def together(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
     job is known to have the id that it names, and whether it is verified."""
 
     def act(now: Millis, n: int) -> Observation:
-        return CallbacksSaid(
+        return CallbackBatch(
             tuple(
-                CallbackSaid(
+                ParsedCallback(
                     100 * n + number, now - 10 * (len(callbacks) - number), words, taken, verified
                 )
                 for number, (words, taken, verified) in enumerate(callbacks, start=1)
@@ -136,7 +136,7 @@ others: st.SearchStrategy[Act] = st.sampled_from(
                 TimePassed(),
                 CancelRequested(),
                 CancelRequested(frozenset({"samsar"})),
-                CancelPassedOn("accepted", 200),
+                CancelAnswer("accepted", 200),
                 LinkRenewed({"videoUrl": LINK + "?again"}),
                 DownloadEnded(0, 0, FileStored(9, "video/mp4", "0" * 64, "ada/1.mp4")),
                 DownloadEnded(0, 0, FileFailed("timeout")),

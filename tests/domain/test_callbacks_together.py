@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from receiver.domain.answers import Report
 from receiver.domain.lifecycle import decide
-from receiver.domain.observations import CallbackSaid, CallbacksSaid
+from receiver.domain.observations import CallbackBatch, ParsedCallback
 from receiver.domain.schedule import SECOND, Rules
 from store.records.jobs import Job, Status
 from store.records.moves import Move
@@ -33,12 +33,12 @@ def test_the_result_does_not_depend_on_batching(
     story, _ = play(start, script, by)
     before, now = story.job, story.now + SECOND
     callbacks = [
-        CallbackSaid(10_000 + number, now - ago, words, taken)
+        ParsedCallback(10_000 + number, now - ago, words, taken)
         for number, (words, taken, ago) in enumerate(said)
     ]
     job, moves = one_by_one(before, callbacks, now, by)
 
-    move = decide(before, CallbacksSaid(tuple(callbacks)), now, by)
+    move = decide(before, CallbackBatch(tuple(callbacks)), now, by)
 
     assert move is not None
     assert without_counts(move.job) == without_counts(job)
@@ -51,11 +51,11 @@ def test_the_result_does_not_depend_on_batching(
 
 
 def one_by_one(
-    job: Job, callbacks: Sequence[CallbackSaid], now: Millis, by: Rules
+    job: Job, callbacks: Sequence[ParsedCallback], now: Millis, by: Rules
 ) -> tuple[Job, list[Move]]:
     moves = []
     for callback in callbacks:
-        move = decide(job, CallbacksSaid((callback,)), now, by)
+        move = decide(job, CallbackBatch((callback,)), now, by)
         assert move is not None
         job = move.job
         moves.append(move)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.domain import holds as rules
-from receiver.domain.holds import OPEN
+from receiver.domain.holds import NO_HOLDS
 from receiver.domain.schedule import SECOND
 from store.holds import ProviderHolds, Refusal
 from store.records.times import Millis
@@ -19,7 +19,7 @@ ANN, BOB, CAT = 1, 2, 3
 class Story:
     """The events at one provider, second by second."""
 
-    holds: ProviderHolds = OPEN
+    holds: ProviderHolds = NO_HOLDS
     now: Millis = 1_000_000
     sent: list[str] = field(default_factory=list)
 
@@ -199,10 +199,10 @@ def test_refusals_are_forgotten() -> None:
     story.probe_and_take(BOB, "b2")
     assert set(story.holds.users) == {CAT}
 
-    for user in range(10, 10 + 2 * rules.MOST_REMEMBERED):
+    for user in range(10, 10 + 2 * rules.MAX_REMEMBERED):
         story.later(user, f"j{user}")
         story.probe_and_take(BOB, f"b{user}")
-    assert len(story.holds.users) == rules.MOST_REMEMBERED
+    assert len(story.holds.users) == rules.MAX_REMEMBERED
 
 
 @given(

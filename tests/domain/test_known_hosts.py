@@ -11,7 +11,7 @@ ANN, BOB = 1, 2
 
 def fail(known: KnownHosts, user: int, host: str, now: float, times: int = 1) -> None:
     for _ in range(times):
-        known.judge(user, host, now, answered=False, connected=False)
+        known.record_attempt(user, host, now, answered=False, connected=False)
 
 
 def test_after_five_connect_failures_a_host_gets_one_attempt_a_minute() -> None:
@@ -24,7 +24,7 @@ def test_after_five_connect_failures_a_host_gets_one_attempt_a_minute() -> None:
     assert known.throttled == {HOST}
     assert not known.may_try(HOST, 100.0 + PROBE_EVERY - 1)
     assert known.may_try(HOST, 100.0 + PROBE_EVERY)
-    known.judge(BOB, HOST, 170.0, answered=False, connected=True)
+    known.record_attempt(BOB, HOST, 170.0, answered=False, connected=True)
     assert not known.throttled
     assert known.may_try(HOST, 170.0)
     assert not known.answers(HOST)
@@ -34,10 +34,10 @@ def test_the_last_attempt_decides_whether_a_host_answers() -> None:
     known = KnownHosts()
     assert not known.answers(HOST)
 
-    known.judge(ANN, HOST, 1.0, answered=True, connected=True)
+    known.record_attempt(ANN, HOST, 1.0, answered=True, connected=True)
     assert known.answers(HOST)
 
-    known.judge(ANN, HOST, 2.0, answered=False, connected=True)
+    known.record_attempt(ANN, HOST, 2.0, answered=False, connected=True)
     assert not known.answers(HOST)
 
 
@@ -45,7 +45,7 @@ def test_many_hosts_of_one_user_displace_only_their_own(monkeypatch: pytest.Monk
     monkeypatch.setattr(relay, "HOSTS_PER_USER", 3)
     known = KnownHosts()
     fail(known, BOB, "dead", 0.0, times=5)
-    known.judge(BOB, "alive", 0.0, answered=True, connected=True)
+    known.record_attempt(BOB, "alive", 0.0, answered=True, connected=True)
 
     for number in range(1_000):
         fail(known, ANN, f"h{number}", 1.0, times=5)

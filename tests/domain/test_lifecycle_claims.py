@@ -72,7 +72,7 @@ def test_a_confirmed_claim_gives_the_message_that_the_status_call_lacks(
         UNAVAILABLE,
         MISSING,
         StatusReport(completed(link=None)),
-        StatusUnavailable("401", by_credentials=True),
+        StatusUnavailable("401", credentials_refused=True),
     ],
     ids=["outage", "404", "linkless", "401"],
 )

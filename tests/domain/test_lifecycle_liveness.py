@@ -17,7 +17,7 @@ from receiver.domain.answers import (
 )
 from receiver.domain.archive import next_file
 from receiver.domain.observations import (
-    CancelPassedOn,
+    CancelAnswer,
     DownloadEnded,
     FileStored,
     SubmissionHeld,
@@ -108,7 +108,7 @@ def live(
             case Lane.SUBMITTING | Lane.WAIT:
                 story.observe(TimePassed(), 0)
             case Lane.POLL if job.cancel_wanted:
-                story.observe(CancelPassedOn("unavailable"), 100)
+                story.observe(CancelAnswer("unavailable"), 100)
             case Lane.POLL if job.provider_request_id is None:
                 asked_for = answer()
                 unlisted = StatusMissing()

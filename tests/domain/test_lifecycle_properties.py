@@ -17,7 +17,7 @@ from receiver.domain.claims import MAX_CLAIMS
 from receiver.domain.draft import visible
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
-    CallbacksSaid,
+    CallbackBatch,
     DownloadEnded,
     LinkRenewed,
     Polled,
@@ -32,7 +32,7 @@ from store.records.archive import FileState
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Phase, Status
 from store.records.times import Lane
-from store.rows import row_of
+from store.rows import job_to_row
 from tests.domain.playing import Script, Step, play, rules, scripts, starts
 
 MIGRATIONS = Path(__file__).parents[2] / "store/sqlite/migrations"
@@ -52,7 +52,7 @@ def rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected(step:
     elif corrects(step):
         assert before.error is not None
         assert before.error.code in SELF_DECLARED
-        assert isinstance(observation, Polled | CallbacksSaid | TimePassed)
+        assert isinstance(observation, Polled | CallbackBatch | TimePassed)
         assert not is_self_declared(after), "only the provider's own outcome corrects"
     assert after.done == (after.status in FINAL_STATUSES) == (after.phase is Phase.FINISHED)
 
@@ -81,7 +81,7 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
         assert visible(move.job) == visible(before)
         return
     assert move.event is None
-    if isinstance(observation, CallbacksSaid):
+    if isinstance(observation, CallbackBatch):
         assert {r.verdict for r in move.verdicts} <= {Verdict.LATE, Verdict.CONFLICT}
     shown, was = job_document(move.job).items(), job_document(before).items()
     changed = {name for (name, now), (_, then) in zip(shown, was, strict=True) if now != then}
@@ -91,7 +91,7 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
         # An answer after a cancel records the id and nothing else. So does a callback, if the id is
         # needed to pass the cancel on.
         assert changed <= {"provider_request_id"}
-        if isinstance(observation, CallbacksSaid):
+        if isinstance(observation, CallbackBatch):
             assert not changed or before.cancel_wanted
         elif changed:
             assert isinstance(observation, SubmissionEnded | SubmissionLookedUp)
@@ -186,7 +186,7 @@ def every_claim_gets_one_verdict_and_is_kept_until_then(step: Step) -> None:
     assert sorted(ruled) == sorted(set(ruled))
     assert was - left <= set(ruled)
     assert left == (was - set(ruled)) | set(new)
-    if isinstance(observation, CallbacksSaid):
+    if isinstance(observation, CallbackBatch):
         heard = [callback.callback_id for callback in observation.callbacks]
         mine = [r.callback_id for r in move.verdicts if r.callback_id in heard]
         assert mine == heard
@@ -215,7 +215,7 @@ def database() -> Iterator[sqlite3.Connection]:
 def the_database_accepts(step: Step, database: sqlite3.Connection) -> None:
     if step.move is None:
         return
-    job, row = step.after, row_of(step.after)
+    job, row = step.after, job_to_row(step.after)
     del row["user"]  # a column of another table
     columns, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
     database.execute(f"REPLACE INTO jobs ({columns}) VALUES ({marks})", row)

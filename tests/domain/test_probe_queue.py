@@ -47,7 +47,7 @@ def test_jobs_take_turns(calls: str, waiting: str, order: str) -> None:
     line = ProbeQueue()
     play(line, calls)
     for each in waiting.split():
-        line.wait(each[0], int(each[1]), claimed=each.endswith("!"))
+        line.enqueue(each[0], int(each[1]), claimed=each.endswith("!"))
     called = [line.take_next(NOW) for _ in order]
     assert called == list(order)
     assert (line.take_next(NOW), bool(line)) == (None, False)
@@ -57,8 +57,8 @@ def test_a_failing_job_may_not_come_before_its_turn() -> None:
     line = ProbeQueue()
     play(line, "a-")
     assert line.allows("a")
-    line.wait("a", 1, claimed=False)
-    line.wait("b", 1, claimed=False)
+    line.enqueue("a", 1, claimed=False)
+    line.enqueue("b", 1, claimed=False)
     turns = [(line.take_next(NOW), line.allows("a"), line.allows("c")) for _ in range(3)]
     assert turns == [("b", False, True), ("a", True, True), (None, True, True)]
 
@@ -67,7 +67,7 @@ def test_after_an_answer_all_the_others_still_get_their_turns() -> None:
     line = ProbeQueue()
     play(line, "a-")
     for job_id in ("a", "b", "c", "d"):
-        line.wait(job_id, 1, claimed=False)
+        line.enqueue(job_id, 1, claimed=False)
     assert line.take_next(NOW) == "b"
     play(line, "b+ c+")
     assert line.allows("a")
@@ -78,7 +78,7 @@ def test_who_is_called_has_time_to_come() -> None:
     line = ProbeQueue()
     play(line, "a- b-")
     for job_id in ("a", "b"):
-        line.wait(job_id, 1, claimed=False)
+        line.enqueue(job_id, 1, claimed=False)
     assert (line.take_next(NOW), line.next_call_at) == ("a", NOW + probe_queue.TURN_SECONDS)
     play(line, "a-")
     assert line.next_call_at == 0.0
@@ -87,14 +87,14 @@ def test_who_is_called_has_time_to_come() -> None:
 def test_a_job_that_is_passed_over_leaves_the_turn_to_its_user() -> None:
     line = ProbeQueue()
     for job_id, user_id in (("a", 1), ("b", 1), ("c", 2)):
-        line.wait(job_id, user_id, claimed=False)
+        line.enqueue(job_id, user_id, claimed=False)
     assert line.take_next(NOW) == "a"
     line.give_back()
     assert (line.next_call_at, line.take_next(NOW), line.take_next(NOW)) == (0.0, "b", "c")
 
 
 def test_only_so_many_failing_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_queue, "MOST_FAILING", 2)
+    monkeypatch.setattr(probe_queue, "MAX_FAILING", 2)
     line = ProbeQueue()
     play(line, "a- b- c-")
     assert [job_id for job_id in "abc" if line.is_failing(job_id)] == ["b", "c"]

@@ -161,12 +161,15 @@ def test_a_poll_at_the_very_deadline_is_followed_by_a_later_one() -> None:
     story = in_state("rendering")
     end = story.deadline()
     for moment in (end, end + schedule.GRACE):
-        assert schedule.next_look(story.job, moment + SECOND, moment, RULES).at == moment + SECOND
+        assert (
+            schedule.next_status_call(story.job, moment + SECOND, moment, RULES).at
+            == moment + SECOND
+        )
 
 
 def test_retry_after_never_delays_the_last_poll() -> None:
     """The last poll began just before the end of the grace, and its answer asks for a day more."""
     story = in_state("rendering")
     end = story.deadline() + schedule.GRACE
-    due = schedule.next_look(story.job, end + schedule.DAY, end, RULES)
+    due = schedule.next_status_call(story.job, end + schedule.DAY, end, RULES)
     assert due == Due(Lane.POLL, end + RULES.poll_max)

@@ -12,10 +12,10 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.observations import (
-    CallbackSaid,
-    CallbacksSaid,
-    CancelPassedOn,
+    CallbackBatch,
+    CancelAnswer,
     CancelRequested,
+    ParsedCallback,
     SubmissionEnded,
 )
 from receiver.domain.schedule import DAY, SECOND
@@ -45,7 +45,7 @@ URLS = {"status": "https://queue.example/1"}
 
 def verified(story: Story, said: Report, callback_id: int = 7) -> Move | None:
     return story.observe(
-        CallbacksSaid((CallbackSaid(callback_id, story.now, said, verified=True),))
+        CallbackBatch((ParsedCallback(callback_id, story.now, said, verified=True),))
     )
 
 
@@ -189,7 +189,7 @@ def test_a_cancel_is_passed_on_once(state: str) -> None:
     story.observe(PASSED_ON)
     assert (story.job.status, story.job.cancel_wanted) == (Status.CANCELLED, True)
     assert story.due() == Due(Lane.POLL, story.now)
-    move = story.observe(CancelPassedOn("refused", 400, "Too late."))
+    move = story.observe(CancelAnswer("refused", 400, "Too late."))
     assert move is not None
     (note,) = move.notes
     assert (note.type, note.detail) == (
@@ -197,7 +197,7 @@ def test_a_cancel_is_passed_on_once(state: str) -> None:
         {"outcome": "refused", "status_code": 400, "message": "Too late."},
     )
     assert (move.event, story.job.due, story.job.cancel_wanted) == (None, None, False)
-    assert story.observe(CancelPassedOn("accepted", 200)) is None
+    assert story.observe(CancelAnswer("accepted", 200)) is None
 
 
 def test_no_cancel_for_an_unsent_job_or_a_provider_without_cancel() -> None:

@@ -25,11 +25,11 @@ from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import fingerprint, read_key
 from receiver.http_api.jobs import _LIST_PARAMETERS, _read_filter
 from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
-from receiver.http_api.responses import none_match
+from receiver.http_api.responses import etag_matches
 from receiver.http_api.sessions import Sessions
-from receiver.http_api.submissions import read_job
+from receiver.http_api.validation import read_job
 from receiver.providers.samsar import upstream_input
-from receiver.signed_text import CallbackTokens, SignedText
+from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.frames import read_cursor
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
@@ -38,7 +38,11 @@ from tests.fuzz.from_providers import CLOCK, KINDS, NOW, SAMSAR, SECRET, storabl
 
 KEYS = ["fuzz-" * 8]
 JOB_ID = "job_01M8C5X41QP3E2509F7MG0XVHE"
-TOKENS, TICKETS, CURSORS = CallbackTokens(KEYS), Tickets(KEYS), SignedText(KEYS, b"receiver.cursor")
+TOKENS, TICKETS, CURSORS = (
+    CallbackTokens(KEYS),
+    Tickets(KEYS),
+    PayloadSigner(KEYS, b"receiver.cursor"),
+)
 SESSIONS = Sessions(KEYS, CLOCK, secure=True)
 FILE_BYTES = 1_000
 """The length of the file whose ranges are requested."""
@@ -80,7 +84,7 @@ def headers(raw: bytes) -> None:
         assert waits is None or 0 <= waits <= LONGEST_RETRY_AFTER
         cursor = read_cursor(text)
         assert cursor is None or (read_cursor(str(cursor)) == cursor and cursor.seq < 2**63)
-        none_match(text, '"tag"')
+        etag_matches(text, '"tag"')
         request = Request({"type": "http", "path": "/", "headers": [(b"idempotency-key", line)]})
         with contextlib.suppress(Problem):
             key = read_key(SERVICE, request, {}, 0)

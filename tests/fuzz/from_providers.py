@@ -16,7 +16,7 @@ from receiver.http_client.response import Response
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers import fal, replicate
 from receiver.providers.api import Account
-from receiver.providers.calls import Answer, Calls, read_answer
+from receiver.providers.calls import Answer, HttpClient, read_answer
 from receiver.providers.contract import BadSignature, Provider, UpstreamJob
 from receiver.providers.samsar import InputRules, Samsar
 from tests.support.manual_clock import ManualClock
@@ -74,7 +74,7 @@ async def _call_all(given: Answer) -> None:
 
     for provider, kind in KINDS.items():
         job = UpstreamJob("up-1", kind, {})
-        with patch.multiple(Calls, send_once=calls, ask=calls):
+        with patch.multiple(HttpClient, send_once=calls, ask=calls):
             said = [
                 await provider.submit(kind, MOVIE, "https://a.example/webhooks/samsar/token"),
                 await provider.status(job),

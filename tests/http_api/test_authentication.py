@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.http_api.table import API
+from receiver.http_api.routes import API
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.support.service import JOB, RunningService, eventually, submit
 

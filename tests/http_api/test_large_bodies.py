@@ -94,7 +94,7 @@ async def test_a_client_that_has_gone_leaves_the_line() -> None:
 
 
 async def test_the_line_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_bodies, "MOST_LARGE", 2)
+    monkeypatch.setattr(large_bodies, "MAX_LARGE", 2)
     reading = Reading()
 
     ended = await asyncio.gather(
@@ -127,7 +127,7 @@ async def test_a_large_callback_is_parsed_beside_the_event_loop(
 async def test_of_too_many_large_callbacks_one_is_refused_and_its_job_polled(
     job: AcceptedJob, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large_bodies, "MOST_LARGE", 0)
+    monkeypatch.setattr(large_bodies, "MAX_LARGE", 0)
 
     await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
 

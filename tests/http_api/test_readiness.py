@@ -58,10 +58,10 @@ async def test_an_answer_holds_for_a_second(
 ) -> None:
     for error, word in ((None, None), (StoreFull("no room"), "full"), (None, None)):
         store.error, before = error, store.asked
-        assert [await readiness.trouble() for _ in range(50)] == [word] * 50
+        assert [await readiness.error_code() for _ in range(50)] == [word] * 50
         clock.advance(0.9)
         store.error = StoreUnavailable("asked too early")
-        assert await readiness.trouble() == word
+        assert await readiness.error_code() == word
         assert store.asked == before + 1
         clock.advance(0.1)
 
@@ -70,16 +70,16 @@ async def test_concurrent_callers_share_one_check(
     readiness: Readiness, store: Store, clock: ManualClock
 ) -> None:
     store.free.clear()
-    asking = [asyncio.create_task(readiness.trouble()) for _ in range(20)]
+    asking = [asyncio.create_task(readiness.error_code()) for _ in range(20)]
     await asyncio.sleep(0)
     asking[0].cancel()  # one caller disconnects, which does not affect the others
     clock.advance(5)  # the check is slow, and still the only one
-    asking.append(asyncio.create_task(readiness.trouble()))
+    asking.append(asyncio.create_task(readiness.error_code()))
     await asyncio.sleep(0)
     store.free.set()
 
     assert await asyncio.gather(*asking[1:]) == [None] * 20
-    assert await readiness.trouble() is None  # an answer is good for a second from its end
+    assert await readiness.error_code() is None  # an answer is good for a second from its end
     assert store.asked == 1
 
 
@@ -93,16 +93,16 @@ async def test_a_check_that_hangs_is_answered_meanwhile(
         (None, "unavailable"),
     ):
         store.error, asked = before, store.asked
-        await readiness.trouble()
+        await readiness.error_code()
         clock.advance(1)
         store.free.clear()
         with monkeypatch.context() as hurried:
             hurried.setattr(readiness_module, "ANSWER_SECONDS", 0.01)
-            assert [await readiness.trouble() for _ in range(2)] == [word] * 2
+            assert [await readiness.error_code() for _ in range(2)] == [word] * 2
         store.error = None
         store.free.set()
 
-        assert await readiness.trouble() is None
+        assert await readiness.error_code() is None
         assert store.asked == asked + 2
         clock.advance(1)
 
@@ -120,7 +120,7 @@ async def test_the_reason_is_one_word(
     readiness: Readiness, store: Store, error: Exception, word: str
 ) -> None:
     store.error = error
-    assert await readiness.trouble() == word
+    assert await readiness.error_code() == word
 
 
 async def test_a_service_that_stops_is_alive_and_not_ready(service: RunningService) -> None:

@@ -133,7 +133,7 @@ async def test_reads_that_work_again_bring_the_outcome(site: Site, way: Way) -> 
 
 
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, way: Way) -> None:
-    keeping = site.break_("idempotency", "answered")
+    keeping = site.break_("idempotency", "store_answer")
 
     answer = await way.post(site.client, **KEY)
 
@@ -148,7 +148,7 @@ async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_
     site: Site,
 ) -> None:
     site.provider.submit = never
-    keeping = site.break_("idempotency", "answered")
+    keeping = site.break_("idempotency", "store_answer")
     first = asyncio.create_task(Way(DROP_IN, KEY, 200).post(site.leaving()))
     await site.provider.submitted()
     first.cancel()

@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from receiver.domain.serialization import timestamp
 from receiver.open_telemetry import OpenTelemetry
-from receiver.tracing import step, tracing_by
+from receiver.tracing import job_span, tracing_by
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.followed_job import RELAY, Follow
@@ -231,7 +231,7 @@ async def test_an_unreachable_webhook_is_one_word_in_its_span(
 
 
 async def test_an_exception_marks_its_step_by_its_name_alone(spans: Spans) -> None:
-    with pytest.raises(ValueError, match="secret"), step("poll job", "client", CALLER, "job_1"):
+    with pytest.raises(ValueError, match="secret"), job_span("poll job", "client", CALLER, "job_1"):
         raise ValueError("secret")
     (failed,) = await spans.when("poll job")
     assert failed.status.status_code is StatusCode.ERROR

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from receiver.http_client import Connection, connect
-from receiver.http_client.connection import MOST_UNREAD
+from receiver.http_client.connection import MAX_UNREAD
 from tests.providers import faulty_server as faulty
 from tests.providers.faulty_server import answer_each, faulty_server, full_backlog
 from tests.support.service import TIMEOUT
@@ -129,9 +129,9 @@ async def test_a_slow_reader_slows_the_server_down() -> None:
         nonlocal sent
         await connection.receive()
         await connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        while sent < 300 * MOST_UNREAD:
-            sent += MOST_UNREAD
-            await connection.send(bytes(MOST_UNREAD))
+        while sent < 300 * MAX_UNREAD:
+            sent += MAX_UNREAD
+            await connection.send(bytes(MAX_UNREAD))
 
     async with connected_to(flood) as connection:
         await connection.request("GET", "/", HOST)
@@ -139,11 +139,11 @@ async def test_a_slow_reader_slows_the_server_down() -> None:
         while before != sent:  # until the sockets' buffers are full
             before = sent
             await asyncio.sleep(0.05)
-        assert sent < 300 * MOST_UNREAD
+        assert sent < 300 * MAX_UNREAD
         received = 0
         while piece := await connection.read():
             received += len(piece)
-        assert received == 300 * MOST_UNREAD
+        assert received == 300 * MAX_UNREAD
 
 
 @pytest.mark.allow_hosts(["127.0.0.1", "127.0.1.1"])

@@ -88,7 +88,7 @@ def test_the_environment_can_name_the_service(
     exporter = InMemorySpanExporter()
     with (
         tracing.tracing_by(OpenTelemetry([SimpleSpanProcessor(exporter)])),
-        tracing.answering("GET", "/", {}),
+        tracing.request_span("GET", "/", {}),
     ):
         structlog.contextvars.clear_contextvars()  # clears the trace's id
     (span,) = exporter.get_finished_spans()

@@ -12,8 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from receiver.environment import load
 from receiver.http_api.operation import operation_of
-from receiver.http_api.requests import configured
-from receiver.http_api.table import API
+from receiver.http_api.request_documents import configured
+from receiver.http_api.routes import API
 from receiver.settings import ServeSettings
 from tests.support import documented
 from tests.support.service import running_service

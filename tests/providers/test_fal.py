@@ -186,7 +186,7 @@ async def test_a_result_call_that_shows_a_failure(
 async def test_a_result_call_that_does_not_show_the_outcome(code: int, body: Any) -> None:
     said = await status({"status": "COMPLETED"}, (code, body))
     assert isinstance(said, StatusUnavailable)
-    assert said.by_credentials == (code in (401, 403))
+    assert said.credentials_refused == (code in (401, 403))
     assert said.only_this_job == (code not in (401, 403, 429, 500, 503))
 
 

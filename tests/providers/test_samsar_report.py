@@ -242,8 +242,8 @@ def test_links_are_not_truncated() -> None:
 
 def test_what_is_not_read_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forged callback can have a megabyte of it, and is read within the writer's transaction."""
-    cleaned = Mock(wraps=parsing.clean_for_people)
-    monkeypatch.setattr(parsing, "clean_for_people", cleaned)
+    cleaned = Mock(wraps=parsing.clean_and_redact)
+    monkeypatch.setattr(parsing, "clean_and_redact", cleaned)
 
     read_report({"status": "PENDING", "message": "soon", "more": [{}] * 9})
 

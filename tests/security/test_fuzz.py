@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from receiver.http_api.table import API
+from receiver.http_api.routes import API
 from tests.providers.any_json import any_json
 from tests.support.service import JOB, MOVIE, RunningService, submit
 

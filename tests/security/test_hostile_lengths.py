@@ -31,7 +31,7 @@ from receiver.json_text import decode, parse
 from receiver.open_telemetry import OpenTelemetry
 from receiver.providers import parsing, samsar
 from receiver.providers.samsar import InputRules, upstream_input
-from receiver.signed_text import CallbackTokens, SignedText
+from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams import frames
 from receiver.webhooks import targets
 from store.ids import time_of
@@ -142,8 +142,10 @@ READERS: dict[str, Callable[[str], object]] = {
         f"https://{text}", allow_http=False, allow_nets=()
     ),
     "a callback token": lambda text: CallbackTokens(KEYS).verify("samsar", text),
-    "a signed text": lambda text: SignedText(KEYS, b"salt").read(text),
-    "a list's cursor": lambda text: queries.read_cursor(SignedText(KEYS, b"salt"), "jobs", 1, text),
+    "a signed text": lambda text: PayloadSigner(KEYS, b"salt").read(text),
+    "a list's cursor": lambda text: queries.read_cursor(
+        PayloadSigner(KEYS, b"salt"), "jobs", 1, text
+    ),
     "a stream's cursor": frames.read_cursor,
     "an id": time_of,
     "a key": lambda text: auth._given_key(scope_of(authorization=text)),
@@ -158,7 +160,7 @@ READERS: dict[str, Callable[[str], object]] = {
     ),
     "Prefer": lambda text: create_job.preferred_wait(request_with(prefer=text)),
     "Prefer: wait": lambda text: create_job.preferred_wait(request_with(prefer=f"wait{text}")),
-    "If-None-Match": lambda text: responses.none_match(text, "x"),
+    "If-None-Match": lambda text: responses.etag_matches(text, "x"),
     "a query's names": lambda text: queries.check_parameters(request_with(text), *queries.PAGE),
     "a query's limit": lambda text: queries.read_limit(request_with(f"limit={text}")),
     "a query's filter": lambda text: jobs._read_filter(request_with(f"created_after={text}"), {}),

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET, Row
-from receiver.http_api.table import API
+from receiver.http_api.routes import API
 from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.relay_sink import relay_sink
 from tests.support.service import JOB, RunningService, eventually, job_when, running_service, submit

@@ -10,7 +10,7 @@ import pytest
 
 from receiver.http_api.limits import exempt_from_shedding
 from receiver.server import load_shedding
-from receiver.server.load_shedding import MOST_WAITING, STARTED_AT_ONCE, LoadShedder
+from receiver.server.load_shedding import MAX_WAITING, STARTED_AT_ONCE, LoadShedder
 from tests.http_api.raw_http import RawConnection, raw_connection
 from tests.server.raw_asgi import respond
 from tests.support.served import served
@@ -95,7 +95,7 @@ async def test_while_the_store_is_full_writes_alone_are_refused_and_the_connecti
 async def test_beyond_its_limit_an_iteration_admits_only_probes_and_streams(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_shedding, "MOST_WAITING", 0)
+    monkeypatch.setattr(load_shedding, "MAX_WAITING", 0)
     async with place.connect() as client:
         for target, status in (
             (b"/v1/jobs", 503),
@@ -139,10 +139,10 @@ async def test_the_next_iteration_admits_as_many_again() -> None:
     admitted: list[bool] = []
     load_shedder = admitting()
     for _ in range(2):
-        admitted += [load_shedder.admits("GET", b"/") for _ in range(MOST_WAITING + 1)]
+        admitted += [load_shedder.admits("GET", b"/") for _ in range(MAX_WAITING + 1)]
         await asyncio.sleep(0)
 
-    assert admitted == [*[True] * MOST_WAITING, False] * 2
+    assert admitted == [*[True] * MAX_WAITING, False] * 2
 
 
 async def test_requests_start_in_order_a_few_in_each_iteration() -> None:
@@ -175,13 +175,13 @@ async def test_those_that_wait_for_their_start_are_counted() -> None:
     load_shedder = admitting()
     paced = load_shedder.paced(app)
     tasks = []
-    for _ in range(MOST_WAITING):
+    for _ in range(MAX_WAITING):
         assert load_shedder.admits("GET", b"/")
         tasks.append(asyncio.ensure_future(paced({"type": "http"}, receive, send)))
     admitted = []
     for _ in range(2):
         await asyncio.sleep(0)
-        admitted += [load_shedder.admits("GET", b"/") for _ in range(MOST_WAITING)]
+        admitted += [load_shedder.admits("GET", b"/") for _ in range(MAX_WAITING)]
     await asyncio.gather(*tasks)
 
     assert admitted.count(True) < 5 * STARTED_AT_ONCE

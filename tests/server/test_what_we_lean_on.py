@@ -15,8 +15,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from receiver.server.answers import AnswerWriter
 from receiver.server.connection import GuardedConnection
+from receiver.server.responses import ResponseWriter
 from tests.http_api.raw_http import request_bytes
 from tests.server.raw_asgi import connected, respond
 
@@ -64,10 +64,10 @@ async def test_aiosqlite_runs_a_function_on_its_thread() -> None:
 async def test_uvicorn_writes_a_head_and_its_body_separately(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`AnswerWriter` joins the two: it takes the first write for the head."""
+    """`ResponseWriter` joins the two: it takes the first write for the head."""
     writes: list[bytes] = []
 
-    class Recording(AnswerWriter):
+    class Recording(ResponseWriter):
         __slots__ = ()
 
         def write(self, data: bytes) -> None:
@@ -77,7 +77,7 @@ async def test_uvicorn_writes_a_head_and_its_body_separately(
     async def greet(scope: Any, receive: Any, send: Any) -> None:
         await respond(send, b"hello")
 
-    monkeypatch.setattr("receiver.server.connection.AnswerWriter", Recording)
+    monkeypatch.setattr("receiver.server.connection.ResponseWriter", Recording)
     async with connected(greet) as client:
         await client.send(request_bytes("GET", "/"))
         assert (await client.answer()).body == b"hello"

@@ -18,7 +18,7 @@ from store.errors import StoreBusy, StoreUnavailable
 from store.session import Bound, Failed, Row, Work, set_outcome
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import uri
-from store.sqlite.failures import translated
+from store.sqlite.failures import translate_errors
 from store.writer import Batch, Kind, Writer
 from tests.simulation.loop import loop_of_world, settle
 from tests.simulation.process import Killed
@@ -199,7 +199,7 @@ class InlineReaders:
 
     async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
         await self._hop()
-        with translated():
+        with translate_errors():
             rows = self._connection.execute(sql, cast(Any, parameters)).fetchall()
         if self._random.random() < STALE_SHARE:
             await self._hop()

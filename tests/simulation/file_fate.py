@@ -7,7 +7,7 @@ from typing import Literal
 DAY = 24 * 3600.0
 LINK_LIFE = 2 * DAY
 """How long links live for the service (`receiver.domain.archive.LINK_LIFE`); a few die sooner."""
-MOST_BYTES = 12_000
+MAX_BYTES = 12_000
 """ARCHIVE_MAX_BYTES."""
 SIZES = (0, 1, 900, 2_500, 6_000)
 

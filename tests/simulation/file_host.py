@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from receiver.archive.download import IDLE_SECONDS
 from receiver.webhooks.targets import IPAddress
-from tests.simulation.file_fate import MOST_BYTES, FileFate
+from tests.simulation.file_fate import MAX_BYTES, FileFate
 from tests.simulation.loop import loop_of_world
 from tests.simulation.process import Process, current_process
 from tests.simulation.schedule import FaultWindows
@@ -119,7 +119,7 @@ class FileHost:
         self, fate: FileFate, content: bytes, head: bytes, trouble: str | None
     ) -> Iterator[Step]:
         if trouble == "large":
-            content = content.ljust(MOST_BYTES + 1, b"x")
+            content = content.ljust(MAX_BYTES + 1, b"x")
         headers = [] if fate.content_type is None else [("Content-Type", fate.content_type)]
         version = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
         match fate.version:

@@ -28,7 +28,7 @@ from tests.simulation.archive import RETENTION_DAYS
 from tests.simulation.callbacks import PUBLIC_URL
 from tests.simulation.client import Exchange, NoAnswer, Response, scope
 from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
-from tests.simulation.file_fate import MOST_BYTES
+from tests.simulation.file_fate import MAX_BYTES
 from tests.simulation.file_host import CONCURRENCY
 from tests.simulation.loop import VirtualLoop, loop_of_world, settle
 from tests.simulation.process import Process
@@ -135,7 +135,7 @@ class Machine:
             queue=SubmissionQueue(process.name, self._settings.submit_concurrency, world.clock),
         )
         network = CheckedNetwork(world.file_host.resolve, allow_http=True, tls=NO_TLS)
-        downloader = Downloader(network, ExactClock(world.loop), MOST_BYTES)
+        downloader = Downloader(network, ExactClock(world.loop), MAX_BYTES)
         archiving = FolderArchive(world.file_disk.root), downloader
         service = assemble(self._settings, services, KEYS, world.sender, random, archiving)
         try:
@@ -220,7 +220,7 @@ class Machine:
         self.stopping = True
         service.begin_stop()
         try:
-            await service.stopped()
+            await service.stop()
         except Exception as error:  # noqa: BLE001 - whatever it is, it would be the exit status
             self._world.judge.fail("SIGTERM ends it cleanly", repr(error))
         await service.context.services.store.close()
@@ -277,7 +277,7 @@ def _settings(world: "World") -> ServeSettings:
         look_up_submissions=world.plan.looks_up,
         archive_concurrency=CONCURRENCY,
         archive_url=f"file://{world.file_disk.root}",
-        archive_max_bytes=MOST_BYTES,
+        archive_max_bytes=MAX_BYTES,
         relay_allow_http=True,
         retention_days=RETENTION_DAYS,
     )

@@ -233,7 +233,7 @@ class SimulatedProvider(SamsarDouble):
         job_id = self._world.callbacks.job_of(callback_url)
         await self._wait(self._random.choice([0.02, 0.3, 2.0]))
         if outage := self.outages.at(loop_of_world().time()):
-            return StatusUnavailable(outage, by_credentials=outage == "key")
+            return StatusUnavailable(outage, credentials_refused=outage == "key")
         if job_id not in self.jobs:
             return StatusMissing()
         self.found.add(job_id)
@@ -251,7 +251,7 @@ class SimulatedProvider(SamsarDouble):
             if outage == "silent":
                 await self._wait(STATUS_TIMEOUT)
             retry_after = 20_000 if outage == "busy" else None
-            answer = StatusUnavailable(outage, retry_after, by_credentials=outage == "key")
+            answer = StatusUnavailable(outage, retry_after, credentials_refused=outage == "key")
         elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
             said = "missing"
             answer = StatusMissing()

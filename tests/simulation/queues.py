@@ -1,12 +1,12 @@
-"""The simulated writer's queues: which work is next, by the real rule (store/shares.py), and how
-long it takes in virtual time."""
+"""The simulated writer's queues: which work is next, by the real rule (store/batch_sizer.py), and
+how long it takes in virtual time."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from store.batch_sizer import BatchSizer, bulk_members
 from store.session import Work
-from store.shares import Shares, bulk_members
 from store.writer import KINDS, Kind
 
 COMMIT_SECONDS = 0.001
@@ -59,7 +59,7 @@ class Queues:
         self._queues: dict[Kind, list[Member]] = {kind: [] for kind in KINDS}
         self._served: dict[Kind, float] = dict.fromkeys(KINDS, -1.0)
         """When work of each kind was last taken, in seconds of work."""
-        self._shares = Shares()
+        self._batch_sizer = BatchSizer()
         self._worked = 0.0
         """Seconds of work up to the previous batch."""
         self._before = 0.0
@@ -79,16 +79,16 @@ class Queues:
         shares apply instead of `most`."""
         self._worked, self._before = self._working_time(now), now
         if len(self._queues["urgent"]) >= RUSH:
-            most = self._shares.urgent_members
+            most = self._batch_sizer.urgent_members
         urgent = self._take("urgent", most)
         oldest = [self._queues[kind][0].at for kind in KINDS[1:] if self._queues[kind]]
         waited = now - min(oldest) if oldest else 0.0
-        others = min(self._shares.background_members(len(urgent), waited), max(2, most // 2))
+        others = min(self._batch_sizer.background_members(len(urgent), waited), max(2, most // 2))
         steps = others - bulk_members(others, len(self._queues["bulk"]))
         background = self._take("background", steps)
         background += self._take("bulk", others - len(background))
         members = Members(urgent, background)
-        self._shares.learn(len(urgent), len(background), members.seconds)
+        self._batch_sizer.record(len(urgent), len(background), members.seconds)
         self._look_who_starves()
         return members
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tests.simulation.schedule import Schedule
 from tests.simulation.simulate import Result
 
-MOST_RUNS = 150
+MAX_RUNS = 150
 
 
 def shrunk(failed: Result, run: Callable[[Schedule], Result]) -> Result:
@@ -15,7 +15,7 @@ def shrunk(failed: Result, run: Callable[[Schedule], Result]) -> Result:
     size = max(1, len(best.plan.actions) // 2)
     while size:
         first = 0
-        while first < len(best.plan.actions) and runs < MOST_RUNS:
+        while first < len(best.plan.actions) and runs < MAX_RUNS:
             runs += 1
             result = run(best.plan.without(first, size))
             if result.failure is not None and promise_of(result) == promise:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
 
-from receiver.webhooks.delivery import Sent, WebhookSender
+from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.signing import new_secret
 from tests.simulation.loop import loop_of_world
 from tests.simulation.process import Process, current_process
@@ -57,7 +57,7 @@ class SimulatedSender(WebhookSender):
 
     async def deliver(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
-    ) -> Sent:
+    ) -> AttemptResult:
         job_id, process = json.loads(body)["request_id"], current_process()
         assert process is not None
         other = self._flying.get(job_id)
@@ -77,7 +77,7 @@ class SimulatedSender(WebhookSender):
 
     async def _deliver(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
-    ) -> Sent:
+    ) -> AttemptResult:
         loop, process = loop_of_world(), current_process()
         began = loop.time()
         met: list[str | None] = []
@@ -117,9 +117,9 @@ class SimulatedSender(WebhookSender):
         retry_after: int | None = None,
         *,
         connect_failure: bool = False,
-    ) -> Sent:
+    ) -> AttemptResult:
         took = round((loop_of_world().time() - began) * 1_000)
-        return Sent(status, error, took, retry_after, "ok", connect_failure)
+        return AttemptResult(status, error, took, retry_after, "ok", connect_failure)
 
     async def _wait(self, seconds: float) -> None:
         await loop_of_world().arrival(seconds)

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
-from store.shares import Shares
+from store.batch_sizer import BatchSizer
 from tests.simulation.judge import Judge, Violation
 from tests.simulation.known_bad.plans import submissions
 from tests.simulation.loop import VirtualLoop
@@ -172,7 +172,7 @@ def test_work_that_waits_while_other_work_is_served_is_noticed(
     noticed: list[tuple[str, float]] = []
     queues = Queues(lambda kind, seconds: noticed.append((kind, round(seconds, 6))))
     queues.add("background", _nothing, None, 0.0)
-    with patch.object(Shares, "background_members", lambda *_: 0):
+    with patch.object(BatchSizer, "background_members", lambda *_: 0):
         for number in range(12 if gap < 1 else 2):
             if served:
                 queues.add("urgent", _nothing, None, number * gap)

@@ -6,16 +6,16 @@ from store.delivery_reads import DeliveryFilter, page_parts
 from store.job_reads import JobFilter, candidates
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Status
-from store.rows import MUTABLE, STORED
+from store.repository import user_condition
+from store.rows import MUTABLE, TABLE_COLUMNS
 from store.sql import SHARED, MultiRowStatement, Statements, positional
-from store.table import of
 
 MANY = (
     "callbacks.receive",
     "jobs.change-jobs",
     "jobs.clear-due",
-    "jobs.look-inputs-up",
-    "jobs.look-jobs-up",
+    "jobs.read-inputs",
+    "jobs.read-jobs",
     "jobs.note",
     "jobs.read-bodies",
     "jobs.read-taken-provider-ids",
@@ -53,7 +53,10 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         }
     },
     "jobs.create-job": {
-        "": {"columns": ", ".join(STORED), "values": ", ".join(f":{name}" for name in STORED)}
+        "": {
+            "columns": ", ".join(TABLE_COLUMNS),
+            "values": ", ".join(f":{name}" for name in TABLE_COLUMNS),
+        }
     },
     "jobs.list-page": {
         "of all": candidates(None, JobFilter()),
@@ -64,7 +67,7 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "by provider": candidates(1, JobFilter(provider="fal")),
     },
     **{
-        query: {"": of(1), "of all": of(None)}
+        query: {"": user_condition(1), "of all": user_condition(None)}
         for query in ("statistics.recent-attempts", "statistics.recent-jobs")
     },
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self
 
-from store.callbacks import Arrival
+from store.callbacks import IncomingCallback
 from store.changes import Changes
 from store.database import Store
 from store.delivery_reads import DeliveryFilter
@@ -156,12 +156,14 @@ class World:
         self,
         job: Job,
         body: bytes = b'{"status":"IN_PROGRESS"}',
-        names: str | None = None,
+        provider_request_id: str | None = None,
         *,
         at: Millis = NOW,
         **said: bool,
     ) -> str:
-        given = arrival(job.id, body, job.provider, at=at, names=names, **said)
+        given = arrival(
+            job.id, body, job.provider, at=at, provider_request_id=provider_request_id, **said
+        )
         return await self.store.callbacks.receive(given)
 
     async def lease(
@@ -202,11 +204,11 @@ def arrival(
     provider: str = "samsar",
     *,
     at: Millis = NOW,
-    names: str | None = None,
+    provider_request_id: str | None = None,
     readable: bool = True,
     final: bool = False,
     verified: bool = False,
-) -> Arrival:
+) -> IncomingCallback:
     """A callback to a job."""
     return {
         "provider": provider,
@@ -215,7 +217,7 @@ def arrival(
         "digest": hashlib.sha256(body).digest(),
         "headers": "{}",
         "body": body,
-        "names": names,
+        "provider_request_id": provider_request_id,
         "readable": readable,
         "final": final,
         "verified": verified,

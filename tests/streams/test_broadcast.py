@@ -243,7 +243,7 @@ async def test_an_event_that_was_read_is_not_pushed_again(streams: Streams) -> N
 async def test_offered_events_are_bounded(
     streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "MOST_OFFERED", 10)
+    monkeypatch.setattr(channel_module, "MAX_OFFERED", 10)
     reader, bobs = await streams.open(), await streams.open(BOB)
     streams.log.answers.clear()
     streams.commit(5, user=BOB, known=False)  # the pump waits for this read

@@ -11,7 +11,7 @@ from jsonschema_rs import Draft202012Validator
 
 from receiver.environment import load
 from receiver.http_api.openapi import openapi_document
-from receiver.http_api.table import API
+from receiver.http_api.routes import API
 from receiver.settings import ServeSettings
 
 PROBLEM = "application/problem+json"

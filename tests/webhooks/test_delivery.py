@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from receiver.clock import SystemClock
-from receiver.webhooks.delivery import LONGEST_ANSWER, Sent, WebhookSender
+from receiver.webhooks.delivery import LONGEST_ANSWER, AttemptResult, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.resolver import NoAddress
 from receiver.webhooks.signing import new_secret, sign
@@ -60,7 +60,7 @@ def sender() -> WebhookSender:
 
 async def deliver(
     sender: WebhookSender, server: FaultyServer, *, host: str | None = None, timeout: float = 30
-) -> Sent:
+) -> AttemptResult:
     url = f"http://{host or server.host}:{server.port}/hook?x=1"
     return await sender.deliver(url, {"Content-Type": "application/json"}, BODY, timeout)
 

@@ -10,7 +10,7 @@ import trustme
 
 from receiver.clock import SystemClock
 from receiver.http_client import default_tls
-from receiver.webhooks.delivery import Sent, WebhookSender
+from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPAddress
 from tests.providers.faulty_server import (
@@ -60,7 +60,7 @@ def sender() -> WebhookSender:
 
 async def deliver(
     sender: WebhookSender, port: int, host: str = "hooks.example", timeout: float = 30
-) -> Sent:
+) -> AttemptResult:
     return await sender.deliver(f"https://{host}:{port}/hook", {}, b"{}", timeout)
 
 

@@ -102,9 +102,9 @@ class Harness:
     def store(self) -> Store:
         return self.services.store
 
-    def poller(self, rate: float = 1_000.0, at_once: int = 1_000) -> Poller:
+    def poller(self, rate: float = 1_000.0, concurrency: int = 1_000) -> Poller:
         """A poller with limits of its own: calls per second, and concurrent calls."""
-        calls = StatusCalls(self.clock, self.services.metrics, rate, at_once)
+        calls = StatusCalls(self.clock, self.services.metrics, rate, concurrency)
         services = replace(self.services, status_calls=calls)
         return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}", self.missed)
 
@@ -145,7 +145,7 @@ async def worker_harness(folder: Path) -> AsyncIterator[Harness]:
         ids=Ids(Random(3).randbytes),
         rules=Rules(),
         providers={provider.name: provider},
-        status_calls=StatusCalls(clock, metrics, rate=1_000, at_once=1_000),
+        status_calls=StatusCalls(clock, metrics, rate=1_000, concurrency=1_000),
         queue=SubmissionQueue(HOLDER, 4, clock),
         metrics=metrics,
     )

@@ -44,14 +44,14 @@ def test_the_earliest_time_counts(harness: Harness, timer: DueTimer) -> None:
     harness.hub.announce(due(Lane.SUBMIT, NOW))  # another worker's lane
     assert not is_due(Lane.POLL, NOW + 4)
     assert is_due(Lane.POLL, NOW + 5)
-    timer.look_at(Lane.POLL, NOW + 3)
-    timer.look_at(Lane.POLL, None)
+    timer.schedule_pass(Lane.POLL, NOW + 3)
+    timer.schedule_pass(Lane.POLL, None)
     assert is_due(Lane.POLL, NOW + 3)
     assert not is_due(Lane.CONFIRM, 2**50)
 
 
 async def test_a_commit_during_a_pass_is_remembered(harness: Harness, timer: DueTimer) -> None:
-    timer.look_at(Lane.POLL, NOW)
+    timer.schedule_pass(Lane.POLL, NOW)
     async with timer.leased(Lane.POLL, LEASE, 1):
         assert not timer.is_due(Lane.POLL)
         harness.hub.announce(due(Lane.POLL, NOW))
@@ -62,7 +62,7 @@ async def test_a_commit_during_a_pass_is_remembered(harness: Harness, timer: Due
 async def test_a_wait_ends_when_there_may_be_something_sooner(
     harness: Harness, timer: DueTimer, sooner: str
 ) -> None:
-    timer.look_at(Lane.POLL, NOW + 60 * SECOND)
+    timer.schedule_pass(Lane.POLL, NOW + 60 * SECOND)
     await timer.wait(0.001)
     waiting = asyncio.create_task(timer.wait(LONG))
     await asyncio.sleep(0)
@@ -82,8 +82,8 @@ async def test_a_wait_ends_when_there_may_be_something_sooner(
 
 async def test_a_wait_ends_when_a_pass_is_due_or_its_time_is_over(timer: DueTimer) -> None:
     await asyncio.wait_for(timer.wait(0.001), TIMEOUT)
-    timer.look_at(Lane.POLL, NOW + 1)
-    await timer.wait(0.001)  # `look_at` has woken it
+    timer.schedule_pass(Lane.POLL, NOW + 1)
+    await timer.wait(0.001)  # `schedule_pass` has woken it
     await asyncio.wait_for(timer.wait(LONG), TIMEOUT)
 
 

@@ -27,7 +27,7 @@ async def test_jobs_whose_last_call_failed_take_turns_with_half_of_the_slots(
     harness: Harness,
 ) -> None:
     harness.provider.waits_for = answered = asyncio.Event()
-    worker = harness.poller(at_once=4)
+    worker = harness.poller(concurrency=4)
     await failing(harness, worker, *(f"bad-{number}" for number in range(4)))
     await failing(harness, worker, "bob's", user=harness.world.bob)
     await due_polls(harness, 1)
@@ -50,9 +50,9 @@ async def test_jobs_whose_last_call_failed_take_turns_with_half_of_the_slots(
 async def test_a_failing_job_that_waited_for_longer_than_its_lease_is_leased_again(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poller_module, "MOST_FAILING_OF_ONE", 1)
+    monkeypatch.setattr(poller_module, "MAX_FAILING_PER_USER", 1)
     harness.provider.waits_for = answered = asyncio.Event()
-    worker = harness.poller(at_once=4)
+    worker = harness.poller(concurrency=4)
     await failing(harness, worker, *(f"bad-{number}" for number in range(5)))
     for _ in range(5):
         harness.clock.advance(STEP)
@@ -119,12 +119,12 @@ async def test_a_pass_looks_at_one_job_in_line_though_it_may_have_ended(harness:
     later = harness.clock.now() + 60 * SECOND
     waiting = await harness.accepted_job("waiting", poll_at=later)
     for job_id in ("ended", "another", waiting.id):
-        worker._calls.queues["samsar"].wait(job_id, waiting.user_id, claimed=False)
-    store = Counted(harness.store.jobs, "ask_at_once")
+        worker._calls.queues["samsar"].enqueue(job_id, waiting.user_id, claimed=False)
+    store = Counted(harness.store.jobs, "make_status_call_due")
     for _ in range(3):
         assert harness.provider.asked == []
         await step(harness, worker)
-        assert store.take() == ["ask_at_once"]
+        assert store.take() == ["make_status_call_due"]
     assert harness.provider.asked == ["waiting"]
 
 
@@ -133,7 +133,7 @@ async def test_calls_that_a_breaker_refuses_take_nothing_from_the_rate(
     harness: Harness, handed_over: bool
 ) -> None:
     worker = harness.poller(rate=10.0)
-    worker._calls.breakers["samsar"].failed(harness.clock.monotonic(), by_credentials=True)
+    worker._calls.breakers["samsar"].failed(harness.clock.monotonic(), credentials_refused=True)
     await worker.run_once()
     if handed_over:
         for number in range(20):
@@ -166,7 +166,7 @@ async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(
 async def test_jobs_that_wait_behind_a_breaker_are_asked_about_once_it_closes(
     harness: Harness,
 ) -> None:
-    harness.provider.answer = StatusUnavailable("401", by_credentials=True)
+    harness.provider.answer = StatusUnavailable("401", credentials_refused=True)
     worker = harness.poller()
     await harness.accepted_job("first", poll_at=harness.clock.now())
     await step(harness, worker)

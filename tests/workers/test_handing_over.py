@@ -26,7 +26,7 @@ from tests.workers.harness import Counted
 async def test_a_submission_costs_three_writes_and_no_read(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submitter, "SAFETY_SECONDS", 3600.0)
+    monkeypatch.setattr(submitter, "MAX_IDLE_SECONDS", 3600.0)
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         await job_when(client, (await submit(client))["request_id"], phase="accepted")
@@ -47,7 +47,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
 async def test_jobs_that_cannot_be_handed_over_are_found_in_the_store(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission_queue, "MOST_HANDED_OVER_OF_ONE", 0)
+    monkeypatch.setattr(submission_queue, "MAX_HANDED_OVER_PER_USER", 0)
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         jobs = [await submit(client) for _ in range(50)]
@@ -70,7 +70,7 @@ async def test_stopping_releases_jobs_that_were_not_started(
         store, now = service.store, service.inner.context.services.clock.now()
         assert not (await store.backlogs.due(Lane.SUBMIT, now)).backlogs
 
-        await service.inner.stopped()
+        await service.inner.stop()
 
         due = await store.backlogs.due(Lane.SUBMIT, now)
         assert [backlog.provider for backlog in due.backlogs] == ["samsar"]

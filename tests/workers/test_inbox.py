@@ -54,7 +54,7 @@ async def test_a_flood_of_a_job_s_progress_is_one_change(harness: Harness, inbox
 async def test_callbacks_over_the_limit_of_a_change_are_applied_next(
     harness: Harness, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "CALLBACKS_AT_ONCE", 4)
+    monkeypatch.setattr(inbox_module, "CALLBACKS_PER_BATCH", 4)
     job = await harness.accepted_job("up-1")
     for body in bodies(10):
         await receive(harness, job, body)
@@ -66,7 +66,7 @@ async def test_callbacks_over_the_limit_of_a_change_are_applied_next(
 async def test_outcomes_go_before_the_progress_of_other_jobs(
     harness: Harness, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "JOBS_AT_ONCE", 3)
+    monkeypatch.setattr(inbox_module, "JOBS_PER_BATCH", 3)
     jobs = [await harness.accepted_job(f"up-{number}") for number in range(6)]
     order = applying_in_order(harness, monkeypatch)
     await inbox.run_once()
@@ -84,7 +84,7 @@ async def test_outcomes_go_before_the_progress_of_other_jobs(
 async def test_progress_is_applied_after_many_outcomes(
     harness: Harness, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(inbox_module, "JOBS_PER_BATCH", 2)
     jobs = [await harness.accepted_job(f"up-{number}") for number in range(4)]
     order = applying_in_order(harness, monkeypatch)
     await inbox.run_once()
@@ -212,7 +212,7 @@ async def test_callbacks_of_another_process_are_found_within_a_second(
 async def test_jobs_over_the_limit_are_found_later(
     harness: Harness, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "MOST_JOBS_OFFERED", 2)
+    monkeypatch.setattr(inbox_module, "MAX_JOBS_OFFERED", 2)
     jobs = [await harness.accepted_job(f"up-{number}") for number in range(3)]
     await inbox.run_once()
     for job in jobs:

@@ -77,7 +77,7 @@ async def test_two_bad_callbacks_each_have_three_tries(harness: Harness, inbox: 
 async def test_after_a_store_failure_callbacks_are_offered_again(
     harness: Harness, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(inbox_module, "JOBS_PER_BATCH", 2)
     jobs = [await harness.accepted_job(f"up-{number}") for number in range(3)]
     await inbox.run_once()
     for job in jobs[:2]:

@@ -34,7 +34,7 @@ class HeldClock(ManualClock):
 async def test_between_two_batches_the_writer_serves_others(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(janitor, "REMOVED_AT_ONCE", BATCH)
+    monkeypatch.setattr(janitor, "REMOVED_PER_BATCH", BATCH)
     clock = HeldClock()
     for _ in range(JOBS):
         await harness.world.advance(await harness.world.create(), completed(NOW - 1))
@@ -53,7 +53,7 @@ async def test_between_two_batches_the_writer_serves_others(
 async def test_the_store_is_measured_also_during_a_long_sweep(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(janitor, "REMOVED_AT_ONCE", 1)
+    monkeypatch.setattr(janitor, "REMOVED_PER_BATCH", 1)
     keeper, world = Janitor(harness.services, retention=0), harness.world
     for _ in range(JOBS):
         await world.advance(await world.create(), completed(NOW - 1))

@@ -96,7 +96,7 @@ async def test_a_list_that_must_not_be_searched_is_not_searched(
 
 async def test_a_look_up_obeys_the_breaker_and_needs_a_lease(harness: Harness) -> None:
     worker = looking_up(harness)
-    harness.provider.found = StatusUnavailable("no key", by_credentials=True)
+    harness.provider.found = StatusUnavailable("no key", credentials_refused=True)
     await lost(harness)
     await step(harness, worker)
     await lost(harness)

@@ -132,7 +132,7 @@ async def test_while_another_waits_a_user_s_confirming_calls_take_half_of_the_sl
     harness: Harness,
 ) -> None:
     harness.provider.waits_for = asyncio.Event()
-    worker = harness.poller(at_once=4)
+    worker = harness.poller(concurrency=4)
     for user in (harness.world.ann, harness.world.bob):
         for number in range(4):
             worker.confirm(await claimed(harness, f"{user.name} {number}", user=user))
@@ -142,7 +142,7 @@ async def test_while_another_waits_a_user_s_confirming_calls_take_half_of_the_sl
     assert sorted(harness.provider.asked) == ["ann 0", "ann 1", "bob 0", "bob 1"]
 
 
-@pytest.mark.parametrize("limit", ["MOST_CLAIMS", "MOST_CLAIMS_OF_ONE"])
+@pytest.mark.parametrize("limit", ["MAX_WAITING_CLAIMS", "MAX_CLAIMS_PER_USER"])
 async def test_a_claim_over_a_limit_is_released(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:

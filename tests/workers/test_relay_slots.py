@@ -17,7 +17,7 @@ NOW = 1_000.0
 def known(*answering: str) -> KnownHosts:
     hosts = KnownHosts()
     for host in answering:
-        hosts.judge(ANN, host, NOW, answered=True, connected=True)
+        hosts.record_attempt(ANN, host, NOW, answered=True, connected=True)
     return hosts
 
 
@@ -71,7 +71,7 @@ def test_beyond_the_free_attempts_each_user_gets_one_at_unproven_hosts() -> None
 def test_a_throttled_host_waits_for_its_probe() -> None:
     hosts = known()
     for _ in range(5):
-        hosts.judge(ANN, "dead", NOW, answered=False, connected=False)
+        hosts.record_attempt(ANN, "dead", NOW, answered=False, connected=False)
 
     throttled = Slots(InFlight(), hosts, NOW + 59, free=64, unproven=8)
     assert throttled.room(BOB, "dead") == 0

@@ -3,20 +3,20 @@
 import { link } from "./address.js";
 import { attemptAdvice } from "./advice.js";
 import { get, post, randomKey } from "./api.js";
-import { askFirst } from "./dialog.js";
+import { confirmAction } from "./dialog.js";
 import { h } from "./dom.js";
 import { jsonView } from "./json.js";
-import { put } from "./live.js";
+import { storeJob } from "./live.js";
 import { duration } from "./times.js";
 import { titleOf } from "./words.js";
 
 /** Cancel a job, after confirmation. */
 export function cancelJob(job, signal) {
-  askFirst({
+  confirmAction({
     title: "Cancel this job?",
     text: "It is cancelled at once. If it was already sent, the provider may continue and bill it.",
     action: "Cancel the job", keep: "Keep it", danger: true, signal,
-    act: async () => put(await post(job.links.cancel)),
+    act: async () => storeJob(await post(job.links.cancel)),
   });
 }
 
@@ -29,7 +29,7 @@ export async function submitAgain(job, signal) {
   const key = randomKey();
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
     ? " The first job was billed, or may have been." : "";
-  askFirst({
+  confirmAction({
     title: `Submit “${titleOf(job)}” again?`,
     text: `This creates a new job with the same input. The provider (${job.provider}) is paid again.${billed}`,
     content: [
@@ -43,7 +43,7 @@ export async function submitAgain(job, signal) {
       if (webhook.value.trim()) body.webhookUrl = webhook.value.trim();
       // With the same key, pressing again after a lost answer creates no second job.
       const made = await post("/v1/jobs", body, { "Idempotency-Key": key });
-      put(made);
+      storeJob(made);
       location.hash = link(`/jobs/${made.request_id}`);
     },
   });
@@ -63,7 +63,7 @@ async function webhookOf(job) {
 /** Ask for a URL, send it a signed test message, and show the answer. */
 export function testWebhook(signal) {
   const url = h("input", { type: "url", id: "test-url", autocomplete: "off", placeholder: "https://" });
-  askFirst({
+  confirmAction({
     title: "Send a test message",
     text: "This sends a signed message of type “test” to a URL. The rules for webhook URLs apply.",
     content: h("div", { class: "field" }, h("label", { for: "test-url" }, "URL"), url),
@@ -83,7 +83,7 @@ export function testWebhook(signal) {
 /** A button that sends a delivery again, after confirmation. */
 export function sendAgain(delivery, signal, done) {
   const words = h("small", { role: "status" });
-  const ask = () => askFirst({
+  const ask = () => confirmAction({
     title: "Send this webhook again?",
     text: "It is sent now with the same webhook-id; if that fails, retries follow the schedule. If your"
       + " endpoint already has it, it gets it twice.",

@@ -22,7 +22,7 @@ const NO_RESPONSE = {
 };
 
 /** Send a request; returns the JSON response parsed by `read`. Throws ApiError, even if aborted. */
-export async function ask(method, path, { body, headers, signal, read = parse } = {}) {
+export async function request(method, path, { body, headers, signal, read = parse } = {}) {
   let response, text;
   try {
     response = await fetch(path, {
@@ -45,9 +45,9 @@ export async function ask(method, path, { body, headers, signal, read = parse } 
   throw new ApiError(response.status, document, response.headers.get("X-Request-ID"));
 }
 
-export const get = (path, signal) => ask("GET", path, { signal });
-export const getExactly = (path, signal) => ask("GET", path, { signal, read: parseExactly });
-export const post = (path, body, headers) => ask("POST", path, { body, headers });
+export const get = (path, signal) => request("GET", path, { signal });
+export const getExactly = (path, signal) => request("GET", path, { signal, read: parseExactly });
+export const post = (path, body, headers) => request("POST", path, { body, headers });
 
 // A 204 has no body, and a proxy's error page is not JSON.
 function parsedOrEmpty(text, read) {

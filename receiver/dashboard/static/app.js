@@ -1,7 +1,7 @@
 // The page: who is signed in, and which view is shown.
 
 import { addressChanges, beginView, here, link, restoreScroll } from "./address.js";
-import { ask, get, post, session } from "./api.js";
+import { request, get, post, session } from "./api.js";
 import { showConnection } from "./connection.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";
@@ -141,7 +141,7 @@ function frame(signedIn) {
 
 async function signOut() {
   try {
-    await ask("DELETE", "/session");
+    await request("DELETE", "/session");
     tabs.postMessage(null);
     exit();
   } catch (error) {

@@ -3,9 +3,9 @@
 import { here, link, remembered, rememberRows } from "./address.js";
 import { sendAgain, testWebhook } from "./actions.js";
 import { get, post, withQuery } from "./api.js";
-import { askFirst } from "./dialog.js";
+import { confirmAction } from "./dialog.js";
 import { arrange, failure, h, main, placeholder } from "./dom.js";
-import { jobs, put } from "./live.js";
+import { jobs, storeJob } from "./live.js";
 import { repeat } from "./repeat.js";
 import { isEverybodys, scopeControl, scopeOf } from "./scope.js";
 import { age, duration, until } from "./times.js";
@@ -159,7 +159,7 @@ async function readTitles(deliveries, signal) {
   const ids = [...new Set(unknown)].slice(0, NAMED_AT_ONCE);
   // A job that cannot be read is shown by its id.
   await Promise.allSettled(
-    ids.map(async (id) => put(await get(`/v1/jobs/${encodeURIComponent(id)}`, signal))));
+    ids.map(async (id) => storeJob(await get(`/v1/jobs/${encodeURIComponent(id)}`, signal))));
 }
 
 /**
@@ -170,7 +170,7 @@ function sendAll(user, signal, count, done) {
   const { state, host, request_id: job } = filters();
   const which = [host && ` to ${host}`, job && ` of ${job}`, isEverybodys(user) && " of every user"]
     .filter(Boolean).join(",");
-  askFirst({
+  confirmAction({
     title: "Send all of these again?",
     text: `This sends ${count}${which} in the state “${stateWord(state)}” now, within the sending`
       + " limits; if that fails, retries follow the schedule. Endpoints may get a message twice.",

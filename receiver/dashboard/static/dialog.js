@@ -8,7 +8,7 @@ let count = 0;
  * Ask for confirmation, then run `act`. If it throws, the dialog stays and shows the error; if it
  * returns an element, the dialog stays and shows that. `signal` closes the dialog with its view.
  */
-export function askFirst({ title, text, content, action, danger = false, keep = "Cancel", act, signal }) {
+export function confirmAction({ title, text, content, action, danger = false, keep = "Cancel", act, signal }) {
   const result = h("div");
   const id = `dialog-${(count += 1)}`;
   const go = h("button", { type: "button", class: danger ? "danger" : "primary", click: run }, action);

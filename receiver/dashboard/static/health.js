@@ -3,7 +3,7 @@
 import { bars } from "./charts.js";
 import { card, h, main, placeholder } from "./dom.js";
 import { holdsCard } from "./holds.js";
-import { growth, KEPT, quantile, samples, sampling } from "./metrics.js";
+import { growth, MAX_SAMPLES, quantile, samples, sampling } from "./metrics.js";
 import { duration } from "./times.js";
 import { chip, phaseWord, stateWord } from "./words.js";
 
@@ -141,10 +141,10 @@ const bytes = (count) => `${(count / 1_048_576).toFixed(1)} MiB`;
 
 /** A stacked bar for each sample since the page was opened. `history` has the counts of each. */
 function stacked(history, names, words, summary) {
-  const empty = Array.from({ length: KEPT - history.length }, () => names.map(() => 0));
+  const empty = Array.from({ length: MAX_SAMPLES - history.length }, () => names.map(() => 0));
   const all = [...empty, ...history];
   return bars({
-    labels: all.map((_, index) => (index === KEPT - 1 ? "now" : `${(KEPT - 1 - index) * 5} s ago`)),
+    labels: all.map((_, index) => (index === MAX_SAMPLES - 1 ? "now" : `${(MAX_SAMPLES - 1 - index) * 5} s ago`)),
     series: names.map((name, place) => ({
       name: words[place], look: name.toLowerCase(), values: all.map((counts) => counts[place]),
     })),

@@ -1,8 +1,8 @@
 // Holds on submissions to providers that limit our rate, for admins.
 
 import { link } from "./address.js";
-import { ask, get } from "./api.js";
-import { askFirst } from "./dialog.js";
+import { request, get } from "./api.js";
+import { confirmAction } from "./dialog.js";
 import { card, h, refill } from "./dom.js";
 import { repeat } from "./repeat.js";
 import { until } from "./times.js";
@@ -37,12 +37,12 @@ export function holdsCard(signal) {
   }
 
   function end(provider) {
-    askFirst({
+    confirmAction({
       title: `End the holds of ${provider}?`,
       text: "Submissions continue at once. If the provider refuses them again, they are held again.",
       action: "End the holds", signal,
       async act() {
-        await ask("DELETE", `/v1/holds/${encodeURIComponent(provider)}`);
+        await request("DELETE", `/v1/holds/${encodeURIComponent(provider)}`);
         refresh.now();
       },
     });

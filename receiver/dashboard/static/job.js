@@ -6,7 +6,7 @@ import { jobAdvice } from "./advice.js";
 import { get, getExactly } from "./api.js";
 import { announce, copyable, factList, failure, h, main, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
-import { follow, live, put } from "./live.js";
+import { follow, live, storeJob } from "./live.js";
 import { filesOf, mediaOf, player } from "./media.js";
 import { repeat } from "./repeat.js";
 import { timeline } from "./timeline.js";
@@ -47,7 +47,7 @@ export function showJob(user, signal, id) {
       if (input) given.append(h("details", {}, h("summary", {}, "Input"), jsonView(input, "the input")));
       // An admin may open another user's job: follow that user's stream.
       follow(user.admin ? job.user : null);
-      put(job);
+      storeJob(job);
       show(job);
     }
     // Repeated, since attempts of webhooks and callbacks without effect make no event.
@@ -56,7 +56,7 @@ export function showJob(user, signal, id) {
     trouble.replaceChildren();
     // A change that the stream missed while it was disconnected.
     const newest = history.findLast(({ type }) => type === "event")?.job;
-    if (newest?.seq > shown.seq) put(newest);
+    if (newest?.seq > shown.seq) storeJob(newest);
   }
 
   function failed(error) {

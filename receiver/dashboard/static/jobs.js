@@ -4,9 +4,9 @@ import { link, remembered, rememberRows } from "./address.js";
 import { get, withQuery } from "./api.js";
 import { announce, arrange, failure, h, main, placeholder } from "./dom.js";
 import { filters, isId, jobsToolbar, matches, queryOf } from "./filters.js";
-import { connection, follow, jobs, live, put } from "./live.js";
+import { connection, follow, jobs, live, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
-import { newest } from "./repeat.js";
+import { abortPrevious } from "./repeat.js";
 import { isEverybodys, scopeOf } from "./scope.js";
 import { age, between, duration } from "./times.js";
 import { chip, evidenceWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
@@ -20,7 +20,7 @@ export function showJobs(user, signal) {
   const list = h("ul", { class: "rows", "aria-label": "Jobs" });
   const note = h("div", { "aria-live": "polite" });
   const more = h("button", { type: "button", hidden: true, click: older }, "Show older");
-  const nextLoad = newest(signal);
+  const nextLoad = abortPrevious(signal);
   let rows = new Map();
   let chosen = filters();
   let cursor = null;
@@ -94,7 +94,7 @@ export function showJobs(user, signal) {
     for (let pages = 0; found < wanted && pages < MOST_PAGES; pages += 1) {
       const limit = Math.min(LARGEST_PAGE, Math.max(PAGE, wanted - found));
       const page = await get(withQuery("/v1/jobs", { ...queryOf(chosen, user), cursor, limit }), current);
-      page.jobs.toReversed().forEach(put); // the oldest rows are the first that the cache drops
+      page.jobs.toReversed().forEach(storeJob); // the oldest rows are the first that the cache drops
       found += page.jobs.length;
       cursor = page.next_cursor;
       oldest = cursor === null ? "" : (page.jobs.at(-1)?.request_id ?? oldest);

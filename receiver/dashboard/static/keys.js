@@ -1,7 +1,7 @@
 // API keys, for admins: create, list, revoke.
 
-import { ask, get, post, withQuery } from "./api.js";
-import { askFirst } from "./dialog.js";
+import { request, get, post, withQuery } from "./api.js";
+import { confirmAction } from "./dialog.js";
 import { card, copyable, factList, failure, h, main, placeholder, table } from "./dom.js";
 import { age } from "./times.js";
 import { chip } from "./words.js";
@@ -105,13 +105,13 @@ function keyRow(key, signal, changed) {
 }
 
 function revoke(key, signal, changed) {
-  askFirst({
+  confirmAction({
     title: `Revoke ${key.prefix}… of ${key.user}?`,
     text: "Within five seconds it stops working, and its streams and sessions end."
       + ` ${key.current ? "It is the key of this session: you will be signed out." : "Jobs continue."}`,
     action: "Revoke the key", keep: "Keep it", danger: true, signal,
     async act() {
-      await ask("DELETE", `/session/keys/${encodeURIComponent(key.prefix)}`);
+      await request("DELETE", `/session/keys/${encodeURIComponent(key.prefix)}`);
       changed();
     },
   });

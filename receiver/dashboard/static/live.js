@@ -39,7 +39,7 @@ let timer = 0;
  * Store a version of a job. Versions older than the known one are ignored. The job moves to the end
  * of `jobs`, so the first one is always the least recently stored.
  */
-export function put(job) {
+export function storeJob(job) {
   const known = jobs.get(job.request_id);
   if (known && known.seq > job.seq) return;
   jobs.delete(job.request_id);
@@ -47,9 +47,9 @@ export function put(job) {
   live.dispatchEvent(new CustomEvent("job", { detail: { job, known } }));
 }
 
-/** Store a job from the stream or a poll; may evict one. `put` keeps what a view has just read. */
+/** Store a job from the stream or a poll; may evict one. `storeJob` keeps what a view has just read. */
 function receive(job) {
-  put(job);
+  storeJob(job);
   if (jobs.size > MOST_JOBS) jobs.delete(jobs.keys().next().value);
 }
 

@@ -4,7 +4,7 @@ import { repeat } from "./repeat.js";
 
 const PERIOD = 5000;
 /** The largest number of samples kept. */
-export const KEPT = 60;
+export const MAX_SAMPLES = 60;
 const LINE = /^(\w+)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
@@ -61,7 +61,7 @@ async function sample(signal) {
   const response = await fetch("/metrics", { cache: "no-store", signal });
   if (!response.ok) throw new Error(`/metrics answered ${response.status}`);
   samples.push(new Sample(await response.text()));
-  if (samples.length > KEPT) samples.shift();
+  if (samples.length > MAX_SAMPLES) samples.shift();
   sampling.dispatchEvent(new Event("sample"));
 }
 

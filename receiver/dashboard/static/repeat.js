@@ -1,7 +1,7 @@
 // Requests that a view repeats, or replaces by newer ones.
 
 /** A function that returns a new signal and aborts the previous one; `signal` aborts them all. */
-export function newest(signal) {
+export function abortPrevious(signal) {
   let current = new AbortController();
   return () => {
     current.abort();
@@ -18,7 +18,7 @@ export function newest(signal) {
  * and `soon(ms)`, which shortens the wait before the next call.
  */
 export function repeat({ signal, period, read, failed }) {
-  const next = newest(signal);
+  const next = abortPrevious(signal);
   let timer = 0;
   let wait = period;
   let isReading = false;

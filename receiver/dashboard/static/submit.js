@@ -5,7 +5,7 @@ import { get, parseExactly, post, randomKey } from "./api.js";
 import { curlOfJob } from "./curl.js";
 import { failure, h, main } from "./dom.js";
 import { jsonView } from "./json.js";
-import { put } from "./live.js";
+import { storeJob } from "./live.js";
 import { chip } from "./words.js";
 
 const MODELS = ["image_model", "video_model"];
@@ -67,7 +67,7 @@ export function showForm(_user, signal) {
     try {
       const job = await post("/v1/jobs", body, { "Idempotency-Key": attempt.key });
       attempt = { text: "", key: "" };
-      put(job);
+      storeJob(job);
       if (!signal.aborted) location.hash = link(`/jobs/${job.request_id}`);
     } catch (error) {
       if (!signal.aborted && !showErrors(form, error.fieldErrors)) problem.replaceChildren(failure(error));

@@ -63,7 +63,7 @@ class Minimal(Provider):
 
     def read(self, body: Mapping[str, Any]) -> Report:
         status = parsing.read_status(body.get("state"), WORDS)
-        drawing = parsing.clean_for_people(body.get("drawing"), self._account.key)
+        drawing = parsing.clean_and_redact(body.get("drawing"), self._account.key)
         return Report(
             status=status,
             provider_status=parsing.read_provider_status(body.get("state")),

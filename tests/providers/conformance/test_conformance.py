@@ -98,7 +98,7 @@ async def test_answers_that_are_not_an_acceptance(
     if isinstance(said, SubmitRefused):
         assert said.status_code == status
         assert "No such luck." in said.message
-        assert said.by_credentials == (status in (401, 403))
+        assert said.credentials_refused == (status in (401, 403))
     if isinstance(said, SubmitNotSent):
         assert said.retry_after == (7_000 if headers else None)
         assert said.status_code == status
@@ -178,7 +178,7 @@ async def test_status_calls_without_a_status(subject: Subject, status: int, expe
     assert len(server.heads) == 1
     if isinstance(said, StatusUnavailable):
         assert "No." in said.reason
-        assert said.by_credentials == (status in (401, 403))
+        assert said.credentials_refused == (status in (401, 403))
         assert said.only_this_job == (status in (302, 400, 402))
 
 

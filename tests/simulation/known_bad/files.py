@@ -12,8 +12,8 @@ from receiver.archive import folder
 from receiver.archive.contract import folder_of
 from receiver.archive.download import Download
 from receiver.archive.folder import FolderArchive
-from receiver.workers.archiver import REMOVALS_AT_ONCE, Archiver
-from store.files import sync
+from receiver.workers.archiver import REMOVALS_PER_BATCH, Archiver
+from store.files import fsync
 from tests.simulation.known_bad import file_plans
 from tests.simulation.known_bad.variant import Patch, variant
 
@@ -24,7 +24,7 @@ NOTHING_LEFT = "retention leaves nothing"
 @variant(WHOLE, first=1)
 def folders_not_synced() -> Patch:
     """A file is synced, and its name is not."""
-    return patch.object(folder, "sync", lambda _: None)
+    return patch.object(folder, "fsync", lambda _: None)
 
 
 @variant("a file that has its name is whole", plan=file_plans.power_cut_while_it_stores)
@@ -35,7 +35,7 @@ def renamed_before_sync() -> Patch:
         file.flush()
         folder._make(target.parent)
         Path(file.name).replace(target)
-        sync(target.parent)
+        fsync(target.parent)
         os.fsync(file.fileno())
 
     return patch.object(folder, "_finish", finish)
@@ -90,7 +90,7 @@ def files_forgotten_first() -> Patch:
     """Retention forgets which files to remove before it removes them."""
 
     async def forget_and_remove(self: Archiver) -> None:
-        removals = await self._store.archive.removals("", REMOVALS_AT_ONCE)
+        removals = await self._store.archive.removals("", REMOVALS_PER_BATCH)
         if removals:
             await self._store.archive.forget(removals)
         for removal in removals:

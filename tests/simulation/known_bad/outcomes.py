@@ -74,9 +74,9 @@ def claim_believed_at_the_first_failure() -> Patch:
     """If one status call fails, the claim that it was to confirm is believed."""
 
     def believe(draft: Any, _retry_after: Any) -> None:
-        claims.take_claim(draft)
+        claims.trust_claim(draft)
 
-    return patch.object(polls, "fail_to_confirm", believe)
+    return patch.object(polls, "retry_confirmation", believe)
 
 
 @variant("final is final, but for one correction by the provider", first=30)
@@ -127,7 +127,7 @@ def probed_by_the_same_job() -> Patch:
         return True
 
     return together(
-        patch.object(ProbeQueue, "failed", counted), patch.object(ProbeQueue, "call_next", the_same)
+        patch.object(ProbeQueue, "failed", counted), patch.object(ProbeQueue, "take_next", the_same)
     )
 
 

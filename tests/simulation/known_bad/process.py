@@ -6,7 +6,7 @@ from unittest.mock import patch
 from receiver.workers.submitter import Submitter
 from receiver.workers.supervisor import Supervisor
 from receiver.workers.worker import Worker
-from store.shares import MOST_BACKGROUND, Shares
+from store.batch_sizer import MAX_BACKGROUND, BatchSizer
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, variant
 from tests.simulation.loop import loop_of_world
@@ -42,10 +42,10 @@ def background_in_small_turns() -> Patch:
         if urgent >= rush:
             self.rush_until = now + rush_ends
         if now >= getattr(self, "rush_until", 0.0):
-            return turn_members if urgent else MOST_BACKGROUND
+            return turn_members if urgent else MAX_BACKGROUND
         if now < getattr(self, "turn_from", 0.0):
             return 0
         self.turn_from = now + turn_gap
         return turn_members
 
-    return patch.object(Shares, "background_members", in_turns)
+    return patch.object(BatchSizer, "background_members", in_turns)

@@ -31,7 +31,7 @@ async def test_waiting_callbacks_are_applied_in_one_change_oldest_first(world: W
 
     assert seen == [bodies(5)]
     assert applied.move is not None
-    assert (applied.job, applied.left) == (applied.move.job, False)
+    assert (applied.job, applied.has_more) == (applied.move.job, False)
     assert await verdicts(world, job) == ["applied"] * 5 + ["rejected"]
     found = await world.store.jobs.find(job.id)
     assert found == replace(applied.job, callbacks_waiting=False)
@@ -65,7 +65,7 @@ async def test_one_change_applies_a_limited_number_and_size(
         await world.receive(job, body)
     seen: list[list[bytes]] = []
 
-    left = [(await apply(world, job, applying(seen), most)).left for _ in changes]
+    left = [(await apply(world, job, applying(seen), most)).has_more for _ in changes]
 
     assert seen == changes
     assert left == [True] * (len(changes) - 1) + [False]
@@ -79,7 +79,7 @@ async def test_nothing_is_decided_if_none_waits(world: World) -> None:
 
     again = await apply(world, job, stumbling)
 
-    assert (again.job.seq, again.move, again.left) == (2, None, False)
+    assert (again.job.seq, again.move, again.has_more) == (2, None, False)
     assert not any(changes.jobs for changes in world.notified)
 
 
@@ -114,7 +114,7 @@ async def test_an_abandoned_callback_is_not_applied(world: World) -> None:
         await world.receive(job, body)
     first, _ = await waiting(world.store)
     for _ in range(3):
-        await world.store.callbacks.failed(first.id, NOW)
+        await world.store.callbacks.count_failure(first.id, NOW)
     seen: list[list[bytes]] = []
 
     await apply(world, job, applying(seen))

@@ -144,10 +144,10 @@ async def test_a_batch_has_a_size_limit_and_the_last_jobs_come_later(world: Worl
     batch = await together(world, *(in_a_batch(world, job, applying(seen)) for job in made))
 
     assert [each.move is not None for each in batch] == [True] * fitting + [False] * 2
-    assert [each.left for each in batch] == [True] * (fitting + 2)
+    assert [each.has_more for each in batch] == [True] * (fitting + 2)
     assert len(seen) == fitting
     rest = await together(world, *(in_a_batch(world, job, applying()) for job in made))
-    assert [each.left for each in rest] == [False] * fitting + [True] * 2
+    assert [each.has_more for each in rest] == [False] * fitting + [True] * 2
 
 
 async def test_an_outcome_has_room_in_a_batch_before_older_progress(world: World) -> None:
@@ -161,4 +161,4 @@ async def test_an_outcome_has_room_in_a_batch_before_older_progress(world: World
         in_a_batch(world, ended, applying()),
     )
 
-    assert [each.left for each in batch] == [False, False]
+    assert [each.has_more for each in batch] == [False, False]

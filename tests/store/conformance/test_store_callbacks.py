@@ -88,13 +88,18 @@ async def test_each_of_many_callbacks_in_a_batch_is_judged_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("body", "names", "readable", "receipt"),
+    ("body", "provider_request_id", "readable", "receipt"),
     [(b"no", None, False, Receipt.REJECTED), (b'{"id":2}', "up-2", True, Receipt.CONFLICT)],
 )
 async def test_a_bad_callback_is_recorded_once_and_polls(
-    world: World, job: Job, body: bytes, names: str | None, readable: bool, receipt: Receipt
+    world: World,
+    job: Job,
+    body: bytes,
+    provider_request_id: str | None,
+    readable: bool,
+    receipt: Receipt,
 ) -> None:
-    receive = partial(world.receive, job, body, names, readable=readable)
+    receive = partial(world.receive, job, body, provider_request_id, readable=readable)
     assert await receive(at=NOW + 1) == receipt
 
     assert await poll_due(world, job) == NOW + 1
@@ -206,11 +211,11 @@ async def test_a_callback_is_abandoned_after_three_failures(world: World, job: J
     await world.receive(job)
     (callback,) = await waiting(world.store)
 
-    assert await world.store.callbacks.failed(callback.id, NOW + 1) == 1
-    assert await world.store.callbacks.failed(callback.id, NOW + 2) == 2
+    assert await world.store.callbacks.count_failure(callback.id, NOW + 1) == 1
+    assert await world.store.callbacks.count_failure(callback.id, NOW + 2) == 2
     assert await poll_due(world, job) == POLL_AT
     assert [waits.tries for waits in await waiting(world.store)] == [2]
-    assert await world.store.callbacks.failed(callback.id, NOW + 3) == 3
+    assert await world.store.callbacks.count_failure(callback.id, NOW + 3) == 3
 
     assert await waiting(world.store) == []
     assert await verdicts(world, job) == ["failed"]

@@ -54,7 +54,7 @@ async def test_filters_work_together(world: World) -> None:
 async def test_a_page_ends_after_a_bounded_number_of_deliveries_that_do_not_fit(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.table.MOST_EXAMINED", 4)
+    monkeypatch.setattr("store.repository.MAX_EXAMINED", 4)
     for port in (1, 2, 2, 2, 2, 2, 1):
         await relayed(world, webhook_url=f"https://a.example:{port}/")
     select, before, pages = DeliveryFilter(world.ann.id, host="a.example", port=1), None, []

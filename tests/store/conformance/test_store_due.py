@@ -125,7 +125,7 @@ async def test_poll_at_once_brings_a_poll_forward(
     job = await world.create(due=Due(lane, before))
     world.notified.clear()
 
-    await world.store.jobs.poll_at_once(job.id, NOW)
+    await world.store.jobs.make_poll_due(job.id, NOW)
 
     found = await world.find(job)
     assert found.due == Due(lane, after)
@@ -141,7 +141,7 @@ async def test_ask_at_once_brings_a_poll_or_a_confirmation_forward(
     job = await world.create(due=Due(lane, before))
     world.notified.clear()
 
-    found = await world.store.jobs.ask_at_once(job.id, NOW)
+    found = await world.store.jobs.make_status_call_due(job.id, NOW)
 
     assert found is (lane is not Lane.WAIT)
     assert (await world.find(job)).due == Due(lane, min(before, NOW) if found else before)
@@ -153,9 +153,9 @@ async def test_poll_at_once_during_a_poll_takes_effect_when_it_ends(world: World
     job = await world.create(due=Due(Lane.POLL, NOW))
     assert await lease_due(world.store, Lane.POLL, NOW, NOW + 10 * SECOND, "me", 1) == [job]
 
-    await world.store.jobs.poll_at_once(job.id, NOW + SECOND)
+    await world.store.jobs.make_poll_due(job.id, NOW + SECOND)
 
-    # The call goes on. When it ends, the job is due, since the time of `poll_at_once`.
+    # The call goes on. When it ends, the job is due, since the time of `make_poll_due`.
     assert await lease_due(world.store, Lane.POLL, NOW + SECOND, NOW + 9 * SECOND, "you", 1) == []
     found = await world.find(job)
     assert found.due == Due(Lane.POLL, NOW + SECOND)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from store.errors import KeyInUse, KeyReused
-from store.idempotency import Answer, IdempotencyKey, Replay
+from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.job_reads import JobFilter
 from store.records.jobs import Job
 from store.records.moves import Move
@@ -13,7 +13,7 @@ from store.records.times import Millis
 from tests.store.world import NOW, SECOND, World, completed, new
 
 PATH = "/v1/jobs"
-ANSWER = Answer(202, {"Location": "/v1/jobs/x"}, b'{"request_id":"x"}')
+ANSWER = StoredResponse(202, {"Location": "/v1/jobs/x"}, b'{"request_id":"x"}')
 EXPIRY = NOW + 7 * 86_400 * SECOND
 
 
@@ -22,7 +22,10 @@ def key(fingerprint: str = "f", name: str = "k", path: str = PATH) -> Idempotenc
 
 
 async def create(
-    world: World, job: Job, given: IdempotencyKey | None = None, answer: Answer | None = None
+    world: World,
+    job: Job,
+    given: IdempotencyKey | None = None,
+    answer: StoredResponse | None = None,
 ) -> Job | Replay:
     return await world.store.jobs.create(new(job), given or key(), answer)
 
@@ -35,7 +38,7 @@ async def find(world: World, fingerprint: str = "f", now: Millis = NOW) -> Repla
 async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
     job = world.job()
     assert await create(world, job) == job
-    await world.store.idempotency.answered(job.id, ANSWER)
+    await world.store.idempotency.store_answer(job.id, ANSWER)
 
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
     assert await find(world) == Replay(job.id, ANSWER)
@@ -47,7 +50,7 @@ async def test_an_answer_that_is_known_at_once_holds_nothing_and_stays(world: Wo
     await create(world, job, answer=ANSWER)
 
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
-    await world.store.idempotency.answered(job.id, Answer(500, {}, b""))
+    await world.store.idempotency.store_answer(job.id, StoredResponse(500, {}, b""))
     assert await find(world) == Replay(job.id, ANSWER)
 
 
@@ -62,12 +65,12 @@ async def test_a_key_is_in_use_until_its_first_answer(world: World, ended: str) 
         await find(world, now=NOW + 30 * SECOND - 1)
     assert await find(world, now=NOW + 30 * SECOND) == Replay(job.id, None)
     keys = world.store.idempotency
-    await (keys.answered(job.id, None) if ended == "answered" else keys.release_all())
+    await (keys.store_answer(job.id, None) if ended == "answered" else keys.release_all())
     assert await find(world) == Replay(job.id, None)
 
 
 @pytest.mark.parametrize("answer", [None, ANSWER])
-async def test_another_body_is_refused(world: World, answer: Answer | None) -> None:
+async def test_another_body_is_refused(world: World, answer: StoredResponse | None) -> None:
     await create(world, world.job(), answer=answer)
 
     with pytest.raises(KeyReused):

@@ -20,7 +20,7 @@ async def pages_of(world: World, where: JobFilter, limit: int) -> list[list[Job]
 async def test_a_page_ends_when_its_jobs_are_long(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.table.PAGE_BYTES", 3_000)
+    monkeypatch.setattr("store.repository.PAGE_BYTES", 3_000)
     made = [await world.create(at=NOW + n, metadata={"long": "x" * 1_000}) for n in range(7)]
     made.reverse()
 
@@ -131,7 +131,7 @@ SEARCHES: tuple[tuple[JobFilter, list[list[int]]], ...] = (
 async def test_a_page_ends_after_a_bounded_number_of_jobs_that_do_not_fit(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.table.MOST_EXAMINED", 4)
+    monkeypatch.setattr("store.repository.MAX_EXAMINED", 4)
     jobs = [
         await world.create(
             at=NOW + n,

@@ -11,7 +11,7 @@ from store.records.deliveries import DeliveryState
 from store.records.jobs import Evidence
 from store.records.moves import Move
 from store.records.times import Due, Lane
-from store.retention import MOST_OVERDUE, Removed
+from store.retention import MAX_OVERDUE, Removed
 from tests.store.world import (
     HOOK,
     NOW,
@@ -85,10 +85,10 @@ async def test_a_delivery_held_back_for_weeks_does_not_keep_its_job(world: World
     assert await world.lease()
     due, leased_until = NOW, NOW + 60 * SECOND
 
-    assert await remove(world, done_before=leased_until + MOST_OVERDUE - 1) == 0
+    assert await remove(world, done_before=leased_until + MAX_OVERDUE - 1) == 0
     await world.store.deliveries.release("me")
-    assert await remove(world, done_before=due + MOST_OVERDUE - 1) == 0
-    assert await remove(world, done_before=due + MOST_OVERDUE) == 1
+    assert await remove(world, done_before=due + MAX_OVERDUE - 1) == 0
+    assert await remove(world, done_before=due + MAX_OVERDUE) == 1
 
 
 @pytest.mark.parametrize(

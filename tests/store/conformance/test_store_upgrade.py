@@ -20,7 +20,7 @@ from store.postgres.address import parse
 from store.records.archive import ArchivedFile
 from store.records.jobs import Claim, Job, Phase, Status, Tracking
 from store.records.times import Lane, Lease
-from store.rows import row_of
+from store.rows import job_to_row
 from store.session import Row
 from store.sqlite import connection as sqlite_connection
 from tests.store.world import NOW, SECOND
@@ -169,7 +169,7 @@ def test_what_is_json_in_a_column_is_written_as_the_previous_release_reads_it() 
         archive=(archive,),
     )
 
-    values = row_of(written)
+    values = job_to_row(written)
 
     assert json.loads(str(values["tracking"])) == {
         "polls": 3,
@@ -182,4 +182,4 @@ def test_what_is_json_in_a_column_is_written_as_the_previous_release_reads_it() 
         {"link": archive.link, "state": "pending", "next_try_at": NOW, "tries": 0}
     ]
     unchanged = replace(written, tracking=Tracking(), archive=())
-    assert {row_of(unchanged)[name] for name in ("tracking", "archive")} == {None}
+    assert {job_to_row(unchanged)[name] for name in ("tracking", "archive")} == {None}

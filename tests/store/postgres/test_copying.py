@@ -211,7 +211,7 @@ async def test_a_copy_of_a_backup_or_of_a_moved_database_is_marked_as_a_copy(
     copy_to_postgres(source.with_name(copied), another)
 
     store = await opened(another)
-    assert await store.restored()
+    assert await store.is_unused_copy()
     await store.close()
 
 
@@ -223,7 +223,7 @@ async def test_a_source_that_has_moved_cannot_be_used(source: Path, target: str)
     with connect(parse(target)) as connection:
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
     moved = await opened(target)
-    assert not await moved.restored()
+    assert not await moved.is_unused_copy()
     await moved.close()
     for serving in (True, False):  # a key that was revoked in the target would still work
         with pytest.raises(StoreMoved, match="has moved to "):
@@ -246,6 +246,6 @@ async def test_a_crash_before_the_source_is_marked_leaves_a_target_marked_as_a_c
         copy_to_postgres(source, target)
 
     store = await opened(target)
-    assert await store.restored()
+    assert await store.is_unused_copy()
     await store.close()
     await (await open_store(f"sqlite:///{source}", serving=True)).close()

@@ -11,11 +11,11 @@ import pytest
 
 from store.changes import Effects
 from store.errors import NotFound, OutcomeUnknown, StoreLocked, StoreUnavailable
-from store.postgres import batches, silence
+from store.postgres import batches, receive_timeout
 from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
-from store.postgres.silence import ConnectionWithTimeout
+from store.postgres.receive_timeout import ConnectionWithTimeout
 from store.session import Done, Failed, Session, Work
 from tests.store.works import fail, kept, put
 from tests.support.postgres_server import PostgresServer
@@ -169,7 +169,7 @@ def test_a_connection_lost_while_idle_fails_no_write(
 @pytest.fixture
 def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[contextlib.ExitStack]:
     """Statements in this context manager hang until it is closed, or the test ends."""
-    monkeypatch.setattr(silence, "SILENCE", 0.3)
+    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
     with contextlib.ExitStack() as stack:
         yield stack
 
@@ -193,7 +193,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
 
     runner = PostgresBatchRunner(reach, lambda _: None)
     runner.run([put("first")])
-    fill = runner._fill
+    fill = runner._execute
 
     def fill_and_lose(*arguments: Any) -> None:
         nonlocal away
@@ -206,7 +206,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
         end_sessions(other)
         away = case == "unreachable"
 
-    monkeypatch.setattr(runner, "_fill", fill_and_lose)
+    monkeypatch.setattr(runner, "_execute", fill_and_lose)
     if case == "unreachable":
         monkeypatch.setattr(batches, "OUTCOME_TIMEOUT", 0.0)
     outcomes, changes, *_ = runner.run([put("a"), put("b")])

@@ -100,7 +100,7 @@ async def test_an_unsuitable_server(
     with pytest.raises(ServerUnfit, match="UTF8 is needed"):
         await open_store(postgres_server.url("latin"))
 
-    monkeypatch.setattr(connection, "OLDEST", 99)
+    monkeypatch.setattr(connection, "MIN_SERVER_VERSION", 99)
     with pytest.raises(ServerUnfit, match="99 or newer is needed"):
         await open_store(postgres_url)
 
@@ -186,17 +186,17 @@ async def test_a_backup_needs_postgresqls_own_tools(tmp_path: Path) -> None:
 async def test_a_restored_dump_can_be_marked_as_a_copy(
     here: World, other: psycopg.Connection
 ) -> None:
-    assert not await here.store.restored()
+    assert not await here.store.is_unused_copy()
     other.execute("INSERT INTO meta (key, value) VALUES ('copy', '1')")
-    assert await here.store.restored()
-    await here.store.accept_restore()
-    assert not await here.store.restored()
+    assert await here.store.is_unused_copy()
+    await here.store.remove_copy_mark()
+    assert not await here.store.is_unused_copy()
 
 
 async def test_a_server_that_does_not_sync_is_reported(here: World) -> None:
     found = await here.store.durability()  # the tests' server does not sync, for speed
 
-    assert not found.sound
+    assert not found.crash_safe
     assert "fsync off" in found.detail
     assert found.advice is not None
     assert "fsync" in found.advice
@@ -208,7 +208,7 @@ async def test_a_standby_that_may_lag_is_reported() -> None:
             store = await opened(server.url().replace("127.0.0.1", hosts))
             found = await store.durability()
             await store.close()
-            assert (found.sound, found.advice) == (True, advice)
+            assert (found.crash_safe, found.advice) == (True, advice)
 
 
 def test_an_address_says_where_to_listen() -> None:
@@ -230,7 +230,7 @@ def test_an_address_says_where_to_listen() -> None:
     local = parse("postgresql:///d?host=/tmp/sockets&port=9200&user=u&listen=none")
     assert "user=u dbname=d host=/tmp/sockets port=9200" in local.conninfo
     assert "host=one,two port=,5433" in parse("postgresql://u@one,two:5433/d").conninfo
-    assert "p@" not in direct.shown
+    assert "p@" not in direct.display_name
 
 
 async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(

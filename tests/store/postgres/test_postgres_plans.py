@@ -64,7 +64,6 @@ VALUES: dict[str, object] = {
     "deliveries": ["msg_" + JOB],
     "delivery_id": "msg_" + JOB,
     "provider_request_id": "p7",
-    "names": "p7",
     "user_id": 7,
     "users": [7],
     "before": "~",
@@ -120,7 +119,7 @@ OWN: dict[str, dict[str, object]] = {
 READ_WHOLE = {
     # Only an admin reads it, or a key is looked up by its prefix.
     "keys.list-keys": {"api_keys"},
-    "keys.list-fitting-keys": {"api_keys", "users"},
+    "keys.list-keys-by-prefix": {"api_keys", "users"},
     # About a hundred users, whose names are joined to a page of their jobs or keys.
     "users": {"users"},
 }

@@ -8,9 +8,9 @@ import pytest
 
 from store.callbacks import Receipt
 from store.errors import StoreBusy, StoreUnavailable
-from store.postgres import readers, silence
+from store.postgres import readers, receive_timeout
 from store.postgres.address import parse
-from store.postgres.failures import meaning
+from store.postgres.failures import to_store_error
 from store.records.jobs import Job
 from tests.store.postgres.conftest import opened
 from tests.store.world import World, change
@@ -99,7 +99,7 @@ async def test_a_server_restart_fails_no_later_call(
 async def test_a_server_that_hangs_is_unavailable_until_it_goes_on(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(silence, "SILENCE", 0.3)
+    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
     # Two seconds is the shortest timeout that PostgreSQL's client accepts.
     store = await opened(f"{own_server.url()}?connect_timeout=2")
     world = await World.begin(store)
@@ -122,7 +122,7 @@ def test_the_reason_of_a_lost_connection_is_what_happened() -> None:
         "\tbefore or while processing the request."
     )
 
-    assert str(meaning(error)) == "server closed the connection unexpectedly"
+    assert str(to_store_error(error)) == "server closed the connection unexpectedly"
 
 
 async def received(world: World, job: Job) -> str | None:

@@ -204,7 +204,7 @@ async def _quiet(world: World) -> bool:
 
 def test_a_snapshot_shows_foreign_transactions_that_ended() -> None:
     elsewhere = ForeignCommits()
-    elsewhere.own(12)
+    elsewhere.record_own(12)
     assert not elsewhere.changed("10:12:10")
     # 12 is ours, 10 still runs, 13 has not ended yet.
     assert not elsewhere.changed("10:14:10,13")

@@ -23,14 +23,14 @@ async def test_a_copy_is_marked_as_one_until_it_is_served(tmp_path: Path) -> Non
     await store.close()
 
     copy = await open_store(address(tmp_path / "copy.db"), serving=True)
-    assert await copy.restored()
+    assert await copy.is_unused_copy()
     assert await copy.jobs.find(job.id) == job
     assert await copy.jobs.find(lost.id) is None
-    await copy.accept_restore()
+    await copy.remove_copy_mark()
     await copy.close()
 
     again = await open_store(address(tmp_path / "copy.db"), serving=True)
-    assert not await again.restored()
+    assert not await again.is_unused_copy()
     await again.close()
 
 

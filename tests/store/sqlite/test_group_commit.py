@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from store import shares as shares_module
+from store import batch_sizer as shares_module
 from store import writer as writer_module
+from store.batch_sizer import MAX_BACKGROUND, MAX_URGENT, MIN_BACKGROUND
 from store.changes import Changes
 from store.errors import NotFound, StoreBusy, StoreFull, StoreUnavailable
 from store.records.times import Lane
 from store.session import Done, Failed, Session, Work
-from store.shares import LEAST_BACKGROUND, MOST_BACKGROUND, MOST_URGENT
 from store.sqlite.batches import BatchRunner
 from store.writer import BatchReport, ThreadedWriter
 from tests.store.gate import block
@@ -97,15 +97,15 @@ async def test_waiting_works_share_commits_of_a_limited_number(
     writer: ThreadedWriter, reports: list[BatchReport], other: sqlite3.Connection
 ) -> None:
     gate, blocked = await block(writer)
-    keys = [f"{n:02}" for n in range(MOST_URGENT + 10)]
+    keys = [f"{n:02}" for n in range(MAX_URGENT + 10)]
     waiting = [writer.urgent(put(key)) for key in keys]
     gate.open()
 
     assert await asyncio.gather(blocked, *waiting) == [None, *keys]
 
     assert kept(other) == keys
-    assert [report.members for report in reports] == [1, MOST_URGENT, 10]
-    assert [report.waiting for report in reports] == [MOST_URGENT + 10, 10, 0]
+    assert [report.members for report in reports] == [1, MAX_URGENT, 10]
+    assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
 
 
 async def test_urgent_work_goes_first_and_background_work_has_a_share(
@@ -118,15 +118,15 @@ async def test_urgent_work_goes_first_and_background_work_has_a_share(
 
     gate, blocked = await block(writer)
     background = [writer.background(log("background")) for _ in range(100)]
-    urgent = [writer.urgent(log("urgent")) for _ in range(MOST_URGENT + 1)]
+    urgent = [writer.urgent(log("urgent")) for _ in range(MAX_URGENT + 1)]
     gate.open()
     await asyncio.gather(blocked, *background, *urgent)
 
     # The duration of background work is not known yet, so a batch may have the most of it.
-    first = ["urgent"] * MOST_URGENT + ["background"] * MOST_BACKGROUND
-    second = ["urgent"] + ["background"] * LEAST_BACKGROUND
+    first = ["urgent"] * MAX_URGENT + ["background"] * MAX_BACKGROUND
+    second = ["urgent"] + ["background"] * MIN_BACKGROUND
     assert order[: len(first + second)] == first + second
-    assert len(order) == 100 + MOST_URGENT + 1
+    assert len(order) == 100 + MAX_URGENT + 1
 
 
 async def test_on_change_is_called_once_per_batch_with_all_changes(
@@ -136,7 +136,7 @@ async def test_on_change_is_called_once_per_batch_with_all_changes(
     writer.on_change = lambda changes: notified.append((changes, kept(other)))
 
     def due(lane: Lane) -> Work[None]:
-        return lambda _db, changes: changes.will_be_due(lane, 7)
+        return lambda _db, changes: changes.add_due(lane, 7)
 
     gate, blocked = await block(writer)
     members = [put("a"), fail(NotFound("x"), put("half")), put("b"), due(Lane.POLL), due(Lane.WAIT)]
@@ -182,7 +182,7 @@ async def test_a_full_queue_refuses_at_once(
 async def test_behind_a_slow_disk_the_queue_is_shorter(
     writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares_module, "MOST_URGENT", 1)
+    monkeypatch.setattr(shares_module, "MAX_URGENT", 1)
     monkeypatch.setattr(writer_module, "MAX_QUEUE_SECONDS", 0.01)
     slow, blocked = await block(writer)
     await asyncio.sleep(0.02)
@@ -206,7 +206,7 @@ async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Co
     waiting = [
         writer.background(put("a")),
         writer.urgent(put("b")),
-        *(writer.background(put(f"c{n}")) for n in range(MOST_BACKGROUND)),
+        *(writer.background(put(f"c{n}")) for n in range(MAX_BACKGROUND)),
     ]
     closing = asyncio.ensure_future(writer.close())
     await asyncio.sleep(0)
@@ -215,7 +215,7 @@ async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Co
     gate.open()
 
     await asyncio.gather(blocked, closing, *waiting)
-    assert len(kept(other)) == 2 + MOST_BACKGROUND
+    assert len(kept(other)) == 2 + MAX_BACKGROUND
     await writer.close()
 
 

@@ -261,7 +261,7 @@ def test_several_processes_can_create_a_database_at_once(tmp_path: Path) -> None
 
 async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = await open_store(address(path))
-    assert (await store.durability()).sound
+    assert (await store.durability()).crash_safe
     await store.close()
 
     def connect_without_sync(path: Path) -> sqlite3.Connection:
@@ -273,5 +273,5 @@ async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -
     store = await open_store(address(path))
     found = await store.durability()
     await store.close()
-    assert not found.sound
+    assert not found.crash_safe
     assert "synchronous 1" in found.detail

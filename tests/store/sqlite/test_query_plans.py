@@ -15,7 +15,7 @@ from tests.store.statements import MANY, PARTS, all_sql, for_many
 
 ALLOWED: dict[str, set[str]] = {
     # Counts of unfinished or waiting rows: they read only the index of those rows.
-    "jobs.census": {"SCAN jobs USING COVERING INDEX jobs_unfinished"},
+    "jobs.backlog-by-phase": {"SCAN jobs USING COVERING INDEX jobs_unfinished"},
     "callbacks.backlog": {
         "SCAN callbacks USING COVERING INDEX callbacks_waiting",
         "SCAN callbacks USING INDEX callbacks_waiting",
@@ -76,7 +76,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     # Only an admin reads it.
     "keys.list-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
-    "keys.list-fitting-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
+    "keys.list-keys-by-prefix": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
 }
 
 CHOSEN = {
@@ -104,7 +104,7 @@ CHOSEN = {
     "jobs.list-in-phase": "jobs_unfinished (phase=?)",
     "jobs.list-removable": "jobs_by_end (done_at>? AND done_at<?)",
     "jobs.read-last-examined": "jobs_by_end (done_at>? AND done_at<?)",
-    "jobs.look-jobs-up": "sqlite_autoindex_jobs_1 (id=?)",
+    "jobs.read-jobs": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.list-page of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
     "jobs.read-bodies": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",

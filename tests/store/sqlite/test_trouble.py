@@ -18,7 +18,7 @@ from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.database import SqliteStore
-from store.sqlite.failures import meaning
+from store.sqlite.failures import to_store_error
 from store.writer import BatchReport, ThreadedWriter
 from tests.store.gate import next_batch
 from tests.store.works import limit_pages
@@ -56,7 +56,7 @@ async def test_a_lock_held_too_long_is_unavailable_and_passes(
         partial(world.receive, job),
         world.create,
         opened.check_writable,
-        partial(opened.jobs.poll_at_once, job.id, 0),
+        partial(opened.jobs.make_poll_due, job.id, 0),
     ]
     for write in writes:
         with pytest.raises(StoreLocked):
@@ -163,7 +163,7 @@ async def test_only_other_processes_commits_are_noticed(
 def short_log(monkeypatch: pytest.MonkeyPatch) -> int:
     """Limits the log to a few dozen pages; returns the limit in bytes."""
     limit = 100_000
-    monkeypatch.setattr("store.sqlite.connection.LONG_LOG", 10)
+    monkeypatch.setattr("store.sqlite.connection.WAL_AUTOCHECKPOINT_PAGES", 10)
     for module in ("connection", "database"):
         monkeypatch.setattr(f"store.sqlite.{module}.WAL_LIMIT", limit)
     return limit
@@ -224,7 +224,7 @@ def test_error_codes_are_translated(code: int, kind: type[Exception]) -> None:
     error.sqlite_errorcode = code
     error.sqlite_errorname = "SQLITE_X"
 
-    assert type(meaning(error)) is kind
+    assert type(to_store_error(error)) is kind
     assert issubclass(kind, StoreUnavailable) == (kind is not StoreCorrupt)
 
 
@@ -232,8 +232,8 @@ def test_a_violated_constraint_is_not_a_failure_of_the_database() -> None:
     error = sqlite3.IntegrityError()
     error.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT_UNIQUE
 
-    assert meaning(error) is None
-    assert meaning(sqlite3.ProgrammingError("closed")) is None
+    assert to_store_error(error) is None
+    assert to_store_error(sqlite3.ProgrammingError("closed")) is None
 
 
 class _FailingCommit:

@@ -9,7 +9,7 @@ from receiver.actions.submit_job import Submission
 from receiver.domain.documents import METADATA_MEMBERS, METADATA_NAME, METADATA_VALUE
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import MAX_FAULTS, pointer, refuse_any
+from receiver.http_api.errors import MAX_FAULTS, pointer, raise_for_faults
 from receiver.providers.contract import MAX_KIND, InputFault
 from receiver.webhooks.targets import TargetRefused, check_url
 
@@ -30,7 +30,7 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
     chosen = list(_choice_faults(context, provider, kind))
     given = chosen or _input_faults(context, provider, str(kind), body)
     beside = _faults_beside_input(context, body)
-    refuse_any(chain(given, beside, unknown_faults(body, MEMBERS)))
+    raise_for_faults(chain(given, beside, unknown_faults(body, MEMBERS)))
     return _submission(provider, str(kind), body)
 
 
@@ -43,7 +43,7 @@ def read_submission(
         Problem: 400, with all faults, the provider's first.
     """
     given = _input_faults(context, provider, kind, body)
-    refuse_any(chain(given, _faults_beside_input(context, body)))
+    raise_for_faults(chain(given, _faults_beside_input(context, body)))
     return _submission(provider, kind, body)
 
 

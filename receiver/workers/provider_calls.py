@@ -8,18 +8,18 @@ import structlog
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
-from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
+from receiver.domain.observations import CancelAnswer, Observation, Polled, SubmissionLookedUp
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.workers.worker import CallbackAddress
 from store.records.jobs import Job
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
-B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelPassedOn)
+B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelAnswer)
 
 log = structlog.get_logger()
 
 
-class Questions:
+class ProviderCalls:
     """The calls about a job, each in a span of its trace."""
 
     def __init__(self, services: ServiceContext, callback_address: CallbackAddress) -> None:
@@ -44,14 +44,12 @@ class Questions:
         )
         return Polled(asked_at, upstream.id, answer)
 
-    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:
+    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer:
         """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
         there is only one such call, and until it succeeds the job costs money."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
-            return CancelPassedOn(
-                "unavailable", message=f"provider {job.provider} is not configured"
-            )
+            return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
         answer = await self._traced(job, "cancel job", provider.cancel(upstream))
         log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         return answer
@@ -86,15 +84,15 @@ class Questions:
         failed = isinstance(answer, StatusUnavailable) and answer.retry_after is None
         if self._calls.breakers[job.provider].state != "closed" and (answer is None or failed):
             queue, claimed = self._calls.queues[job.provider], bool(job.tracking.claims)
-            queue.wait(job.id, job.user_id, claimed=claimed)
+            queue.enqueue(job.id, job.user_id, claimed=claimed)
 
     async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
         """Make a call in a span of the job's trace."""
         trace = await self._services.trace_of(job.id)
-        with tracing.step(what, "client", trace, job.id):
+        with tracing.job_span(what, "client", trace, job.id):
             answer = await call
             tracing.set_attribute("receiver.provider", job.provider)
             tracing.set_attribute("receiver.outcome", answer.outcome)
             if answer.outcome == "unavailable":
-                tracing.failed(answer.outcome)
+                tracing.mark_failed(answer.outcome)
             return answer

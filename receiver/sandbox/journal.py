@@ -26,7 +26,7 @@ class JobRecord:
     created_at: Millis
 
 
-class Memory:
+class Journal:
     """The recorded jobs, and the file that they are appended to, if there is one."""
 
     def __init__(self, seed: int = 0, port: int = 0, file: IO[str] | None = None) -> None:
@@ -41,7 +41,7 @@ class Memory:
         self.jobs.append(job)
         self._write([job.ordinal, job.kind, job.input, job.webhook_url, job.created_at])
 
-    def listening(self, port: int) -> None:
+    def record_port(self, port: int) -> None:
         """Record the port, which is part of result links."""
         if port != self.port:
             self.port = port
@@ -57,8 +57,8 @@ class Memory:
             self._file.flush()
 
 
-def open_memory(path: Path, seed: int | None, now: Millis) -> Memory:
-    """Open the memory in a file, and create the file if it is missing. `seed` overrides the file's.
+def open_journal(path: Path, seed: int | None, now: Millis) -> Journal:
+    """Open the journal in a file; create the file if it is missing. `seed` overrides the file's.
 
     Jobs that are older than a week are dropped, with their results.
     """
@@ -76,14 +76,14 @@ def open_memory(path: Path, seed: int | None, now: Millis) -> Memory:
         seed = secrets.randbits(64) if known_seed is None else known_seed
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
-    memory = Memory(seed, -1, fresh.open("w", encoding="utf-8"))
+    journal = Journal(seed, -1, fresh.open("w", encoding="utf-8"))
     fresh.chmod(0o600)
-    memory.listening(port)
+    journal.record_port(port)
     for job in jobs:
         if now - job.created_at < _KEPT_FOR:
-            memory.add(job)
+            journal.add(job)
     fresh.replace(path)
-    return memory
+    return journal
 
 
 def _parsed(line: str) -> object:

@@ -20,7 +20,7 @@ from receiver.http_api.credentials import (
     KEY,
     KEY_ONE_BY_ONE,
     KEY_OR_TICKET,
-    KEY_UNMETERED,
+    KEY_WITHOUT_RATE_LIMIT,
     PUBLIC,
     Row,
 )
@@ -33,14 +33,14 @@ CALLBACK_PATH = "/webhooks/{provider}/{token}"
 _PROVIDER_API: tuple[Row[Any], ...] = (
     Row("POST", "/v1/video/create_movie", KEY, provider_api.create_movie),
     Row("POST", "/v1/video/create_narrative", KEY, provider_api.create_narrative),
-    Row("GET", "/v1/video/status", KEY_UNMETERED, provider_api.status),
+    Row("GET", "/v1/video/status", KEY_WITHOUT_RATE_LIMIT, provider_api.status),
 )
 API: tuple[Row[Any], ...] = (
     Row("POST", CALLBACK_PATH, CALLBACK_TOKEN, callbacks.callback),
     *_PROVIDER_API,
     Row("POST", "/v1/jobs", KEY, create_job.create_job),
     Row("GET", "/v1/jobs", KEY_ONE_BY_ONE, jobs.list_jobs),
-    Row("GET", "/v1/jobs/{job_id}", KEY_UNMETERED, jobs.show_job),
+    Row("GET", "/v1/jobs/{job_id}", KEY_WITHOUT_RATE_LIMIT, jobs.show_job),
     Row("GET", "/v1/jobs/{job_id}/history", KEY_ONE_BY_ONE, jobs.job_history),
     Row("GET", "/v1/jobs/{job_id}/result", KEY, jobs.job_result),
     Row("POST", "/v1/jobs/{job_id}/cancel", KEY, jobs.cancel_job),
@@ -68,7 +68,7 @@ API: tuple[Row[Any], ...] = (
 )
 
 
-def served(settings: ServeSettings) -> tuple[Row[Any], ...]:
+def routes_of(settings: ServeSettings) -> tuple[Row[Any], ...]:
     """The routes of a service with these settings, and the document that describes them."""
     runs = provider_api.provider_of(settings) is not None
     api = [row for row in API if runs or row not in _PROVIDER_API]

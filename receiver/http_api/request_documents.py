@@ -1,6 +1,6 @@
 """Bodies of requests and callbacks, as types for the OpenAPI document.
 
-Nothing is parsed through these types: `submissions` checks the bodies, because the messages are
+Nothing is parsed through these types: `validation` checks the bodies, because the messages are
 the provider's own. Limits come from the code that checks them.
 """
 
@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType, TypedDict
 
 from receiver.domain.documents import AN_ID, Kind, Metadata
 from receiver.domain.serialization import WEBHOOK_EVENTS
-from receiver.json_schema import Schema, document, enum_schema, one_of, ref
+from receiver.json_schema import Schema, document, enum_of, enum_schema, ref
 from receiver.providers.contract import MAX_KIND
 from receiver.providers.samsar import (
     DURATION_SECONDS,
@@ -47,9 +47,9 @@ _Url = Annotated[
     Field(max_length=LONGEST_URL, json_schema_extra={"format": "uri"}),
     Field(examples=["https://example.com/hooks/video"]),
 ]
-WebhookEvent = TypeAliasType("WebhookEvent", Annotated[str, one_of(WEBHOOK_EVENTS)])
+WebhookEvent = TypeAliasType("WebhookEvent", Annotated[str, enum_of(WEBHOOK_EVENTS)])
 _Events = Annotated[list[WebhookEvent], Field(max_length=len(WEBHOOK_EVENTS))]
-SpeechProvider = TypeAliasType("SpeechProvider", Annotated[str, one_of(sorted(SPEECH_PROVIDERS))])
+SpeechProvider = TypeAliasType("SpeechProvider", Annotated[str, enum_of(sorted(SPEECH_PROVIDERS))])
 PromptList = TypeAliasType(
     "PromptList",
     Annotated[
@@ -163,7 +163,7 @@ class TicketRequest(TypedDict):
 
 
 _FilterText = Annotated[str, Field(pattern="^[!-~]{1,300}$")]
-RetriedState = TypeAliasType("RetriedState", Annotated[str, one_of(["exhausted", "disabled"])])
+RetriedState = TypeAliasType("RetriedState", Annotated[str, enum_of(["exhausted", "disabled"])])
 
 
 @document(example={"state": "exhausted", "host": "hooks.example.com"})

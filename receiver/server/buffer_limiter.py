@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 LARGE: Final = 64 * 1024
 """Bytes. Shorter responses are not counted between two checks."""
-MOST_UNSENT: Final = 128 * 1024 * 1024
+MAX_UNSENT: Final = 128 * 1024 * 1024
 """Bytes buffered for all clients together; beyond them the slowest are cut off."""
 
 
@@ -15,7 +15,7 @@ class Client(Protocol):
     unsent: tuple[int, float]
     """Bytes buffered for it at the last check, and the loop time at which they last changed."""
 
-    def unsent_now(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes buffered for it now."""
         ...
 
@@ -24,7 +24,7 @@ class Client(Protocol):
         ...
 
 
-class Unsent:
+class WriteBufferLimiter:
     def __init__(self, clients: Collection[Client]) -> None:
         """`clients` is a live view of all connections."""
         self._clients = clients
@@ -35,15 +35,15 @@ class Unsent:
         """Count `size` bytes that a response has left in a client's buffer."""
         if size > LARGE:
             self._written += size
-            if self._written > MOST_UNSENT // 4:
+            if self._written > MAX_UNSENT // 4:
                 self.check()
 
     def check(self) -> None:
         """If too much is buffered, cut off clients: first those that have read nothing for longest,
         and among them those with the most bytes."""
         self._written = 0
-        sizes = {client: size for client in self._clients if (size := client.unsent_now())}
-        excess = sum(sizes.values()) - MOST_UNSENT
+        sizes = {client: size for client in self._clients if (size := client.buffered_bytes())}
+        excess = sum(sizes.values()) - MAX_UNSENT
         if excess > 0:
             for client in sorted(sizes, key=lambda each: (each.unsent[1], -sizes[each])):
                 client.cut_off()

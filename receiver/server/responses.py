@@ -14,7 +14,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 "
 """An interim response, which is written at once."""
 
 
-class AnswerWriter:
+class ResponseWriter:
     """Writes the responses of a connection.
 
     The head is kept until the first part of the body and written together with it: each write is a
@@ -66,7 +66,7 @@ def problem(status: int, code: str, detail: str) -> dict[str, Any]:
     }
 
 
-def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
+def error_response(status: int, code: str, detail: str, headers: bytes) -> bytes:
     """A whole error response. `headers` end with a line end."""
     content = json.dumps(problem(status, code, detail), separators=(",", ":")).encode()
     return (
@@ -78,13 +78,13 @@ def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
     )
 
 
-def with_id(whole: bytes) -> bytes:
+def with_request_id(whole: bytes) -> bytes:
     """The response with an `X-Request-ID`, which every response carries."""
     status, _, rest = whole.partition(b"\r\n")
     return b"%s\r\nx-request-id: %s\r\n%s" % (status, token_hex(8).encode(), rest)
 
 
-OVERLOADED: Final = answer(
+OVERLOADED: Final = error_response(
     503,
     "overloaded",
     "The service is overloaded. Nothing was done; please retry.",

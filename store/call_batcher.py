@@ -14,7 +14,7 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 
-class Gathered(Generic[Item, T]):
+class CallBatcher(Generic[Item, T]):
     """A function of one item whose calls are run in batches."""
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """Items that wait for a slot, by user.
 
     While two users wait, neither gets more than half of the slots: the one with fewer slots is

@@ -20,10 +20,10 @@ LAST_ID = "~"
 PAGE_BYTES = 1024 * 1024
 """Bytes of text after which a page of a list or of events ends."""
 
-MOST_EXAMINED = 5_000
+MAX_EXAMINED = 5_000
 """Maximum number of rows examined for one page of a list when no index covers the filter."""
 
-CLOCKS_APART: Millis = 600_000
+MAX_CLOCK_SKEW: Millis = 600_000
 """The clock difference between two processes above which one ends the other's leases."""
 
 
@@ -38,7 +38,7 @@ class Backend:
     """Used on the writer only."""
 
 
-class Table:
+class Repository:
     """The statements of one subject, on one database."""
 
     subject: ClassVar[str]
@@ -111,7 +111,7 @@ def _within(rows: Sequence[Row], most: int) -> Sequence[Row]:
     return rows
 
 
-def of(user_id: int | None) -> Mapping[str, str]:
+def user_condition(user_id: int | None) -> Mapping[str, str]:
     """The part `{whose}` of a query: the rows of `:user_id`, or of everybody."""
     return {"whose": "TRUE" if user_id is None else "user_id = :user_id"}
 
@@ -122,4 +122,4 @@ def latest_lease_end(until: Millis) -> Millis:
     A lease that ends later was taken before the clock was set back. It counts as ended; otherwise
     it would last for as long as the clock was set back.
     """
-    return until + CLOCKS_APART
+    return until + MAX_CLOCK_SKEW

@@ -12,19 +12,19 @@ from psycopg.abc import PQGen
 
 RV = TypeVar("RV")
 
-SILENCE = 12.0
+RECEIVE_TIMEOUT = 12.0
 """Seconds to wait for the next data of an answer: longer than the server's own timeout for a
 statement (`batches.STATEMENT_TIMEOUT`), so that the server's error comes first."""
 
 
 class ConnectionWithTimeout(psycopg.Connection):
-    """Closes itself after `SILENCE`, and fails like a lost connection."""
+    """Closes itself after `RECEIVE_TIMEOUT`, and fails like a lost connection."""
 
     def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
         """Like psycopg's, which resumes `gen` ten times a second even if no data has arrived."""
-        return super().wait(self._until_silent(gen), *arguments, **options)
+        return super().wait(self._with_receive_timeout(gen), *arguments, **options)
 
-    def _until_silent(self, gen: PQGen[RV]) -> PQGen[RV]:
+    def _with_receive_timeout(self, gen: PQGen[RV]) -> PQGen[RV]:
         try:
             awaited = next(gen)
             since = time.monotonic()
@@ -32,9 +32,11 @@ class ConnectionWithTimeout(psycopg.Connection):
                 ready = yield awaited
                 if ready:
                     since = time.monotonic()
-                elif time.monotonic() - since > SILENCE:
+                elif time.monotonic() - since > RECEIVE_TIMEOUT:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"the server sent nothing for {SILENCE:g} s")
+                    raise psycopg.OperationalError(
+                        f"the server sent nothing for {RECEIVE_TIMEOUT:g} s"
+                    )
                 awaited = gen.send(ready)
         except StopIteration as end:
             result: RV = end.value

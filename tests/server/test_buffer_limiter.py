@@ -7,10 +7,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from receiver.server import unsent
+from receiver.server import buffer_limiter
+from receiver.server.buffer_limiter import WriteBufferLimiter
 from receiver.server.connection import GuardedConnection
 from receiver.server.incoming import Incoming
-from receiver.server.unsent import Unsent
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.server.raw_asgi import respond
 from tests.support.served import served
@@ -28,7 +28,7 @@ class Reader:
     def __post_init__(self) -> None:
         self.unsent = (0, self.since)
 
-    def unsent_now(self) -> int:
+    def buffered_bytes(self) -> int:
         return self.size
 
     def cut_off(self) -> None:
@@ -49,21 +49,21 @@ class Reader:
 def test_who_reads_nothing_for_longest_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, readers: list[Reader], cut: list[int]
 ) -> None:
-    monkeypatch.setattr(unsent, "MOST_UNSENT", 100)
+    monkeypatch.setattr(buffer_limiter, "MAX_UNSENT", 100)
 
-    Unsent(readers).check()
+    WriteBufferLimiter(readers).check()
 
     assert [number for number, reader in enumerate(readers) if reader.is_cut] == cut
 
 
 def test_many_large_responses_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unsent, "MOST_UNSENT", 4 * unsent.LARGE)
-    reader = Reader(1.0, 5 * unsent.LARGE)
-    of_all = Unsent([reader])
+    monkeypatch.setattr(buffer_limiter, "MAX_UNSENT", 4 * buffer_limiter.LARGE)
+    reader = Reader(1.0, 5 * buffer_limiter.LARGE)
+    of_all = WriteBufferLimiter([reader])
 
-    of_all.wrote(unsent.LARGE)
+    of_all.wrote(buffer_limiter.LARGE)
     assert not reader.is_cut
-    of_all.wrote(unsent.LARGE + 1)
+    of_all.wrote(buffer_limiter.LARGE + 1)
     assert reader.is_cut
 
 
@@ -71,7 +71,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     size = 16 * 1024 * 1024
-    monkeypatch.setattr(unsent, "MOST_UNSENT", 2 * size)
+    monkeypatch.setattr(buffer_limiter, "MAX_UNSENT", 2 * size)
 
     async def long_answers(_scope: Any, _receive: Any, send: Any) -> None:
         await respond(send, b"x" * size)

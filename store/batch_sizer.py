@@ -15,13 +15,13 @@ LATE = 0.2
 URGENT_TIME = 0.05
 """Maximum seconds of a batch's urgent part, estimated from past batches: a job's next step waits
 for a whole batch, and a job with long metadata takes a hundred times as long as a callback."""
-LEAST_URGENT = 4
-MOST_URGENT = 40
+MIN_URGENT = 4
+MAX_URGENT = 40
 """Minimum and maximum number of urgent members in a batch."""
 
-LEAST_BACKGROUND = 16
+MIN_BACKGROUND = 16
 """Minimum number of background members in a batch: this few hardly slow down its commit."""
-MOST_BACKGROUND = 64
+MAX_BACKGROUND = 64
 """Maximum number, even while no client waits: a client that arrives waits only milliseconds."""
 
 BULK_SHARE = 1 / 4
@@ -31,14 +31,14 @@ _WEIGHT = 0.2
 """Weight of the newest batch in the moving average."""
 
 
-class Shares:
+class BatchSizer:
     """Averages how long a member of each kind takes, and sizes the next batch."""
 
     def __init__(self) -> None:
         self._urgent = 0.0
         self._background = 0.0
 
-    def learn(self, urgent: int, background: int, seconds: tuple[float, float]) -> None:
+    def record(self, urgent: int, background: int, seconds: tuple[float, float]) -> None:
         """Record a batch: its members, and the seconds of its urgent and its background part."""
         if urgent:
             self._urgent += _WEIGHT * (seconds[0] / urgent - self._urgent)
@@ -49,17 +49,17 @@ class Shares:
     def urgent_members(self) -> int:
         """How many urgent members a batch may have."""
         if not self._urgent:
-            return MOST_URGENT
-        return min(max(LEAST_URGENT, int(URGENT_TIME / self._urgent)), MOST_URGENT)
+            return MAX_URGENT
+        return min(max(MIN_URGENT, int(URGENT_TIME / self._urgent)), MAX_URGENT)
 
     def background_members(self, urgent: int, waited: float) -> int:
         """How many background members to add to a batch with `urgent` urgent ones; the oldest
         background member has waited for `waited` seconds."""
         if not urgent or not self._background:
-            return MOST_BACKGROUND
+            return MAX_BACKGROUND
         share = SHARE if waited <= LATE else LATE_SHARE
         members = int(share * urgent * self._urgent / self._background)
-        return max(LEAST_BACKGROUND, min(members, MOST_BACKGROUND))
+        return max(MIN_BACKGROUND, min(members, MAX_BACKGROUND))
 
 
 def bulk_members(background: int, waiting: int) -> int:

@@ -6,7 +6,7 @@ import httpx
 
 from receiver.clock import SystemClock
 from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.memory import open_memory
+from receiver.sandbox.journal import open_journal
 from receiver.sandbox.run import sandbox
 from tests.sandbox.conftest import SAMSAR
 
@@ -19,12 +19,12 @@ async def test_jobs_links_and_port_survive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.jsonl"
 
     async with httpx.AsyncClient(headers=KEY, trust_env=False) as http:
-        async with sandbox(RULES, SystemClock(), SAMSAR, remember_in=path) as first:
+        async with sandbox(RULES, SystemClock(), SAMSAR, journal_path=path) as first:
             made = await http.post(f"{first}/v1/video/create_movie", json={"input": INPUT})
             request_id = made.json()["request_id"]
         with path.open("a") as file:
             file.write('[1, "create_mo')  # as if killed while it wrote
-        async with sandbox(RULES, SystemClock(), SAMSAR, remember_in=path) as second:
+        async with sandbox(RULES, SystemClock(), SAMSAR, journal_path=path) as second:
             assert second == first
             while True:
                 asked = await http.get(
@@ -41,6 +41,6 @@ async def test_jobs_links_and_port_survive_the_process(tmp_path: Path) -> None:
 def test_jobs_with_expired_results_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.jsonl"
     path.write_text('{"seed": 7, "port": 1}\n[0, "create_movie", {}, null, 0]\n')
-    memory = open_memory(path, None, now=9 * 24 * 3600 * 1000)
-    memory.close()
-    assert (memory.seed, memory.port, memory.jobs) == (7, 1, [])
+    journal = open_journal(path, None, now=9 * 24 * 3600 * 1000)
+    journal.close()
+    assert (journal.seed, journal.port, journal.jobs) == (7, 1, [])

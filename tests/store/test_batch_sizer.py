@@ -8,16 +8,16 @@ from typing import cast
 import pytest
 
 from store import writer as writer_module
+from store.batch_sizer import (
+    LATE,
+    MAX_BACKGROUND,
+    MAX_URGENT,
+    MIN_BACKGROUND,
+    MIN_URGENT,
+    BatchSizer,
+)
 from store.changes import Changes, Effects
 from store.session import Done, Session, Work
-from store.shares import (
-    LATE,
-    LEAST_BACKGROUND,
-    LEAST_URGENT,
-    MOST_BACKGROUND,
-    MOST_URGENT,
-    Shares,
-)
 from store.writer import Batch, ThreadedWriter
 from tests.store.gate import block
 
@@ -25,11 +25,11 @@ URGENT_SECONDS = 0.001
 BACKGROUND_SECONDS = 0.001
 
 
-def shares_after(urgent: float, background: float, batches: int = 60) -> Shares:
+def shares_after(urgent: float, background: float, batches: int = 60) -> BatchSizer:
     """Shares that have learned from batches whose members took this many seconds each."""
-    shares = Shares()
+    shares = BatchSizer()
     for _ in range(batches):
-        shares.learn(10, 4, (10 * urgent, 4 * background))
+        shares.record(10, 4, (10 * urgent, 4 * background))
     return shares
 
 
@@ -42,13 +42,13 @@ def shares_after(urgent: float, background: float, batches: int = 60) -> Shares:
         # Twice that, once the oldest has waited longer than 0.2 s.
         (15e-6, 50e-6, 256, LATE + 0.001, 51),
         # However slow it is, a batch has some: they hardly delay the commit.
-        (15e-6, 150e-6, 256, 0.0, LEAST_BACKGROUND),
-        (15e-6, 1.0, 256, 9.0, LEAST_BACKGROUND),
-        (15e-6, 150e-6, 1, 0.0, LEAST_BACKGROUND),
+        (15e-6, 150e-6, 256, 0.0, MIN_BACKGROUND),
+        (15e-6, 1.0, 256, 9.0, MIN_BACKGROUND),
+        (15e-6, 150e-6, 1, 0.0, MIN_BACKGROUND),
         # However fast it is, this limits the wait of the next urgent work.
-        (15e-6, 1e-6, 256, 0.0, MOST_BACKGROUND),
+        (15e-6, 1e-6, 256, 0.0, MAX_BACKGROUND),
         # No urgent work.
-        (15e-6, 1.0, 0, 0.0, MOST_BACKGROUND),
+        (15e-6, 1.0, 0, 0.0, MAX_BACKGROUND),
     ],
 )
 def test_background_work_gets_its_share_of_the_time(
@@ -61,32 +61,32 @@ def test_background_work_gets_its_share_of_the_time(
 
 @pytest.mark.parametrize(
     ("seconds", "members"),
-    [(15e-6, MOST_URGENT), (1e-3, MOST_URGENT), (5e-3, 10), (9e-3, 5), (1.0, LEAST_URGENT)],
+    [(15e-6, MAX_URGENT), (1e-3, MAX_URGENT), (5e-3, 10), (9e-3, 5), (1.0, MIN_URGENT)],
 )
 def test_slow_urgent_works_make_smaller_batches(seconds: float, members: int) -> None:
     assert shares_after(seconds, 1e-3).urgent_members == members
 
 
 def test_an_unmeasured_batch_is_as_large_as_possible() -> None:
-    assert Shares().urgent_members == MOST_URGENT
-    assert Shares().background_members(256, 0.0) == MOST_BACKGROUND
+    assert BatchSizer().urgent_members == MAX_URGENT
+    assert BatchSizer().background_members(256, 0.0) == MAX_BACKGROUND
 
 
 def test_durations_are_learned_within_some_batches() -> None:
     shares = shares_after(15e-6, 1e-3)
     for _ in range(20):
-        shares.learn(256, 8, (256 * 15e-6, 8 * 50e-6))
+        shares.record(256, 8, (256 * 15e-6, 8 * 50e-6))
 
-    assert LEAST_BACKGROUND < shares.background_members(256, 0.0) <= 25
+    assert MIN_BACKGROUND < shares.background_members(256, 0.0) <= 25
 
 
 def test_a_batch_of_one_kind_changes_nothing_for_the_other() -> None:
     shares = shares_after(15e-6, 50e-6)
     for _ in range(60):
-        shares.learn(256, 0, (256 * 15e-6, 0.0))
+        shares.record(256, 0, (256 * 15e-6, 0.0))
     assert shares.background_members(256, 0.0) == 25
     for _ in range(60):
-        shares.learn(0, 64, (0.0, 64 * 50e-6))
+        shares.record(0, 64, (0.0, 64 * 50e-6))
     assert shares.background_members(256, 0.0) == 25
 
 
@@ -156,18 +156,18 @@ async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[Threaded
 @pytest.mark.parametrize(
     ("waited", "background"),
     # At 1 ms each, a third of 40 ms is less than the minimum; two thirds are more.
-    [(0.0, LEAST_BACKGROUND), (LATE + 0.1, 26)],
+    [(0.0, MIN_BACKGROUND), (LATE + 0.1, 26)],
 )
 async def test_under_load_background_work_gets_its_share_of_each_batch(
     writer: ThreadedWriter, runner: PricedRunner, time: FakeTime, waited: float, background: int
 ) -> None:
     gate, blocked = await block(writer)
     waiting = [writer.background(nothing) for _ in range(500)]
-    waiting += [writer.urgent(nothing) for _ in range(4 * MOST_URGENT)]
+    waiting += [writer.urgent(nothing) for _ in range(4 * MAX_URGENT)]
     time.now += waited
     gate.open()
     await asyncio.gather(blocked, *waiting)
 
-    assert runner.batches[:5] == [(1, 0), *[(MOST_URGENT, background)] * 4]
+    assert runner.batches[:5] == [(1, 0), *[(MAX_URGENT, background)] * 4]
     # As many as possible once no urgent work is left.
-    assert runner.batches[5] == (0, MOST_BACKGROUND)
+    assert runner.batches[5] == (0, MAX_BACKGROUND)

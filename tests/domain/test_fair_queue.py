@@ -1,15 +1,15 @@
-"""`Turns`: users share the slots fairly."""
+"""`FairQueue`: users share the slots fairly."""
 
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.domain.turns import Turns
+from receiver.domain.fair_queue import FairQueue
 
 
 def test_a_single_user_has_every_slot_in_order() -> None:
-    turns = Turns[int](3)
+    turns = FairQueue[int](3)
     for thing in range(5):
         turns.add(1, thing)
     assert [turns.take() for _ in range(4)] == [0, 1, 2, None]
@@ -19,7 +19,7 @@ def test_a_single_user_has_every_slot_in_order() -> None:
 
 
 def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> None:
-    turns = Turns[str](4)
+    turns = FairQueue[str](4)
     for user in (1, 2, 3):
         for thing in "xyz":
             turns.add(user, f"{user}{thing}")
@@ -30,7 +30,7 @@ def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> No
 
 
 def test_an_item_put_ahead_is_its_users_next() -> None:
-    turns = Turns[str](4)
+    turns = FairQueue[str](4)
     for user, thing in ((1, "a"), (2, "b"), (1, "c")):
         turns.add(user, thing)
     turns.add(1, "ahead", ahead=True)
@@ -38,7 +38,7 @@ def test_an_item_put_ahead_is_its_users_next() -> None:
 
 
 def test_removed_items_get_no_slot() -> None:
-    turns = Turns[int](1)
+    turns = FairQueue[int](1)
     for thing in range(4):
         turns.add(thing % 2, thing)
     assert sorted(turns.remove(lambda thing: thing < 3)) == [0, 1, 2]
@@ -53,7 +53,7 @@ def test_removed_items_get_no_slot() -> None:
 def test_nobody_takes_more_than_half_while_another_waits(
     slots: int, steps: list[tuple[str, int]]
 ) -> None:
-    turns = Turns[int](slots)
+    turns = FairQueue[int](slots)
     running: list[int] = []
     for what, number in steps:
         if what == "add":
