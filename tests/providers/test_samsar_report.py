@@ -79,8 +79,11 @@ def test_shapes_seen(body: dict[str, Any], report: Report) -> None:
         *(({"progress": value}, "progress", value) for value in (0, 45, 99.5, 100, 0.1)),
         *(({"progress": value}, "progress", None) for value in (-1, 100.1, True, "45", None, [45])),
         *(({"progress": value}, "progress", None) for value in (math.nan, math.inf, 10**5000)),
-        *(({"status": value}, "word", None) for value in (None, "", "  ", 3, True, ["COMPLETED"])),
-        ({"status": {"is": "COMPLETED"}}, "word", None),
+        *(
+            ({"status": value}, "provider_status", None)
+            for value in (None, "", "  ", 3, True, ["COMPLETED"])
+        ),
+        ({"status": {"is": "COMPLETED"}}, "provider_status", None),
         ({"message": "a", "error": {"message": "b"}}, "message", "a"),
         ({"message": "", "error": {"message": "b"}}, "message", "b"),
         ({"message": 7, "error": "c"}, "message", "c"),
