@@ -40,7 +40,7 @@ class Durability:
     detail: str
     """The database settings that decide it, and the schema version."""
     advice: str | None
-    """What to do if it is not crash_safe, or should be safer."""
+    """What to do if it is not crash-safe, or should be safer."""
 
 
 class Store(Repository, ABC):

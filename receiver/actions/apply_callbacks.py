@@ -36,8 +36,8 @@ async def apply_callbacks(
     taken: set[str | None] = set()
 
     def decide_together(job: Job, callbacks: Sequence[Callback]) -> Move | None:
-        said = CallbackBatch(tuple(_read(services, callback, taken) for callback in callbacks))
-        return decide(job, said, services.clock.now(), services.rules)
+        batch = CallbackBatch(tuple(_read(services, callback, taken) for callback in callbacks))
+        return decide(job, batch, services.clock.now(), services.rules)
 
     while True:
         try:

@@ -13,7 +13,7 @@ from receiver.domain.probe_queue import ProbeQueue
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
-LONGEST_PACE_WAIT: Final = 1.0
+MAX_RATE_WAIT: Final = 1.0
 """Seconds that a call made for a client may wait for the rate limit."""
 SLOT_CHECK_SECONDS: Final = 0.1
 """Seconds between two checks for a free slot."""
@@ -38,19 +38,21 @@ class StatusCalls:
         self.queues: defaultdict[str, ProbeQueue] = defaultdict(ProbeQueue)
         self._clock = clock
         self._metrics = metrics
-        self._pace = RateLimiter(rate)
+        self._rate_limiter = RateLimiter(rate)
         self._under_way = 0
         self._asked_soon = 0
 
     def free(self) -> int:
         """How many calls may start now."""
-        return min(self.concurrency - self._under_way, self._pace.free(self._clock.monotonic()))
+        return min(
+            self.concurrency - self._under_way, self._rate_limiter.free(self._clock.monotonic())
+        )
 
     def seconds_until_free(self) -> float:
         """Seconds after which a call may be free."""
         if self._under_way >= self.concurrency:
             return SLOT_CHECK_SECONDS
-        return self._pace.seconds_until_free(self._clock.monotonic())
+        return self._rate_limiter.seconds_until_free(self._clock.monotonic())
 
     def is_failing(self, provider: str, job_id: str) -> bool:
         """Whether the breaker is closed, but the job's last call failed."""
@@ -60,7 +62,7 @@ class StatusCalls:
 
     def begin(self) -> None:
         """Count a call before it is made."""
-        self._pace.take(self._clock.monotonic())
+        self._rate_limiter.take(self._clock.monotonic())
         self._under_way += 1
 
     def end(self) -> None:
@@ -77,7 +79,7 @@ class StatusCalls:
         may_call = breaker.state == "closed" or self.queues[name].allows(job_id)
         if not (may_call and breaker.allows(now)):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
-            self._pace.give_back()
+            self._rate_limiter.give_back()
             return None
         try:
             answer = await call(provider)
@@ -105,13 +107,13 @@ class StatusCalls:
     async def ask_soon(
         self, provider: Provider, job_id: str, job: UpstreamJob
     ) -> StatusAnswer | None:
-        """Make a status call if it can start within `LONGEST_PACE_WAIT` and the breaker allows it,
+        """Make a status call if it can start within `MAX_RATE_WAIT` and the breaker allows it,
         else return None.
 
         Such calls use at most half of the slots: a few that hang must not stop the polls.
         """
         pause = self.seconds_until_free()
-        if pause > LONGEST_PACE_WAIT or self._asked_soon >= max(1, self.concurrency // 2):
+        if pause > MAX_RATE_WAIT or self._asked_soon >= max(1, self.concurrency // 2):
             return None
         probe_at = self.breakers[provider.name].probe_at
         is_open = probe_at is not None and self._clock.monotonic() < probe_at

@@ -76,7 +76,7 @@ async def serving(
         raise RuntimeError("the application did not start") from stop
     # All connections are made by the acceptor below, so they are of this type.
     connections = cast("set[GuardedConnection]", server.server_state.connections)
-    unsent = WriteBufferLimiter(connections)
+    buffer_limiter = WriteBufferLimiter(connections)
     acceptor = Acceptor(
         listener,
         partial(
@@ -84,11 +84,11 @@ async def serving(
             server.config,
             server.server_state,
             server.lifespan.state,
-            buffer_limiter=unsent,
+            buffer_limiter=buffer_limiter,
             load_shedder=load_shedder,
         ),
     )
-    ticking = asyncio.gather(server.main_loop(), watch_connections(connections, unsent))
+    ticking = asyncio.gather(server.main_loop(), watch_connections(connections, buffer_limiter))
     try:
         yield
     finally:

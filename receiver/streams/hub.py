@@ -56,15 +56,15 @@ class Hub:
         self._listeners: dict[Topic, set[Listener]] = {}
         self._commit_listeners: list[Callable[[Changes], None]] = []
 
-    def add_commit_listener(self, subscriber: Callable[[Changes], None]) -> None:
-        """Call `subscriber` with the changes of each commit of this process, before listeners are
+    def add_commit_listener(self, listener: Callable[[Changes], None]) -> None:
+        """Call `listener` with the changes of each commit of this process, before listeners are
         notified; it must not block or raise."""
-        self._commit_listeners.append(subscriber)
+        self._commit_listeners.append(listener)
 
     def announce(self, changes: Changes) -> None:
         """Notify listeners of a commit's changes."""
-        for subscriber in self._commit_listeners:
-            subscriber(changes)
+        for listener in self._commit_listeners:
+            listener(changes)
         for job_id in changes.jobs:
             self.notify(job_id)
         if changes.relay:

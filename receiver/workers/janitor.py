@@ -85,11 +85,11 @@ class Janitor(Worker):
         metrics.database_size_bytes.set(sizes.get("database", 0))
         metrics.wal_size_bytes.set(sizes.get("wal", 0))
 
-        census = await store.jobs.backlog_by_phase()
+        backlogs = await store.jobs.backlog_by_phase()
         for phase in UNFINISHED:
-            metrics.jobs.labels(phase).set(census.get(phase, (0, 0))[0])
-        metrics.submissions_unconfirmed.set(census.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])
-        oldest = min((at for _, at in census.values()), default=None)
+            metrics.jobs.labels(phase).set(backlogs.get(phase, (0, 0))[0])
+        metrics.submissions_unconfirmed.set(backlogs.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])
+        oldest = min((at for _, at in backlogs.values()), default=None)
         metrics.oldest_unfinished_job_age_seconds.set(_age(oldest, now))
 
         waiting, oldest = await store.callbacks.backlog()

@@ -1,7 +1,7 @@
 // The page: who is signed in, and which view is shown.
 
 import { addressChanges, beginView, here, link, restoreScroll } from "./address.js";
-import { request, get, post, session } from "./api.js";
+import { get, post, request, session } from "./api.js";
 import { showConnection } from "./connection.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";

@@ -1,7 +1,7 @@
 // Holds on submissions to providers that limit our rate, for admins.
 
 import { link } from "./address.js";
-import { request, get } from "./api.js";
+import { get, request } from "./api.js";
 import { confirmAction } from "./dialog.js";
 import { card, h, refill } from "./dom.js";
 import { repeat } from "./repeat.js";

@@ -1,6 +1,6 @@
 // API keys, for admins: create, list, revoke.
 
-import { request, get, post, withQuery } from "./api.js";
+import { get, post, request, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
 import { card, copyable, factList, failure, h, main, placeholder, table } from "./dom.js";
 import { age } from "./times.js";
