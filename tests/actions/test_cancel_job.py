@@ -27,4 +27,4 @@ async def test_a_cancel_goes_before_background_work(tmp_path: Path) -> None:
 
         events = await harness.store.events.after_for_user(canceled.user_id, before, 9)
         assert [event.job_id for event in events] == [job.id for job in (canceled, *others)]
-        assert (await harness.found(canceled)).status is Status.CANCELLED
+        assert (await harness.find(canceled)).status is Status.CANCELLED

@@ -29,7 +29,7 @@ async def test_what_a_copy_shows_as_queued_becomes_unconfirmed(
     jobs = [await harness.world.create() for _ in range(2)]
     mark_as_copy(tmp_path)
     await recover(harness.services)
-    found = [await harness.found(job) for job in jobs]
+    found = [await harness.find(job) for job in jobs]
     assert {job.phase for job in found} == {Phase.SUBMIT_UNCONFIRMED}
     assert not await harness.store.is_unused_copy()
 
@@ -49,4 +49,4 @@ async def test_what_another_replica_has_queued_since_it_recovered_the_copy_stays
 
     monkeypatch.setattr(harness.store.jobs, "in_phase", slower_than_the_other_one)
     await recover(harness.services)
-    assert (await harness.found(queued[0])).phase is Phase.QUEUED
+    assert (await harness.find(queued[0])).phase is Phase.QUEUED

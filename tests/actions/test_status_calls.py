@@ -38,7 +38,7 @@ class ScriptedProvider:
         return self.answer
 
 
-class Gate:
+class CallsHarness:
     """Status calls with a clock and a provider that the test controls."""
 
     def __init__(self, rate: float = 10.0, concurrency: int = 4) -> None:
@@ -64,150 +64,150 @@ class Gate:
 
 
 async def test_a_call_is_made_and_counted() -> None:
-    gate = Gate()
-    assert await gate.ask() == MISSING
-    assert gate.provider.asked == ["up-1"]
-    assert gate.counted(StatusMissing.outcome) == 1
+    harness = CallsHarness()
+    assert await harness.ask() == MISSING
+    assert harness.provider.asked == ["up-1"]
+    assert harness.counted(StatusMissing.outcome) == 1
 
 
 async def test_all_calls_share_one_rate() -> None:
-    gate = Gate(rate=2, concurrency=8)
-    assert gate.calls.free() == 1
-    gate.calls.begin()
-    assert (gate.calls.free(), gate.calls.seconds_until_free()) == (0, 0.5)
+    harness = CallsHarness(rate=2, concurrency=8)
+    assert harness.calls.free() == 1
+    harness.calls.begin()
+    assert (harness.calls.free(), harness.calls.seconds_until_free()) == (0, 0.5)
 
-    began = gate.clock.monotonic()
-    assert await gate.ask() is not None
-    assert gate.clock.monotonic() - began == 0.5
+    began = harness.clock.monotonic()
+    assert await harness.ask() is not None
+    assert harness.clock.monotonic() - began == 0.5
 
-    assert gate.calls.free() == 0
-    gate.clock.advance(0.5)
-    assert gate.calls.free() == 1
+    assert harness.calls.free() == 0
+    harness.clock.advance(0.5)
+    assert harness.calls.free() == 1
 
 
 async def test_a_call_that_would_wait_too_long_is_refused() -> None:
-    gate = Gate(rate=0.5)
-    assert await gate.ask() is not None
-    began = gate.clock.monotonic()
+    harness = CallsHarness(rate=0.5)
+    assert await harness.ask() is not None
+    began = harness.clock.monotonic()
 
-    assert await gate.ask() is None
+    assert await harness.ask() is None
 
-    assert gate.provider.asked == ["up-1"]
-    assert gate.clock.monotonic() == began
-    gate.clock.advance(1.0)
-    assert await gate.ask() is not None
+    assert harness.provider.asked == ["up-1"]
+    assert harness.clock.monotonic() == began
+    harness.clock.advance(1.0)
+    assert await harness.ask() is not None
 
 
 async def test_an_open_breaker_allows_only_its_probe() -> None:
-    gate = Gate(rate=10)
-    gate.provider.answer = REFUSED
-    assert await gate.ask() == REFUSED
-    assert gate.calls.breakers["samsar"].state == "open"
-    gate.clock.advance(0.5)
-    assert await gate.ask() is None
-    assert len(gate.provider.asked) == 1
-    assert gate.calls.free() == 1, "a call that is not made takes nothing from the rate"
+    harness = CallsHarness(rate=10)
+    harness.provider.answer = REFUSED
+    assert await harness.ask() == REFUSED
+    assert harness.calls.breakers["samsar"].state == "open"
+    harness.clock.advance(0.5)
+    assert await harness.ask() is None
+    assert len(harness.provider.asked) == 1
+    assert harness.calls.free() == 1, "a call that is not made takes nothing from the rate"
 
-    gate.clock.advance(0.5)
-    gate.provider.answer = MISSING
-    assert await gate.ask() == MISSING
-    assert gate.calls.breakers["samsar"].probe_at is None
+    harness.clock.advance(0.5)
+    harness.provider.answer = MISSING
+    assert await harness.ask() == MISSING
+    assert harness.calls.breakers["samsar"].probe_at is None
 
 
 async def test_failures_of_pollers_and_clients_together_open_the_breaker() -> None:
-    gate = Gate(rate=1_000)
-    gate.provider.answer = FAILED
+    harness = CallsHarness(rate=1_000)
+    harness.provider.answer = FAILED
     for _ in range(3):
-        assert await gate.poll() == FAILED
+        assert await harness.poll() == FAILED
     for _ in range(2):
-        assert await gate.ask() == FAILED
-    assert await gate.ask() is None
-    assert gate.calls.breakers["another"].state == "closed"
+        assert await harness.ask() == FAILED
+    assert await harness.ask() is None
+    assert harness.calls.breakers["another"].state == "closed"
 
 
 async def test_pollers_and_clients_name_a_job_alike() -> None:
-    gate = Gate()
-    gate.provider.answer = FAILED
-    assert await gate.ask() == FAILED
-    assert gate.calls.is_failing("samsar", "our up-1")
+    harness = CallsHarness()
+    harness.provider.answer = FAILED
+    assert await harness.ask() == FAILED
+    assert harness.calls.is_failing("samsar", "our up-1")
 
 
 async def test_an_answer_that_is_of_no_use_for_its_job_opens_no_breaker() -> None:
-    gate = Gate(rate=1_000)
+    harness = CallsHarness(rate=1_000)
     for answer in (*[FAILED] * 4, USELESS, *[FAILED] * 4, *[USELESS] * 6):
-        gate.provider.answer = answer
-        assert await gate.poll() == answer
-    assert gate.calls.breakers["samsar"].state == "closed"
+        harness.provider.answer = answer
+        assert await harness.poll() == answer
+    assert harness.calls.breakers["samsar"].state == "closed"
 
 
 @pytest.mark.parametrize("answer", [FAILED, REFUSED])
 async def test_a_job_that_alone_gets_no_answer_opens_no_breaker(answer: StatusAnswer) -> None:
-    gate = Gate(rate=1_000)
-    for what, said in [("bad", answer), ("good", MISSING), *[("bad", answer)] * 6]:
-        gate.clock.advance(FIRST_PROBE)
-        gate.provider.answer = said
-        assert await gate.poll(what) == said
-    assert gate.calls.breakers["samsar"].state == "closed"
+    harness = CallsHarness(rate=1_000)
+    for what, given in [("bad", answer), ("good", MISSING), *[("bad", answer)] * 6]:
+        harness.clock.advance(FIRST_PROBE)
+        harness.provider.answer = given
+        assert await harness.poll(what) == given
+    assert harness.calls.breakers["samsar"].state == "closed"
 
 
 async def test_nobody_waits_for_a_turn_while_the_breaker_is_closed() -> None:
-    gate = Gate(rate=1_000)
-    gate.provider.answer = FAILED
-    assert await gate.poll("bad") == FAILED
-    gate.calls.queues["samsar"].enqueue("good", 1, claimed=False)
-    assert gate.calls.queues["samsar"].take_next(0.0) == "good"
-    assert await gate.poll("bad") == FAILED
+    harness = CallsHarness(rate=1_000)
+    harness.provider.answer = FAILED
+    assert await harness.poll("bad") == FAILED
+    harness.calls.queues["samsar"].enqueue("good", 1, claimed=False)
+    assert harness.calls.queues["samsar"].take_next(0.0) == "good"
+    assert await harness.poll("bad") == FAILED
 
 
 async def test_hanging_calls_leave_half_of_the_slots() -> None:
-    gate = Gate(rate=1_000, concurrency=4)
-    gate.provider.free.clear()
-    hanging = [asyncio.create_task(gate.ask(f"up-{number}")) for number in range(3)]
-    await _until(lambda: len(gate.provider.asked) == 2 and hanging[2].done())
+    harness = CallsHarness(rate=1_000, concurrency=4)
+    harness.provider.free.clear()
+    hanging = [asyncio.create_task(harness.ask(f"up-{number}")) for number in range(3)]
+    await _until(lambda: len(harness.provider.asked) == 2 and hanging[2].done())
     assert hanging[2].result() is None
-    gate.clock.advance(1)
-    assert gate.calls.free() == 2
+    harness.clock.advance(1)
+    assert harness.calls.free() == 2
 
-    gate.provider.free.set()
+    harness.provider.free.set()
     await asyncio.gather(*hanging)
-    gate.clock.advance(1)
-    assert gate.calls.free() == 4
+    harness.clock.advance(1)
+    assert harness.calls.free() == 4
 
 
 async def test_no_slot_is_free_while_the_poller_has_them_all() -> None:
-    gate = Gate(rate=1_000, concurrency=2)
-    gate.calls.begin()
-    gate.calls.begin()
-    assert (gate.calls.free(), gate.calls.seconds_until_free()) == (0, SLOT_CHECK_SECONDS)
-    assert await gate.ask() is None
-    gate.calls.end()
-    assert await gate.ask() is not None
+    harness = CallsHarness(rate=1_000, concurrency=2)
+    harness.calls.begin()
+    harness.calls.begin()
+    assert (harness.calls.free(), harness.calls.seconds_until_free()) == (0, SLOT_CHECK_SECONDS)
+    assert await harness.ask() is None
+    harness.calls.end()
+    assert await harness.ask() is not None
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed"])
 async def test_an_interrupted_call_returns_its_slot(how: str) -> None:
-    gate = Gate(rate=1_000, concurrency=2)
-    gate.provider.answer = REFUSED
-    assert await gate.poll() == REFUSED
-    gate.provider.answer = MISSING
-    gate.clock.advance(1.0)  # this call is the probe
+    harness = CallsHarness(rate=1_000, concurrency=2)
+    harness.provider.answer = REFUSED
+    assert await harness.poll() == REFUSED
+    harness.provider.answer = MISSING
+    harness.clock.advance(1.0)  # this call is the probe
     if how == "failed":
-        gate.provider.answer = ValueError("a mistake of the adapter")
+        harness.provider.answer = ValueError("a mistake of the adapter")
         with pytest.raises(ValueError, match="mistake"):
-            await gate.ask()
+            await harness.ask()
     else:
-        gate.provider.free.clear()
-        task = asyncio.create_task(gate.ask())
-        await _until(lambda: len(gate.provider.asked) == 2)
+        harness.provider.free.clear()
+        task = asyncio.create_task(harness.ask())
+        await _until(lambda: len(harness.provider.asked) == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    gate.provider.answer = MISSING
-    gate.provider.free.set()
-    gate.clock.advance(1.0)
+    harness.provider.answer = MISSING
+    harness.provider.free.set()
+    harness.clock.advance(1.0)
 
-    assert gate.calls.free() == 2
-    assert await gate.ask() == MISSING
+    assert harness.calls.free() == 2
+    assert await harness.ask() == MISSING
 
 
 async def _until(enough: Callable[[], bool]) -> None:

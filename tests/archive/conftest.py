@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.archive.archived_job import Place, archiving
+from tests.archive.archive_world import ArchiveWorld, archiving
 from tests.http_api.conftest import quiet_log
 from tests.workers.conftest import harness
 
@@ -13,6 +13,6 @@ __all__ = ["harness", "quiet_log"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    async with archiving(tmp_path_factory.mktemp("archive")) as place:
-        yield place
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ArchiveWorld]:
+    async with archiving(tmp_path_factory.mktemp("archive")) as world:
+        yield world

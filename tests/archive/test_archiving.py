@@ -11,7 +11,7 @@ import pytest
 from receiver.archive.folder import PARTIAL, FolderArchive
 from receiver.domain import archive
 from receiver.workers import archiver
-from tests.archive.archived_job import Place, archiving
+from tests.archive.archive_world import ArchiveWorld, archiving
 from tests.archive.file_host import Answer, file_of
 from tests.http_api.scripted_provider import refusing_status
 from tests.support.service import eventually, history_of, job_of, metric
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it(
-    place: Place,
+    world: ArchiveWorld,
 ) -> None:
-    link = place.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
-    request_id = await place.complete({"videoUrl": link})
-    job = await place.settled(request_id)
+    link = world.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
+    request_id = await world.complete({"videoUrl": link})
+    job = await world.wait_until_settled(request_id)
     assert job["archive"] == [
         {
             "link": link,
@@ -38,23 +38,23 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
             "error": None,
         }
     ]
-    kept = place.kept / "ada" / request_id / "1.mp4"
+    kept = world.kept / "ada" / request_id / "1.mp4"
     assert kept.read_bytes() == FILE
-    del place.host.answers["/a.mp4"]  # the provider's link dies
+    del world.host.answers["/a.mp4"]  # the provider's link dies
 
     path = f"/v1/jobs/{request_id}/result"
-    assert (await place.client.get(path)).content == FILE
-    assert (await (await place.service.user("bob")).get(path)).status_code == 404
+    assert (await world.client.get(path)).content == FILE
+    assert (await (await world.service.user("bob")).get(path)).status_code == 404
     losses: list[Callable[[], None]] = [lambda: os.truncate(kept, 400), kept.unlink, kept.mkdir]
     for lose in losses:
         lose()
-        answer = await place.client.get(path)
+        answer = await world.client.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
 
 
-async def test_every_link_of_a_result_is_archived_the_main_one_first(place: Place) -> None:
+async def test_every_link_of_a_result_is_archived_the_main_one_first(world: ArchiveWorld) -> None:
     names = ("/first", "/main", "/deep", "/last")
-    first, main, deep, last = (place.link(name, Answer(name.encode())) for name in names)
+    first, main, deep, last = (world.link(name, Answer(name.encode())) for name in names)
     result = {
         "first": first,
         "videoUrl": main,
@@ -63,42 +63,42 @@ async def test_every_link_of_a_result_is_archived_the_main_one_first(place: Plac
         "other": "ftp://example.com/x",
         "last": last.replace("http:", "HTTP:"),
     }
-    request_id = await place.complete(result)
-    job = await place.settled(request_id)
+    request_id = await world.complete(result)
+    job = await world.wait_until_settled(request_id)
     assert [file["link"] for file in job["archive"]] == [main, first, deep, result["last"]]
     assert {file["state"] for file in job["archive"]} == {"stored"}
     for n, name in ((1, "/main"), (2, "/first"), (3, "/deep"), (4, "/last")):
-        assert (await place.result(request_id, params={"n": n})).text == name
+        assert (await world.result(request_id, params={"n": n})).text == name
     for wrong, status in (("5", 404), ("0", 400), ("x", 400), ("", 400), ("99999", 400)):
-        assert (await place.result(request_id, params={"n": wrong})).status_code == status, wrong
+        assert (await world.result(request_id, params={"n": wrong})).status_code == status, wrong
 
 
 async def test_every_link_of_a_long_result_that_nobody_confirmed_is_archived(
     tmp_path: Path,
 ) -> None:
     confirming = {"confirm_callbacks": True, "confirm_timeout": 0.1, "poll_min": 0.1}
-    async with archiving(tmp_path, **confirming) as place:
-        place.provider.status = refusing_status(500)
-        links = [place.link(name, Answer(FILE)) for name in ("/shown", "/beyond")]
+    async with archiving(tmp_path, **confirming) as world:
+        world.provider.status = refusing_status(500)
+        links = [world.link(name, Answer(FILE)) for name in ("/shown", "/beyond")]
         result = {"videoUrl": links[0], "log": "x" * 70_000, "last": links[1]}
-        request_id = await place.complete(result)
+        request_id = await world.complete(result)
         job = await eventually(
-            lambda: job_of(place.client, request_id),
+            lambda: job_of(world.client, request_id),
             lambda job: [file["state"] for file in job["archive"]] == ["stored"] * 2,
         )
     assert [file["link"] for file in job["archive"]] == links
 
 
-async def test_storing_makes_an_event_and_no_webhook(place: Place) -> None:
-    hook = place.link("/hook", Answer())
+async def test_storing_makes_an_event_and_no_webhook(world: ArchiveWorld) -> None:
+    hook = world.link("/hook", Answer())
     webhook: dict[str, Any] = {"webhookUrl": hook, "webhookEvents": ["COMPLETED", "progress"]}
-    link = place.link("/e", Answer(FILE))
-    stored_before = await metric(place.service, "receiver_archive_stored_bytes_total")
+    link = world.link("/e", Answer(FILE))
+    stored_before = await metric(world.service, "receiver_archive_stored_bytes_total")
     finished = 'receiver_jobs_finished_total{evidence="callback",status="COMPLETED"}'
-    finished_before = await metric(place.service, finished)
-    request_id = await place.complete({"videoUrl": link}, **webhook)
-    await place.settled(request_id)
-    events = [line["job"] for line in await history_of(place.client, request_id, "event")]
+    finished_before = await metric(world.service, finished)
+    request_id = await world.complete({"videoUrl": link}, **webhook)
+    await world.wait_until_settled(request_id)
+    events = [line["job"] for line in await history_of(world.client, request_id, "event")]
     assert [job["archive"] and job["archive"][0]["state"] for job in events[-2:]] == [
         "pending",
         "stored",
@@ -106,20 +106,20 @@ async def test_storing_makes_an_event_and_no_webhook(place: Place) -> None:
     before, after = events[-2:]
     changed = {name for name in after if before[name] != after[name]}
     assert changed == {"archive", "seq", "updated_at"}
-    sent = (await place.client.get("/v1/deliveries", params={"request_id": request_id})).json()
+    sent = (await world.client.get("/v1/deliveries", params={"request_id": request_id})).json()
     assert [each["status"] for each in sent["deliveries"]] == ["COMPLETED"]
     assert await metric(
-        place.service, "receiver_archive_stored_bytes_total"
+        world.service, "receiver_archive_stored_bytes_total"
     ) - stored_before == len(FILE)
-    assert await metric(place.service, finished) - finished_before == 1
+    assert await metric(world.service, finished) - finished_before == 1
 
 
-async def test_a_failed_download_is_reported_and_the_link_returned(place: Place) -> None:
-    main = place.link("/large", Answer(file_of(1_000_001)))
-    gone = place.link("/gone", Answer(status=410))
+async def test_a_failed_download_is_reported_and_the_link_returned(world: ArchiveWorld) -> None:
+    main = world.link("/large", Answer(file_of(1_000_001)))
+    gone = world.link("/gone", Answer(status=410))
     refused = "http://10.0.0.1/x.mp4"
-    later = place.link("/later", Answer(status=500))
-    long, last = f"{later}?{'q' * 8_192}", place.link("/last", Answer(FILE))
+    later = world.link("/later", Answer(status=500))
+    long, last = f"{later}?{'q' * 8_192}", world.link("/last", Answer(FILE))
     result = {
         "videoUrl": main,
         "gone": gone,
@@ -128,12 +128,12 @@ async def test_a_failed_download_is_reported_and_the_link_returned(place: Place)
         "long": long,
         "last": last,
     }
-    request_id = await place.complete(result)
+    request_id = await world.complete(result)
 
     def tried(job: dict[str, Any]) -> bool:
         return all(file["error"] or file["sha256"] for file in job["archive"])
 
-    job = await eventually(lambda: job_of(place.client, request_id), tried)
+    job = await eventually(lambda: job_of(world.client, request_id), tried)
     states = [(file["state"], (file["error"] or "").partition(":")[0]) for file in job["archive"]]
     assert states == [
         ("failed", "too_large"),
@@ -144,39 +144,39 @@ async def test_a_failed_download_is_reported_and_the_link_returned(place: Place)
         ("stored", ""),
     ]
     assert job["archive"][4]["link"] == long[:8_192]
-    assert (await place.result(request_id, params={"n": 6})).content == FILE
+    assert (await world.result(request_id, params={"n": 6})).content == FILE
     for n, link in ((1, main), (2, gone), (3, refused), (4, later), (5, long)):
-        answer = await place.result(request_id, params={"n": n})
+        answer = await world.result(request_id, params={"n": n})
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
-    events = await history_of(place.client, request_id, "event")
+    events = await history_of(world.client, request_id, "event")
     seqs = [line["job"]["seq"] for line in events]
     assert len(seqs) == len(set(seqs)) == job["seq"], "a retry is not an event"
 
 
-async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(place: Place) -> None:
-    link = place.link("/late", Answer(FILE, pause=0.05))
-    request_id = await place.complete({"videoUrl": link})
+async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(world: ArchiveWorld) -> None:
+    link = world.link("/late", Answer(FILE, pause=0.05))
+    request_id = await world.complete({"videoUrl": link})
 
     async def partial() -> list[Path]:
-        return list((place.kept / PARTIAL).glob("*"))
+        return list((world.kept / PARTIAL).glob("*"))
 
     async def kept() -> list[Path]:
-        return [*await partial(), *(place.kept / "ada" / request_id).glob("*")]
+        return [*await partial(), *(world.kept / "ada" / request_id).glob("*")]
 
     await eventually(partial, bool, "a download")
-    assert (await place.service.store.jobs.remove_finished(2**50, 99)).jobs
-    await place.service.store.archive.forget(await place.service.store.archive.removals("", 99))
+    assert (await world.service.store.jobs.remove_finished(2**50, 99)).jobs
+    await world.service.store.archive.forget(await world.service.store.archive.removals("", 99))
     await eventually(kept, lambda files: not files, "an empty folder")
 
 
 async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(tmp_path: Path) -> None:
-    async with archiving(tmp_path, archive_concurrency=3) as place:
-        slow = place.link("/hangs", Answer(FILE, pause=30.0))
-        bob = await place.service.user("bob")
+    async with archiving(tmp_path, archive_concurrency=3) as world:
+        slow = world.link("/hangs", Answer(FILE, pause=30.0))
+        bob = await world.service.user("bob")
         for _ in range(4):
-            await place.complete({"videoUrl": slow}, bob)
-        await place.stored("/q", Answer(FILE))
-    asked = [path for path, _ in place.host.asked]
+            await world.complete({"videoUrl": slow}, bob)
+        await world.create_stored("/q", Answer(FILE))
+    asked = [path for path, _ in world.host.asked]
     assert asked.count("/hangs") == 2, "half of the slots, rounded up"
 
 
@@ -186,33 +186,35 @@ async def test_files_are_removed_while_no_slot_is_free(
     monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
 
     async def folders() -> list[Path]:
-        return list(place.kept.glob("ada/*"))
+        return list(world.kept.glob("ada/*"))
 
     async def asked() -> bool:
-        return ("/busy", 0) in place.host.asked
+        return ("/busy", 0) in world.host.asked
 
-    async with archiving(tmp_path, archive_concurrency=1) as place:
-        await place.stored("/s", Answer(FILE))
-        await place.complete({"videoUrl": place.link("/busy", Answer(FILE, pause=30.0))})
+    async with archiving(tmp_path, archive_concurrency=1) as world:
+        await world.create_stored("/s", Answer(FILE))
+        await world.complete({"videoUrl": world.link("/busy", Answer(FILE, pause=30.0))})
         await eventually(asked, bool)
         assert await folders()
-        await place.service.store.jobs.remove_finished(2**50, 1)
+        await world.service.store.jobs.remove_finished(2**50, 1)
         await eventually(folders, lambda found: not found)
 
 
-async def test_an_attempt_has_a_time_limit(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_attempt_has_a_time_limit(
+    world: ArchiveWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archiver, "TOTAL_SECONDS", 0.1)
-    job = await place.tried("/slow", Answer(FILE, pause=0.2))
+    job = await world.create_failing("/slow", Answer(FILE, pause=0.2))
     assert job["archive"][0]["error"] == "timeout"
-    assert list((place.kept / PARTIAL).iterdir()) == []
+    assert list((world.kept / PARTIAL).iterdir()) == []
 
 
 async def test_a_fault_of_the_archive_is_an_outcome(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    world: ArchiveWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The attempt counts as failed, so the gaps grow and the retries end."""
     monkeypatch.setattr(FolderArchive, "put", None)
-    job = await place.tried("/p", Answer(FILE))
+    job = await world.create_failing("/p", Answer(FILE))
     assert job["archive"][0]["error"] == "archive_unavailable"
 
 
@@ -229,11 +231,11 @@ async def test_a_failed_attempt_is_repeated_and_leaves_nothing_behind(
     async def files() -> list[str]:
         return [path.name for path in kept.rglob("*") if path.is_file()]
 
-    async with archiving(tmp_path) as place:
-        job = await place.tried("/again", Answer(FILE, status=503))
+    async with archiving(tmp_path) as world:
+        job = await world.create_failing("/again", Answer(FILE, status=503))
         assert job["archive"][0]["state"] == "pending"
-        place.host.answers["/again"] = Answer(FILE)
-        await place.settled(job["request_id"])
+        world.host.answers["/again"] = Answer(FILE)
+        await world.wait_until_settled(job["request_id"])
         assert await files() == ["1.bin"]
     async with archiving(tmp_path, retention_days=1e-6):
         await eventually(files, lambda names: not names, "an empty archive")

@@ -14,7 +14,7 @@ from receiver.archive import open_archive
 from receiver.archive.bucket import BucketArchive
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.workers import archiver
-from tests.archive.archived_job import archiving
+from tests.archive.archive_world import archiving
 from tests.archive.file_host import Answer, file_of
 from tests.archive.test_folder import pieces
 from tests.support.service import eventually, job_of
@@ -90,11 +90,13 @@ async def test_a_result_is_stored_and_a_signed_link_to_it_returned(
     monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
     body = file_of(20_000_000)
     given = {"archive_url": f"s3://{BUCKET}", "archive_max_bytes": 30_000_000}
-    async with archiving(tmp_path, **given) as place:
-        request_id = await place.stored("/x", Answer(body, headers={"Content-Type": "video/mp4"}))
-        job = await job_of(place.client, request_id)
+    async with archiving(tmp_path, **given) as world:
+        request_id = await world.create_stored(
+            "/x", Answer(body, headers={"Content-Type": "video/mp4"})
+        )
+        job = await job_of(world.client, request_id)
         assert job["archive"][0]["sha256"] == hashlib.sha256(body).hexdigest()
-        answer = await place.result(request_id)
+        answer = await world.result(request_id)
         assert answer.status_code == 302
         async with httpx.AsyncClient(trust_env=False) as other:
             assert (await other.get(answer.headers["Location"])).content == body

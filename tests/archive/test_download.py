@@ -251,7 +251,7 @@ async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
         (Answer(FILE, pause=1.0), ("timeout", False)),
     ],
 )
-async def test_each_failure_has_a_word(
+async def test_each_failure_has_a_code(
     host: FileHost, answer: Answer, expected: tuple[str, bool]
 ) -> None:
     assert await failure(host.link("/f", answer)) == expected

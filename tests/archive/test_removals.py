@@ -15,7 +15,7 @@ from store.records.jobs import Job
 from store.records.times import Due, Lane
 from tests.archive.test_download import downloader
 from tests.store.world import NOW, completed, quietly
-from tests.workers.harness import Counted, Harness
+from tests.workers.harness import CallRecorder, Harness
 
 STORED = ArchivedFile("https://cdn.example/1.mp4", FileState.STORED, bytes=1, key="ann/1/1.mp4")
 REFUSED = ArchivedFile("http://10.0.0.1/1.mp4", next_try_at=NOW)
@@ -95,7 +95,7 @@ async def test_while_the_archive_hangs_its_backlog_is_measured_and_downloads_beg
     (gone,) = await removed(harness, 1)
     archive = Hanging(tmp_path / "kept", step)
     worker = archiver_of(harness, archive)
-    downloads = Counted(worker, "_download")
+    downloads = CallRecorder(worker, "_download")
     await worker.run_once()
     await archive.reached.wait()
 
@@ -104,7 +104,7 @@ async def test_while_the_archive_hangs_its_backlog_is_measured_and_downloads_beg
     harness.clock.advance(archiver.MAINTENANCE_SECONDS)
     assert await worker.run_once() == 1
     assert harness.services.metrics.archive_backlog._value.get() == 1
-    await harness.found(job)
+    await harness.find(job)
     assert downloads.take() == begun
     assert worker._upkeep.running == 1
 

@@ -9,8 +9,10 @@ import sys
 from tests.crash.random_kills import killed_under_load
 from tests.support import worlds
 
-WORLD = 50
+ROUNDS_PER_WORLD = 50
 """Rounds in one world."""
 
 if __name__ == "__main__":
-    sys.exit(worlds.run("tests.crash", __doc__ or "", "rounds", WORLD, killed_under_load))
+    sys.exit(
+        worlds.run("tests.crash", __doc__ or "", "rounds", ROUNDS_PER_WORLD, killed_under_load)
+    )

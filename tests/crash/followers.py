@@ -16,7 +16,7 @@ class Follower:
     cursor: str | None = None
     first: int = 0
     """The `seq` of its only snapshot."""
-    places: list[int] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
     """The `seq` of each update, in order of arrival."""
     connections: int = 0
 
@@ -28,9 +28,9 @@ class Follower:
             await asyncio.sleep(random.uniform(0.02, 0.3))
 
     @property
-    def place(self) -> int:
+    def seq(self) -> int:
         """The `seq` that it has reached."""
-        return self.places[-1] if self.places else self.first
+        return self.seqs[-1] if self.seqs else self.first
 
     async def _read_once(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -61,13 +61,13 @@ class Follower:
                 event = ""
 
     def _take(self, event: str, cursor: str) -> None:
-        place = int(cursor.partition(".")[0])
+        seq = int(cursor.partition(".")[0])
         match event:
             case "snapshot":
                 assert self.cursor is None, "a resumed stream sent a second snapshot"
-                self.first = place
+                self.first = seq
             case "update":
-                self.places.append(place)
+                self.seqs.append(seq)
             case _:
                 raise AssertionError(f"{event} after {self.cursor}")
         self.cursor = cursor

@@ -121,8 +121,8 @@ def _check_callbacks(world: World, seen: dict[str, Seen]) -> None:
 
 def _check_stream(world: World, seen: dict[str, Seen], added: Collection[str]) -> None:
     """Each event exactly once and in order, however many connections it took."""
-    places = [int(cursor.partition(".")[0]) for cursor, _ in world.reader.updates]
-    assert places == [*range(places[0], places[0] + len(places))], "not once each, or not in order"
+    seqs = [int(cursor.partition(".")[0]) for cursor, _ in world.reader.updates]
+    assert seqs == [*range(seqs[0], seqs[0] + len(seqs))], "not once each, or not in order"
     streamed: dict[str, list[dict[str, Any]]] = {request_id: [] for request_id in seen}
     for _, job in world.reader.updates:
         streamed[job["request_id"]].append(job)

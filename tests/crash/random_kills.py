@@ -10,7 +10,7 @@ from pathlib import Path
 
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import Tally, judge
-from tests.crash.world import World, world
+from tests.crash.world import World, running_world
 
 CLIENTS = 3
 TWICE_EVERY = 5
@@ -35,33 +35,33 @@ async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally
     kind. Raises AssertionError if anything was lost or doubled."""
     rng = random.Random(seed)
     faults = Counter[str]()
-    async with world(folder, WORST) as around:
-        async with _under_load(around, rng):
+    async with running_world(folder, WORST) as world:
+        async with _under_load(world, rng):
             for number in range(rounds):
                 await asyncio.sleep(rng.uniform(0.05, 1.0))
-                await around.service.kill()
+                await world.service.kill()
                 faults["kills"] += 1
                 if number % TWICE_EVERY == TWICE_EVERY - 1:
                     # Kill it while it starts: recovery has to survive that.
-                    around.service.spawn()
+                    world.service.spawn()
                     await asyncio.sleep(rng.uniform(0.02, 0.6))
-                    await around.service.kill()
+                    await world.service.kill()
                     faults["kills at the start"] += 1
-                assert await around.service.start() < 5
-        tally = await judge(around, rounds)
-        stats = await around.provider.stats()
+                assert await world.service.start() < 5
+        tally = await judge(world, rounds)
+        stats = await world.provider.stats()
     faults["callbacks lost"] = stats["callbacks_dropped"]
     faults["callbacks twice"] = stats["callbacks_duplicated"]
     return tally, faults
 
 
 @contextlib.asynccontextmanager
-async def _under_load(around: World, rng: random.Random) -> AsyncIterator[None]:
+async def _under_load(world: World, rng: random.Random) -> AsyncIterator[None]:
     """Clients submit job after job until the block is left; each then waits for its last answer."""
     over = asyncio.Event()
     jobs = takewhile(lambda _: not over.is_set(), count())
     submitting = asyncio.create_task(
-        around.submit_all(jobs, CLIENTS, lambda: asyncio.sleep(rng.uniform(0.2, 1.2)))
+        world.submit_all(jobs, CLIENTS, lambda: asyncio.sleep(rng.uniform(0.2, 1.2)))
     )
     try:
         yield

@@ -60,7 +60,7 @@ async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
 
         await service.start()
         async with following(followers):
-            await eventually(lambda: _places(followers), all, timeout=FINISH_TIMEOUT)
+            await eventually(lambda: _seqs(followers), all, timeout=FINISH_TIMEOUT)
             publishing = asyncio.create_task(publish())
             for _ in range(KILLS):
                 await asyncio.sleep(random.uniform(0.3, 1.5))
@@ -71,14 +71,14 @@ async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
             async def behind() -> int:
                 """How many followers lack events that a new client's snapshot includes."""
                 ends = {user.key: await _latest(service, user.key) for user in users}
-                return sum(follower.place < ends[follower.key] for follower in followers)
+                return sum(follower.seq < ends[follower.key] for follower in followers)
 
             await eventually(behind, lambda count: count == 0, timeout=FINISH_TIMEOUT)
 
         for follower in followers:
-            assert follower.places == [*range(follower.first + 1, follower.place + 1)]
+            assert follower.seqs == [*range(follower.first + 1, follower.seq + 1)]
         resumes = sum(follower.connections - 1 for follower in followers)
-        events = sum(len(follower.places) for follower in followers)
+        events = sum(len(follower.seqs) for follower in followers)
         print(
             f"\n{KILLS} kills, {resumes} resumes, {published} callbacks, {events} events;"
             " lost 0, twice 0, out of order 0"
@@ -87,8 +87,8 @@ async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
         assert events > 0
 
 
-async def _places(followers: list[Follower]) -> list[int]:
-    return [follower.place for follower in followers]
+async def _seqs(followers: list[Follower]) -> list[int]:
+    return [follower.seq for follower in followers]
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: bytes) -> None:
@@ -106,6 +106,6 @@ async def _latest(service: Service, key: str) -> int:
     """The `seq` of the user's last event, from a new client's snapshot."""
     late = Follower(service.port, key)
     reading = asyncio.create_task(late.follow())
-    await eventually(lambda: _places([late]), all)
+    await eventually(lambda: _seqs([late]), all)
     reading.cancel()
-    return late.place
+    return late.seq

@@ -10,7 +10,7 @@ import pytest
 
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
-from tests.crash.world import World, world
+from tests.crash.world import World, running_world
 from tests.support.service import eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
@@ -31,39 +31,39 @@ STEPS = [
 async def test_death_at_a_step_loses_nothing_and_pays_nothing_twice(
     step: str, tmp_path: Path
 ) -> None:
-    async with world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as around:
-        asking = [asyncio.create_task(around.submit()) for _ in range(3)]
-        await dies_and_starts(around)
+    async with running_world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as world:
+        asking = [asyncio.create_task(world.submit()) for _ in range(3)]
+        await dies_and_starts(world)
         await asyncio.gather(*asking)
 
-        await judge(around, rounds=1)
+        await judge(world, rounds=1)
 
 
 @pytest.mark.parametrize("step", ["create/after/1", "SubmissionBegins/before/1"])
 async def test_a_job_whose_submission_had_not_begun_is_sent(step: str, tmp_path: Path) -> None:
-    async with world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as around:
-        job = await the_job_of_a_death(around)
+    async with running_world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as world:
+        job = await the_job_of_a_death(world)
 
-        await judge(around, rounds=1)
-        assert (await around.job(job["request_id"]))["status"] == "COMPLETED"
-        assert len(await around.provider.jobs()) == 1
+        await judge(world, rounds=1)
+        assert (await world.job(job["request_id"]))["status"] == "COMPLETED"
+        assert len(await world.provider.jobs()) == 1
 
 
 @pytest.mark.parametrize("step", ["SubmissionBegins/after/1", "submit/before/1"])
 async def test_a_job_that_may_have_been_sent_is_never_sent_again(step: str, tmp_path: Path) -> None:
-    async with world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as around:
-        job = await the_job_of_a_death(around)
+    async with running_world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as world:
+        job = await the_job_of_a_death(world)
 
-        await judge(around, rounds=1)
-        assert await phases(around, job) == [
+        await judge(world, rounds=1)
+        assert await phases(world, job) == [
             "queued",
             "submitting",
             "submit_unconfirmed",
             "finished",
         ]
-        error = (await around.job(job["request_id"]))["error"]
+        error = (await world.job(job["request_id"]))["error"]
         assert (error["code"], error["may_have_been_billed"]) == ("submit_outcome_unknown", True)
-        assert await around.provider.jobs() == []
+        assert await world.provider.jobs() == []
 
 
 @pytest.mark.parametrize("step", ["submit/after/1", "SubmitAccepted/before/1"])
@@ -71,7 +71,7 @@ async def test_an_answer_that_was_lost_is_made_good_by_the_callback(
     step: str, tmp_path: Path
 ) -> None:
     rules = SandboxRules(render_seconds=6, seed=7)
-    async with world(
+    async with running_world(
         tmp_path,
         rules,
         dies_at=step,
@@ -79,44 +79,44 @@ async def test_an_answer_that_was_lost_is_made_good_by_the_callback(
         POLL_MIN="60",
         POLL_MAX="60",
         UNCONFIRMED_DEADLINE="60",
-    ) as around:
-        job = await the_job_of_a_death(around)
+    ) as world:
+        job = await the_job_of_a_death(world)
 
-        await judge(around, rounds=1)
-        assert (await phases(around, job))[:3] == ["queued", "submitting", "submit_unconfirmed"]
-        healed = await around.job(job["request_id"])
+        await judge(world, rounds=1)
+        assert (await phases(world, job))[:3] == ["queued", "submitting", "submit_unconfirmed"]
+        healed = await world.job(job["request_id"])
         assert (healed["status"], healed["evidence"]) == ("COMPLETED", "callback")
-        assert len(await around.provider.jobs()) == 1
+        assert len(await world.provider.jobs()) == 1
 
 
 async def test_an_answer_that_was_recorded_is_polled_after_death(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=1.5, drop_callbacks=1, seed=7)
-    async with world(tmp_path, rules, dies_at="SubmitAccepted/after/1") as around:
-        job = await the_job_of_a_death(around)
+    async with running_world(tmp_path, rules, dies_at="SubmitAccepted/after/1") as world:
+        job = await the_job_of_a_death(world)
         assert job["provider_request_id"] is not None
 
-        await judge(around, rounds=1)
-        assert (await around.job(job["request_id"]))["evidence"] == "poll"
+        await judge(world, rounds=1)
+        assert (await world.job(job["request_id"]))["evidence"] == "poll"
 
 
-async def phases(around: World, job: dict[str, Any]) -> list[str]:
+async def phases(world: World, job: dict[str, Any]) -> list[str]:
     """Every phase that the job has been in, by its events."""
-    lines = await around.history(job["request_id"])
+    lines = await world.history(job["request_id"])
     return [line["job"]["phase"] for line in lines if line["type"] == "event"]
 
 
-async def dies_and_starts(around: World) -> None:
+async def dies_and_starts(world: World) -> None:
     """Wait for the planned death, and start the service without a trap."""
-    assert await around.service.ended() == -signal.SIGKILL
-    around.service.before = None
-    assert await around.service.start() < 5
+    assert await world.service.ended() == -signal.SIGKILL
+    world.service.before = None
+    assert await world.service.start() < 5
 
 
-async def the_job_of_a_death(around: World) -> dict[str, Any]:
+async def the_job_of_a_death(world: World) -> dict[str, Any]:
     """Submit one job while the service dies and restarts; return the job once it was answered."""
-    asking = asyncio.create_task(around.submit())
-    await dies_and_starts(around)
+    asking = asyncio.create_task(world.submit())
+    await dies_and_starts(world)
     request_id = await asking
     return await eventually(
-        lambda: around.job(request_id), lambda job: job["phase"] not in ("queued", "submitting")
+        lambda: world.job(request_id), lambda job: job["phase"] not in ("queued", "submitting")
     )

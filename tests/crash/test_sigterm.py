@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.outside import Provider, movie, provider
 from tests.crash.processes import Service, caller
+from tests.crash.surroundings import Provider, movie, provider
 from tests.crash.world import QUICK
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually

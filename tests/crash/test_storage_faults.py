@@ -18,7 +18,7 @@ from receiver.sandbox.faults import SandboxRules
 from tests.crash.disks import fill, small_disk
 from tests.crash.judge import judge
 from tests.crash.processes import Service
-from tests.crash.world import Order, World, world
+from tests.crash.world import Order, World, running_world
 from tests.support.service import eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
@@ -29,24 +29,24 @@ RULES = SandboxRules(render_seconds=1.5)
 async def test_a_disk_that_is_full(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "8m") as disk:
         url = f"sqlite:///{disk}/receiver.db"
-        async with world(tmp_path, RULES, DATABASE_URL=url) as around:
-            await lives_through(around, filled(disk), "full")
+        async with running_world(tmp_path, RULES, DATABASE_URL=url) as world:
+            await lives_through(world, filled(disk), "full")
 
 
 async def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     # The limit also applies to the service's log file, so little may be logged.
-    async with world(tmp_path, RULES, LOG_LEVEL="critical") as around:
-        await lives_through(around, no_growth(around.service), "full")
+    async with running_world(tmp_path, RULES, LOG_LEVEL="critical") as world:
+        await lives_through(world, no_growth(world.service), "full")
 
 
 async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
     # The log's reader is gone: only the log lines are lost.
     os.mkfifo(tmp_path / "service.log")
     reader = os.open(tmp_path / "service.log", os.O_RDONLY | os.O_NONBLOCK)
-    async with world(tmp_path, RULES) as around:
+    async with running_world(tmp_path, RULES) as world:
         os.close(reader)
         began = time.monotonic()
-        await lives_through(around, held(around.service.database), "locked")
+        await lives_through(world, held(world.service.database), "locked")
         assert time.monotonic() - began > 5, "a write that gets the lock in time succeeds"
 
 
@@ -74,40 +74,40 @@ def held(database: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-async def lives_through(around: World, outage: AbstractContextManager[None], word: str) -> None:
+async def lives_through(world: World, outage: AbstractContextManager[None], word: str) -> None:
     """Jobs from before, during and after an outage all end correctly, without a restart. During it,
     `/readyz` says `word`."""
-    process = around.service.pid
-    await asyncio.gather(*(around.submit() for _ in range(5)))
+    process = world.service.pid
+    await asyncio.gather(*(world.submit() for _ in range(5)))
 
     with outage:
-        refused, answer = await refusal(around)
+        refused, answer = await refusal(world)
         assert answer.json()["code"] == "storage_unavailable"
         assert float(answer.headers["Retry-After"]) > 0
-        during = [asyncio.create_task(around.submit()) for _ in range(5)]
+        during = [asyncio.create_task(world.submit()) for _ in range(5)]
         # A check before the outage is good for a second, and a new one may take five.
         probe = await eventually(
-            lambda: around.client.get("/readyz"),
+            lambda: world.client.get("/readyz"),
             lambda answer: answer.status_code == 503 and answer.json()["code"] != "unavailable",
         )
         assert probe.json()["code"] == word
-        assert (await around.client.get("/livez")).status_code == 200
-        assert len(await around.all_jobs()) == len(around.acknowledged), "reads still work"
+        assert (await world.client.get("/livez")).status_code == 200
+        assert len(await world.all_jobs()) == len(world.acknowledged), "reads still work"
         assert not any(task.done() for task in during)
 
     await eventually(
-        lambda: around.client.get("/readyz"), lambda answer: answer.status_code == 200, timeout=10
+        lambda: world.client.get("/readyz"), lambda answer: answer.status_code == 200, timeout=10
     )
-    await asyncio.gather(*during, around.submit(refused), around.submit())
-    await judge(around)
-    assert around.service.pid == process
+    await asyncio.gather(*during, world.submit(refused), world.submit())
+    await judge(world)
+    assert world.service.pid == process
 
 
-async def refusal(around: World) -> tuple[Order, httpx.Response]:
+async def refusal(world: World) -> tuple[Order, httpx.Response]:
     """The first order that is refused; those before it are acknowledged, and count."""
     while True:
-        order = around.order()
-        answer = await around.post(order)
+        order = world.order()
+        answer = await world.post(order)
         if answer.status_code == 503:
             return order, answer
-        await around.submit(order)
+        await world.submit(order)

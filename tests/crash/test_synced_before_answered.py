@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.outside import movie, provider
 from tests.crash.processes import Service, caller
+from tests.crash.surroundings import movie, provider
 from tests.support.service import eventually
 
 CALLS = "fsync,fdatasync,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg"

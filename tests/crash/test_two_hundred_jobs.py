@@ -9,7 +9,7 @@ import pytest
 
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
-from tests.crash.world import world
+from tests.crash.world import running_world
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -20,14 +20,14 @@ KILL_EVERY = 2.5
 
 async def test_every_callback_is_lost(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=2, drop_callbacks=1, fail_jobs=0.2)
-    async with world(tmp_path, rules) as around:
-        await around.submit_all(range(JOBS), CLIENTS, partial(asyncio.sleep, 0))
+    async with running_world(tmp_path, rules) as world:
+        await world.submit_all(range(JOBS), CLIENTS, partial(asyncio.sleep, 0))
 
-        tally = await judge(around)
+        tally = await judge(world)
 
         assert (tally.jobs, tally.callbacks, tally.unknown) == (JOBS, 0, 0)
-        assert {job["evidence"] for job in await around.all_jobs()} == {"poll"}
-        assert len(await around.provider.jobs()) == JOBS
+        assert {job["evidence"] for job in await world.all_jobs()} == {"poll"}
+        assert len(await world.provider.jobs()) == JOBS
 
 
 async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> None:
@@ -38,32 +38,32 @@ async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> No
         late_callbacks=0.3,
         fail_jobs=0.2,
     )
-    async with world(tmp_path, rules) as around:
-        await around.submit_all(range(JOBS), CLIENTS, partial(asyncio.sleep, 0))
+    async with running_world(tmp_path, rules) as world:
+        await world.submit_all(range(JOBS), CLIENTS, partial(asyncio.sleep, 0))
 
-        tally = await judge(around)
+        tally = await judge(world)
 
         assert (tally.jobs, tally.unknown) == (JOBS, 0)
         assert tally.callbacks > JOBS
-        assert len(await around.provider.jobs()) == JOBS
+        assert len(await world.provider.jobs()) == JOBS
 
 
 async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=2, duplicate_callbacks=0.2, fail_jobs=0.2)
     # Only a callback can resolve what a kill leaves unknown, and most come while the service is
     # down.
-    async with world(tmp_path, rules) as around:
+    async with running_world(tmp_path, rules) as world:
         pause = partial(asyncio.sleep, 2.0)
-        submitting = asyncio.create_task(around.submit_all(range(JOBS), CLIENTS, pause))
+        submitting = asyncio.create_task(world.submit_all(range(JOBS), CLIENTS, pause))
         kills = 0
         while not submitting.done():
             await asyncio.sleep(KILL_EVERY)
-            await around.service.kill()
-            await around.service.start()
+            await world.service.kill()
+            await world.service.start()
             kills += 1
         await submitting
 
-        tally = await judge(around, kills)
+        tally = await judge(world, kills)
 
         assert tally.jobs == JOBS
         assert kills >= 5

@@ -12,9 +12,9 @@ import httpx
 
 from receiver.domain.holds import LONGEST_HOLD
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.inside import set_trap
-from tests.crash.outside import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
+from tests.crash.process_faults import set_trap
 from tests.crash.processes import Service, caller
+from tests.crash.surroundings import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
 from tests.support.service import eventually
 
 RETRY_PAUSE = 0.05
@@ -186,11 +186,11 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(
+async def running_world(
     folder: Path, rules: SandboxRules, *, dies_at: str | None = None, **settings: str
 ) -> AsyncIterator[World]:
     """Run a service with its surroundings; it may be killed and restarted. `dies_at` is the place,
-    as in `inside`, where it kills itself until `service.before` is set to None."""
+    as in `process_faults`, where it kills itself until `service.before` is set to None."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(rules))
         service = Service(folder, upstream.settings | QUICK | settings)
@@ -202,5 +202,5 @@ async def world(
         client = await stack.enter_async_context(caller(service, credentials["key"]))
         await service.start()
         follower = await stack.enter_async_context(reader(client))
-        around = World(service, upstream, hooks, client, follower)
-        yield await stack.enter_async_context(around)
+        world = World(service, upstream, hooks, client, follower)
+        yield await stack.enter_async_context(world)

@@ -68,33 +68,46 @@ def new_job(
 def report(
     status: Status | None,
     *,
-    word: str | None = None,
+    provider_status: str | None = None,
     progress: float | None = None,
     result: Mapping[str, Any] | None = None,
     message: str | None = None,
-    names: str | None = None,
+    provider_request_id: str | None = None,
 ) -> Report:
-    """A report of the provider. By default its own status word equals our status."""
-    return Report(status, word if word is not None else status, progress, result, message, names)
-
-
-def at_work(progress: float | None = None, *, names: str | None = None) -> Report:
-    return report(Status.IN_PROGRESS, progress=progress, names=names)
-
-
-def completed(*, link: str | None = LINK, names: str | None = None) -> Report:
-    return report(
-        Status.COMPLETED, result=None if link is None else {"videoUrl": link}, names=names
+    """A report of the provider. By default its own status equals our status."""
+    return Report(
+        status,
+        provider_status if provider_status is not None else status,
+        progress,
+        result,
+        message,
+        provider_request_id,
     )
 
 
-def failed(message: str | None = "Out of credits.", *, names: str | None = None) -> Report:
-    return report(Status.FAILED, message=message, names=names)
+def at_work(progress: float | None = None, *, provider_request_id: str | None = None) -> Report:
+    return report(Status.IN_PROGRESS, progress=progress, provider_request_id=provider_request_id)
 
 
-def called(callback_id: int, at: Millis, said: Report, *, taken: bool = False) -> CallbackBatch:
+def completed(*, link: str | None = LINK, provider_request_id: str | None = None) -> Report:
+    return report(
+        Status.COMPLETED,
+        result=None if link is None else {"videoUrl": link},
+        provider_request_id=provider_request_id,
+    )
+
+
+def failed(
+    message: str | None = "Out of credits.", *, provider_request_id: str | None = None
+) -> Report:
+    return report(Status.FAILED, message=message, provider_request_id=provider_request_id)
+
+
+def one_callback(
+    callback_id: int, at: Millis, reported: Report, *, taken: bool = False
+) -> CallbackBatch:
     """One callback, received at `at`."""
-    return CallbackBatch((ParsedCallback(callback_id, at, said, taken),))
+    return CallbackBatch((ParsedCallback(callback_id, at, reported, taken),))
 
 
 CURRENT_ID = "the id that the job has by then"
@@ -102,7 +115,7 @@ NEXT = 0
 """Stands for the number of the job's next attempt."""
 
 
-def asking(asked_at: Millis, answer: StatusAnswer) -> Polled:
+def status_call(asked_at: Millis, answer: StatusAnswer) -> Polled:
     """A status call for the job's own id."""
     return Polled(asked_at, CURRENT_ID, answer)
 
@@ -146,16 +159,16 @@ class Story:
     def begin(self) -> Move | None:
         return self.observe(SubmissionBegins(NEXT, self.now + 70 * SECOND))
 
-    def called_back(self, said: Report, after: Millis = SECOND) -> Move | None:
+    def called_back(self, reported: Report, after: Millis = SECOND) -> Move | None:
         """The provider's callback arrives and is applied at once."""
         self.callbacks += 1
-        return self.observe(called(self.callbacks, self.now + after, said), after)
+        return self.observe(one_callback(self.callbacks, self.now + after, reported), after)
 
     def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
         """A status call that begins in a second."""
         if isinstance(answer, Report):
             answer = StatusReport(answer)
-        return self.observe(asking(self.now + SECOND, answer), SECOND + took)
+        return self.observe(status_call(self.now + SECOND, answer), SECOND + took)
 
     def wait_until(self, at: Millis) -> None:
         self.now = max(self.now, at)
@@ -172,7 +185,7 @@ _Act: TypeAlias = Observation | SubmitAnswer | Callable[[Story], object]
 
 
 def _story(*acts: _Act) -> Callable[[Job, Rules], Story]:
-    def tell(job: Job, rules: Rules) -> Story:
+    def build(job: Job, rules: Rules) -> Story:
         story = Story(job, rules=rules)
         for act in acts:
             if callable(act):
@@ -181,7 +194,7 @@ def _story(*acts: _Act) -> Callable[[Job, Rules], Story]:
                 story.observe(act)
         return story
 
-    return tell
+    return build
 
 
 def _try_in_vain(story: Story) -> None:
@@ -194,10 +207,10 @@ def _answer_late(story: Story) -> None:
     story.observe(TimePassed(), 0)
 
 
-def _end_at_deadline(said: Report) -> Callable[[Story], object]:
+def _end_at_deadline(reported: Report) -> Callable[[Story], object]:
     def act(story: Story) -> None:
         story.wait_until(story.deadline())
-        story.poll(said)
+        story.poll(reported)
 
     return act
 
@@ -208,12 +221,12 @@ def _lose(story: Story) -> None:
         story.now += 3 * MINUTE
 
 
-def _callback(said: Report) -> Callable[[Story], object]:
-    return lambda story: story.called_back(said)
+def _callback(reported: Report) -> Callable[[Story], object]:
+    return lambda story: story.called_back(reported)
 
 
-def _poll(said: Report) -> Callable[[Story], object]:
-    return lambda story: story.poll(said)
+def _poll(reported: Report) -> Callable[[Story], object]:
+    return lambda story: story.poll(reported)
 
 
 _begin = Story.begin

@@ -14,9 +14,9 @@ from store.records.jobs import Job, Status
 from store.records.moves import Move
 from store.records.times import Millis
 from tests.domain.jobs import START, STATES
-from tests.domain.playing import Script, play, reports, rules, scripts
+from tests.domain.strategies import Script, play, reports, rules, scripts
 
-said = st.lists(
+received = st.lists(
     st.tuples(reports, st.sampled_from([False, False, True]), st.integers(0, 30 * SECOND)),
     min_size=2,
     max_size=6,
@@ -26,19 +26,19 @@ arrived."""
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.sampled_from(sorted(STATES)), scripts, rules, said)
+@given(st.sampled_from(sorted(STATES)), scripts, rules, received)
 def test_the_result_does_not_depend_on_batching(
-    start: str, script: Script, by: Rules, said: Sequence[tuple[Report, bool, Millis]]
+    start: str, script: Script, rules: Rules, received: Sequence[tuple[Report, bool, Millis]]
 ) -> None:
-    story, _ = play(start, script, by)
+    story, _ = play(start, script, rules)
     before, now = story.job, story.now + SECOND
     callbacks = [
-        ParsedCallback(10_000 + number, now - ago, words, taken)
-        for number, (words, taken, ago) in enumerate(said)
+        ParsedCallback(10_000 + number, now - ago, report, taken)
+        for number, (report, taken, ago) in enumerate(received)
     ]
-    job, moves = one_by_one(before, callbacks, now, by)
+    job, moves = one_by_one(before, callbacks, now, rules)
 
-    move = decide(before, CallbackBatch(tuple(callbacks)), now, by)
+    move = decide(before, CallbackBatch(tuple(callbacks)), now, rules)
 
     assert move is not None
     assert without_counts(move.job) == without_counts(job)
@@ -51,11 +51,11 @@ def test_the_result_does_not_depend_on_batching(
 
 
 def one_by_one(
-    job: Job, callbacks: Sequence[ParsedCallback], now: Millis, by: Rules
+    job: Job, callbacks: Sequence[ParsedCallback], now: Millis, rules: Rules
 ) -> tuple[Job, list[Move]]:
     moves = []
     for callback in callbacks:
-        move = decide(job, CallbackBatch((callback,)), now, by)
+        move = decide(job, CallbackBatch((callback,)), now, rules)
         assert move is not None
         job = move.job
         moves.append(move)

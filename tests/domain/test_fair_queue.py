@@ -9,40 +9,40 @@ from receiver.domain.fair_queue import FairQueue
 
 
 def test_a_single_user_has_every_slot_in_order() -> None:
-    turns = FairQueue[int](3)
+    queue = FairQueue[int](3)
     for thing in range(5):
-        turns.add(1, thing)
-    assert [turns.take() for _ in range(4)] == [0, 1, 2, None]
-    turns.give_back(1)
-    assert turns.take() == 3
-    assert len(turns) == turns.waiting(1) == 1
+        queue.add(1, thing)
+    assert [queue.take() for _ in range(4)] == [0, 1, 2, None]
+    queue.give_back(1)
+    assert queue.take() == 3
+    assert len(queue) == queue.waiting(1) == 1
 
 
 def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> None:
-    turns = FairQueue[str](4)
+    queue = FairQueue[str](4)
     for user in (1, 2, 3):
         for thing in "xyz":
-            turns.add(user, f"{user}{thing}")
-    assert [turns.take() for _ in range(4)] == ["1x", "2x", "3x", "1y"]
-    turns.give_back(1)
+            queue.add(user, f"{user}{thing}")
+    assert [queue.take() for _ in range(4)] == ["1x", "2x", "3x", "1y"]
+    queue.give_back(1)
     # Each has one slot: two and three have waited longer than one, who had the last turn.
-    assert turns.take() == "2y"
+    assert queue.take() == "2y"
 
 
 def test_an_item_put_ahead_is_its_users_next() -> None:
-    turns = FairQueue[str](4)
+    queue = FairQueue[str](4)
     for user, thing in ((1, "a"), (2, "b"), (1, "c")):
-        turns.add(user, thing)
-    turns.add(1, "ahead", ahead=True)
-    assert [turns.take() for _ in range(4)] == ["ahead", "b", "a", "c"]
+        queue.add(user, thing)
+    queue.add(1, "ahead", ahead=True)
+    assert [queue.take() for _ in range(4)] == ["ahead", "b", "a", "c"]
 
 
 def test_removed_items_get_no_slot() -> None:
-    turns = FairQueue[int](1)
+    queue = FairQueue[int](1)
     for thing in range(4):
-        turns.add(thing % 2, thing)
-    assert sorted(turns.remove(lambda thing: thing < 3)) == [0, 1, 2]
-    assert [turns.take(), turns.take()] == [3, None]
+        queue.add(thing % 2, thing)
+    assert sorted(queue.remove(lambda thing: thing < 3)) == [0, 1, 2]
+    assert [queue.take(), queue.take()] == [3, None]
 
 
 @given(
@@ -53,16 +53,16 @@ def test_removed_items_get_no_slot() -> None:
 def test_nobody_takes_more_than_half_while_another_waits(
     slots: int, steps: list[tuple[str, int]]
 ) -> None:
-    turns = FairQueue[int](slots)
+    queue = FairQueue[int](slots)
     running: list[int] = []
     for what, number in steps:
         if what == "add":
-            turns.add(number, number)
+            queue.add(number, number)
         elif running:
-            turns.give_back(running.pop(number % len(running)))
-        while (user := turns.take()) is not None:
+            queue.give_back(running.pop(number % len(running)))
+        while (user := queue.take()) is not None:
             running.append(user)
-            if any(turns.waiting(other) for other in range(5) if other != user):
+            if any(queue.waiting(other) for other in range(5) if other != user):
                 assert Counter(running)[user] <= (slots + 1) // 2
         # No slot is free while somebody waits.
-        assert len(running) == slots or not len(turns)
+        assert len(running) == slots or not len(queue)

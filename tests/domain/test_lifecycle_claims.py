@@ -14,12 +14,12 @@ from tests.domain.jobs import (
     MISSING,
     RULES,
     UNAVAILABLE,
-    asking,
     at_work,
-    called,
     completed,
     failed,
     in_state,
+    one_callback,
+    status_call,
     verdicts,
 )
 
@@ -28,8 +28,8 @@ def test_an_answer_decides_only_claims_received_before_the_call() -> None:
     story = in_state("confirming")
     asked_at = story.now + 1_000
     second_at = asked_at + 500
-    story.observe(called(2, second_at, failed()), 1_500)
-    move = story.observe(asking(asked_at, StatusReport(at_work(50))), 500)
+    story.observe(one_callback(2, second_at, failed()), 1_500)
+    move = story.observe(status_call(asked_at, StatusReport(at_work(50))), 500)
     assert verdicts(move) == [(Verdict.DENIED, None)]
     assert [claim.callback_id for claim in story.job.tracking.claims] == [2]
     assert story.job.phase is Phase.CONFIRMING
@@ -42,8 +42,8 @@ def test_an_answer_decides_only_claims_received_before_the_call() -> None:
 def test_a_claim_received_as_the_call_began_is_not_decided_by_it() -> None:
     story = in_state("confirming")
     received_at = story.now
-    assert verdicts(story.observe(asking(received_at, StatusReport(at_work(50))))) == []
-    move = story.observe(asking(received_at + 1, StatusReport(at_work(50))))
+    assert verdicts(story.observe(status_call(received_at, StatusReport(at_work(50))))) == []
+    move = story.observe(status_call(received_at + 1, StatusReport(at_work(50))))
     assert verdicts(move) == [(Verdict.DENIED, None)]
 
 
@@ -55,13 +55,13 @@ def test_the_status_call_counts_and_not_the_claim() -> None:
     assert story.job.evidence is Evidence.POLL
 
 
-@pytest.mark.parametrize(("said", "shown"), [(None, "Too dark."), ("Really.", "Really.")])
+@pytest.mark.parametrize(("reported", "shown"), [(None, "Too dark."), ("Really.", "Really.")])
 def test_a_confirmed_claim_gives_the_message_that_the_status_call_lacks(
-    said: str | None, shown: str
+    reported: str | None, shown: str
 ) -> None:
     story = in_state("rendering")
     story.called_back(failed("Too dark."))
-    story.poll(failed(said))
+    story.poll(failed(reported))
     assert story.job.error is not None
     assert (story.job.message, story.job.error.message) == (shown, shown)
 
@@ -85,7 +85,7 @@ def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer)
         assert story.due().lane is Lane.CONFIRM
         assert story.now < story.due().at <= first_failed_at + RULES.confirm_timeout
         story.wait_until(story.due().at)
-        move = story.observe(asking(story.now, answer), 10)
+        move = story.observe(status_call(story.now, answer), 10)
     assert story.now - first_failed_at >= RULES.confirm_timeout
     assert verdicts(move) == [(Verdict.APPLIED, False)]
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
@@ -117,7 +117,7 @@ def test_retry_after_delays_a_claim_that_came_during_the_call_within_confirm_tim
     state: str, wish: Millis | None, wait: Millis
 ) -> None:
     story = in_state(state)
-    story.observe(asking(story.now - 1, StatusReport(at_work(50), wish)))
+    story.observe(status_call(story.now - 1, StatusReport(at_work(50), wish)))
     assert story.due() == Due(Lane.CONFIRM, story.now + wait)
 
 
@@ -166,11 +166,11 @@ def test_claims_are_decided_after_the_clock_stepped_back() -> None:
     """Otherwise the job would be polled without a pause until the clock has caught up."""
     story = in_state("confirming")
     story.now -= HOUR
-    story.observe(asking(story.now, StatusReport(at_work(50))), 100)
+    story.observe(status_call(story.now, StatusReport(at_work(50))), 100)
     asked = 1
     while story.job.tracking.claims and asked < 5:
         story.wait_until(story.due().at)
-        story.observe(asking(story.now + 1, StatusReport(at_work(50))), 100)
+        story.observe(status_call(story.now + 1, StatusReport(at_work(50))), 100)
         asked += 1
     assert asked <= 2
     assert story.job.phase is Phase.RENDERING

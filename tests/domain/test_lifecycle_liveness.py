@@ -28,33 +28,43 @@ from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
-from tests.domain.jobs import ID, Story, asking, at_work, completed, failed, report
-from tests.domain.playing import Act, Script, asked, plain, play, rules, said, scripts, starts
+from tests.domain.jobs import ID, Story, at_work, completed, failed, report, status_call
+from tests.domain.strategies import (
+    Act,
+    Script,
+    callback_act,
+    plain_act,
+    play,
+    poll_act,
+    rules,
+    scripts,
+    starts,
+)
 
 OUTCOMES: list[Report] = [
-    completed(names=ID),
-    failed(names=ID),
-    report(Status.CANCELLED, message="Stopped.", names=ID),
+    completed(provider_request_id=ID),
+    failed(provider_request_id=ID),
+    report(Status.CANCELLED, message="Stopped.", provider_request_id=ID),
 ]
 
 
 def _news(outcome: Report) -> list[Act]:
     """Every observation of a job with this outcome, with correct ids, except a cancel."""
-    poll_link_later = report(Status.COMPLETED, names=ID)
+    poll_link_later = report(Status.COMPLETED, provider_request_id=ID)
     return [
-        plain(SubmitAccepted(ID)),
-        plain(SubmitAmbiguous("reset")),
-        plain(TimePassed()),
-        said(outcome),
-        said(report(outcome.status, result=outcome.result, message=outcome.message)),
-        said(at_work(20, names=ID)),
-        said(report(Status.PENDING)),
-        asked(StatusReport(outcome), 100),
-        asked(StatusReport(at_work(70)), 100),
-        asked(StatusReport(at_work(60)), 10 * SECOND),
-        asked(StatusMissing(), 100),
-        asked(StatusUnavailable("timeout", 9 * SECOND), 100),
-        asked(StatusReport(poll_link_later if outcome.result else at_work(99)), 100),
+        plain_act(SubmitAccepted(ID)),
+        plain_act(SubmitAmbiguous("reset")),
+        plain_act(TimePassed()),
+        callback_act(outcome),
+        callback_act(report(outcome.status, result=outcome.result, message=outcome.message)),
+        callback_act(at_work(20, provider_request_id=ID)),
+        callback_act(report(Status.PENDING)),
+        poll_act(StatusReport(outcome), 100),
+        poll_act(StatusReport(at_work(70)), 100),
+        poll_act(StatusReport(at_work(60)), 10 * SECOND),
+        poll_act(StatusMissing(), 100),
+        poll_act(StatusUnavailable("timeout", 9 * SECOND), 100),
+        poll_act(StatusReport(poll_link_later if outcome.result else at_work(99)), 100),
     ]
 
 
@@ -115,7 +125,7 @@ def live(
                 found = unlisted if isinstance(asked_for, StatusReport) else asked_for
                 story.observe(SubmissionLookedUp(found), 100)
             case Lane.POLL | Lane.CONFIRM:
-                story.observe(asking(story.now, answer()), 100)
+                story.observe(status_call(story.now, answer()), 100)
             case Lane.ARCHIVE:
                 index = next_file(job)
                 assert index is not None
@@ -128,18 +138,18 @@ def live(
 @settings(max_examples=40, deadline=None)
 @given(starts, scripts, rules, st.booleans(), st.sampled_from([None, 60 * SECOND, DAY]))
 def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
-    start: str, script: Script, by: Rules, held: bool, retry_after: Millis | None
+    start: str, script: Script, rules: Rules, held: bool, retry_after: Millis | None
 ) -> None:
     """Liveness: time passes, and each status call fails and may ask for a pause."""
     forward = [(abs(pause), act, False) for pause, act, _ in script]
-    story, _ = play(start, forward, by)
+    story, _ = play(start, forward, rules)
     taken_over_at = story.now
     live(story, lambda: StatusUnavailable("outage", retry_after), held=held)
     job = story.job
     assert job.done
-    ends = [taken_over_at + by.confirm_timeout, story.deadline() + GRACE]
+    ends = [taken_over_at + rules.confirm_timeout, story.deadline() + GRACE]
     if job.unconfirmed_at is not None:
-        ends.append(job.unconfirmed_at + by.unconfirmed_deadline)
+        ends.append(job.unconfirmed_at + rules.unconfirmed_deadline)
     assert job.done_at is not None
     assert job.done_at <= max(ends) + 5 * MINUTE
     live(story, lambda: StatusUnavailable("outage", retry_after), until_settled=True)
@@ -149,10 +159,10 @@ def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
 @settings(deadline=None)
 @given(starts, scripts, rules, st.sampled_from(OUTCOMES))
 def test_with_answers_every_job_that_can_be_asked_for_ends_as_the_provider_says(
-    start: str, script: Script, by: Rules, outcome: Report
+    start: str, script: Script, rules: Rules, outcome: Report
 ) -> None:
     """With every callback lost, each job still reaches its outcome."""
-    story, _ = play(start, script, by)
+    story, _ = play(start, script, rules)
     known = story.job.provider_request_id is not None
     watched = not story.job.done or (is_self_declared(story.job) and story.job.due is not None)
     live(story, lambda: StatusReport(outcome), until_settled=True)

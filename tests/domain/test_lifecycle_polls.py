@@ -23,14 +23,14 @@ from tests.domain.jobs import (
     MISSING,
     RULES,
     UNAVAILABLE,
-    asking,
     at_work,
-    called,
     completed,
     error_of,
     failed,
     in_state,
+    one_callback,
     report,
+    status_call,
     verdicts,
 )
 
@@ -68,7 +68,7 @@ def test_rule_7_the_answer_to_a_call_before_the_deadline_does_not_end_the_job() 
     story = in_state("rendering")
     asked_at = story.deadline() - 1
     story.wait_until(asked_at)
-    story.observe(asking(asked_at, StatusReport(at_work(60))), 10 * SECOND)
+    story.observe(status_call(asked_at, StatusReport(at_work(60))), 10 * SECOND)
     assert not story.job.done
     story.poll(at_work(60))
     assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
@@ -104,7 +104,7 @@ def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_
         assert story.job.due.lane is Lane.POLL
         gaps.append(story.job.due.at - story.now)
         story.wait_until(story.job.due.at)
-        story.observe(asking(story.now, StatusReport(at_work(60))), 100)
+        story.observe(status_call(story.now, StatusReport(at_work(60))), 100)
     assert max(gaps) <= HOUR * 1.05
     assert max(gaps) > HOUR * 0.95
     assert all(later > earlier * 0.9 for earlier, later in pairwise(gaps))
@@ -158,7 +158,11 @@ def test_retry_after_never_skips_the_last_poll_after_a_self_declared_failure() -
 )
 @pytest.mark.parametrize(
     "outcome",
-    [completed(names=ID), failed(names=ID), report(Status.CANCELLED, names=ID)],
+    [
+        completed(provider_request_id=ID),
+        failed(provider_request_id=ID),
+        report(Status.CANCELLED, provider_request_id=ID),
+    ],
     ids=["COMPLETED", "FAILED", "CANCELLED"],
 )
 def test_rule_3_each_self_declared_failure_is_corrected_once(state: str, outcome: Report) -> None:
@@ -171,7 +175,7 @@ def test_rule_3_each_self_declared_failure_is_corrected_once(state: str, outcome
     assert (move.relay.final, move.relay.self_declared) == (True, False)
     assert story.job.status is outcome.status
     corrected = story.job
-    for other in (completed(names=ID), failed("Other.", names=ID)):
+    for other in (completed(provider_request_id=ID), failed("Other.", provider_request_id=ID)):
         assert verdicts(story.called_back(other)) == [(Verdict.LATE, None)]
         assert story.poll(other) is None
     assert story.job == corrected
@@ -184,7 +188,7 @@ def test_a_job_that_becomes_due_during_a_call_is_polled_again(answer: StatusAnsw
     for came, again in [(asked_at, False), (asked_at + 1, True), (asked_at + MINUTE, False)]:
         story.now = asked_at + SECOND
         story.job = replace(in_state("rendering").job, due=Due(Lane.POLL, came))
-        story.observe(asking(asked_at, answer))
+        story.observe(status_call(asked_at, answer))
         assert (story.job.due == Due(Lane.POLL, came)) == again, came
 
 
@@ -204,7 +208,7 @@ def test_an_overdue_poll_is_not_delayed_by_an_earlier_callback() -> None:
     story = in_state("rendering")
     owed = Due(Lane.POLL, story.now + SECOND)
     story.job = replace(story.job, due=owed)
-    earlier = called(90, story.now, at_work(60))
+    earlier = one_callback(90, story.now, at_work(60))
     story.observe(earlier, 2 * SECOND)
     assert story.job.due == owed
     story.called_back(at_work(70))

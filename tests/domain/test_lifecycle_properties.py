@@ -33,7 +33,7 @@ from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Phase, Status
 from store.records.times import Lane
 from store.rows import job_to_row
-from tests.domain.playing import Script, Step, play, rules, scripts, starts
+from tests.domain.strategies import Script, Step, play, rules, scripts, starts
 
 MIGRATIONS = Path(__file__).parents[2] / "store/sqlite/migrations"
 ORDER = (Status.PENDING, Status.IN_PROGRESS)
@@ -187,9 +187,9 @@ def every_claim_gets_one_verdict_and_is_kept_until_then(step: Step) -> None:
     assert was - left <= set(ruled)
     assert left == (was - set(ruled)) | set(new)
     if isinstance(observation, CallbackBatch):
-        heard = [callback.callback_id for callback in observation.callbacks]
-        mine = [r.callback_id for r in move.verdicts if r.callback_id in heard]
-        assert mine == heard
+        received = [callback.callback_id for callback in observation.callbacks]
+        mine = [r.callback_id for r in move.verdicts if r.callback_id in received]
+        assert mine == received
 
 
 def a_denied_claim_was_received_before_the_call_or_contradicted_by_an_outcome(step: Step) -> None:
@@ -251,12 +251,12 @@ ALWAYS = (
 
 
 @settings(deadline=None, max_examples=250)
-@given(start=starts, script=scripts, by=rules)
+@given(start=starts, script=scripts, rules=rules)
 def test_what_always_holds(
-    database: sqlite3.Connection, start: str, script: Script, by: Rules
+    database: sqlite3.Connection, start: str, script: Script, rules: Rules
 ) -> None:
     """Each rule holds after each step, in whatever order things happen."""
-    steps = play(start, script, by)[1]
+    steps = play(start, script, rules)[1]
     for step in steps:
         for holds in ALWAYS:
             holds(step)

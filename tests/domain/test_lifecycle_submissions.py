@@ -60,8 +60,8 @@ def test_rule_2_a_hold_never_makes_an_attempt_earlier() -> None:
 
 
 def test_rule_2_the_unconfirmed_deadline_is_independent_of_the_job_deadline() -> None:
-    by = Rules(job_deadline=MINUTE, unconfirmed_deadline=2 * HOUR)
-    story = in_state("submit_unconfirmed", rules=by)
+    rules = Rules(job_deadline=MINUTE, unconfirmed_deadline=2 * HOUR)
+    story = in_state("submit_unconfirmed", rules=rules)
     assert story.due().at == story.now + 2 * HOUR
     story.wait_until(story.due().at - 1)
     assert story.observe(TimePassed(), 0) is None
@@ -72,7 +72,7 @@ def test_rule_2_the_unconfirmed_deadline_is_independent_of_the_job_deadline() ->
 @pytest.mark.parametrize("state", ["submitting", "submit_unconfirmed"])
 def test_rule_2_the_jobs_own_callback_heals_and_brings_the_id(state: str) -> None:
     story = in_state(state)
-    story.called_back(at_work(10, names=ID))
+    story.called_back(at_work(10, provider_request_id=ID))
     assert (story.job.provider_request_id, story.job.accepted_at) == (ID, story.now)
     story.observe(SubmitNotSent("503", 0))
     assert story.job.phase is Phase.RENDERING, "the provider has it, whatever was said"
@@ -92,7 +92,7 @@ def test_rule_2_a_job_whose_callback_waits_is_not_submitted_again(late: bool) ->
     assert story.due().lane is Lane.SUBMIT
     assert story.due().at > story.now
     story.job = replace(story.job, callbacks_waiting=False)
-    story.called_back(at_work(10, names=ID))
+    story.called_back(at_work(10, provider_request_id=ID))
     assert story.job.phase is Phase.RENDERING
 
 
@@ -118,11 +118,11 @@ def test_an_error_says_whether_it_may_have_been_billed(state: str) -> None:
 
 def test_rule_8_the_answer_outranks_an_id_that_a_callback_brought() -> None:
     story = in_state("submitting")
-    story.called_back(at_work(10, names=OTHER_ID))
+    story.called_back(at_work(10, provider_request_id=OTHER_ID))
     assert story.job.provider_request_id == OTHER_ID
     story.observe(SubmitAccepted(ID))
     assert story.job.provider_request_id == ID
-    move = story.called_back(completed(names=OTHER_ID))
+    move = story.called_back(completed(provider_request_id=OTHER_ID))
     assert verdicts(move) == [(Verdict.CONFLICT, None)]
     assert story.due().at == story.now, "and the job is polled at once"
     story.observe(SubmitAccepted("samsar-3"))
@@ -131,7 +131,7 @@ def test_rule_8_the_answer_outranks_an_id_that_a_callback_brought() -> None:
 
 def test_rule_8_a_finished_job_keeps_its_id() -> None:
     story = in_state("submitting")
-    story.called_back(failed(names=OTHER_ID))
+    story.called_back(failed(provider_request_id=OTHER_ID))
     story.poll(failed())
     story.observe(SubmitAccepted(ID))
     assert story.job.provider_request_id == OTHER_ID
@@ -149,7 +149,7 @@ def test_rule_8_an_answer_to_an_unknown_outcome_brings_the_id_and_then_polls_cor
 def test_rule_8_an_answer_about_a_replaced_id_is_ignored() -> None:
     story = Story()
     story.begin()
-    story.called_back(at_work(10, names="from-callback"))
+    story.called_back(at_work(10, provider_request_id="from-callback"))
     asked_at = story.now
     story.observe(SubmitAccepted("from-answer"))
     answer = StatusReport(completed(link="https://elsewhere.example/another.mp4"))

@@ -8,7 +8,7 @@ The columns of an outcome:
 `event` means that streams get an event; `relay` that a webhook is owed (`final` for a final state,
 `final?` for a self-declared one that may yet be replaced). `verdicts` are those of callbacks: `old`
 is the claim that the state holds, `new` the one in the cell, and `unconfirmed` means that it was
-believed without a status call. `nothing` is a cell in which the machine makes no move.
+trusted without a status call. `nothing` is a cell in which the machine makes no move.
 """
 
 from collections.abc import Callable
@@ -42,13 +42,13 @@ from tests.domain.jobs import (
     RULES,
     STATES,
     Story,
-    asking,
     at_work,
-    called,
     completed,
     failed,
     in_state,
+    one_callback,
     report,
+    status_call,
 )
 
 NEW = 99
@@ -60,28 +60,31 @@ def soon(observation: observed.Observation | SubmitAnswer) -> Column:
     return lambda story: (observation, story.now + SECOND)
 
 
-def called_back(said: Report, *, taken: bool = False) -> Column:
-    return lambda story: (called(NEW, story.now + SECOND, said, taken=taken), story.now + SECOND)
+def called_back(reported: Report, *, taken: bool = False) -> Column:
+    return lambda story: (
+        one_callback(NEW, story.now + SECOND, reported, taken=taken),
+        story.now + SECOND,
+    )
 
 
 def polled(answer: Report | StatusAnswer) -> Column:
     """The call began after all earlier observations."""
-    heard = StatusReport(answer) if isinstance(answer, Report) else answer
-    return lambda story: (asking(story.now + SECOND, heard), story.now + 2 * SECOND)
+    status_answer = StatusReport(answer) if isinstance(answer, Report) else answer
+    return lambda story: (status_call(story.now + SECOND, status_answer), story.now + 2 * SECOND)
 
 
 def polled_before(answer: Report) -> Column:
     """The call began before the latest observation, and is answered after it."""
-    return lambda story: (asking(story.now - 1, StatusReport(answer)), story.now + SECOND)
+    return lambda story: (status_call(story.now - 1, StatusReport(answer)), story.now + SECOND)
 
 
 def polled_late(answer: Report | StatusAnswer, late: Millis = SECOND) -> Column:
     """The call began after the job's deadline."""
-    heard = StatusReport(answer) if isinstance(answer, Report) else answer
+    status_answer = StatusReport(answer) if isinstance(answer, Report) else answer
 
     def column(story: Story) -> tuple[observed.Observation, Millis]:
         asked_at = max(story.deadline(), story.now) + late
-        return asking(asked_at, heard), asked_at + SECOND
+        return status_call(asked_at, status_answer), asked_at + SECOND
 
     return column
 
@@ -115,15 +118,15 @@ COLUMNS: dict[str, Column] = {
     "found": soon(observed.SubmissionLookedUp(SubmitAccepted(ID))),
     "not listed": soon(observed.SubmissionLookedUp(MISSING)),
     "not listed late": lambda story: (observed.SubmissionLookedUp(MISSING), story.now + HOUR),
-    "callback 40": called_back(at_work(40, names=ID)),
+    "callback 40": called_back(at_work(40, provider_request_id=ID)),
     "callback pending": called_back(report(Status.PENDING)),
-    "callback new word": called_back(report(Status.IN_PROGRESS, word="STITCHING")),
-    "callback of another": called_back(completed(names=OTHER_ID), taken=True),
-    "callback completed": called_back(completed(names=ID)),
+    "callback new word": called_back(report(Status.IN_PROGRESS, provider_status="STITCHING")),
+    "callback of another": called_back(completed(provider_request_id=OTHER_ID), taken=True),
+    "callback completed": called_back(completed(provider_request_id=ID)),
     "callback completed unnamed": called_back(completed()),
-    "callback linkless": called_back(completed(link=None, names=ID)),
-    "callback failed": called_back(failed(names=ID)),
-    "callback cancelled": called_back(report(Status.CANCELLED, names=ID)),
+    "callback linkless": called_back(completed(link=None, provider_request_id=ID)),
+    "callback failed": called_back(failed(provider_request_id=ID)),
+    "callback cancelled": called_back(report(Status.CANCELLED, provider_request_id=ID)),
     "poll 40": polled(at_work(40)),
     "poll pending": polled(report(Status.PENDING)),
     "poll 40, asked before": polled_before(at_work(40)),

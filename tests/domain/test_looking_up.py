@@ -93,7 +93,7 @@ def test_a_callback_on_disk_goes_before_the_deadline() -> None:
 
 def test_an_id_from_a_callback_is_kept() -> None:
     story = unconfirmed()
-    story.called_back(at_work(30, names=OTHER_ID))
+    story.called_back(at_work(30, provider_request_id=OTHER_ID))
     assert story.observe(FOUND) is None
     assert story.observe(UNLISTED) is None
     assert story.observe(UNAVAILABLE) is None

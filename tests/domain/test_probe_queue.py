@@ -8,14 +8,14 @@ from receiver.domain.probe_queue import ProbeQueue
 NOW = 100.0
 
 
-def play(line: ProbeQueue, calls: str) -> list[bool]:
+def play(queue: ProbeQueue, calls: str) -> list[bool]:
     """Replay calls about jobs, `a+` answered and `a-` not; for each failure, whether it counts."""
     counted = []
     for call in calls.split():
         if call.endswith("+"):
-            line.answered(call[0])
+            queue.answered(call[0])
         else:
-            counted.append(line.failed(call[0]))
+            counted.append(queue.failed(call[0]))
     return counted
 
 
@@ -44,57 +44,57 @@ def test_a_failure_counts_until_another_job_is_answered(calls: str, counted: lis
     ids=["as they came", "claims first", "failing last", "users in turn", "once each"],
 )
 def test_jobs_take_turns(calls: str, waiting: str, order: str) -> None:
-    line = ProbeQueue()
-    play(line, calls)
+    queue = ProbeQueue()
+    play(queue, calls)
     for each in waiting.split():
-        line.enqueue(each[0], int(each[1]), claimed=each.endswith("!"))
-    called = [line.take_next(NOW) for _ in order]
+        queue.enqueue(each[0], int(each[1]), claimed=each.endswith("!"))
+    called = [queue.take_next(NOW) for _ in order]
     assert called == list(order)
-    assert (line.take_next(NOW), bool(line)) == (None, False)
+    assert (queue.take_next(NOW), bool(queue)) == (None, False)
 
 
 def test_a_failing_job_may_not_come_before_its_turn() -> None:
-    line = ProbeQueue()
-    play(line, "a-")
-    assert line.allows("a")
-    line.enqueue("a", 1, claimed=False)
-    line.enqueue("b", 1, claimed=False)
-    turns = [(line.take_next(NOW), line.allows("a"), line.allows("c")) for _ in range(3)]
+    queue = ProbeQueue()
+    play(queue, "a-")
+    assert queue.allows("a")
+    queue.enqueue("a", 1, claimed=False)
+    queue.enqueue("b", 1, claimed=False)
+    turns = [(queue.take_next(NOW), queue.allows("a"), queue.allows("c")) for _ in range(3)]
     assert turns == [("b", False, True), ("a", True, True), (None, True, True)]
 
 
 def test_after_an_answer_all_the_others_still_get_their_turns() -> None:
-    line = ProbeQueue()
-    play(line, "a-")
+    queue = ProbeQueue()
+    play(queue, "a-")
     for job_id in ("a", "b", "c", "d"):
-        line.enqueue(job_id, 1, claimed=False)
-    assert line.take_next(NOW) == "b"
-    play(line, "b+ c+")
-    assert line.allows("a")
-    assert [line.take_next(NOW) for _ in range(3)] == ["d", "a", None]
+        queue.enqueue(job_id, 1, claimed=False)
+    assert queue.take_next(NOW) == "b"
+    play(queue, "b+ c+")
+    assert queue.allows("a")
+    assert [queue.take_next(NOW) for _ in range(3)] == ["d", "a", None]
 
 
 def test_who_is_called_has_time_to_come() -> None:
-    line = ProbeQueue()
-    play(line, "a- b-")
+    queue = ProbeQueue()
+    play(queue, "a- b-")
     for job_id in ("a", "b"):
-        line.enqueue(job_id, 1, claimed=False)
-    assert (line.take_next(NOW), line.next_call_at) == ("a", NOW + probe_queue.TURN_SECONDS)
-    play(line, "a-")
-    assert line.next_call_at == 0.0
+        queue.enqueue(job_id, 1, claimed=False)
+    assert (queue.take_next(NOW), queue.next_call_at) == ("a", NOW + probe_queue.TURN_SECONDS)
+    play(queue, "a-")
+    assert queue.next_call_at == 0.0
 
 
 def test_a_job_that_is_passed_over_leaves_the_turn_to_its_user() -> None:
-    line = ProbeQueue()
+    queue = ProbeQueue()
     for job_id, user_id in (("a", 1), ("b", 1), ("c", 2)):
-        line.enqueue(job_id, user_id, claimed=False)
-    assert line.take_next(NOW) == "a"
-    line.give_back()
-    assert (line.next_call_at, line.take_next(NOW), line.take_next(NOW)) == (0.0, "b", "c")
+        queue.enqueue(job_id, user_id, claimed=False)
+    assert queue.take_next(NOW) == "a"
+    queue.give_back()
+    assert (queue.next_call_at, queue.take_next(NOW), queue.take_next(NOW)) == (0.0, "b", "c")
 
 
 def test_only_so_many_failing_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_queue, "MAX_FAILING", 2)
-    line = ProbeQueue()
-    play(line, "a- b- c-")
-    assert [job_id for job_id in "abc" if line.is_failing(job_id)] == ["b", "c"]
+    queue = ProbeQueue()
+    play(queue, "a- b- c-")
+    assert [job_id for job_id in "abc" if queue.is_failing(job_id)] == ["b", "c"]

@@ -73,8 +73,8 @@ def test_whole_numbers_have_no_fraction(progress: float | None, written: str) ->
 def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
     story = in_state("accepted", new_job(events=EVERY_EVENT))
     sent = [
-        body_of(story.called_back(said))
-        for said in (
+        body_of(story.called_back(reported))
+        for reported in (
             report(Status.PENDING, progress=5),
             at_work(10),
             at_work(10),
@@ -161,9 +161,9 @@ def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
 def test_message_is_cut_at_8192_characters(length: int) -> None:
     text = "\N{SNOWMAN}" * length
     jobs: list[Job] = []
-    for said in (report(Status.IN_PROGRESS, message=text), failed(text)):
+    for reported in (report(Status.IN_PROGRESS, message=text), failed(text)):
         story = rendering()
-        story.poll(said)
+        story.poll(reported)
         jobs.append(story.job)
     assert {job.message for job in jobs} == {text[:8_192]}
     assert jobs[1].error is not None
@@ -174,11 +174,11 @@ def test_message_is_cut_at_8192_characters(length: int) -> None:
 def test_provider_status_is_cut_at_64_characters(status: Status) -> None:
     story = rendering()
     result = {"videoUrl": LINK}
-    story.poll(report(status, word="W" * 65, result=result))
+    story.poll(report(status, provider_status="W" * 65, result=result))
     assert story.job.provider_status == "W" * 64
 
 
-def test_rule_4_an_unknown_word_is_shown_raw() -> None:
+def test_rule_4_an_unknown_provider_status_is_shown_raw() -> None:
     story = in_state("accepted")
-    story.poll(report(Status.IN_PROGRESS, word="stitching \N{SNOWMAN}"))
+    story.poll(report(Status.IN_PROGRESS, provider_status="stitching \N{SNOWMAN}"))
     assert (story.job.status, story.job.provider_status) == ("IN_PROGRESS", "stitching \N{SNOWMAN}")

@@ -29,13 +29,13 @@ from tests.domain.jobs import (
     OTHER_ID,
     UNAVAILABLE,
     Story,
-    asking,
     at_work,
     completed,
     error_of,
     failed,
     in_state,
     report,
+    status_call,
     verdicts,
 )
 
@@ -43,9 +43,9 @@ PASSED_ON = CancelRequested(frozenset({"samsar"}))
 URLS = {"status": "https://queue.example/1"}
 
 
-def verified(story: Story, said: Report, callback_id: int = 7) -> Move | None:
+def verified(story: Story, reported: Report, callback_id: int = 7) -> Move | None:
     return story.observe(
-        CallbackBatch((ParsedCallback(callback_id, story.now, said, verified=True),))
+        CallbackBatch((ParsedCallback(callback_id, story.now, reported, verified=True),))
     )
 
 
@@ -56,12 +56,12 @@ def verified(story: Story, said: Report, callback_id: int = 7) -> Move | None:
         *("link missing", "deadline_exceeded", "submit_outcome_unknown"),
     ],
 )
-@pytest.mark.parametrize("said", [completed(), failed(), report(Status.CANCELLED)])
-def test_a_verified_outcome_counts_at_once(state: str, said: Report) -> None:
+@pytest.mark.parametrize("reported", [completed(), failed(), report(Status.CANCELLED)])
+def test_a_verified_outcome_counts_at_once(state: str, reported: Report) -> None:
     story = in_state(state)
-    move = verified(story, said)
+    move = verified(story, reported)
     assert move is not None
-    assert (story.job.status, story.job.evidence) == (said.status, Evidence.CALLBACK)
+    assert (story.job.status, story.job.evidence) == (reported.status, Evidence.CALLBACK)
     assert story.job.due is None
     (mine,) = [each for each in move.verdicts if each.callback_id == 7]
     assert (mine.verdict, mine.confirmed) == (Verdict.APPLIED, None)
@@ -84,8 +84,8 @@ def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_f
     story = in_state(state)
     before = story.job.tracking
     assert not before.link_missing
-    said = verdicts(verified(story, replace(completed(link=None), provider_status="OK")))
-    assert sorted(said) == sorted([(Verdict.APPLIED, None), *others])
+    decided = verdicts(verified(story, replace(completed(link=None), provider_status="OK")))
+    assert sorted(decided) == sorted([(Verdict.APPLIED, None), *others])
     assert story.due() == Due(Lane.CONFIRM, story.now)
     for _ in range(2):
         assert story.job.tracking.link_missing
@@ -105,8 +105,8 @@ def test_an_unsigned_callback_does_not_overturn_a_verified_completion(
     if given_up:
         story.wait_until(story.deadline() + DAY)
         story.poll(UNAVAILABLE)
-    for said in (failed(), report(Status.CANCELLED)):
-        assert verdicts(story.called_back(said)) == [(Verdict.LATE, None)]
+    for reported in (failed(), report(Status.CANCELLED)):
+        assert verdicts(story.called_back(reported)) == [(Verdict.LATE, None)]
     assert verdicts(story.called_back(completed())) == [(Verdict.CLAIMED, None)]
 
 
@@ -115,26 +115,26 @@ def test_progress_after_a_verified_completion_does_not_delay_its_result(state: s
     story = in_state(state)
     verified(story, completed(link=None))
     for _ in range(2):
-        word, due = story.job.provider_status, story.due()
+        provider_status, due = story.job.provider_status, story.due()
         story.called_back(at_work(40))
-        assert (story.job.provider_status, story.job.due) == (word, due)
+        assert (story.job.provider_status, story.job.due) == (provider_status, due)
         story.poll(UNAVAILABLE)
 
 
 def test_the_id_brings_the_result_of_a_verified_completion() -> None:
     story = in_state("submit_unconfirmed")
     verified(story, completed(link=None))
-    story.called_back(at_work(40, names=ID))
+    story.called_back(at_work(40, provider_request_id=ID))
     assert story.due() == Due(Lane.POLL, story.now)
 
 
-@pytest.mark.parametrize("heard", [StatusReport(at_work(40)), UNAVAILABLE, MISSING])
+@pytest.mark.parametrize("answer", [StatusReport(at_work(40)), UNAVAILABLE, MISSING])
 @pytest.mark.parametrize("claimed", [False, True])
 def test_a_status_call_under_way_does_not_deny_a_verified_completion(
-    heard: StatusAnswer, claimed: bool
+    answer: StatusAnswer, claimed: bool
 ) -> None:
     story = in_state("rendering")
-    asked = asking(story.now, heard)
+    asked = status_call(story.now, answer)
     story.now += SECOND
     verified(story, completed(link=None))
     if claimed:
@@ -165,7 +165,7 @@ def test_a_claim_that_comes_again_verified_is_decided_by_itself() -> None:
 
 def test_a_verified_callback_of_another_job_is_a_conflict() -> None:
     story = in_state("rendering")
-    move = verified(story, completed(names=OTHER_ID))
+    move = verified(story, completed(provider_request_id=OTHER_ID))
     assert verdicts(move) == [(Verdict.CONFLICT, None)]
     assert not story.job.done
 
@@ -224,7 +224,9 @@ def test_a_cancel_waits_for_a_callback_if_no_answer_comes() -> None:
     story = in_state("submit_unconfirmed")
     story.observe(PASSED_ON)
     assert (story.job.cancel_wanted, story.job.due) == (True, None)
-    assert verdicts(story.called_back(at_work(10, names=ID))) == [(Verdict.LATE, None)]
+    assert verdicts(story.called_back(at_work(10, provider_request_id=ID))) == [
+        (Verdict.LATE, None)
+    ]
     assert (story.job.status, story.job.provider_request_id) == (Status.CANCELLED, ID)
     assert story.due().lane is Lane.POLL
 

@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.readers import READERS, keep, known
+from tests.fuzz.readers import READERS, add_to_corpus, first_inputs
 from tests.support.campaign import Campaign
 
-SLOWEST = 1
+INPUT_TIMEOUT = 1
 """Seconds that one input may take."""
 
 
@@ -30,7 +30,7 @@ def main() -> int:
     for reader in READERS:
         done, failed, new = fuzz(reader, -(-given.cases // len(READERS)))
         if given.keep:
-            keep(reader, new)
+            add_to_corpus(reader, new)
         print(f"{reader}: {done:,} cases, {failed} failed", flush=True)
         campaign.add(done, failed, {f"to {reader}": done})
         failures += failed
@@ -44,9 +44,9 @@ def fuzz(reader: str, cases: int) -> tuple[int, int, list[bytes]]:
         found, begin, crash = (Path(name, each) for each in ("found", "begin", "crash"))
         found.mkdir()
         begin.mkdir()
-        for number, given in enumerate(known(reader)):
+        for number, given in enumerate(first_inputs(reader)):
             begin.joinpath(str(number)).write_bytes(given)
-        limits = (f"-timeout={SLOWEST}", f"-exact_artifact_path={crash}")
+        limits = (f"-timeout={INPUT_TIMEOUT}", f"-exact_artifact_path={crash}")
         ended, output = _run(reader, f"-runs={cases}", *limits, found, begin)
         done = max(map(int, re.findall(r"^(?:Done |#)(\d+)", output, re.MULTILINE)), default=0)
         if ended != 0:

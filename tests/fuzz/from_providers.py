@@ -75,13 +75,13 @@ async def _call_all(given: Answer) -> None:
     for provider, kind in KINDS.items():
         job = UpstreamJob("up-1", kind, {})
         with patch.multiple(HttpClient, send_once=calls, ask=calls):
-            said = [
+            answers = [
                 await provider.submit(kind, MOVIE, "https://a.example/webhooks/samsar/token"),
                 await provider.status(job),
                 await provider.look_up("https://a.example/webhooks/samsar/token", 0, NOW),
                 await provider.cancel(job),
             ]
-        for each in said:
+        for each in answers:
             storable(getattr(each, "message", None))
             storable(getattr(each, "reason", None))
 
@@ -142,7 +142,7 @@ def exchange(raw: bytes) -> None:
 def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
     """The answer that is read from these pieces, and whether its connection can be reused."""
     connection = Connection()
-    connection.connection_made(_Line())
+    connection.connection_made(_FakeTransport())
     response = connection._response = Response()
     for piece in pieces:
         connection.data_received(piece)
@@ -154,7 +154,7 @@ def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
     return response.status, response.is_complete, failure, fields, body, reusable
 
 
-class _Line(asyncio.Transport):
+class _FakeTransport(asyncio.Transport):
     """The part of a transport that a connection needs."""
 
     closing = False

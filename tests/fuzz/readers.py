@@ -13,7 +13,7 @@ from tests.fuzz.from_providers import KINDS, MOVIE, NOW, SECRET
 
 CORPUS = Path(__file__).with_name("corpus")
 """One small JSON file for each reader; each input is Latin-1 text."""
-MOST, LONGEST = 100, 200
+MAX_INPUTS, MAX_INPUT_BYTES = 100, 200
 """The most inputs in a file, and the most bytes in an input."""
 REST = {
     "webhookUrl": "https://a.example/hooks",
@@ -79,20 +79,20 @@ EXAMPLES: dict[str, list[bytes]] = {
 """Inputs besides the corpus: those that need a key, and long ones."""
 
 
-def known(reader: str) -> list[bytes]:
+def first_inputs(reader: str) -> list[bytes]:
     """A reader's first inputs."""
-    return [*_kept(reader), *EXAMPLES.get(reader, [])]
+    return [*_read_corpus(reader), *EXAMPLES.get(reader, [])]
 
 
-def keep(reader: str, inputs: Iterable[bytes]) -> None:
+def add_to_corpus(reader: str, inputs: Iterable[bytes]) -> None:
     """Keep the shortest of these and the earlier inputs, in a fixed order."""
-    all_inputs = {*_kept(reader), *inputs}
-    short = sorted((e for e in all_inputs if len(e) <= LONGEST), key=lambda e: (len(e), e))
-    texts = [each.decode("latin-1") for each in short[:MOST]]
+    all_inputs = {*_read_corpus(reader), *inputs}
+    short = sorted((e for e in all_inputs if len(e) <= MAX_INPUT_BYTES), key=lambda e: (len(e), e))
+    texts = [each.decode("latin-1") for each in short[:MAX_INPUTS]]
     _file(reader).write_text(json.dumps(texts, indent=0) + "\n")
 
 
-def _kept(reader: str) -> list[bytes]:
+def _read_corpus(reader: str) -> list[bytes]:
     return [text.encode("latin-1") for text in json.loads(_file(reader).read_text())]
 
 

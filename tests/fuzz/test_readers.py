@@ -3,14 +3,14 @@
 import pytest
 
 from tests.fuzz.__main__ import fuzz
-from tests.fuzz.readers import READERS, known
+from tests.fuzz.readers import READERS, first_inputs
 
 CASES = 5_000
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_reader_takes_or_refuses_whatever_was_found(reader: str) -> None:
-    inputs = known(reader)
+    inputs = first_inputs(reader)
     assert inputs
     for given in inputs:
         READERS[reader](given)

@@ -65,7 +65,7 @@ async def job(client: httpx.AsyncClient, provider: ScriptedProvider) -> Accepted
 
 @pytest.fixture
 async def trusting(start: Start, provider: ScriptedProvider) -> AcceptedJob:
-    """A job of a service that believes callbacks without confirming them."""
+    """A job of a service that trusts callbacks without confirming them."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     return await accepted(service, provider)
 

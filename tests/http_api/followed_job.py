@@ -15,7 +15,7 @@ RELAY: dict[str, Any] = {
     "relay_allow_http": True,
     "relay_schedule": "0,0.05,0.05",
 }
-"""Settings of a service that may send webhooks to this machine, and believes callbacks."""
+"""Settings of a service that may send webhooks to this machine, and trusts callbacks."""
 
 
 class Followed(AcceptedJob):

@@ -23,7 +23,7 @@ from tests.http_api.scripted_provider import (
     answering,
     call_back,
 )
-from tests.store.world import arrival, bodies
+from tests.store.world import bodies, incoming_callback
 from tests.support.service import RunningService, eventually, history_of, metric
 
 LINK = "https://cdn.example/v.mp4"
@@ -167,7 +167,7 @@ async def test_the_same_body_again_is_a_duplicate(trusting: AcceptedJob) -> None
 async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     service: RunningService, provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
-    arrivals = (arrival(job.request_id, body) for body in bodies(200))
+    arrivals = (incoming_callback(job.request_id, body) for body in bodies(200))
     await asyncio.gather(*map(service.store.callbacks.receive, arrivals))
     assert provider.status_calls == []
     for count in (1, 2):  # what is not stored is not remembered, so the same body polls again

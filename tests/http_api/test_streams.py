@@ -25,7 +25,7 @@ from tests.support.service import (
 
 @pytest.fixture
 async def service(provider: ScriptedProvider, start: Start) -> RunningService:
-    """A service that believes callbacks, so that a test moves jobs by sending them."""
+    """A service that trusts callbacks, so that a test moves jobs by sending them."""
     return await start(**provider.settings(), confirm_callbacks=False)
 
 

@@ -135,7 +135,7 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
     assert attribute(posted, "receiver.job.id") == request_id
     assert attribute(posted, "http.response.status_code") == 202
     assert attribute(submitted, "receiver.outcome") == "accepted"
-    assert attribute(applied, "receiver.job.status") == "PENDING"  # the claim is not believed yet
+    assert attribute(applied, "receiver.job.status") == "PENDING"  # the claim is not trusted yet
     (received,) = await history_of(client, request_id, "callback")
     # Starts when the callback was stored, a moment after it arrived.
     assert timestamp((applied.start_time or 0) // 1_000_000) >= received["at"]

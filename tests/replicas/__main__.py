@@ -10,8 +10,8 @@ import sys
 from tests.replicas.faults import broken_under_load
 from tests.support import worlds
 
-WORLD = 10_000
+JOBS_PER_WORLD = 10_000
 """Jobs in one world."""
 
 if __name__ == "__main__":
-    sys.exit(worlds.run("tests.replicas", __doc__ or "", "jobs", WORLD, broken_under_load))
+    sys.exit(worlds.run("tests.replicas", __doc__ or "", "jobs", JOBS_PER_WORLD, broken_under_load))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from receiver.sandbox.faults import SandboxRules
 from tests.benchmarks.world import SECRET
-from tests.crash.inside import set_clock
-from tests.crash.outside import provider, reader, sink
+from tests.crash.process_faults import set_clock
 from tests.crash.processes import ROOT, Service, caller
+from tests.crash.surroundings import provider, reader, sink
 from tests.crash.world import FINISH_TIMEOUT, QUICK, World
 from tests.support.forked import Done
 from tests.support.pooler import Pooler
@@ -69,14 +69,14 @@ class Balancer:
                 continue
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(_pour(reader, to_replica))
-                    group.create_task(_pour(from_replica, writer))
+                    group.create_task(_forward(reader, to_replica))
+                    group.create_task(_forward(from_replica, writer))
             finally:
                 to_replica.transport.abort()
             return
 
 
-async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _forward(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while data := await source.read(CHUNK):
             target.write(data)
@@ -116,7 +116,7 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def cluster(
+async def running_cluster(
     folder: Path,
     rules: SandboxRules,
     rng: random.Random,

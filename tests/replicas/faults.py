@@ -8,7 +8,7 @@ from pathlib import Path
 
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import Tally, judge
-from tests.replicas.cluster import Cluster, cluster
+from tests.replicas.cluster import Cluster, running_cluster
 from tests.support.pooler import is_installed
 
 RULES = SandboxRules(
@@ -32,13 +32,13 @@ async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, 
     rng = random.Random(seed)
     faults = Counter[str]()
     kinds = _shuffled(rng)
-    async with cluster(folder, RULES, rng, pooled=is_installed(), clocks=CLOCKS) as around:
-        async with around.submitting(range(jobs)) as submitting:
+    async with running_cluster(folder, RULES, rng, pooled=is_installed(), clocks=CLOCKS) as cluster:
+        async with cluster.submitting(range(jobs)) as submitting:
             while not submitting.done() or faults.total() < FAULTS:
                 await asyncio.sleep(rng.uniform(0.5, 2))
-                faults[await one_fault(around, rng, next(kinds))] += 1
-        tally = await judge(around.world, faults.total())
-        stats = await around.world.provider.stats()
+                faults[await inject_fault(cluster, rng, next(kinds))] += 1
+        tally = await judge(cluster.world, faults.total())
+        stats = await cluster.world.provider.stats()
     faults["callbacks lost"] = stats["callbacks_dropped"]
     faults["callbacks twice"] = stats["callbacks_duplicated"]
     return tally, faults
@@ -52,10 +52,10 @@ def _shuffled(rng: random.Random) -> Iterator[str]:
         yield from rng.sample(kinds, len(kinds))
 
 
-async def one_fault(around: Cluster, rng: random.Random, kind: str) -> str:
+async def inject_fault(cluster: Cluster, rng: random.Random, kind: str) -> str:
     """Break something and repair it a moment later; returns the kind of fault."""
     seconds = rng.uniform(0.1, 1.5)
-    replica = rng.choice(around.replicas)
+    replica = rng.choice(cluster.replicas)
     match kind:
         case "replicas killed":
             await replica.kill()
@@ -66,13 +66,13 @@ async def one_fault(around: Cluster, rng: random.Random, kind: str) -> str:
             assert status == 0
             await replica.start()
         case "poolers killed":
-            assert around.pooler is not None
-            await asyncio.to_thread(around.pooler.kill)
+            assert cluster.pooler is not None
+            await asyncio.to_thread(cluster.pooler.kill)
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(around.pooler.start)
+            await asyncio.to_thread(cluster.pooler.start)
         case how:
             kind = f"databases stopped ({how})"
-            await asyncio.to_thread(around.server.stop, how)
+            await asyncio.to_thread(cluster.server.stop, how)
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(around.server.start)
+            await asyncio.to_thread(cluster.server.start)
     return kind

@@ -12,7 +12,7 @@ from receiver.http_api.jobs import _SINCE_ADDED
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
 from tests.crash.processes import ROOT
-from tests.replicas.cluster import Cluster, cluster
+from tests.replicas.cluster import Cluster, running_cluster
 from tests.replicas.older import older_sources
 from tests.support.postgres_server import binaries
 
@@ -26,7 +26,7 @@ pytestmark = [
 RULES = SandboxRules(
     render_seconds=1.5, drop_callbacks=0.05, duplicate_callbacks=0.2, fail_jobs=0.1
 )
-BESIDE = 2.0
+OVERLAP_SECONDS = 2.0
 """Seconds that both versions run side by side after each step."""
 
 
@@ -35,39 +35,39 @@ async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_pa
     older.mkdir()
     if older_sources(older) is None:
         pytest.skip("the history of the repository is not here")
-    async with cluster(tmp_path, RULES, random.Random(7), sources=older) as around:
-        migrations = await _migrations(around)
+    async with running_cluster(tmp_path, RULES, random.Random(7), sources=older) as cluster:
+        migrations = await _migrations(cluster)
         over = asyncio.Event()
         jobs = takewhile(lambda _: not over.is_set(), count())
-        async with around.submitting(jobs, clients=8, backlog=60):
-            for replica in around.replicas:
-                await asyncio.sleep(BESIDE)
+        async with cluster.submitting(jobs, clients=8, backlog=60):
+            for replica in cluster.replicas:
+                await asyncio.sleep(OVERLAP_SECONDS)
                 assert (await replica.terminate())[0] == 0
                 replica.sources = ROOT
                 await replica.start()
-            await asyncio.sleep(BESIDE)
+            await asyncio.sleep(OVERLAP_SECONDS)
             over.set()
-        assert await _migrations(around) > migrations
+        assert await _migrations(cluster) > migrations
 
-        tally = await judge(around.world, added=_SINCE_ADDED)
+        tally = await judge(cluster.world, added=_SINCE_ADDED)
 
         assert tally.jobs > 100
         assert tally.unknown == 0
-        logs = "".join(replica.log.read_text() for replica in around.replicas)
+        logs = "".join(replica.log.read_text() for replica in cluster.replicas)
         assert not re.search("Undefined|cached plan|violates", logs), "a query met another schema"
-        await _refuses_the_newer_schema(around, older)
+        await _refuses_the_newer_schema(cluster, older)
 
 
-async def _migrations(around: Cluster) -> int:
+async def _migrations(cluster: Cluster) -> int:
     """How many migrations the database has had."""
     query = "SELECT value FROM meta WHERE key = 'schema'"
-    [(count,)] = await asyncio.to_thread(around.server.run, query)
+    [(count,)] = await asyncio.to_thread(cluster.server.run, query)
     return int(count)
 
 
-async def _refuses_the_newer_schema(around: Cluster, older: Path) -> None:
+async def _refuses_the_newer_schema(cluster: Cluster, older: Path) -> None:
     """A restarted replica of the previous version exits and changes nothing."""
-    replica = around.replicas[0]
+    replica = cluster.replicas[0]
     await replica.terminate()
     replica.sources = older
     replica.spawn()

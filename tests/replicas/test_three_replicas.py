@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.judge import judge
-from tests.replicas.cluster import cluster
+from tests.replicas.cluster import running_cluster
 from tests.replicas.faults import RULES, broken_under_load
 from tests.support.postgres_server import binaries
 
@@ -39,21 +39,21 @@ async def test_whatever_breaks_among_three_replicas_nothing_is_lost_or_paid_twic
 
 
 async def test_the_database_restarts_in_the_middle(tmp_path: Path) -> None:
-    async with cluster(tmp_path, RULES, random.Random(5)) as around:
-        async with around.submitting(range(300)):
+    async with running_cluster(tmp_path, RULES, random.Random(5)) as cluster:
+        async with cluster.submitting(range(300)):
             for how in ("fast", "immediate"):
                 await asyncio.sleep(2)
-                await asyncio.to_thread(around.server.stop, how)
-                answer = await around.world.post(around.world.order())
+                await asyncio.to_thread(cluster.server.stop, how)
+                answer = await cluster.world.post(cluster.world.order())
                 while answer.status_code != 503:
-                    answer = await around.world.client.get("/readyz")
+                    answer = await cluster.world.client.get("/readyz")
                 assert "Retry-After" in answer.headers
-                assert (await around.world.client.get("/livez")).status_code == 200
+                assert (await cluster.world.client.get("/livez")).status_code == 200
                 await asyncio.sleep(2)
-                await asyncio.to_thread(around.server.start)
-        for order in list(around.world.orders.values()):
-            await around.world.submit(order)
+                await asyncio.to_thread(cluster.server.start)
+        for order in list(cluster.world.orders.values()):
+            await cluster.world.submit(order)
 
-        tally = await judge(around.world, 2)
+        tally = await judge(cluster.world, 2)
 
         assert tally.jobs == 302

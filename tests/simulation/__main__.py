@@ -10,12 +10,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.simulation.schedule import schedule
+from tests.simulation.schedule import random_schedule
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
 from tests.support.campaign import Campaign
 
-AT_ONCE = 50
+SEEDS_PER_BATCH = 50
 """Seeds between two writes to the campaign's file."""
 TRAFFIC = {"submit", "cancel", "follow", "crash"}
 """Actions that do not count as faults; a crash counts only as the death that it causes."""
@@ -32,11 +32,11 @@ def main() -> int:
     campaign = Campaign(given.campaign)
     first = campaign.done if given.first is None else given.first
     began, failures, hours = time.monotonic(), 0, 0.0
-    for start in range(first, first + given.seeds, AT_ONCE):
+    for start in range(first, first + given.seeds, SEEDS_PER_BATCH):
         failed, faults = 0, Counter[str]()
-        some = range(start, min(start + AT_ONCE, first + given.seeds))
+        some = range(start, min(start + SEEDS_PER_BATCH, first + given.seeds))
         for seed in some:
-            result = simulate(schedule(seed))
+            result = simulate(random_schedule(seed))
             hours += result.seconds / 3_600
             faults += injected(result)
             if given.whole:

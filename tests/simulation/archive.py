@@ -13,7 +13,7 @@ from tests.simulation.file_fate import DAY, FileFate
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LIVES = DAY
+MIN_LINK_LIFE = DAY
 """A link that lives for this long after the outcome is downloaded, whatever happens meanwhile."""
 RETENTION_DAYS = 30.0
 LONGEST_REMOVAL = DAY / 8
@@ -30,7 +30,7 @@ class Files:
         self._disk = world.file_disk
         self._contents: dict[str, tuple[bytes, ...]] = {}
 
-    def asked(self, link: str) -> tuple[FileFate | None, float]:
+    def check_request(self, link: str) -> tuple[FileFate | None, float]:
         """Check a request at the host. Returns the file's fate, and seconds since the job's end."""
         upstream, fate = self._find(link)
         if upstream is None or fate is None or upstream.ended_at is None:
@@ -55,7 +55,9 @@ class Files:
 
     # --- at each commit ---------------------------------------------------------------------------
 
-    def follows(self, job_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    def check_file_event(
+        self, job_id: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> bool:
         """Whether an event of a finished job changes only its files; checks the event if so."""
         apart = {"archive", "seq", "updated_at"}
         if any(before[name] != after[name] for name in after.keys() - apart):
@@ -105,15 +107,15 @@ class Files:
     async def fetch(self, how: Mapping[str, Any]) -> None:
         """A user fetches a file of a result, or a part of it."""
         world = self._world
-        account = world.users.accounts.get(how["label"])
-        if account is None or not account.request_ids:
+        submission = world.users.submissions.get(how["label"])
+        if submission is None or not submission.request_ids:
             return
-        job_id, number = account.request_ids[-1], how["number"]
+        job_id, number = submission.request_ids[-1], how["number"]
         before = world.truth.jobs[job_id].now
         headers = {} if how["start"] is None else {"range": f"bytes={how['start']}-"}
         try:
             target = f"/v1/jobs/{job_id}/result?n={number}"
-            response = await world.call(account.user, "GET", target, headers, b"", 30.0)
+            response = await world.call(submission.user, "GET", target, headers, b"", 30.0)
         except NoAnswer:
             return
         world.judge.note("fetch", how["label"], number, response.status, len(response.body))
@@ -165,10 +167,12 @@ class Files:
         gone = file["error"] in FINAL_ERRORS
         require(not gone or file["link"] in self._world.file_host.gone,
                 "what is given up was called dead", file)  # fmt: skip
-        if fate is None or fate.hopeless is not None:
+        if fate is None or fate.permanent_fault is not None:
             return
-        died_at = upstream.ended_at + fate.lives
-        require(died_at < told_at + LIVES, "a link that lives long enough is downloaded", file)
+        died_at = upstream.ended_at + fate.link_life
+        require(
+            died_at < told_at + MIN_LINK_LIFE, "a link that lives long enough is downloaded", file
+        )
 
     # --- retention --------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ BURST = 12
 BURST_GAP = 0.04
 
 
-class CallbackLine:
+class ProviderNetwork:
     """Both directions, and the checks at the moment something arrives."""
 
     def __init__(self, world: "World") -> None:
@@ -63,7 +63,7 @@ class CallbackLine:
             upstream = upstreams[news % len(upstreams)]
             body = {"request_id": upstream.id, "status": "IN_PROGRESS", "message": f"flood {news}"}
             deliver = partial(self.call_back, upstream.address, json.dumps(body).encode())
-            later = partial(self._world.loop.call_later, context=self._world.loop.world)
+            later = partial(self._world.loop.call_later, context=self._world.loop.world_context)
             later(number // BURST * BURST_GAP, partial(deliver, instant=True))
 
     async def _post(self, address: str, body: bytes, instant: bool = False) -> Response | None:
@@ -99,8 +99,8 @@ class CallbackLine:
         return bool(kept >= MAX_STORED_CALLBACKS)
 
     def forge(self, how: Mapping[str, Any]) -> None:
-        account = self._world.users.accounts.get(how["label"])
-        known = [] if account is None else account.request_ids
+        submission = self._world.users.submissions.get(how["label"])
+        known = [] if submission is None else submission.request_ids
         upstream = self._world.provider.jobs.get(known[-1]) if known else None
         if upstream is None:
             return
@@ -118,10 +118,10 @@ class CallbackLine:
                 body = json.dumps({"request_id": "someone-else", "status": "FAILED"}).encode()
                 answers = (409,)
             case _:
-                said: dict[str, Any] = {"request_id": upstream.id, "status": how["status"]}
+                claim: dict[str, Any] = {"request_id": upstream.id, "status": how["status"]}
                 if how["status"] == "COMPLETED":
-                    said["result"] = {"videoUrl": "http://evil.example/x.mp4"}
-                body = json.dumps(said).encode()
+                    claim["result"] = {"videoUrl": "http://evil.example/x.mp4"}
+                body = json.dumps(claim).encode()
         self._world.spawn(self._deliver_forgery(upstream.job_id, address, body, answers))
 
     async def _deliver_forgery(

@@ -7,7 +7,7 @@ from tests.simulation.known_bad.plans import submissions
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracle import check_end
 from tests.simulation.provider import Fate
-from tests.simulation.schedule import Schedule, planned
+from tests.simulation.schedule import Schedule, schedule_of
 from tests.simulation.simulate import worlds_of
 from tests.simulation.world import World
 
@@ -23,7 +23,7 @@ def cells(lost: int | None) -> list[World]:
     """Run all cells. `lost` has a power cut and loses what was not synced. Raises `Violation`."""
     loop = VirtualLoop()
     with worlds_of(loop, [_plan(seed) for seed in range(CELLS)]) as worlds:
-        loop.run(_live(worlds, lost))
+        loop.run(_run(worlds, lost))
         return worlds
 
 
@@ -31,16 +31,18 @@ def _plan(seed: int) -> Schedule:
     """Jobs of a user who retries until there is an answer, and whose files have no faults."""
     random = Random(seed)
 
-    def is_plain(fated: Fate) -> bool:
-        plain = fated.is_told_at_once and not fated.link_after
-        files = all(not (file.troubles or file.hopeless) for file in fated.files)
-        taken = fated.submission == "accept" and fated.latency < 1
-        return taken and plain and files and 20 <= fated.renders <= 60
+    def is_plain(fate: Fate) -> bool:
+        plain = fate.is_told_at_once and not fate.link_after
+        files = all(not (file.faults or file.permanent_fault) for file in fate.files)
+        taken = fate.submission == "accept" and fate.latency < 1
+        return taken and plain and files and 20 <= fate.renders <= 60
 
-    return planned(seed, submissions((random.uniform(1.0, 60.0) for _ in range(JOBS)), is_plain))
+    return schedule_of(
+        seed, submissions((random.uniform(1.0, 60.0) for _ in range(JOBS)), is_plain)
+    )
 
 
-async def _live(worlds: Sequence[World], lost: int | None) -> None:
+async def _run(worlds: Sequence[World], lost: int | None) -> None:
     loop = worlds[0].loop
     for world in worlds:
         await world.set_up()

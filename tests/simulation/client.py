@@ -8,7 +8,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation.loop import loop_of_world
+from tests.simulation.loop import running_loop
 
 
 class NoAnswer(Exception):
@@ -28,7 +28,7 @@ class Exchange:
     """One request to one process, from the client's side of the connection."""
 
     def __init__(self, body: bytes, on_chunk: Callable[[bytes], None] | None = None) -> None:
-        loop = loop_of_world()
+        loop = running_loop()
         self.ended: asyncio.Future[None] = loop.create_future()
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -83,7 +83,7 @@ class Exchange:
     def lag(self) -> None:
         """Read nothing more until `drain`."""
         if self._drained is None:
-            self._drained = loop_of_world().create_future()
+            self._drained = running_loop().create_future()
 
     def drain(self) -> None:
         """Read again."""

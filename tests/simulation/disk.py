@@ -20,7 +20,7 @@ from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import uri
 from store.sqlite.failures import translate_errors
 from store.writer import Batch, Kind, Writer
-from tests.simulation.loop import loop_of_world, settle
+from tests.simulation.loop import running_loop, settle
 from tests.simulation.process import Killed
 from tests.simulation.queues import COMMIT_SECONDS, Members, Queues
 
@@ -47,16 +47,16 @@ class Disk:
         """Loop time until which no commit succeeds."""
         self.answers_lost_until = 0.0
         """Loop time until which the answers of some commits are lost."""
-        self.starves: Callable[[Kind, float], None] = lambda _kind, _seconds: None
+        self.on_starvation: Callable[[Kind, float], None] = lambda _kind, _seconds: None
         """Called with the kind of work that waits too long while other work is served, and for how
         long."""
-        self.watch: Callable[[Changes | None], None] = lambda _: None
+        self.after_commit: Callable[[Changes | None], None] = lambda _: None
         """Looks at the database after each commit, before any caller hears of it. Gets None if the
         changes are not known because the process died."""
 
     @property
     def is_full(self) -> bool:
-        return self.full_until > loop_of_world().time()
+        return self.full_until > running_loop().time()
 
 
 class CrashPoint:
@@ -67,7 +67,7 @@ class CrashPoint:
         """The number of commits before it."""
         self.before = False
         """Whether the process dies before that commit, which is then lost."""
-        self.strike: Callable[[], None] = lambda: None
+        self.crash: Callable[[], None] = lambda: None
         """Ends the process."""
 
 
@@ -80,7 +80,7 @@ class InlineWriter(Writer):
         self._crash_point = crash_point
         self._random = random
         self._runner = BatchRunner(self._connect)
-        self._queues = Queues(disk.starves)
+        self._queues = Queues(disk.on_starvation)
         self._free_at = 0.0
         """Loop time at which the previous batch is done."""
         self._scheduled = False
@@ -95,7 +95,7 @@ class InlineWriter(Writer):
             raise StoreUnavailable("the store is closed")
         if self._queues.is_full(kind):
             raise StoreBusy("too many writes wait")
-        loop = loop_of_world()
+        loop = running_loop()
         future = loop.create_future()
         self._queues.add(kind, work, future, loop.time())
         self._schedule()
@@ -104,21 +104,19 @@ class InlineWriter(Writer):
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            loop = loop_of_world()
+            loop = running_loop()
             busy = max(0.0, self._free_at - loop.time())
             loop.hop(busy + pause(self._random), self._run_batch)
 
     def _run_batch(self) -> None:
         self._scheduled = False
-        members = self._queues.take(
-            loop_of_world().time(), most=self._random.choice((1, 2, 8, 256))
-        )
+        members = self._queues.take(running_loop().time(), most=self._random.choice((1, 2, 8, 256)))
         self._run(members)
         if self._queues:
             self._schedule()
 
     def _run(self, members: Members) -> None:
-        loop = loop_of_world()
+        loop = running_loop()
         took = COMMIT_SECONDS + sum(members.seconds)
         self._free_at = loop.time() + took
         if not [*members]:
@@ -129,10 +127,10 @@ class InlineWriter(Writer):
                 [member.work for member in members.background],
             )
         except Killed:
-            self._crash_point.strike()
-            self._disk.watch(None)
+            self._crash_point.crash()
+            self._disk.after_commit(None)
             raise
-        self._disk.watch(batch.changes)
+        self._disk.after_commit(batch.changes)
         if self._loses_the_answer(batch.changes):
             lost = [Failed(StoreUnavailable("the commit's answer was lost")) for _ in members]
             batch = batch._replace(outcomes=list(lost))
@@ -140,7 +138,7 @@ class InlineWriter(Writer):
         loop.hop(took + pause(self._random), self._answer, members, batch)
 
     def _loses_the_answer(self, changes: Changes) -> bool:
-        if self._disk.answers_lost_until <= loop_of_world().time():
+        if self._disk.answers_lost_until <= running_loop().time():
             return False
         share = LOST_SHARE if changes.jobs else LOST_SHARE_OF_OTHERS
         return self._random.random() < share
@@ -206,7 +204,7 @@ class InlineReaders:
         return rows
 
     async def _hop(self) -> None:
-        loop = loop_of_world()
+        loop = running_loop()
         arrived = loop.create_future()
         loop.hop(pause(self._random), settle, arrived)
         await arrived

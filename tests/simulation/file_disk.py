@@ -34,10 +34,10 @@ class FileDisk:
         self.volume = volume
         self.root = volume / "kept"
         """Created by the first write."""
-        self.strike: Callable[[], None] = lambda: None
+        self.crash: Callable[[], None] = lambda: None
         """Kills a process, or cuts the power of the whole machine."""
         self.at_sync: int | None = None
-        """The number of syncs before it calls `strike`; None: never."""
+        """The number of syncs before it calls `crash`; None: never."""
         self._content: dict[int, bytes] = {}
         """The durable bytes of files, by inode."""
         self._entries: dict[int, dict[str, int]] = {}
@@ -54,7 +54,7 @@ class FileDisk:
             self.at_sync -= 1
             if self.at_sync < 0:
                 self.at_sync = None
-                self.strike()
+                self.crash()
                 raise Killed
         if self._world.disk.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the archive")

@@ -11,7 +11,7 @@ MAX_BYTES = 12_000
 """ARCHIVE_MAX_BYTES."""
 SIZES = (0, 1, 900, 2_500, 6_000)
 
-TROUBLES = (
+FAULTS = (
     "cut",  # reset in the middle
     "ended",  # the same, but closed in order
     "silent",  # never answered
@@ -39,13 +39,13 @@ class FileFate:
     length: bool
     """Whether there is a Content-Length; without it, the end of the connection ends the file."""
     digest: bool
-    lives: float
+    link_life: float
     """Seconds from the job's end until the link is dead."""
     gone: Literal[404, 410]
-    troubles: tuple[str, ...]
-    """The troubles of the first requests, one each."""
-    hopeless: str | None
-    """The trouble of all later requests, if any."""
+    faults: tuple[str, ...]
+    """The faults of the first requests, one each."""
+    permanent_fault: str | None
+    """The fault of all later requests, if any."""
     changes_after: float
     """Seconds from the job's end until the link leads to other bytes."""
 
@@ -76,7 +76,9 @@ def file_fates(seed: int) -> tuple[FileFate, ...]:
 
 
 def _fate(random: Random) -> FileFate:
-    hopeless = random.choices(["short", "forbidden", "lost", "private", "large"], [1, 1, 1, 3, 3])
+    permanent_fault = random.choices(
+        ["short", "forbidden", "lost", "private", "large"], [1, 1, 1, 3, 3]
+    )
     return FileFate(
         seed=random.getrandbits(32),
         size=random.choice(SIZES),
@@ -84,9 +86,9 @@ def _fate(random: Random) -> FileFate:
         version=random.choice(["etag", "etag", "date", "weak", None]),
         length=random.random() < 0.8,
         digest=random.random() < 0.5,
-        lives=random.choice([LINK_LIFE + DAY] * 12 + [1.5 * DAY, 600.0, 2.0]),
+        link_life=random.choice([LINK_LIFE + DAY] * 12 + [1.5 * DAY, 600.0, 2.0]),
         gone=random.choice([404, 410]),
-        troubles=tuple(random.choices(TROUBLES, k=random.choice([0, 0, 0, 1, 2, 3]))),
-        hopeless=hopeless[0] if random.random() < 0.03 else None,
+        faults=tuple(random.choices(FAULTS, k=random.choice([0, 0, 0, 1, 2, 3]))),
+        permanent_fault=permanent_fault[0] if random.random() < 0.03 else None,
         changes_after=random.choice([float("inf")] * 6 + [0.5, 3.0]),
     )

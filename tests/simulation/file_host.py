@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from receiver.archive.download import IDLE_SECONDS
 from receiver.webhooks.targets import IPAddress
 from tests.simulation.file_fate import MAX_BYTES, FileFate
-from tests.simulation.loop import loop_of_world
+from tests.simulation.loop import running_loop
 from tests.simulation.process import Process, current_process
 from tests.simulation.schedule import FaultWindows
 
@@ -43,7 +43,7 @@ class FileHost:
         self.gone: set[str] = set()
         """Links that have answered that they are dead."""
         self._asked: Counter[str] = Counter()
-        self._wires: dict[Wire, Process | None] = {}
+        self._transports: dict[SimulatedTransport, Process | None] = {}
         world.loop.hosts[address] = self._connect
 
     async def resolve(self, _host: str) -> Sequence[IPAddress]:
@@ -55,23 +55,25 @@ class FileHost:
         """The time of the next event on a connection whose client is alive; None if there is no
         such connection."""
         alive = [
-            wire.next_at for wire, process in self._wires.items() if process and not process.dead
+            transport.next_at
+            for transport, process in self._transports.items()
+            if process and not process.dead
         ]
         return min(alive, default=None)
 
     async def _connect(self, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
-        loop, process = loop_of_world(), current_process()
+        loop, process = running_loop(), current_process()
         await loop.arrival(self._pause())
         if self.outages.at(loop.time()) == "refused":
             raise ConnectionRefusedError("connection refused")
-        wire = Wire(factory(), self)
-        self._wires[wire] = process
-        open_now = sum(each is process for each in self._wires.values())
+        transport = SimulatedTransport(factory(), self)
+        self._transports[transport] = process
+        open_now = sum(each is process for each in self._transports.values())
         self._world.judge.require(open_now <= CONCURRENCY, "downloads are limited", open_now)
-        return wire
+        return transport
 
-    def closed(self, wire: "Wire") -> None:
-        self._wires.pop(wire, None)
+    def closed(self, transport: "SimulatedTransport") -> None:
+        self._transports.pop(transport, None)
 
     def _pause(self) -> float:
         return self._world.file_random.choice([0.001, 0.02, 0.3])
@@ -84,41 +86,41 @@ class FileHost:
         name = HOST.search(head)
         assert name is not None
         link = f"http://{name[1].decode()}{path.removesuffix('?moved')}"
-        fate, after = self._world.files.asked(link)
-        outage = self.outages.at(loop_of_world().time())
-        trouble = {"silent": "silent", "broken": "busy"}.get(outage or "")
-        if fate is None or after >= fate.lives:
-            trouble = trouble or "gone"
-        elif trouble is None and not path.endswith("?moved"):
+        fate, after = self._world.files.check_request(link)
+        outage = self.outages.at(running_loop().time())
+        fault = {"silent": "silent", "broken": "busy"}.get(outage or "")
+        if fate is None or after >= fate.link_life:
+            fault = fault or "gone"
+        elif fault is None and not path.endswith("?moved"):
             number = self._asked[link]
             self._asked[link] += 1
-            rest = fate.troubles[number : number + 1]
-            trouble = rest[0] if rest else fate.hopeless
-        self._world.judge.note("file", path, trouble or "", head.count(b"bytes=") and "range")
+            rest = fate.faults[number : number + 1]
+            fault = rest[0] if rest else fate.permanent_fault
+        self._world.judge.note("file", path, fault or "", head.count(b"bytes=") and "range")
         yield self._pause(), b""
-        match trouble:
+        match fault:
             case "silent":
                 return
             case "gone":
                 self.gone.add(link)
-                yield from self._say(404 if fate is None else fate.gone)
+                yield from self._respond(404 if fate is None else fate.gone)
             case "busy" | "forbidden":
-                yield from self._say(503 if trouble == "busy" else 403)
+                yield from self._respond(503 if fault == "busy" else 403)
             case "moved" | "lost" | "private":
                 place = {"moved": f"{path}?moved", "lost": path, "private": "http://10.0.0.1/"}
-                yield from self._say(302, ("Location", place[trouble]))
+                yield from self._respond(302, ("Location", place[fault]))
             case _:
                 assert fate is not None
-                yield from self._give(fate, fate.content(after), head, trouble)
+                yield from self._respond_with_file(fate, fate.content(after), head, fault)
 
-    def _say(self, status: int, *headers: tuple[str, str], body: bytes = b"") -> Iterator[Step]:
+    def _respond(self, status: int, *headers: tuple[str, str], body: bytes = b"") -> Iterator[Step]:
         yield 0.0, _head(status, [*headers, ("Content-Length", str(len(body)))]) + body
         yield self._pause(), None
 
-    def _give(
-        self, fate: FileFate, content: bytes, head: bytes, trouble: str | None
+    def _respond_with_file(
+        self, fate: FileFate, content: bytes, head: bytes, fault: str | None
     ) -> Iterator[Step]:
-        if trouble == "large":
+        if fault == "large":
             content = content.ljust(MAX_BYTES + 1, b"x")
         headers = [] if fate.content_type is None else [("Content-Type", fate.content_type)]
         version = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
@@ -131,28 +133,28 @@ class FileHost:
                 headers.append(("Last-Modified", version))
             case None:
                 pass
-        if fate.digest or trouble == "lies":
+        if fate.digest or fault == "lies":
             digest = b64encode(hashlib.sha256(content).digest()).decode()
             headers.append(("Repr-Digest", f"sha-256=:{digest}:"))
-        if trouble == "lies" and content:
+        if fault == "lies" and content:
             content = content[:-1] + bytes([content[-1] ^ 1])
         status, start, end = 200, 0, len(content)
         wanted, condition = RANGE.search(head), IF_RANGE.search(head)
         fits = condition is None or condition[1].decode() == version or fate.ignores_if_range
-        if wanted and fits and trouble != "whole" and int(wanted[1]) < len(content):
-            status, start = 206, int(wanted[1]) // (2 if trouble == "elsewhere" else 1)
+        if wanted and fits and fault != "whole" and int(wanted[1]) < len(content):
+            status, start = 206, int(wanted[1]) // (2 if fault == "elsewhere" else 1)
             end = min(end, start + fate.most)
             headers.append(("Content-Range", f"bytes {start}-{end - 1}/{len(content)}"))
         body = content[start:end]
-        if fate.length or trouble == "short":
-            headers.append(("Content-Length", str(len(body) + (trouble == "short"))))
+        if fate.length or fault == "short":
+            headers.append(("Content-Length", str(len(body) + (fault == "short"))))
         yield 0.0, _head(status, headers)
-        yield from self._send(body, trouble, sized=fate.length)
+        yield from self._send(body, fault, sized=fate.length)
 
-    def _send(self, body: bytes, trouble: str | None, *, sized: bool) -> Iterator[Step]:
+    def _send(self, body: bytes, fault: str | None, *, sized: bool) -> Iterator[Step]:
         half = self._world.file_random.randint(0, len(body))
         yield self._pause(), body[:half]
-        match trouble:
+        match fault:
             case "cut":
                 yield self._pause(), ConnectionResetError("connection reset")
             case "ended" if sized and half < len(body):
@@ -170,7 +172,7 @@ class FileHost:
                 yield self._pause(), None
 
 
-class Wire(asyncio.Transport):
+class SimulatedTransport(asyncio.Transport):
     """The client's side of one connection."""
 
     def __init__(self, protocol: asyncio.BaseProtocol, host: FileHost) -> None:
@@ -179,23 +181,23 @@ class Wire(asyncio.Transport):
         self._host = host
         self._head = b""
         self._closing = False
-        self.next_at = loop_of_world().time()
+        self.next_at = running_loop().time()
         """The time of the next event: a step of the host, or the client's timeout."""
         protocol.connection_made(self)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._head += bytes(data)
         if self._head.endswith(b"\r\n\r\n"):
-            self._go_on(self._host.answer(self._head))
+            self._schedule_step(self._host.answer(self._head))
 
-    def _go_on(self, steps: Iterator[Step]) -> None:
-        loop = loop_of_world()
+    def _schedule_step(self, steps: Iterator[Step]) -> None:
+        loop = running_loop()
         step = next(steps, None)
         self.next_at = loop.time() + (IDLE_SECONDS if step is None else step[0])
         if step is not None:
-            loop.hop(step[0], self._happen, step[1], steps)
+            loop.hop(step[0], self._run_step, step[1], steps)
 
-    def _happen(self, what: bytes | Exception | None, steps: Iterator[Step]) -> None:
+    def _run_step(self, what: bytes | Exception | None, steps: Iterator[Step]) -> None:
         if self._closing:
             return
         protocol = self._protocol
@@ -204,7 +206,7 @@ class Wire(asyncio.Transport):
             case bytes():
                 if what:
                     protocol.data_received(what)
-                self._go_on(steps)
+                self._schedule_step(steps)
             case None:
                 protocol.eof_received()
                 self._close(None)
@@ -215,7 +217,7 @@ class Wire(asyncio.Transport):
         if not self._closing:
             self._closing = True
             self._host.closed(self)
-            loop_of_world().call_soon(self._protocol.connection_lost, error)
+            running_loop().call_soon(self._protocol.connection_lost, error)
 
     # --- what asyncio asks of a transport ---------------------------------------------------------
 

@@ -42,7 +42,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Called just before this callback runs: a crash at any `await`."""
         self.stopped_by: BaseException | None = None
         """If set, the run ends with this exception."""
-        self.world = copy_context()
+        self.world_context = copy_context()
         """The context of everything that belongs to no process."""
         self.hosts: dict[str, Connect] = {}
         """The simulated hosts, by address."""
@@ -132,7 +132,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def begin(self, process: Process, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the process, beside everything else."""
-        self.spawn(process, work).add_done_callback(self._end, context=self.world)
+        self.spawn(process, work).add_done_callback(self._end, context=self.world_context)
 
     def spawn(self, process: Process, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Create a task of the process; the tasks that it creates belong to the process too."""
@@ -217,13 +217,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
     async def arrival_at(self, moment: float) -> None:
         """`arrival` at a moment of the loop's time."""
         arrived = self.create_future()
-        self.call_at(moment, settle, arrived, context=self.world)
+        self.call_at(moment, settle, arrived, context=self.world_context)
         await arrived
 
     async def tick(self, seconds: float) -> None:
         """Wait between two looks of somebody in the world; skips may pass this moment."""
         ticked = self.create_future()
-        self._add_timer(self._now + seconds, settle, ticked, context=self.world)
+        self._add_timer(self._now + seconds, settle, ticked, context=self.world_context)
         await ticked
 
     def _add_timer(
@@ -299,6 +299,6 @@ def settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def loop_of_world() -> VirtualLoop:
+def running_loop() -> VirtualLoop:
     """The running loop."""
     return cast(VirtualLoop, asyncio.get_running_loop())

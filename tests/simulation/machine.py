@@ -30,7 +30,7 @@ from tests.simulation.client import Exchange, NoAnswer, Response, scope
 from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
 from tests.simulation.file_fate import MAX_BYTES
 from tests.simulation.file_host import CONCURRENCY
-from tests.simulation.loop import VirtualLoop, loop_of_world, settle
+from tests.simulation.loop import VirtualLoop, running_loop, settle
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ExactClock(WallClock):
     """The clock of downloads: no skip passes their pauses."""
 
     async def sleep(self, seconds: float) -> None:
-        loop = loop_of_world()
+        loop = running_loop()
         over = loop.create_future()
         loop.hop(seconds, settle, over)
         await over
@@ -105,7 +105,7 @@ class Machine:
         if self._process is not None:
             return
         self._boots += 1
-        loop = loop_of_world()
+        loop = running_loop()
         self._process = process = loop.new_process(f"{self.name}.{self._boots}")
         disk = self._world.file_disk
         process.pause, process.after_thread = disk.pause, disk.date_files
@@ -119,7 +119,7 @@ class Machine:
         readers = InlineReaders(world.disk, random)
         self._abandon = [writer.abandon, readers.abandon]
         store = SqliteStore(world.disk.path, writer, readers, random.randbytes)
-        store.exclusive = world.plan.machines == 1
+        store.exclusive = world.schedule.machines == 1
         metrics = Metrics(version("job-receiver"))
         services = ServiceContext(
             store=store,
@@ -152,7 +152,7 @@ class Machine:
 
     def crash_at(self, where: str, count: int, down: float) -> None:
         """Kill the process after this many callbacks, or at a commit after this many more."""
-        loop = loop_of_world()
+        loop = running_loop()
         process = self._process
         if process is None:
             return
@@ -167,13 +167,13 @@ class Machine:
                 step += 1
             loop.at_step[step] = die
         else:
-            self._crash_point.strike = die
+            self._crash_point.crash = die
             self._crash_point.before = where == "before_commit"
             self._crash_point.at_commit = count
 
     def die(self, down: float) -> None:
         """Kill the process; another one starts after `down` seconds."""
-        loop = loop_of_world()
+        loop = running_loop()
         process, self._process = self._process, None
         if process is None:
             return
@@ -187,16 +187,16 @@ class Machine:
         exchanges, self._exchanges = self._exchanges, {}
         for exchange in exchanges:
             exchange.reset()
-        loop.call_later(down, self.boot, context=loop.world)
+        loop.call_later(down, self.boot, context=loop.world_context)
 
-    def spare(self) -> None:
+    def cancel_crash(self) -> None:
         """Cancel all planned deaths."""
         self._crash_point.at_commit = None
 
     def stall(self, lasts: float) -> None:
         """Let nothing of the process run for this many seconds."""
         if self._process is not None:
-            until = loop_of_world().time() + lasts
+            until = running_loop().time() + lasts
             self._process.stalled_until = max(self._process.stalled_until, until)
 
     @property
@@ -206,16 +206,16 @@ class Machine:
         return (
             self.service is not None
             and process is not None
-            and (process.stalled_until <= loop_of_world().time())
+            and (process.stalled_until <= running_loop().time())
         )
 
     def stop(self, down: float) -> None:
         """Send SIGTERM: the process exits cleanly, and another starts after `down` seconds."""
         if self._process is not None and self.service is not None:
-            loop_of_world().begin(self._process, self._stop(self.service, down))
+            running_loop().begin(self._process, self._stop(self.service, down))
 
     async def _stop(self, service: Service, down: float) -> None:
-        loop, process = loop_of_world(), self._process
+        loop, process = running_loop(), self._process
         began = loop.time()
         self.stopping = True
         service.begin_stop()
@@ -237,8 +237,8 @@ class Machine:
         """Make one request. Raises `NoAnswer`, also after `timeout` seconds."""
         exchange = Exchange(body)
         self._begin(exchange, method, target, headers)
-        loop = loop_of_world()
-        loop.call_later(timeout, exchange.hang_up, context=loop.world)
+        loop = running_loop()
+        loop.call_later(timeout, exchange.hang_up, context=loop.world_context)
         await exchange.ended
         return Response(exchange.status, exchange.headers, bytes(exchange.body))
 
@@ -254,7 +254,7 @@ class Machine:
         if self.service is None or self._process is None:
             raise NoAnswer("connection refused")
         self._exchanges[exchange] = None
-        loop = loop_of_world()
+        loop = running_loop()
         request = scope(method, target, headers) | {"extensions": {CONNECTION: exchange}}
         task = loop.spawn(self._process, _serve(self.service.app, exchange, request))
 
@@ -262,7 +262,7 @@ class Machine:
             self._exchanges.pop(exchange, None)
             exchange.reset()
 
-        task.add_done_callback(over, context=loop.world)
+        task.add_done_callback(over, context=loop.world_context)
 
 
 def _settings(world: "World") -> ServeSettings:
@@ -273,8 +273,8 @@ def _settings(world: "World") -> ServeSettings:
         samsar_api_key="key",
         public_url=PUBLIC_URL,
         rate_limit="",
-        confirm_callbacks=world.plan.confirm,
-        look_up_submissions=world.plan.looks_up,
+        confirm_callbacks=world.schedule.confirm,
+        look_up_submissions=world.schedule.looks_up,
         archive_concurrency=CONCURRENCY,
         archive_url=f"file://{world.file_disk.root}",
         archive_max_bytes=MAX_BYTES,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.simulation.provider import Upstream
-from tests.simulation.schedule import DISTURBS
+from tests.simulation.schedule import INTERRUPTING_ACTIONS
 from tests.simulation.timeouts import check_timeouts
 from tests.simulation.truth import SELF_DECLARED, JobHistory
 from tests.simulation.world import World
@@ -20,18 +20,18 @@ def check_end(world: World) -> None:
         if history.now["done"]:
             _check_outcome(world, job_id, history)
             _check_relays(world, job_id, history)
-        if "clock_step" not in world.done:
+        if "clock_step" not in world.performed:
             check_timeouts(world, job_id, history)
     waiting = truth.one("SELECT count(*) FROM callbacks WHERE verdict IN ('waiting', 'failed')")
     require(waiting == 0, "every acknowledged callback gets its verdict", waiting)
-    _check_accounts(world)
+    _check_submissions(world)
     for follower in world.users.followers:
         follower.check_end()
 
 
-def _check_accounts(world: World) -> None:
+def _check_submissions(world: World) -> None:
     truth, require = world.truth, world.judge.require
-    for label, account in world.users.accounts.items():
+    for label, submission in world.users.submissions.items():
         jobs = [
             job_id
             for (job_id,) in truth.db.execute(
@@ -40,9 +40,11 @@ def _check_accounts(world: World) -> None:
         ]
         freed = sum(_code(truth.jobs[job_id]) == "provider_credentials" for job_id in jobs)
         require(len(jobs) <= 1 + freed, "a key makes one job", label, jobs)
-        require(set(account.request_ids) <= set(jobs), "an id that was given is of the job", label)
+        require(
+            set(submission.request_ids) <= set(jobs), "an id that was given is of the job", label
+        )
         if not freed:
-            require(len(set(account.request_ids)) <= 1, "a key leads to one id", label)
+            require(len(set(submission.request_ids)) <= 1, "a key leads to one id", label)
 
 
 def _code(history: JobHistory) -> str | None:
@@ -62,16 +64,18 @@ def _check_outcome(world: World, job_id: str, history: JobHistory) -> None:
                 job_id, error)  # fmt: skip
         require(not error["retryable"], "nothing is retryable that may be paid twice", job_id,
                 error)  # fmt: skip
-    account = next(
-        (each for each in world.users.accounts.values() if job_id in each.request_ids), None
+    submission = next(
+        (each for each in world.users.submissions.values() if job_id in each.request_ids), None
     )
-    if account is not None and account.canceled:
+    if submission is not None and submission.canceled:
         require(code == "canceled_by_user", "an acknowledged cancel stands", job_id, status, code)
     match code:
         case None | "provider_failed" | "canceled_by_provider":
             _check_by_provider(world, job_id, history, upstream)
         case "canceled_by_user":
-            require(account is not None and account.cancel_asked, "a cancel was asked for", job_id)
+            require(
+                submission is not None and submission.cancel_asked, "a cancel was asked for", job_id
+            )
         case "provider_refused" | "provider_credentials":
             require(arrived[-1:] == ["refused"], "a refusal was the provider's", job_id, arrived)
         case "not_submitted":
@@ -86,12 +90,12 @@ def _check_by_provider(
     world: World, job_id: str, history: JobHistory, upstream: Upstream | None
 ) -> None:
     require = world.judge.require
-    believed = world.truth.one(
+    trusted = world.truth.one(
         "SELECT count(*) FROM callbacks WHERE job_id = ? AND verdict = 'applied' AND confirmed = 0",
         job_id,
     )
     require(upstream is not None, "an outcome is of a job that was taken", job_id)
-    if upstream is None or believed:
+    if upstream is None or trusted:
         return
     require(history.now["status"] == upstream.fate.outcome and upstream.ended_at is not None,
             "the outcome is the provider's", job_id, history.now["status"],
@@ -110,7 +114,9 @@ def _check_self_declared(
     if upstream is None:
         require(code == "submit_outcome_unknown", "only what was taken can be late or lost",
                 job_id, code)  # fmt: skip
-        provably_unsent = not world.done & DISTURBS and all(each == "sure" for each in arrived)
+        provably_unsent = not world.performed & INTERRUPTING_ACTIONS and all(
+            each == "sure" for each in arrived
+        )
         require(not provably_unsent, "what was surely not sent is not unknown", job_id, arrived)
         return
     identified = world.truth.row(job_id, "provider_request_id") != (None,)

@@ -26,7 +26,7 @@ from receiver.domain.answers import (
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from tests.simulation.file_fate import FileFate, file_fates
-from tests.simulation.loop import loop_of_world
+from tests.simulation.loop import running_loop
 from tests.simulation.schedule import FaultWindows
 from tests.support.samsar_double import SamsarDouble
 
@@ -73,7 +73,7 @@ class Fate:
         return not (self.missing_for or self.failing_for)
 
 
-def fate(seed: int) -> Fate:
+def fate_of(seed: int) -> Fate:
     """The fate that belongs to a seed."""
     random = Random(seed)
     submission = random.choices(
@@ -85,15 +85,15 @@ def fate(seed: int) -> Fate:
     if random.random() < 0.02:
         renders = random.choice([5_000.0, 12 * 3600.0, 40 * 3600.0])
     outcome: Outcome = random.choices(["COMPLETED", "FAILED", "CANCELLED"], [75, 20, 5])[0]  # type: ignore[assignment]  # choices() widens the literal
-    words = ["PENDING", "IN_PROGRESS", "RENDERING_AUDIO", "PAUSED", "IN_PROGRESS"]
+    statuses = ["PENDING", "IN_PROGRESS", "RENDERING_AUDIO", "PAUSED", "IN_PROGRESS"]
     updates = []
     for share in sorted(random.random() for _ in range(random.choice([0, 1, 3, 5]))):
-        said: dict[str, Any] = {"status": random.choice(words)}
+        fields: dict[str, Any] = {"status": random.choice(statuses)}
         if random.random() < 0.8:
-            said["progress"] = random.choice([round(share * 100), 100, -5, "half", share * 60])
+            fields["progress"] = random.choice([round(share * 100), 100, -5, "half", share * 60])
         if random.random() < 0.3:
-            said["message"] = f"at {share:.2f}"
-        updates.append((share, said))
+            fields["message"] = f"at {share:.2f}"
+        updates.append((share, fields))
     callbacks = tuple(
         (
             random.random() < 0.3,
@@ -126,12 +126,12 @@ class Upstream:
     address: str
     fate: Fate
     taken_at: float
-    said: dict[str, Any] = field(default_factory=lambda: {"status": "PENDING"})
+    fields: dict[str, Any] = field(default_factory=lambda: {"status": "PENDING"})
     ended_at: float | None = None
 
     def document(self, now: float) -> dict[str, Any]:
         """What a status call answers."""
-        document = {"request_id": self.id, **self.said}
+        document = {"request_id": self.id, **self.fields}
         if self.ended_at is not None:
             document |= {"status": self.fate.outcome, "message": f"it is {self.fate.outcome}"}
             document.pop("progress", None)
@@ -194,10 +194,10 @@ class SimulatedProvider(SamsarDouble):
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
         job_id = self._world.callbacks.job_of(callback_url)
-        fated = fate(body_input["fate"])
+        fate = fate_of(body_input["fate"])
         before = self.submissions.setdefault(job_id, [])
-        how = fated.submission
-        outage = self.outages.at(loop_of_world().time())
+        how = fate.submission
+        outage = self.outages.at(running_loop().time())
         if how in ("busy", "not_sent") and len(before) >= 2:
             how = "accept"
         if outage is not None:
@@ -209,30 +209,30 @@ class SimulatedProvider(SamsarDouble):
             case "not_sent":
                 return SubmitNotSent("connection refused")
             case "busy":
-                await self._wait(fated.latency)
+                await self._wait(fate.latency)
                 wish = self._random.choice([None, 3_000, 40_000])
                 return SubmitNotSent("429", retry_after=wish, status_code=429)
             case "refuse" | "refuse_key":
-                await self._wait(fated.latency)
+                await self._wait(fate.latency)
                 if how == "refuse_key":
                     return SubmitRefused(401, "invalid key")
                 return SubmitRefused(self._random.choice([400, 402]), "Prompt is too long")
             case "lose_request" | "broken":
-                await self._wait(SUBMIT_TIMEOUT if how == "lose_request" else fated.latency)
+                await self._wait(SUBMIT_TIMEOUT if how == "lose_request" else fate.latency)
                 return SubmitAmbiguous("timeout")
             case _:
-                upstream = self._take(job_id, callback_url, fated)
+                upstream = self._take(job_id, callback_url, fate)
                 if how == "lose_answer":
                     await self._wait(self._random.choice([0.5, SUBMIT_TIMEOUT]))
                     return SubmitAmbiguous("connection reset")
-                await self._wait(30.0 if how == "accept_slowly" else fated.latency)
+                await self._wait(30.0 if how == "accept_slowly" else fate.latency)
                 return SubmitAccepted(upstream.id)
 
     async def look_up(self, callback_url: str, since: int, until: int) -> LookUpAnswer:
         """Search all jobs that were taken. Called only if a submission's answer was lost."""
         job_id = self._world.callbacks.job_of(callback_url)
         await self._wait(self._random.choice([0.02, 0.3, 2.0]))
-        if outage := self.outages.at(loop_of_world().time()):
+        if outage := self.outages.at(running_loop().time()):
             return StatusUnavailable(outage, credentials_refused=outage == "key")
         if job_id not in self.jobs:
             return StatusMissing()
@@ -240,12 +240,12 @@ class SimulatedProvider(SamsarDouble):
         return SubmitAccepted(self.jobs[job_id].id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        loop = loop_of_world()
+        loop = running_loop()
         began = loop.time()
         upstream = self.by_id.get(job.id)
         await self._wait(self._random.choice([0.02, 0.3, 2.0]))
         outage = self.outages.at(loop.time())
-        said: Literal["none", "missing", "no_link", "report"] = "none"
+        kind: Literal["none", "missing", "no_link", "report"] = "none"
         answer: StatusAnswer
         if outage is not None:
             if outage == "silent":
@@ -253,50 +253,50 @@ class SimulatedProvider(SamsarDouble):
             retry_after = 20_000 if outage == "busy" else None
             answer = StatusUnavailable(outage, retry_after, credentials_refused=outage == "key")
         elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
-            said = "missing"
+            kind = "missing"
             answer = StatusMissing()
         elif loop.time() < upstream.taken_at + upstream.fate.failing_for:
             answer = StatusUnavailable("500")
         else:
             report = read_report(upstream.document(loop.time()))
-            said = "report" if report.status != "COMPLETED" or report.result else "no_link"
+            kind = "report" if report.status != "COMPLETED" or report.result else "no_link"
             answer = StatusReport(report)
         await self._wait(self._random.choice([0.01, 0.5]))
         if upstream is not None:
-            self.calls.setdefault(upstream.job_id, []).append(Call(began, loop.time(), said))
+            self.calls.setdefault(upstream.job_id, []).append(Call(began, loop.time(), kind))
         return answer
 
     async def _wait(self, seconds: float) -> None:
         """The network delay: if the caller's process dies, the world goes on."""
-        await loop_of_world().arrival(seconds)
+        await running_loop().arrival(seconds)
 
     def _later(self, seconds: float, then: Callable[[], object]) -> None:
-        loop = loop_of_world()
+        loop = running_loop()
         self.busy_until = max(self.busy_until, loop.time() + seconds)
-        loop.call_later(seconds, then, context=loop.world)
+        loop.call_later(seconds, then, context=loop.world_context)
 
     # --- the provider's own work ------------------------------------------------------------------
 
-    def _take(self, job_id: str, address: str, fated: Fate) -> Upstream:
-        loop = loop_of_world()
+    def _take(self, job_id: str, address: str, fate: Fate) -> Upstream:
+        loop = running_loop()
         name = f"up-{job_id[-8:]}-{len(self.by_id)}"
-        upstream = Upstream(name, job_id, address, fated, loop.time())
+        upstream = Upstream(name, job_id, address, fate, loop.time())
         self.jobs.setdefault(job_id, upstream)
         self.by_id[name] = upstream
-        for (share, said), how in zip(fated.updates, fated.callbacks, strict=False):
-            at = share * fated.renders
-            self._later(at, partial(self._update, upstream, said, how))
-        self._later(fated.renders, lambda: self._end(upstream, fated.callbacks[-1]))
+        for (share, fields), how in zip(fate.updates, fate.callbacks, strict=False):
+            at = share * fate.renders
+            self._later(at, partial(self._update, upstream, fields, how))
+        self._later(fate.renders, lambda: self._end(upstream, fate.callbacks[-1]))
         return upstream
 
     def _update(
-        self, upstream: Upstream, said: Mapping[str, Any], how: tuple[bool, int, float, str]
+        self, upstream: Upstream, fields: Mapping[str, Any], how: tuple[bool, int, float, str]
     ) -> None:
-        upstream.said = dict(said)
-        self._tell(upstream, {"request_id": upstream.id, **said}, how)
+        upstream.fields = dict(fields)
+        self._tell(upstream, {"request_id": upstream.id, **fields}, how)
 
     def _end(self, upstream: Upstream, how: tuple[bool, int, float, str]) -> None:
-        loop = loop_of_world()
+        loop = running_loop()
         upstream.ended_at = loop.time()
         body = upstream.document(loop.time())
         if how[3] == "flat" and "result" in body:

@@ -53,9 +53,9 @@ class Members:
 class Queues:
     """The three queues of a process."""
 
-    def __init__(self, starves: Callable[[Kind, float], None]) -> None:
-        """`starves` is called with the kind of work that waited too long, and for how long."""
-        self._starves = starves
+    def __init__(self, on_starvation: Callable[[Kind, float], None]) -> None:
+        """`on_starvation` is called with the kind of work that waited too long, and how long."""
+        self._on_starvation = on_starvation
         self._queues: dict[Kind, list[Member]] = {kind: [] for kind in KINDS}
         self._served: dict[Kind, float] = dict.fromkeys(KINDS, -1.0)
         """When work of each kind was last taken, in seconds of work."""
@@ -75,8 +75,8 @@ class Queues:
         self._queues[kind].append(Member(work, caller, now, self._working_time(now)))
 
     def take(self, now: float, most: int) -> Members:
-        """The next batch: at most `most` urgent works and half as many others. In a rush, the real
-        shares apply instead of `most`."""
+        """The next batch: at most `most` urgent works and half as many others. In a rush, the
+        sizer's own numbers apply instead of `most`."""
         self._worked, self._before = self._working_time(now), now
         if len(self._queues["urgent"]) >= RUSH:
             most = self._batch_sizer.urgent_members
@@ -89,7 +89,7 @@ class Queues:
         background += self._take("bulk", others - len(background))
         members = Members(urgent, background)
         self._batch_sizer.record(len(urgent), len(background), members.seconds)
-        self._look_who_starves()
+        self._check_starvation()
         return members
 
     def take_all(self) -> Members:
@@ -107,11 +107,11 @@ class Queues:
     def _working_time(self, now: float) -> float:
         return self._worked + min(now - self._before, LONGEST_GAP)
 
-    def _look_who_starves(self) -> None:
+    def _check_starvation(self) -> None:
         for kind, queue in self._queues.items():
             if not queue:
                 continue
             waited = self._worked - queue[0].since
             others = [at for other, at in self._served.items() if other != kind]
             if waited > LONGEST_WAIT and max(others) > queue[0].since:
-                self._starves(kind, waited)
+                self._on_starvation(kind, waited)

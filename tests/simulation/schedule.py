@@ -20,13 +20,19 @@ DOWN = (0.05, 1.0, 20.0, 400.0)
 WHERE = ("step", "before_commit", "after_commit")
 COUNTS = (0, 1, 3, 10, 60)
 OUTAGES = ("refused", "silent", "broken", "busy", "key")
-SINK_TROUBLES = ("refused", "refused", "silent", "broken", "busy", "gone")
+SINK_FAULTS = ("refused", "refused", "silent", "broken", "busy", "gone")
 
-SUSPENDS = {"stall", "stall_at_relay", "stall_at_sending", "stop_at_submission", "clock_step"}
+SUSPENDING_ACTIONS = {
+    "stall",
+    "stall_at_relay",
+    "stall_at_sending",
+    "stop_at_submission",
+    "clock_step",
+}
 """Actions after which a lease may expire while its holder still works."""
-DISTURBS = SUSPENDS | {"crash", "restart", "dies_at_sync", "power_cut"}
+INTERRUPTING_ACTIONS = SUSPENDING_ACTIONS | {"crash", "restart", "dies_at_sync", "power_cut"}
 """Actions after which an answer may not have been heard."""
-LOSES = DISTURBS | {"disk_full", "answers_lost"}
+LOSING_ACTIONS = INTERRUPTING_ACTIONS | {"disk_full", "answers_lost"}
 """Actions after which an answer may not have been stored either."""
 
 
@@ -85,7 +91,7 @@ class Schedule:
         return "\n".join([head, *map(str, self.actions)])
 
 
-def planned(
+def schedule_of(
     seed: int, actions: Iterable[Action], *, machines: int = 1, confirm: bool = True
 ) -> Schedule:
     """A schedule of these actions, ordered by time."""
@@ -93,7 +99,7 @@ def planned(
     return Schedule(seed, machines, confirm, tuple(in_order))
 
 
-def schedule(seed: int) -> Schedule:
+def random_schedule(seed: int) -> Schedule:
     """The schedule that belongs to a seed."""
     random = Random(seed)
     machines = random.choice([1, 1, 1, 2])
@@ -102,10 +108,10 @@ def schedule(seed: int) -> Schedule:
     submissions = random.choice([1, 3, 6, 10])
     actions = [
         *_traffic(random, submissions, length, confirm),
-        *_trouble(random, machines, length),
+        *_faults(random, machines, length),
         *_files(Random(f"files {seed}"), submissions, length),
     ]
-    return planned(seed, actions, machines=machines, confirm=confirm)
+    return schedule_of(seed, actions, machines=machines, confirm=confirm)
 
 
 def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> list[Action]:
@@ -149,7 +155,7 @@ def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> 
     return actions
 
 
-def _trouble(random: Random, machines: int, length: float) -> list[Action]:
+def _faults(random: Random, machines: int, length: float) -> list[Action]:
     """Faults. Each row: how often one happens, its name, and its random arguments."""
     actions, choice = [], random.choice
 
@@ -163,7 +169,7 @@ def _trouble(random: Random, machines: int, length: float) -> list[Action]:
         ((0, 0, 1, 2), "stall", {"machine": range(machines), "lasts": (3.0, 35.0, 100.0)}),
         ((0, 0, 1, 2), "outage", {"kind": OUTAGES, "lasts": (5.0, 50.0, 50.0, 500.0, 500.0,
                                                              2 * HOUR)}),
-        ((0, 0, 1, 2, 3), "sink_trouble", {"sink": SINKS, "kind": SINK_TROUBLES,
+        ((0, 0, 1, 2, 3), "sink_trouble", {"sink": SINKS, "kind": SINK_FAULTS,
                                            "lasts": (2.0, 40.0, 40.0, 2_000.0, 74 * HOUR)}),
         ((0, 0, 0, 1), "disk_full", {"lasts": (0.5, 6.0, 40.0)}),
         ((0, 0, 0, 1, 2), "clock_step", {"by": (-600.0, -30.0, -1.0, 1.0, 45.0, 600.0)}),

@@ -12,12 +12,12 @@ def shrunk(failed: Result, run: Callable[[Schedule], Result]) -> Result:
     """Remove actions, many at first and then one by one, as long as the same promise breaks."""
     promise = promise_of(failed)
     best, runs = failed, 0
-    size = max(1, len(best.plan.actions) // 2)
+    size = max(1, len(best.schedule.actions) // 2)
     while size:
         first = 0
-        while first < len(best.plan.actions) and runs < MAX_RUNS:
+        while first < len(best.schedule.actions) and runs < MAX_RUNS:
             runs += 1
-            result = run(best.plan.without(first, size))
+            result = run(best.schedule.without(first, size))
             if result.failure is not None and promise_of(result) == promise:
                 best = result
             else:
@@ -35,9 +35,9 @@ def report(failed: Result, small: Result, last: int = 60) -> str:
     """What a person needs to see the fault: the seed, the shrunk schedule, the last events."""
     return "\n".join(
         [
-            f"seed {failed.plan.seed} breaks a promise: {failed.failure}",
-            f"{len(small.plan.actions)} of its {len(failed.plan.actions)} actions are enough:",
-            str(small.plan),
+            f"seed {failed.schedule.seed} breaks a promise: {failed.failure}",
+            f"{len(small.schedule.actions)} of its {len(failed.schedule.actions)} actions suffice:",
+            str(small.schedule),
             f"and end with: {small.failure}",
             "the last events:",
             *small.journal[-last:],

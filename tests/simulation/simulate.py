@@ -27,9 +27,9 @@ from tests.simulation.oracle import check_end
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
 
-LONGEST = 10 * 24 * 3600.0
+MAX_VIRTUAL_SECONDS = 10 * 24 * 3600.0
 """Seconds of virtual time after which a service counts as never coming to rest."""
-LOOK_AGAIN = 5.0
+IDLE_CHECK_SECONDS = 5.0
 """Seconds between two checks of whether the service is at rest."""
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -38,37 +38,37 @@ SHARED_MEMORY = Path("/dev/shm")
 class Result:
     """The result of a schedule."""
 
-    plan: Schedule
+    schedule: Schedule
     failure: BaseException | None
     journal: tuple[str, ...]
     seconds: float
     """Virtual seconds."""
 
 
-def simulate(plan: Schedule) -> Result:
+def simulate(schedule: Schedule) -> Result:
     """Run a schedule. Does not raise: a broken promise is the result's `failure`."""
     loop = VirtualLoop()
     failure: BaseException | None = None
-    with worlds_of(loop, [plan]) as (world,):
+    with worlds_of(loop, [schedule]) as (world,):
         try:
-            loop.run(_live(world))
+            loop.run(_run(world))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
             failure = error
         seconds = loop.time()
-    return Result(plan, failure, tuple(world.judge.lines), seconds)
+    return Result(schedule, failure, tuple(world.judge.lines), seconds)
 
 
 @contextmanager
-def worlds_of(loop: VirtualLoop, plans: Sequence[Schedule]) -> Iterator[list[World]]:
+def worlds_of(loop: VirtualLoop, schedules: Sequence[Schedule]) -> Iterator[list[World]]:
     """Make a world for each schedule, on one loop. They share nothing."""
     folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=folder) as name, _collected():
+    with tempfile.TemporaryDirectory(dir=folder) as name, _without_gc():
         worlds = []
-        for cell, plan in enumerate(plans):
+        for cell, schedule in enumerate(schedules):
             database = Path(name, str(cell), "receiver.db")
             database.parent.mkdir()
             database.write_bytes(_empty_database())
-            worlds.append(World(loop, plan, database, cell))
+            worlds.append(World(loop, schedule, database, cell))
         with _watched_logs(worlds[0].judge), _virtual_files(loop, worlds):
             yield worlds
             loop.end_all()
@@ -76,24 +76,24 @@ def worlds_of(loop: VirtualLoop, plans: Sequence[Schedule]) -> Iterator[list[Wor
             world.truth.close()
 
 
-async def _live(world: World) -> None:
+async def _run(world: World) -> None:
     await world.set_up()
     world.loop.horizon = world.horizon
     await world.play()
     await world.sleep(60.0)
     world.file_disk.at_sync = None
     for machine in world.machines:
-        machine.spare()
+        machine.cancel_crash()
     for follower in world.users.followers:
         follower.catch_up()
-    await _rest(world)
+    await _wait_until_idle(world)
     world.judge.note("end")
     check_end(world)
     world.files.check_end()
     await world.files.retire()
 
 
-async def _rest(world: World) -> None:
+async def _wait_until_idle(world: World) -> None:
     """Wait until nothing is due any more, anywhere."""
     loop = world.loop
     while True:
@@ -103,14 +103,14 @@ async def _rest(world: World) -> None:
             if world.horizon() == NEVER and not world.is_busy():
                 return
             continue
-        if loop.time() > LONGEST:
+        if loop.time() > MAX_VIRTUAL_SECONDS:
             world.judge.fail("the service comes to rest", *world.what_is_due())
         now, busy = loop.time(), world.busy_until()
         nearest = min(soonest, busy) if busy > now else soonest
-        if now + LOOK_AGAIN < nearest < NEVER:
+        if now + IDLE_CHECK_SECONDS < nearest < NEVER:
             await loop.arrival_at(nearest)
         else:
-            await loop.tick(LOOK_AGAIN)
+            await loop.tick(IDLE_CHECK_SECONDS)
 
 
 @cache
@@ -122,7 +122,7 @@ def _empty_database() -> bytes:
 
 
 @contextmanager
-def _collected() -> Iterator[None]:
+def _without_gc() -> Iterator[None]:
     """Turn garbage collection off: it would close dead coroutines at moments of its own."""
     enabled = gc.isenabled()
     gc.disable()

@@ -12,9 +12,9 @@ from standardwebhooks import Webhook
 
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.signing import new_secret
-from tests.simulation.loop import loop_of_world
+from tests.simulation.loop import running_loop
 from tests.simulation.process import Process, current_process
-from tests.simulation.schedule import SINKS, SUSPENDS, FaultWindows
+from tests.simulation.schedule import SINKS, SUSPENDING_ACTIONS, FaultWindows
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -35,18 +35,18 @@ class Relayed:
 class SimulatedSender(WebhookSender):
     """`receiver.webhooks.delivery.WebhookSender`, without a network.
 
-    Kinds of trouble: refused (no connection), silent (received, never answered), broken (500), busy
+    Kinds of fault: refused (no connection), silent (received, never answered), broken (500), busy
     (503 and Retry-After), gone (410), uneven (answered well, but some messages overtake others).
     """
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._flying: dict[str, Process] = {}
+        self._in_flight: dict[str, Process] = {}
         """Jobs with an attempt under way, and the process that makes it."""
         self._random = world.random
         self.at_sending: Callable[[], None] | None = None
         """Called once, just before the next message is sent."""
-        self.troubles = {sink: FaultWindows() for sink in SINKS}
+        self.faults = {sink: FaultWindows() for sink in SINKS}
         """By host."""
         self.secrets: list[list[str]] = []
         """The signing secrets of each user, newest first."""
@@ -60,8 +60,8 @@ class SimulatedSender(WebhookSender):
     ) -> AttemptResult:
         job_id, process = json.loads(body)["request_id"], current_process()
         assert process is not None
-        other = self._flying.get(job_id)
-        leases_hold = not self._world.done & SUSPENDS
+        other = self._in_flight.get(job_id)
+        leases_hold = not self._world.performed & SUSPENDING_ACTIONS
         alone = other is None or other.dead or not leases_hold
         require = self._world.judge.require
         require(alone, "one attempt at a time for a job", job_id)
@@ -69,16 +69,16 @@ class SimulatedSender(WebhookSender):
             "SELECT 1 FROM deliveries WHERE job_id = ? AND state = 'disabled'", job_id
         )
         require(off is None or not leases_hold, "410 turns the address off for a job", job_id)
-        self._flying[job_id] = process
+        self._in_flight[job_id] = process
         try:
             return await self._deliver(url, headers, body, timeout)
         finally:
-            self._flying.pop(job_id, None)
+            self._in_flight.pop(job_id, None)
 
     async def _deliver(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> AttemptResult:
-        loop, process = loop_of_world(), current_process()
+        loop, process = running_loop(), current_process()
         began = loop.time()
         met: list[str | None] = []
 
@@ -86,18 +86,18 @@ class SimulatedSender(WebhookSender):
             """Bytes that were sent arrive even if their sender stalls meanwhile."""
             if process is None or process.dead:
                 return
-            kind = troubles.at(loop.time())
+            kind = faults.at(loop.time())
             met.append(kind)
             if kind != "refused":
                 self._arrived(url, headers, body, _STATUS.get(kind, 200))
 
-        troubles = self.troubles[str(urlsplit(url).hostname)]
-        uneven = troubles.at(began) == "uneven"
+        faults = self.faults[str(urlsplit(url).hostname)]
+        uneven = faults.at(began) == "uneven"
         way = self._random.choice([0.005, 0.4] if uneven else [0.005, 0.05, 0.4])
         if self.at_sending is not None:
             then, self.at_sending = self.at_sending, None
             then()
-        loop.call_later(way, arrive, context=loop.world)
+        loop.call_later(way, arrive, context=loop.world_context)
         await self._wait(way)
         (kind,) = met
         if kind == "refused":
@@ -118,11 +118,11 @@ class SimulatedSender(WebhookSender):
         *,
         connect_failure: bool = False,
     ) -> AttemptResult:
-        took = round((loop_of_world().time() - began) * 1_000)
+        took = round((running_loop().time() - began) * 1_000)
         return AttemptResult(status, error, took, retry_after, "ok", connect_failure)
 
     async def _wait(self, seconds: float) -> None:
-        await loop_of_world().arrival(seconds)
+        await running_loop().arrival(seconds)
 
     # --- the sinks --------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ def test_a_lost_cell_is_felt_by_its_own_users_only_and_gives_them_theirs() -> No
         assert (whole.judge.lines == beside.judge.lines) is (number != LOST)
 
     lost, back = after[LOST], LOST_AT + LOST_FOR
-    assert [bool(each.request_ids) for each in lost.users.accounts.values()] == [True] * JOBS
+    assert [bool(each.request_ids) for each in lost.users.submissions.values()] == [True] * JOBS
     assert [len(each) for each in lost.provider.submissions.values()] == [1] * JOBS
     assert len(lost.truth.jobs) == JOBS
     late = unfinished_then(lost)

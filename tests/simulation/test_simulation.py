@@ -12,7 +12,7 @@ from tests.simulation.known_bad.plans import submissions
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Fate
 from tests.simulation.queues import Queues
-from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, planned, schedule
+from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, random_schedule, schedule_of
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
 
@@ -20,9 +20,9 @@ QUICK = range(12)
 MANY = [range(first, first + 53) for first in range(QUICK.stop, 330, 53)]
 
 
-def check(plan: Schedule) -> Result:
+def check(schedule: Schedule) -> Result:
     """Run a schedule; if it fails, shrink it and report it in full."""
-    result = simulate(plan)
+    result = simulate(schedule)
     if result.failure is not None:
         pytest.fail(report(result, shrunk(result, simulate)), pytrace=False)
     return result
@@ -30,23 +30,23 @@ def check(plan: Schedule) -> Result:
 
 @pytest.mark.parametrize("seed", QUICK)
 def test_a_seed(seed: int) -> None:
-    check(schedule(seed))
+    check(random_schedule(seed))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_seed_in_which_lost_submissions_are_looked_up(seed: int) -> None:
-    check(replace(schedule(seed), looks_up=True))
+    check(replace(random_schedule(seed), looks_up=True))
 
 
 def test_a_lost_answer_is_healed_by_a_look_up() -> None:
     """Its callbacks are lost too: without the look-up, its outcome would remain unknown."""
 
-    def is_lost(fated: Fate) -> bool:
-        lost = all(how[0] for how in fated.callbacks)
-        return fated.submission == "lose_answer" and lost and fated.is_told_at_once
+    def is_lost(fate: Fate) -> bool:
+        lost = all(how[0] for how in fate.callbacks)
+        return fate.submission == "lose_answer" and lost and fate.is_told_at_once
 
-    plan = planned(1, submissions([1.0], is_lost))
-    journals = ["\n".join(check(replace(plan, looks_up=up)).journal) for up in (False, True)]
+    schedule = schedule_of(1, submissions([1.0], is_lost))
+    journals = ["\n".join(check(replace(schedule, looks_up=up)).journal) for up in (False, True)]
     assert ["submit_outcome_unknown" in journal for journal in journals] == [True, False]
 
 
@@ -55,14 +55,14 @@ def test_a_lost_answer_is_healed_by_a_look_up() -> None:
 @pytest.mark.parametrize("seeds", MANY, ids=str)
 def test_many_seeds(seeds: range) -> None:
     for seed in seeds:
-        check(schedule(seed))
+        check(random_schedule(seed))
         if seed % 8 == 0:
-            check(replace(schedule(seed), looks_up=True))
+            check(replace(random_schedule(seed), looks_up=True))
 
 
-def test_the_same_seed_is_the_same_story() -> None:
+def test_the_same_seed_gives_the_same_journal() -> None:
     (first, again), (other, other_again) = (
-        [simulate(schedule(seed)).journal for _ in range(2)] for seed in (1, 7)
+        [simulate(random_schedule(seed)).journal for _ in range(2)] for seed in (1, 7)
     )
     assert (first, other) == (again, other_again)
     assert first != other
@@ -77,9 +77,9 @@ def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_
 ) -> None:
     away = 73 * HOUR
 
-    def is_quick(fated: Fate) -> bool:
-        taken = fated.submission == "accept" and fated.is_told_at_once
-        return taken and fated.renders <= 180
+    def is_quick(fate: Fate) -> bool:
+        taken = fate.submission == "accept" and fate.is_told_at_once
+        return taken and fate.renders <= 180
 
     crash = {"machine": 0, "where": "step", "count": 0, "down": 60.0}
     actions = [
@@ -88,7 +88,7 @@ def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_
         # With restarts in between, only the outbox remembers the messages.
         *(Action(hour * HOUR, "crash", crash) for hour in (1, 20, 50)),
     ]
-    result = check(planned(1, actions))
+    result = check(schedule_of(1, actions))
 
     taken = [line for line in result.journal if " relay " in line and line.endswith(" 200")]
     assert len(taken) == 6
@@ -144,14 +144,14 @@ def test_a_broken_promise_ends_the_run_with_its_words() -> None:
 
 
 def test_a_failing_schedule_is_shrunk_to_what_matters() -> None:
-    def run(plan: Schedule) -> Result:
-        broken = any(action.how.get("label") == 3 for action in plan.actions)
+    def run(schedule: Schedule) -> Result:
+        broken = any(action.how.get("label") == 3 for action in schedule.actions)
         failure = Violation("it breaks: always") if broken else None
-        return Result(plan, failure, (), 0.0)
+        return Result(schedule, failure, (), 0.0)
 
     actions = tuple(Action(n, "cancel", {"label": n, "user": 0}) for n in range(9))
     small = shrunk(run(Schedule(1, 1, True, actions)), run)
-    assert [action.how["label"] for action in small.plan.actions] == [3]
+    assert [action.how["label"] for action in small.schedule.actions] == [3]
 
 
 def _nothing(_session: object, _effects: object) -> None:

@@ -6,7 +6,7 @@ and the provider measure different times, and nothing can be checked.
 """
 
 from tests.simulation.provider import Call
-from tests.simulation.schedule import LOSES
+from tests.simulation.schedule import LOSING_ACTIONS
 from tests.simulation.truth import JobHistory, LoggedEvent
 from tests.simulation.world import World
 
@@ -15,7 +15,7 @@ GRACE = 24 * 3_600.0
 MISSES = 5
 MISSING = 600.0
 CONFIRM_TIMEOUT = 60.0
-LATEST = 1.25 * 3_600.0
+MAX_POLL_DELAY = 1.25 * 3_600.0
 """Seconds until the next poll, at most, including the jitter and a machine that is down."""
 UNREACHABLE = {"outage", "clock_step"}
 """Actions after which the provider could not be asked, or for an unknown time."""
@@ -35,9 +35,9 @@ def check_timeouts(world: World, job_id: str, history: JobHistory) -> None:
                 _check_lost(world, job_id, event, calls)
             case _:
                 pass
-    if not world.done & LOSES:
-        _check_belief(world, job_id, history, calls)
-    if not world.done & UNREACHABLE:
+    if not world.performed & LOSING_ACTIONS:
+        _check_trusted_claims(world, job_id, history, calls)
+    if not world.performed & UNREACHABLE:
         _check_delay(world, job_id, history)
 
 
@@ -76,20 +76,22 @@ def _check_delay(world: World, job_id: str, history: JobHistory) -> None:
     if upstream is not None and upstream.fate.submission in ("accept", "accept_slowly"):
         reported, available = history.outcome.committed_at, upstream.available_at
         world.judge.require(
-            reported < available + LATEST, "an available outcome is reported in time",
+            reported < available + MAX_POLL_DELAY, "an available outcome is reported in time",
             job_id, "reported", reported, "available", available,
         )  # fmt: skip
 
 
-def _check_belief(world: World, job_id: str, history: JobHistory, calls: list[Call]) -> None:
-    believed = world.truth.one(
+def _check_trusted_claims(
+    world: World, job_id: str, history: JobHistory, calls: list[Call]
+) -> None:
+    trusted = world.truth.one(
         "SELECT 1 FROM callbacks WHERE job_id = ? AND verdict = 'applied' AND confirmed = 0", job_id
     )
-    if not believed:
+    if not trusted:
         return
     ended = history.outcome.committed_at
     since = ended - CONFIRM_TIMEOUT + SLACK
     reports = [call for call in calls if call.answer == "report"]
     answered = [call for call in reports if since < call.ended < ended - SLACK]
-    world.judge.require(not answered, "a claim is believed only where nobody answers", job_id,
+    world.judge.require(not answered, "a claim is trusted only where nobody answers", job_id,
                         ended, answered)  # fmt: skip

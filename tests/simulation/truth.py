@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from store.changes import Changes
 from tests.simulation.disk import connect
-from tests.simulation.loop import loop_of_world
+from tests.simulation.loop import running_loop
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -29,7 +29,7 @@ LEASED = {
     "relay": "SELECT 1 FROM deliveries WHERE holder IS NOT NULL",
     "submission": "SELECT 1 FROM due WHERE lane = 'submit' AND holder IS NOT NULL",
 }
-TOLD = ("request_id", "status", "progress", "result", "message")
+RELAYED_MEMBERS = ("request_id", "status", "progress", "result", "message")
 
 
 @dataclass
@@ -52,7 +52,7 @@ class JobHistory:
     user_id: int
     events: list[LoggedEvent] = field(default_factory=list)
     corrections: int = 0
-    of_files: int = 0
+    file_events: int = 0
     """How many of the newest events changed only the result's files."""
     webhook: bool = False
     webhook_events: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class JobHistory:
     @property
     def outcome(self) -> LoggedEvent:
         """The newest event that did not change only files."""
-        return self.events[-1 - self.of_files]
+        return self.events[-1 - self.file_events]
 
 
 class Truth:
@@ -85,29 +85,29 @@ class Truth:
         """Called once, right after a commit that leases a relay message or a submission."""
         self._checks = 0
         self.last_event_at = 0.0
-        world.disk.watch = self.look
+        world.disk.after_commit = self.check_commit
 
     def close(self) -> None:
         self.db.close()
 
-    def look(self, changes: Changes | None) -> None:
+    def check_commit(self, changes: Changes | None) -> None:
         """Read what a commit has changed; everything if `changes` is None."""
         if self._world.retiring:
             return
         if changes is None or changes.users:
-            self.last_event_at = loop_of_world().time()
+            self.last_event_at = running_loop().time()
         users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
         for user_id in users if changes is None else sorted(changes.users):
             self._read_log(user_id)
         for job_id in sorted(self.jobs) if changes is None else sorted(changes.jobs):
-            self._compare_row(job_id)
-            self._follow_verdicts(job_id)
+            self._check_row(job_id)
+            self._check_verdicts(job_id)
         if changes is None or changes.relay:
-            self._follow_deliveries()
-        self._meet_lease()
+            self._check_deliveries()
+        self._run_lease_hooks()
         self._checks += 1
         if changes is None or changes.users or self._checks % 50 == 0:
-            self._conserve()
+            self._check_counts()
 
     # --- the event log ----------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Truth:
         ).fetchall()
         for seq, nonce, job_id, job_seq, data in rows:
             self._judge.require(seq == len(log) + 1, "the event log has no gap", user_id, seq)
-            now = loop_of_world().time()
+            now = running_loop().time()
             event = LoggedEvent(seq, f"{seq}.{nonce}", data, json.loads(data), now)
             log.append(event)
             self._read_event(user_id, job_id, job_seq, event)
@@ -155,12 +155,12 @@ class Truth:
             history.webhook = url is not None
             history.webhook_events = tuple(events.split(",")) if events else ()
         else:
-            self._follows(job_id, history, job_seq, document, code)
-            if not history.of_files:
-                self._relayed(job_id, history, job_seq, document)
+            self._check_change(job_id, history, job_seq, document, code)
+            if not history.file_events:
+                self._check_relay_message(job_id, history, job_seq, document)
         history.events.append(event)
 
-    def _follows(
+    def _check_change(
         self,
         job_id: str,
         history: JobHistory,
@@ -180,8 +180,8 @@ class Truth:
         if before["phase"] not in UNSENT:
             require(after["phase"] not in UNSENT, "what may have been sent is never queued again",
                     job_id, before["phase"], after["phase"])  # fmt: skip
-        if before["done"] and self._world.files.follows(job_id, before, after):
-            history.of_files += 1
+        if before["done"] and self._world.files.check_file_event(job_id, before, after):
+            history.file_events += 1
         elif before["done"]:
             history.corrections += 1
             require(
@@ -194,7 +194,7 @@ class Truth:
                 job_id, before["error"], after["status"], code,
             )  # fmt: skip
 
-    def _relayed(
+    def _check_relay_message(
         self, job_id: str, history: JobHistory, job_seq: int, after: dict[str, Any]
     ) -> None:
         """Rule 5: the relay message is written in the same transaction as its event."""
@@ -206,7 +206,7 @@ class Truth:
         elif before["status"] != "IN_PROGRESS":
             name = "IN_PROGRESS"
         else:
-            same = all(before[member] == after[member] for member in TOLD)
+            same = all(before[member] == after[member] for member in RELAYED_MEMBERS)
             name = None if same else "progress"
         expected = history.webhook and name in history.webhook_events
         rows = self.db.execute(
@@ -216,17 +216,17 @@ class Truth:
             len(rows) == expected, "one relay message for each event asked for", job_id, job_seq
         )
         for (body,) in rows:
-            said = json.loads(body)
+            message = json.loads(body)
             self._judge.require(
-                said["request_id"] == job_id
-                and said["seq"] == job_seq
-                and all(said.get(member) == after[member] for member in TOLD),
+                message["request_id"] == job_id
+                and message["seq"] == job_seq
+                and all(message.get(member) == after[member] for member in RELAYED_MEMBERS),
                 "a relay message is the job at its event", job_id, job_seq,
             )  # fmt: skip
 
     # --- the rows ---------------------------------------------------------------------------------
 
-    def _compare_row(self, job_id: str) -> None:
+    def _check_row(self, job_id: str) -> None:
         row = self.db.execute(
             "SELECT status, phase, seq, progress FROM jobs WHERE id = ?", (job_id,)
         ).fetchone()
@@ -240,7 +240,7 @@ class Truth:
             self._judge.require(row == last, "the row is what its last event says", job_id, row,
                                 last)  # fmt: skip
 
-    def _follow_deliveries(self) -> None:
+    def _check_deliveries(self) -> None:
         """Deliveries that were delivered, skipped or given up stay so: nobody retries them here."""
         states = dict(self.db.execute("SELECT id, state FROM deliveries"))
         for delivery_id, before in self._ended.items():
@@ -249,7 +249,7 @@ class Truth:
                                 now)  # fmt: skip
         self._ended = {id_: state for id_, state in states.items() if state != "pending"}
 
-    def _follow_verdicts(self, job_id: str) -> None:
+    def _check_verdicts(self, job_id: str) -> None:
         rows = self.db.execute("SELECT id, verdict FROM callbacks WHERE job_id = ?", (job_id,))
         for callback_id, verdict in rows.fetchall():
             before = self._verdicts.get(callback_id, verdict)
@@ -258,12 +258,12 @@ class Truth:
             if verdict not in ("waiting", "claimed"):
                 self._verdicts[callback_id] = verdict
 
-    def _meet_lease(self) -> None:
+    def _run_lease_hooks(self) -> None:
         for what in list(self.at_lease):
             if self.one(LEASED[what]):
                 self.at_lease.pop(what)()
 
-    def _conserve(self) -> None:
+    def _check_counts(self) -> None:
         counts = dict(self.db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
         expected: dict[str, int] = {}
         for history in self.jobs.values():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.http_api.event_stream import Frame
 from tests.simulation.client import Exchange, NoAnswer, Response
-from tests.simulation.loop import loop_of_world
+from tests.simulation.loop import running_loop
 from tests.simulation.truth import FINAL, LoggedEvent
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ RETRIED = (409, 429, 503)
 
 
 @dataclass
-class Account:
+class Submission:
     """What a user knows about one of their submissions."""
 
     label: int
@@ -38,7 +38,7 @@ class Users:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self.accounts: dict[int, Account] = {}
+        self.submissions: dict[int, Submission] = {}
         """By label."""
         self.followers: list[Follower] = []
 
@@ -47,11 +47,11 @@ class Users:
     async def submit(self, how: Mapping[str, Any]) -> None:
         """Submit a job; with an Idempotency-Key, retry until there is an answer."""
         world = self._world
-        account = Account(how["label"], how["user"])
-        self.accounts[account.label] = account
+        submission = Submission(how["label"], how["user"])
+        self.submissions[submission.label] = submission
         body: dict[str, Any] = {
-            "input": {"prompt": f"job {account.label}", "fate": how["fate"]},
-            "metadata": {"label": str(account.label)},
+            "input": {"prompt": f"job {submission.label}", "fate": how["fate"]},
+            "metadata": {"label": str(submission.label)},
         }
         if how["sink"] is not None:
             body["webhookUrl"] = f"https://{how['sink']}/hook"
@@ -65,33 +65,33 @@ class Users:
             if how["wait"] is not None:
                 headers["prefer"] = f"wait={how['wait']}"
         if how["key"]:
-            headers["idempotency-key"] = f"key-{account.label}"
+            headers["idempotency-key"] = f"key-{submission.label}"
         for attempt in range(TRIES if how["key"] else 1):
             try:
                 response = await world.call(
-                    account.user, "POST", target, headers, json.dumps(body).encode(),
+                    submission.user, "POST", target, headers, json.dumps(body).encode(),
                     how["timeout"],
                 )  # fmt: skip
             except NoAnswer:
                 await world.sleep(min(1.5**attempt, 60.0))
                 continue
-            self._check_answer(account, response)
+            self._check_answer(submission, response)
             if response.status not in RETRIED:
                 return
             await world.sleep(float(response.headers.get("retry-after", "1")) + attempt)
 
-    def _check_answer(self, account: Account, response: Response) -> None:
+    def _check_answer(self, submission: Submission, response: Response) -> None:
         world, judge = self._world, self._world.judge
         document = json.loads(response.body)
         request_id = document.get("request_id")
-        judge.note("answer", account.label, response.status, (request_id or "")[-6:])
+        judge.note("answer", submission.label, response.status, (request_id or "")[-6:])
         if response.status in RETRIED:
             return
         if response.status in (200, 202):
             judge.require(request_id in world.truth.jobs, "what is acknowledged is on disk",
-                          account.label, request_id)  # fmt: skip
+                          submission.label, request_id)  # fmt: skip
         elif response.status in (400, 402, 502):
-            judge.require(request_id in world.truth.jobs, "a refusal is of a job", account.label,
+            judge.require(request_id in world.truth.jobs, "a refusal is of a job", submission.label,
                           response.body)  # fmt: skip
             row = world.truth.row(request_id, "status, error_code")
             code = "provider_credentials" if response.status == 502 else "provider_refused"
@@ -99,25 +99,25 @@ class Users:
         else:
             judge.fail("a submission is answered as the contract says", response)
         if request_id is not None:
-            account.request_ids.append(request_id)
+            submission.request_ids.append(request_id)
 
     async def cancel(self, how: Mapping[str, Any]) -> None:
         """Cancel a job if the user knows its id by now."""
         world = self._world
-        account = self.accounts.get(how["label"])
-        if account is None or not account.request_ids:
+        submission = self.submissions.get(how["label"])
+        if submission is None or not submission.request_ids:
             return
-        job_id = account.request_ids[-1]
-        account.cancel_asked = True
+        job_id = submission.request_ids[-1]
+        submission.cancel_asked = True
         try:
             response = await world.call(
                 how["user"], "POST", f"/v1/jobs/{job_id}/cancel", {}, b"", 30.0
             )
         except NoAnswer:
             return
-        world.judge.note("cancel", account.label, response.status)
+        world.judge.note("cancel", submission.label, response.status)
         if response.status == 202:
-            account.canceled = True
+            submission.canceled = True
             row = world.truth.row(job_id, "status, error_code")
             world.judge.require(row == ("CANCELLED", "canceled_by_user"),
                                 "an acknowledged cancel is on disk", job_id, row)  # fmt: skip
@@ -130,10 +130,10 @@ class Users:
         """Start to follow one job, or all jobs of a user."""
         job_id = None
         if how["label"] is not None:
-            account = self.accounts.get(how["label"])
-            if account is None or not account.request_ids:
+            submission = self.submissions.get(how["label"])
+            if submission is None or not submission.request_ids:
                 return
-            job_id = account.request_ids[-1]
+            job_id = submission.request_ids[-1]
         follower = Follower(self._world, how, job_id)
         self.followers.append(follower)
         self._world.spawn(follower.run())
@@ -147,7 +147,7 @@ class Follower:
         self._user = how["user"]
         self._user_id = world.user_ids[how["user"]]
         self._job_id = job_id
-        self._until = loop_of_world().time() + how["lasts"]
+        self._until = running_loop().time() + how["lasts"]
         self._lags: tuple[float, float] | None = how["lags"]
         self._random = Random(how["chance"])
         self._unread = b""
@@ -160,7 +160,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until `over`, or until its time has passed."""
-        loop = loop_of_world()
+        loop = running_loop()
         if self._lags is not None:
             self._world.spawn(self._lag())
         while not self.over and loop.time() < self._until:
@@ -173,23 +173,23 @@ class Follower:
         headers = {} if self.cursor is None else {"last-event-id": self.cursor}
         target = "/v1/events" if self._job_id is None else f"/v1/jobs/{self._job_id}/events"
         self._unread = b""
-        self._asked_at = loop_of_world().time()
+        self._asked_at = running_loop().time()
         try:
             exchange = world.stream(self._user, target, headers, self._read_chunk)
         except NoAnswer:
             return
         self._exchange = exchange
         if self._until < 1e8:
-            loop = loop_of_world()
+            loop = running_loop()
             left = self._until - loop.time()
-            loop.call_later(left, exchange.hang_up, context=loop.world)
+            loop.call_later(left, exchange.hang_up, context=loop.world_context)
         with suppress(NoAnswer):
             await exchange.ended
         self._exchange = None
         world.judge.note("stream", (self._job_id or "user")[-6:], exchange.status, self.position)
         if exchange.status == 204:
             row = world.truth.row(str(self._job_id), "status")
-            world.judge.require(row is not None and row[0] in FINAL and self._has_heard_all(),
+            world.judge.require(row is not None and row[0] in FINAL and self._has_seen_all(),
                                 "204 only where all was seen", self._job_id)  # fmt: skip
             self.over = True
 
@@ -217,7 +217,7 @@ class Follower:
                 require(self.cursor is None, "a resumed stream has no snapshot", frame.id)
                 self._check_snapshot(frame)
             case "update":
-                rest = self._rest()
+                rest = self._unseen()
                 expected = rest[0] if rest else None
                 require(
                     expected is not None
@@ -232,7 +232,7 @@ class Follower:
                 require(frame.id is None, "done has no cursor", frame.id)
                 row = self._world.truth.row(str(self._job_id), "status")
                 require(row is not None and row[0] in FINAL, "done is said of what is done", row)
-                require(self._has_heard_all(), "done comes after everything", self._job_id)
+                require(self._has_seen_all(), "done comes after everything", self._job_id)
                 self.over = True
             case other:
                 self._world.judge.fail("a frame of a kind that was due", other)
@@ -261,20 +261,20 @@ class Follower:
         self.cursor = frame.id
         self.position = int(frame.id.partition(".")[0])
 
-    def _rest(self) -> list[LoggedEvent]:
+    def _unseen(self) -> list[LoggedEvent]:
         """The durable events that it has not seen, oldest first."""
         truth = self._world.truth
         if self._job_id is None:
             return truth.logs.get(self._user_id, [])[self.position :]
         return [event for event in truth.jobs[self._job_id].events if event.seq > self.position]
 
-    def _has_heard_all(self) -> bool:
+    def _has_seen_all(self) -> bool:
         """Whether it has seen the job's end and everything that was committed before it asked.
         More, such as the job's files, may be committed while the answer is on its way."""
         events = self._world.truth.jobs[str(self._job_id)].events
         seen = [event for event in events if event.seq <= self.position]
         ended = bool(seen) and seen[-1].document["done"]
-        return ended and all(event.committed_at >= self._asked_at for event in self._rest())
+        return ended and all(event.committed_at >= self._asked_at for event in self._unseen())
 
     def leave(self) -> None:
         """Stop following."""
@@ -291,7 +291,7 @@ class Follower:
     def check_end(self) -> None:
         """A follower that is still connected has seen everything."""
         self._world.judge.require(
-            self.over or not self._rest(),
+            self.over or not self._unseen(),
             "a follower sees everything in the end",
             self._job_id or f"user {self._user}", "position", self.position,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from receiver.webhooks.signing import new_secret
 from store.keys import ApiKey
 from store.sqlite.database import SqliteStore
 from tests.simulation.archive import Files
-from tests.simulation.callbacks import CallbackLine
+from tests.simulation.callbacks import ProviderNetwork
 from tests.simulation.client import Exchange, NoAnswer, Response
 from tests.simulation.disk import CrashPoint, Disk, InlineReaders, InlineWriter
 from tests.simulation.file_disk import FileDisk
@@ -32,16 +32,18 @@ from tests.simulation.users import Users
 class World:
     """Everything in one simulated schedule."""
 
-    def __init__(self, loop: VirtualLoop, plan: Schedule, database: Path, cell: int = 0) -> None:
+    def __init__(
+        self, loop: VirtualLoop, schedule: Schedule, database: Path, cell: int = 0
+    ) -> None:
         """`cell` distinguishes the worlds that share a loop."""
         self.loop = loop
-        self.plan = plan
+        self.schedule = schedule
         self.judge = Judge(loop)
-        self.random = Random(plan.seed ^ 0x5EED)
-        self.file_random = Random(plan.seed ^ 0xF11E)
+        self.random = Random(schedule.seed ^ 0x5EED)
+        self.file_random = Random(schedule.seed ^ 0xF11E)
         self.clock = WallClock(loop)
         self.tokens = CallbackTokens(KEYS)
-        self.done: set[str] = set()
+        self.performed: set[str] = set()
         """The kinds of actions that have happened."""
         self.retiring = False
         """Whether retention is removing everything."""
@@ -53,18 +55,18 @@ class World:
         """How many calls are under way."""
         self.user_ids: list[int] = []
         self.disk = Disk(database)
-        self.disk.starves = partial(
+        self.disk.on_starvation = partial(
             self.judge.fail, "no work waits for a second while other work is served"
         )
         self.truth = Truth(self)
         self.file_disk = FileDisk(self, database.with_name("volume"))
         self.file_host = FileHost(self, f"93.184.216.{34 + cell}")
         self.files = Files(self)
-        self.callbacks = CallbackLine(self)
+        self.callbacks = ProviderNetwork(self)
         self.provider = SimulatedProvider(self)
         self.sender = SimulatedSender(self)
         self.users = Users(self)
-        self.machines = [Machine(self, f"m{number}") for number in range(plan.machines)]
+        self.machines = [Machine(self, f"m{number}") for number in range(schedule.machines)]
 
     # --- the run ----------------------------------------------------------------------------------
 
@@ -87,14 +89,14 @@ class World:
 
     async def play(self) -> None:
         """Run the schedule."""
-        for action in self.plan.actions:
+        for action in self.schedule.actions:
             await self.loop.arrival_at(max(self.loop.time(), action.at))
             self.act(action)
 
     def act(self, action: Action) -> None:
         """Run one action of the schedule."""
         how = action.how
-        self.done.add(action.do)
+        self.performed.add(action.do)
         self.judge.note("action", action.do, *(f"{k}={v}" for k, v in how.items()))
         match action.do:
             case "submit":
@@ -123,7 +125,7 @@ class World:
             case "outage":
                 self.provider.outages.add(self.loop.time(), how["lasts"], how["kind"])
             case "sink_trouble":
-                self.sender.troubles[how["sink"]].add(self.loop.time(), how["lasts"], how["kind"])
+                self.sender.faults[how["sink"]].add(self.loop.time(), how["lasts"], how["kind"])
             case "disk_full":
                 self.disk.full_until = self.loop.time() + how["lasts"]
             case "answers_lost":
@@ -147,7 +149,7 @@ class World:
         """Kill the process that syncs, after this many more syncs of files, or now. With `power`,
         kill all processes and lose what was not synced."""
 
-        def strike() -> None:
+        def crash() -> None:
             for machine in self.machines if how["power"] else self._current_machines():
                 machine.die(how["down"])
             if how["power"]:
@@ -156,9 +158,9 @@ class World:
                 self.files.check_power_cut()
 
         if how["syncs"] is None:
-            strike()
+            crash()
         else:
-            self.file_disk.strike, self.file_disk.at_sync = strike, how["syncs"]
+            self.file_disk.crash, self.file_disk.at_sync = crash, how["syncs"]
 
     def _stall_current(self, lasts: float) -> None:
         for machine in self._current_machines():
@@ -167,7 +169,7 @@ class World:
     def _stop_and_stall_current(self, stalls_after: float, lasts: float) -> None:
         """Send SIGTERM to the current machine, and stall it a moment later, during its work."""
         for machine in self._current_machines():
-            later = partial(self.loop.call_later, context=self.loop.world)
+            later = partial(self.loop.call_later, context=self.loop.world_context)
             later(stalls_after / 2, machine.stop, 2.0)
             later(stalls_after, machine.stall, lasts)
 
@@ -187,8 +189,8 @@ class World:
         if self.retiring:
             return NEVER
         stopping = any(machine.stopping for machine in self.machines)
-        trouble_until = max(self.disk.full_until, self.disk.answers_lost_until)
-        if self.calls or stopping or trouble_until + 5.0 > now:
+        fault_until = max(self.disk.full_until, self.disk.answers_lost_until)
+        if self.calls or stopping or fault_until + 5.0 > now:
             return now
         # A process learns of another's commit when it next checks: that tick finds something.
         if len(self.machines) > 1 and self.truth.last_event_at + 3 * STORE_CHECK_SECONDS > now:
@@ -215,8 +217,8 @@ class World:
 
     def busy_until(self) -> float:
         """The time until which the world continues by itself, whatever the service does."""
-        troubles = (*self.sender.troubles.values(), self.file_host.outages)
-        return max(self.provider.busy_until, *(each.last_end for each in troubles))
+        faults = (*self.sender.faults.values(), self.file_host.outages)
+        return max(self.provider.busy_until, *(each.last_end for each in faults))
 
     def is_busy(self) -> bool:
         """Whether the world is not at rest."""
@@ -241,7 +243,7 @@ class World:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Start work that belongs to no process."""
-        self.loop.create_task(work, context=self.loop.world).add_done_callback(self._ended)
+        self.loop.create_task(work, context=self.loop.world_context).add_done_callback(self._ended)
 
     def _ended(self, task: Any) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -276,10 +278,10 @@ class World:
         return response
 
     def stream(
-        self, user: int, target: str, headers: Mapping[str, str], heard: Callable[[bytes], None]
+        self, user: int, target: str, headers: Mapping[str, str], on_chunk: Callable[[bytes], None]
     ) -> Exchange:
         """Open a stream on one of the machines. Raises `NoAnswer`."""
-        return self._a_machine().stream(target, self._headers(user, headers), heard)
+        return self._a_machine().stream(target, self._headers(user, headers), on_chunk)
 
     def _a_machine(self) -> Machine:
         up = [machine for machine in self.machines if machine.service is not None]

@@ -30,7 +30,7 @@ def applying(seen: list[list[bytes]] | None = None, **fields: Any) -> DecideCall
     return decide
 
 
-def stumbling(job: Job, callbacks: Sequence[Callback]) -> Move | None:
+def failing_decide(job: Job, callbacks: Sequence[Callback]) -> Move | None:
     raise ZeroDivisionError(f"{len(callbacks)} of {job.id}")
 
 
@@ -38,7 +38,7 @@ async def apply(world: World, job: Job, decide: DecideCallbacks, most: int = 100
     return await world.store.callbacks.apply(job.id, decide, most=most)
 
 
-async def together(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
+async def in_one_batch(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
     """The results, in order, of calls whose writes share a batch."""
     assert isinstance(world.store, Store)
     gate, blocked = await block(world.store._writer)
@@ -49,7 +49,9 @@ async def together(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[A
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def in_a_batch(world: World, job: Job, decide: DecideCallbacks) -> Callable[[], Awaitable[Applied]]:
+def applying_call(
+    world: World, job: Job, decide: DecideCallbacks
+) -> Callable[[], Awaitable[Applied]]:
     return lambda: apply(world, job, decide)
 
 

@@ -13,12 +13,12 @@ async def relayed(world: World, **fields: object) -> Job:
     return await world.advance(job, rendering(relay=True))
 
 
-async def one(world: World, **limits: object) -> Delivery:
+async def lease_one(world: World, **limits: object) -> Delivery:
     (delivery,) = await world.lease(**limits)  # type: ignore[arg-type]  # whatever lease takes
     return delivery
 
 
-async def again(world: World, delivery: Delivery) -> Delivery:
+async def reload(world: World, delivery: Delivery) -> Delivery:
     found = await world.store.deliveries.find(delivery.id)
     assert found is not None
     return found
@@ -26,6 +26,6 @@ async def again(world: World, delivery: Delivery) -> Delivery:
 
 async def exhausted(world: World) -> Delivery:
     """The only due message, after its last attempt."""
-    delivery = await one(world)
+    delivery = await lease_one(world)
     await world.settle(delivery, EXHAUSTED)
     return delivery

@@ -10,7 +10,7 @@ from store.repository import user_condition
 from store.rows import MUTABLE, TABLE_COLUMNS
 from store.sql import SHARED, MultiRowStatement, Statements, positional
 
-MANY = (
+MULTI_ROW = (
     "callbacks.receive",
     "jobs.change-jobs",
     "jobs.clear-due",
@@ -36,7 +36,9 @@ _DELIVERIES = {
     "all": DeliveryFilter(state=DeliveryState.DELIVERED),
 }
 PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "deliveries.list-page": {words: page_parts(select) for words, select in _DELIVERIES.items()},
+    "deliveries.list-page": {
+        version: page_parts(select) for version, select in _DELIVERIES.items()
+    },
     "events.events-after": {
         "of job": {"whose": "job_id = :job_id"},
         "of user": {"whose": "user_id = :user_id"},
@@ -89,14 +91,14 @@ def _all_sql(statements: Statements) -> Iterator[tuple[str, str]]:
     for subject in subjects(statements):
         for name, sql in statements.load(subject).items():
             query = f"{subject}.{name}"
-            for words, parts in PARTS.get(query, {"": {}}).items():
+            for version, parts in PARTS.get(query, {"": {}}).items():
                 yield (
-                    f"{query} {words}".strip(),
+                    f"{query} {version}".strip(),
                     statements.complete(sql, **parts) if parts else sql,
                 )
 
 
-def for_many(sql: str, values: Mapping[str, object], rows: int = 64) -> tuple[str, list[object]]:
+def multi_row(sql: str, values: Mapping[str, object], rows: int = 64) -> tuple[str, list[object]]:
     """The statement for several rows of the same values, with its positional parameters. Parameters
     without a value are NULL."""
     _, names = positional(sql)

@@ -25,12 +25,12 @@ URGENT_SECONDS = 0.001
 BACKGROUND_SECONDS = 0.001
 
 
-def shares_after(urgent: float, background: float, batches: int = 60) -> BatchSizer:
-    """Shares that have learned from batches whose members took this many seconds each."""
-    shares = BatchSizer()
+def sizer_after(urgent: float, background: float, batches: int = 60) -> BatchSizer:
+    """A sizer that has learned from batches whose members took this many seconds each."""
+    sizer = BatchSizer()
     for _ in range(batches):
-        shares.record(10, 4, (10 * urgent, 4 * background))
-    return shares
+        sizer.record(10, 4, (10 * urgent, 4 * background))
+    return sizer
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def shares_after(urgent: float, background: float, batches: int = 60) -> BatchSi
 def test_background_work_gets_its_share_of_the_time(
     urgent: float, background: float, members: int, waited: float, expected: int
 ) -> None:
-    shares = shares_after(urgent, background)
+    sizer = sizer_after(urgent, background)
 
-    assert shares.background_members(members, waited) == expected
+    assert sizer.background_members(members, waited) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_background_work_gets_its_share_of_the_time(
     [(15e-6, MAX_URGENT), (1e-3, MAX_URGENT), (5e-3, 10), (9e-3, 5), (1.0, MIN_URGENT)],
 )
 def test_slow_urgent_works_make_smaller_batches(seconds: float, members: int) -> None:
-    assert shares_after(seconds, 1e-3).urgent_members == members
+    assert sizer_after(seconds, 1e-3).urgent_members == members
 
 
 def test_an_unmeasured_batch_is_as_large_as_possible() -> None:
@@ -73,21 +73,21 @@ def test_an_unmeasured_batch_is_as_large_as_possible() -> None:
 
 
 def test_durations_are_learned_within_some_batches() -> None:
-    shares = shares_after(15e-6, 1e-3)
+    sizer = sizer_after(15e-6, 1e-3)
     for _ in range(20):
-        shares.record(256, 8, (256 * 15e-6, 8 * 50e-6))
+        sizer.record(256, 8, (256 * 15e-6, 8 * 50e-6))
 
-    assert MIN_BACKGROUND < shares.background_members(256, 0.0) <= 25
+    assert MIN_BACKGROUND < sizer.background_members(256, 0.0) <= 25
 
 
 def test_a_batch_of_one_kind_changes_nothing_for_the_other() -> None:
-    shares = shares_after(15e-6, 50e-6)
+    sizer = sizer_after(15e-6, 50e-6)
     for _ in range(60):
-        shares.record(256, 0, (256 * 15e-6, 0.0))
-    assert shares.background_members(256, 0.0) == 25
+        sizer.record(256, 0, (256 * 15e-6, 0.0))
+    assert sizer.background_members(256, 0.0) == 25
     for _ in range(60):
-        shares.record(0, 64, (0.0, 64 * 50e-6))
-    assert shares.background_members(256, 0.0) == 25
+        sizer.record(0, 64, (0.0, 64 * 50e-6))
+    assert sizer.background_members(256, 0.0) == 25
 
 
 # --- the writer under load ------------------------------------------------------------------------

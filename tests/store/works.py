@@ -35,7 +35,7 @@ def limit_pages(pages: int) -> Work[None]:
     return work
 
 
-def kept(connection: Any) -> list[str]:
+def committed_keys(connection: Any) -> list[str]:
     """The keys that another connection sees."""
     rows = connection.execute("SELECT key FROM meta WHERE value = 'x' ORDER BY key").fetchall()
     return [key for (key,) in rows]

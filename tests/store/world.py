@@ -159,10 +159,10 @@ class World:
         provider_request_id: str | None = None,
         *,
         at: Millis = NOW,
-        **said: bool,
+        **flags: bool,
     ) -> str:
-        given = arrival(
-            job.id, body, job.provider, at=at, provider_request_id=provider_request_id, **said
+        given = incoming_callback(
+            job.id, body, job.provider, at=at, provider_request_id=provider_request_id, **flags
         )
         return await self.store.callbacks.receive(given)
 
@@ -170,7 +170,9 @@ class World:
         self, holder: str = "me", at: Millis = NOW, until: Millis | None = None, **limits: Any
     ) -> list[Delivery]:
         until = at + 60 * SECOND if until is None else until
-        leased, _ = await self.store.deliveries.lease(at, until, holder, lambda: Limits(**limits))
+        leased, _ = await self.store.deliveries.lease(
+            at, until, holder, lambda: FakeSlots(**limits)
+        )
         return leased
 
     async def find(self, job: Job) -> Job:
@@ -198,7 +200,7 @@ class World:
         return {each.seq: each.state for each in reversed(found)}
 
 
-def arrival(
+def incoming_callback(
     job_id: str,
     body: bytes,
     provider: str = "samsar",
@@ -232,7 +234,7 @@ async def lease_due(
     return await store.backlogs.lease(lane, most, now, Lease(holder, until))
 
 
-class Limits:
+class FakeSlots:
     """Slots for messages; see `store.deliveries.Slots`."""
 
     def __init__(

@@ -125,7 +125,7 @@ class Harness:
         history = await self.store.jobs.history_of(job.id)
         return [line.detail["verdict"] for line in history if line.type == "callback"]
 
-    async def found(self, job: Job) -> Job:
+    async def find(self, job: Job) -> Job:
         found = await self.store.jobs.find(job.id)
         assert found is not None
         return found
@@ -155,20 +155,20 @@ async def worker_harness(folder: Path) -> AsyncIterator[Harness]:
         await store.close()
 
 
-class Counted:
+class CallRecorder:
     """Records the calls of some of an object's methods."""
 
     def __init__(self, owner: object, *names: str) -> None:
         self.calls: list[str] = []
         for name in names:
-            setattr(owner, name, self._counting(name, getattr(owner, name)))
+            setattr(owner, name, self._record(name, getattr(owner, name)))
 
-    def _counting(self, name: str, method: Callable[..., T]) -> Callable[..., T]:
-        def counted(*arguments: Any, **named: Any) -> T:
+    def _record(self, name: str, method: Callable[..., T]) -> Callable[..., T]:
+        def recording(*arguments: Any, **named: Any) -> T:
             self.calls.append(name)
             return method(*arguments, **named)
 
-        return counted
+        return recording
 
     def take(self) -> list[str]:
         """The calls since the last `take`."""
@@ -199,7 +199,7 @@ async def receive(harness: Harness, job: Job, body: bytes) -> None:
     assert await harness.world.receive(job, body, at=harness.clock.now(), final=final) == "accepted"
 
 
-def applying_in_order(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def record_applied_jobs(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Records the ids of jobs whose callbacks are applied from now on, in order."""
     order: list[str] = []
     apply = harness.store.callbacks.apply

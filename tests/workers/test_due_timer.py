@@ -12,7 +12,7 @@ from store.errors import StoreUnavailable
 from store.records.jobs import Phase
 from store.records.times import Due, Lane, Millis
 from tests.store.world import NOW, SECOND, change
-from tests.workers.harness import LEASE, Counted, Harness
+from tests.workers.harness import LEASE, CallRecorder, Harness
 
 LONG = 60.0
 TIMEOUT = 10.0
@@ -113,7 +113,7 @@ async def later(harness: Harness, lane: Lane, seconds: float) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_store_is_not_asked_while_nothing_is_due(harness: Harness, name: str) -> None:
-    store = Counted(harness.store.backlogs, *QUERIES)
+    store = CallRecorder(harness.store.backlogs, *QUERIES)
     worker, lane = workers(harness)[name]
     assert await worker.run_once() == 0
     assert set(store.take()) == {"due"}  # the first pass looks for leftovers
@@ -137,7 +137,7 @@ async def test_a_notification_of_all_is_one_pass(harness: Harness, name: str) ->
     worker, _ = workers(harness)[name]
     await worker.run_once()
     harness.hub.notify_all()
-    store = Counted(harness.store.backlogs, "due")
+    store = CallRecorder(harness.store.backlogs, "due")
 
     await worker.run_once()
     await worker.run_once()
@@ -163,7 +163,7 @@ async def test_a_pass_that_fails_is_made_again(
         with pytest.raises(StoreUnavailable):
             await worker.run_once()
 
-    store = Counted(harness.store.backlogs, *QUERIES)
+    store = CallRecorder(harness.store.backlogs, *QUERIES)
     await worker.run_once()
     assert set(store.take()) == set(QUERIES)
     if isinstance(worker, Poller):

@@ -11,8 +11,8 @@ from receiver.workers.poller import POLL_LEASE, Poller
 from store.keys import User
 from store.records.times import Lane
 from tests.store.world import NOW, SECOND
-from tests.workers.harness import LEASE, STEP, Counted, Harness, step
-from tests.workers.polled import claimed, due_polls, ending
+from tests.workers.due_jobs import claimed, due_polls, finish_at_next_call
+from tests.workers.harness import LEASE, STEP, CallRecorder, Harness, step
 
 
 async def failing(harness: Harness, worker: Poller, *names: str, user: User | None = None) -> None:
@@ -39,7 +39,7 @@ async def test_jobs_whose_last_call_failed_take_turns_with_half_of_the_slots(
         await asyncio.sleep(0)
     assert sorted(harness.provider.asked) == ["bad-0", "claim", "poll-0"]
 
-    ending(harness)
+    finish_at_next_call(harness)
     answered.set()
     for _ in range(3):
         await worker._task_pool.drain()
@@ -59,7 +59,7 @@ async def test_a_failing_job_that_waited_for_longer_than_its_lease_is_leased_aga
         await worker.run_once()
     harness.clock.advance(POLL_LEASE / SECOND)
     assert len(await harness.lease("another", Lane.POLL)) == 5
-    ending(harness)
+    finish_at_next_call(harness)
     answered.set()
     await worker._task_pool.drain()
     assert await step(harness, worker) == 0
@@ -73,7 +73,7 @@ async def test_a_failing_job_that_waited_for_longer_than_its_lease_is_leased_aga
 async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
     harness: Harness, confirming: bool
 ) -> None:
-    ending(harness)
+    finish_at_next_call(harness)
     failing = [f"bad-{number}" for number in range(20)]
     harness.provider.answers = dict.fromkeys(failing, StatusUnavailable("500"))
     worker, bob = harness.poller(), harness.world.bob
@@ -87,7 +87,7 @@ async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
             good = await claimed(harness, f"good-{at}", holder=None, user=bob)
         else:
             good = await harness.accepted_job(f"good-{at}", bob, poll_at=harness.clock.now())
-        while not (await harness.found(good)).done:
+        while not (await harness.find(good)).done:
             await step(harness, worker)
         waits.append(harness.clock.now() / SECOND - NOW / SECOND - at)
     first, second, later = waits
@@ -102,25 +102,25 @@ async def test_the_next_probe_is_not_called_before_the_last_one_is_asked_about(
 ) -> None:
     harness.provider.answer = StatusUnavailable("500")
     worker = harness.poller()
-    line = worker._calls.queues["samsar"]
+    queue = worker._calls.queues["samsar"]
     for number in range(6):
         await harness.accepted_job(f"bad-{number}", poll_at=harness.clock.now())
-    while len(line._waiting) < 6:
+    while len(queue._waiting) < 6:
         await step(harness, worker)
     harness.clock.advance(LONGEST_PROBE)
     for _ in range(3):  # passes that are faster than the call
         await worker._make_turns_due()
-    assert len(line._waiting) == 5
+    assert len(queue._waiting) == 5
 
 
-async def test_a_pass_looks_at_one_job_in_line_though_it_may_have_ended(harness: Harness) -> None:
-    ending(harness)
+async def test_a_pass_looks_at_one_queued_job_though_it_may_have_ended(harness: Harness) -> None:
+    finish_at_next_call(harness)
     worker = harness.poller()
     later = harness.clock.now() + 60 * SECOND
     waiting = await harness.accepted_job("waiting", poll_at=later)
     for job_id in ("ended", "another", waiting.id):
         worker._calls.queues["samsar"].enqueue(job_id, waiting.user_id, claimed=False)
-    store = Counted(harness.store.jobs, "make_status_call_due")
+    store = CallRecorder(harness.store.jobs, "make_status_call_due")
     for _ in range(3):
         assert harness.provider.asked == []
         await step(harness, worker)
@@ -156,7 +156,7 @@ async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(
     breaker = worker._calls.breakers["samsar"]
     while breaker.state == "closed":
         await step(harness, worker)
-    ending(harness)
+    finish_at_next_call(harness)
     opened = harness.clock.now()
     while breaker.state == "open":
         await step(harness, worker)
@@ -172,10 +172,10 @@ async def test_jobs_that_wait_behind_a_breaker_are_asked_about_once_it_closes(
     await step(harness, worker)
     jobs = [await claimed(harness, f"claim-{number}", holder=None) for number in range(5)]
     await step(harness, worker)
-    ending(harness)
+    finish_at_next_call(harness)
     breaker = worker._calls.breakers["samsar"]
     while breaker.state == "open":
         await step(harness, worker)
     for _ in jobs:
         await step(harness, worker)
-    assert [(await harness.found(job)).done for job in jobs] == [True] * 5
+    assert [(await harness.find(job)).done for job in jobs] == [True] * 5

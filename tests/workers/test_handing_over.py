@@ -20,7 +20,7 @@ from tests.domain.jobs import new_job as any_job
 from tests.http_api.scripted_provider import ScriptedProvider, never
 from tests.store.world import add_key, event_data
 from tests.support.service import JOB, MOVIE, eventually, job_when, running_service, submit
-from tests.workers.harness import Counted
+from tests.workers.harness import CallRecorder
 
 
 async def test_a_submission_costs_three_writes_and_no_read(
@@ -31,9 +31,9 @@ async def test_a_submission_costs_three_writes_and_no_read(
         client = await service.user()
         await job_when(client, (await submit(client))["request_id"], phase="accepted")
         # Each read of the store's queue reads the holds too.
-        looks = Counted(service.store.submissions, "holds", "change_holds")
+        looks = CallRecorder(service.store.submissions, "holds", "change_holds")
         names = ("create", "advance", "input_of", "trace_context_of", "release")
-        jobs = Counted(service.store.jobs, *names)
+        jobs = CallRecorder(service.store.jobs, *names)
 
         for _ in range(5):
             job = await submit(client)

@@ -13,11 +13,11 @@ from tests.store.world import SECOND, bodies
 from tests.workers.harness import (
     COMPLETED,
     RUNNING,
+    CallRecorder,
     Claims,
-    Counted,
     Harness,
-    applying_in_order,
     receive,
+    record_applied_jobs,
 )
 
 # --- order ----------------------------------------------------------------------------------------
@@ -27,7 +27,7 @@ async def test_callbacks_of_this_process_are_applied_without_a_query(
     harness: Harness, inbox: Inbox
 ) -> None:
     job = await harness.accepted_job("up-1")
-    store = Counted(harness.store.callbacks, "jobs_waiting")
+    store = CallRecorder(harness.store.callbacks, "jobs_waiting")
     assert await inbox.run_once() == 0
     assert store.take() == ["jobs_waiting"]  # leftovers
 
@@ -46,7 +46,7 @@ async def test_a_flood_of_a_job_s_progress_is_one_change(harness: Harness, inbox
 
     assert await inbox.run_once() == 1
 
-    found = await harness.found(job)
+    found = await harness.find(job)
     assert (found.progress, found.seq) == (89, job.seq + 1)
     assert set(await harness.verdicts(job)) == {"applied"}
 
@@ -60,7 +60,7 @@ async def test_callbacks_over_the_limit_of_a_change_are_applied_next(
         await receive(harness, job, body)
 
     assert [await inbox.run_once() for _ in range(4)] == [1, 1, 1, 0]
-    assert (await harness.found(job)).progress == 9
+    assert (await harness.find(job)).progress == 9
 
 
 async def test_outcomes_go_before_the_progress_of_other_jobs(
@@ -68,7 +68,7 @@ async def test_outcomes_go_before_the_progress_of_other_jobs(
 ) -> None:
     monkeypatch.setattr(inbox_module, "JOBS_PER_BATCH", 3)
     jobs = [await harness.accepted_job(f"up-{number}") for number in range(6)]
-    order = applying_in_order(harness, monkeypatch)
+    order = record_applied_jobs(harness, monkeypatch)
     await inbox.run_once()
     for job in jobs:
         await receive(harness, job, RUNNING)
@@ -86,7 +86,7 @@ async def test_progress_is_applied_after_many_outcomes(
 ) -> None:
     monkeypatch.setattr(inbox_module, "JOBS_PER_BATCH", 2)
     jobs = [await harness.accepted_job(f"up-{number}") for number in range(4)]
-    order = applying_in_order(harness, monkeypatch)
+    order = record_applied_jobs(harness, monkeypatch)
     await inbox.run_once()
     await receive(harness, jobs[0], RUNNING)
     for job in jobs[1:]:
@@ -125,7 +125,7 @@ async def test_progress_applied_as_it_is_stored_is_no_outcome(
     harness: Harness, inbox: Inbox
 ) -> None:
     job = await harness.accepted_job("up-1")
-    works = Counted(harness.store._writer, "background", "bulk")
+    works = CallRecorder(harness.store._writer, "background", "bulk")
     storing = asyncio.create_task(receive(harness, job, RUNNING))
     await asyncio.sleep(0)
 
@@ -175,7 +175,7 @@ async def test_the_id_of_another_job_is_a_conflict_and_other_callbacks_count(
     await inbox.run_once()
 
     assert await harness.verdicts(job) == ["applied", "conflict"]
-    found = await harness.found(job)
+    found = await harness.find(job)
     assert (found.progress, found.provider_request_id) == (10, None)
 
 
@@ -198,7 +198,7 @@ async def test_callbacks_of_another_process_are_found_within_a_second(
     job = await harness.accepted_job("up-1")
     harness.store.on_change = lambda _: None  # as if another process stored it
     await receive(harness, job, RUNNING)
-    store = Counted(harness.store.callbacks, "jobs_waiting")
+    store = CallRecorder(harness.store.callbacks, "jobs_waiting")
 
     harness.clock.advance(LEFTOVER_SECONDS * 0.9)
     assert [await inbox.run_once() for _ in range(3)] == [0, 0, 0]

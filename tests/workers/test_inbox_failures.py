@@ -11,10 +11,10 @@ from receiver.workers.inbox import LEFTOVER_SECONDS, Inbox
 from store.errors import StoreUnavailable
 from store.records.jobs import Job, Status
 from tests.store.world import bodies
-from tests.workers.harness import COMPLETED, RUNNING, Harness, applying_in_order, receive
+from tests.workers.harness import COMPLETED, RUNNING, Harness, receive, record_applied_jobs
 
 
-def failing_once(
+def fail_once(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, job: Job, error: Callable[[], Exception]
 ) -> None:
     """Make the next application of this job's callbacks fail."""
@@ -46,8 +46,8 @@ async def test_a_callback_that_cannot_be_applied_does_not_block_others(
             harness.clock.advance(LEFTOVER_SECONDS)
 
     assert await harness.verdicts(job) == ["applied"] * 3 + ["failed", "applied"]
-    assert (await harness.found(job)).progress == 50
-    assert (await harness.found(job)).status is Status.IN_PROGRESS
+    assert (await harness.find(job)).progress == 50
+    assert (await harness.find(job)).status is Status.IN_PROGRESS
     assert await harness.verdicts(other) == ["applied"]
     failures = [log for log in logs if log["event"] == "a callback could not be applied"]
     assert [(log["job"], log["tries"]) for log in failures] == [
@@ -55,7 +55,7 @@ async def test_a_callback_that_cannot_be_applied_does_not_block_others(
     ]
     assert {type(log["exc_info"]) for log in failures} == {ZeroDivisionError}
     # It is polled because of the failed callback.
-    found = await harness.found(job)
+    found = await harness.find(job)
     assert found.due is not None
 
 
@@ -83,14 +83,14 @@ async def test_after_a_store_failure_callbacks_are_offered_again(
     for job in jobs[:2]:
         await receive(harness, job, RUNNING)
     await receive(harness, jobs[2], COMPLETED)
-    failing_once(harness, monkeypatch, jobs[2], lambda: StoreUnavailable("the disk is away"))
+    fail_once(harness, monkeypatch, jobs[2], lambda: StoreUnavailable("the disk is away"))
 
     with pytest.raises(StoreUnavailable):
         await inbox.run_once()
 
     # The batch's other job is applied; then the outcome goes first again.
     assert [await harness.verdicts(job) for job in jobs] == [["applied"], ["waiting"], ["waiting"]]
-    order = applying_in_order(harness, monkeypatch)
+    order = record_applied_jobs(harness, monkeypatch)
     assert await inbox.run_once() == 2
     assert order == [jobs[2].id, jobs[1].id]
     assert [(await harness.verdicts(job))[0] for job in jobs] == ["applied", "applied", "claimed"]
@@ -101,7 +101,7 @@ async def test_after_a_fault_of_ours_callbacks_are_offered_again(
 ) -> None:
     job = await harness.accepted_job("up-1")
     await receive(harness, job, RUNNING)
-    failing_once(harness, monkeypatch, job, lambda: ZeroDivisionError("a mistake"))
+    fail_once(harness, monkeypatch, job, lambda: ZeroDivisionError("a mistake"))
 
     with pytest.raises(ZeroDivisionError):
         await inbox.run_once()

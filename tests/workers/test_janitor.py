@@ -84,7 +84,7 @@ async def test_a_clock_set_years_ahead_removes_nothing(harness: Harness) -> None
         assert await keeper.run_once() == 0
     sample, paused = harness.services.metrics.registry.get_sample_value, "receiver_retention_paused"
     assert sample(paused) == 1
-    assert await harness.found(job) == job
+    assert await harness.find(job) == job
 
     clock.wall_start -= 3_650 * DAY
     assert await keeper.run_once() == 0

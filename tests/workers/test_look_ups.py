@@ -28,7 +28,7 @@ async def lost(harness: Harness, created_at: Millis = NOW) -> Job:
     return await harness.world.advance(job, lambda _: Move(unconfirmed))
 
 
-def looking_up(harness: Harness, *, wanted: bool = True, can: bool = True) -> Poller:
+def look_up_poller(harness: Harness, *, wanted: bool = True, can: bool = True) -> Poller:
     harness.provider.can_look_up = can
     rules = Rules(look_up_submissions=wanted)
     harness.services = replace(harness.services, rules=rules)
@@ -36,7 +36,7 @@ def looking_up(harness: Harness, *, wanted: bool = True, can: bool = True) -> Po
 
 
 async def test_a_lost_submission_is_looked_up_by_its_callback_address(harness: Harness) -> None:
-    worker = looking_up(harness)
+    worker = look_up_poller(harness)
     harness.provider.found = SubmitAccepted("up-1")
     job = await lost(harness)
 
@@ -45,7 +45,7 @@ async def test_a_lost_submission_is_looked_up_by_its_callback_address(harness: H
     assert harness.provider.looked_up == [
         (f"https://here.example/{job.id}", job.created_at, job.unconfirmed_at)
     ]
-    found = await harness.found(job)
+    found = await harness.find(job)
     assert (found.phase, found.provider_request_id) == (Phase.ACCEPTED, "up-1")
 
 
@@ -53,7 +53,7 @@ async def test_a_lost_submission_is_looked_up_although_ids_are_ahead_of_the_cloc
     harness: Harness,
 ) -> None:
     """Ids are ahead after the clock was set back."""
-    worker = looking_up(harness)
+    worker = look_up_poller(harness)
     job = await lost(harness, created_at=harness.clock.now() + 3600 * SECOND)
 
     await step(harness, worker)
@@ -67,13 +67,13 @@ async def test_a_job_found_under_the_id_of_another_job_is_accepted_without_it(
     harness: Harness,
 ) -> None:
     await harness.accepted_job("up-1", poll_at=harness.clock.now() + 60 * SECOND)
-    worker = looking_up(harness)
+    worker = look_up_poller(harness)
     harness.provider.found = SubmitAccepted("up-1")
     job = await lost(harness)
 
     await step(harness, worker)
 
-    found = await harness.found(job)
+    found = await harness.find(job)
     assert (found.phase, found.provider_request_id) == (Phase.ACCEPTED, None)
 
 
@@ -81,13 +81,13 @@ async def test_a_job_found_under_the_id_of_another_job_is_accepted_without_it(
 async def test_a_list_that_must_not_be_searched_is_not_searched(
     harness: Harness, wanted: bool, can: bool
 ) -> None:
-    worker = looking_up(harness, wanted=wanted, can=can)
+    worker = look_up_poller(harness, wanted=wanted, can=can)
     job = await lost(harness)
 
     await step(harness, worker)
 
     assert harness.provider.looked_up == []
-    after = await harness.found(job)
+    after = await harness.find(job)
     assert (after.phase, after.due) == (
         Phase.SUBMIT_UNCONFIRMED,
         Due(Lane.POLL, harness.clock.now() + Rules().unconfirmed_deadline - round(STEP * SECOND)),
@@ -95,7 +95,7 @@ async def test_a_list_that_must_not_be_searched_is_not_searched(
 
 
 async def test_a_look_up_obeys_the_breaker_and_needs_a_lease(harness: Harness) -> None:
-    worker = looking_up(harness)
+    worker = look_up_poller(harness)
     harness.provider.found = StatusUnavailable("no key", credentials_refused=True)
     await lost(harness)
     await step(harness, worker)

@@ -11,8 +11,8 @@ from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.times import Lane
 from tests.store.world import SECOND
-from tests.workers.harness import HOLDER, RATE, STEP, Counted, Harness, step
-from tests.workers.polled import claimed, due_polls, ending
+from tests.workers.due_jobs import claimed, due_polls, finish_at_next_call
+from tests.workers.harness import HOLDER, RATE, STEP, CallRecorder, Harness, step
 
 
 @pytest.mark.parametrize("handed_over", [True, False])
@@ -20,7 +20,7 @@ from tests.workers.polled import claimed, due_polls, ending
 async def test_due_polls_get_a_fifth_of_the_rate_while_claims_wait(
     harness: Harness, handed_over: bool, rate: float
 ) -> None:
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller(rate)
     await due_polls(harness, 60)
     holder = HOLDER if handed_over else None
@@ -40,7 +40,7 @@ async def test_due_polls_get_a_fifth_of_the_rate_while_claims_wait(
 
 
 async def test_claims_or_polls_alone_get_the_whole_rate(harness: Harness) -> None:
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller(RATE)
     await harness.accepted_job("poll-later", poll_at=harness.clock.now() + 60 * SECOND)
     assert await worker.run_once() == 0
@@ -55,22 +55,22 @@ async def test_claims_or_polls_alone_get_the_whole_rate(harness: Harness) -> Non
 
 
 async def test_a_claim_that_is_handed_over_needs_no_query(harness: Harness) -> None:
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller(RATE)
     await worker.run_once()
     job = await claimed(harness, "claim")
     worker.confirm(job)
-    store = Counted(harness.store.backlogs, "due", "lease")
+    store = CallRecorder(harness.store.backlogs, "due", "lease")
 
     assert await step(harness, worker) == 1
 
     assert store.take() == []
-    assert (await harness.found(job)).done
+    assert (await harness.find(job)).done
 
 
 @pytest.mark.parametrize("taken", [True, False], ids=["by another", "by nobody"])
 async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness, taken: bool) -> None:
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller(RATE)
     await worker.run_once()
     job = await claimed(harness, "claim")
@@ -87,7 +87,7 @@ async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness, t
 async def test_users_take_turns_in_confirming_calls(
     harness: Harness, ann_s: str | None, bob_s: str | None
 ) -> None:
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller(RATE)
     claims = [(f"ann's {number}", harness.world.ann, ann_s) for number in range(30)]
     for name, user, holder in (*claims, ("bob's", harness.world.bob, bob_s)):
@@ -105,7 +105,7 @@ async def test_users_take_turns_with_what_is_due_in_the_store(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, lane: Lane
 ) -> None:
     monkeypatch.setattr(poller_module, "CLAIMS_AHEAD", 6)
-    ending(harness)
+    finish_at_next_call(harness)
 
     async def make_due(name: str, user: User) -> None:
         if lane is Lane.CONFIRM:
@@ -147,7 +147,7 @@ async def test_a_claim_over_a_limit_is_released(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setattr(poller_module, limit, 1)
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller(RATE)
     await worker.run_once()
     for name in ("first", "second"):
@@ -162,7 +162,7 @@ async def test_an_answer_is_kept_until_the_store_takes_it_or_the_service_stops(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, stopping: bool
 ) -> None:
     monkeypatch.setattr(poller_module, "POLL_DRAIN_SECONDS", 0.01)
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller(RATE)
     job = await harness.accepted_job("up", poll_at=harness.clock.now())
     advance, refusals = harness.store.jobs.advance, iter(range(3))
@@ -177,7 +177,7 @@ async def test_an_answer_is_kept_until_the_store_takes_it_or_the_service_stops(
     harness.clock.advance(STEP)
     assert await worker.run_once() == 1
     await (worker.stop() if stopping else worker._task_pool.drain())
-    assert (await harness.found(job)).done == (not stopping)
+    assert (await harness.find(job)).done == (not stopping)
     assert await harness.lease("another", Lane.POLL) == ([job.id] if stopping else [])
     assert harness.provider.asked == ["up"]
 
@@ -226,7 +226,7 @@ async def test_a_claim_that_is_handed_over_ends_the_wait(harness: Harness) -> No
 
 
 async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness: Harness) -> None:
-    ending(harness)
+    finish_at_next_call(harness)
     worker = harness.poller()
     later = harness.clock.now() + 60 * SECOND
     jobs = [await harness.accepted_job(f"up-{n}", poll_at=later) for n in range(25)]

@@ -22,22 +22,22 @@ def known(*answering: str) -> KnownHosts:
 
 
 def in_flight(*attempts: tuple[int, str], proven: bool) -> InFlight:
-    flying = InFlight()
+    running = InFlight()
     for user, host in attempts:
-        flying.begin(user, host, proven=proven)
-    return flying
+        running.begin(user, host, proven=proven)
+    return running
 
 
 def test_limits_per_host_user_and_pass() -> None:
-    flying = in_flight((ANN, "a"), *[(BOB, "b")] * 15, proven=True)
-    slots = Slots(flying, known("a", "b", "c"), NOW, free=9, unproven=0)
+    running = in_flight((ANN, "a"), *[(BOB, "b")] * 15, proven=True)
+    slots = Slots(running, known("a", "b", "c"), NOW, free=9, unproven=0)
 
     assert slots.room(ANN, "a") == PER_HOST - 1
     assert slots.room(BOB, "c") == PER_USER - 15
     for _ in range(7):
         slots.take(ANN, "c")
     assert slots.room(ANN, "a") == 2
-    assert flying.users[ANN] == 1, "nothing has begun yet"
+    assert running.users[ANN] == 1, "nothing has begun yet"
 
 
 def test_an_unproven_host_gets_one_attempt_and_waits_for_its_turn() -> None:
@@ -55,8 +55,8 @@ def test_an_unproven_host_gets_one_attempt_and_waits_for_its_turn() -> None:
 
 
 def test_beyond_the_free_attempts_each_user_gets_one_at_unproven_hosts() -> None:
-    flying = in_flight(*((ANN, f"h{n}") for n in range(UNPROVEN_FREELY)), proven=False)
-    slots = Slots(flying, known(), NOW, free=48, unproven=8)
+    running = in_flight(*((ANN, f"h{n}") for n in range(UNPROVEN_FREELY)), proven=False)
+    slots = Slots(running, known(), NOW, free=48, unproven=8)
     assert slots.room(ANN, "one more") == 0
     assert slots.room(BOB, "his") == 1
     slots.take(BOB, "his")

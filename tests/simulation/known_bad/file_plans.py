@@ -5,22 +5,22 @@ from collections.abc import Callable
 from tests.simulation.file_fate import DAY
 from tests.simulation.known_bad.plans import is_quick, submissions
 from tests.simulation.provider import Fate
-from tests.simulation.schedule import Action, Schedule, planned
+from tests.simulation.schedule import Action, Schedule, schedule_of
 
 
-def _files(seed: int, wanted: Callable[[Fate], bool], *trouble: Action, jobs: int = 4) -> Schedule:
+def _files(seed: int, wanted: Callable[[Fate], bool], *faults: Action, jobs: int = 4) -> Schedule:
     """Jobs with files, chosen by the files' fates."""
     actions = submissions(
         (1.0 + label / 2 for label in range(jobs)),
-        lambda fated: fated.outcome == "COMPLETED" and wanted(fated),
+        lambda fate: fate.outcome == "COMPLETED" and wanted(fate),
     )
-    return planned(seed, [*actions, *trouble])
+    return schedule_of(seed, [*actions, *faults])
 
 
-def _is_had_at_once(fated: Fate) -> bool:
-    file = fated.files[0]
-    good = not (file.troubles or file.hopeless) and file.size > 0 and file.lives > DAY
-    return is_quick(fated) and good
+def _is_had_at_once(fate: Fate) -> bool:
+    file = fate.files[0]
+    good = not (file.faults or file.permanent_fault) and file.size > 0 and file.link_life > DAY
+    return is_quick(fate) and good
 
 
 def _death(at: float, syncs: int, *, power: bool, do: str = "dies_at_sync") -> Action:
@@ -54,9 +54,9 @@ def cut_and_changed(seed: int) -> Schedule:
     """The connection is lost in the middle of a file, which soon changes; the host ignores
     If-Range."""
 
-    def is_changed(fated: Fate) -> bool:
-        file = fated.files[0]
-        return _is_cut(fated) and file.changes_after == 3.0 and file.ignores_if_range
+    def is_changed(fate: Fate) -> bool:
+        file = fate.files[0]
+        return _is_cut(fate) and file.changes_after == 3.0 and file.ignores_if_range
 
     return _files(seed, is_changed, jobs=2)
 
@@ -64,21 +64,21 @@ def cut_and_changed(seed: int) -> Schedule:
 def cut_and_in_parts(seed: int) -> Schedule:
     """The connection is lost in the middle of a file of unknown length; ranges come in parts."""
 
-    def is_in_parts(fated: Fate) -> bool:
-        file = fated.files[0]
-        return _is_cut(fated) and not file.length and file.most < file.size
+    def is_in_parts(fate: Fate) -> bool:
+        file = fate.files[0]
+        return _is_cut(fate) and not file.length and file.most < file.size
 
     return _files(seed, is_in_parts, jobs=2)
 
 
-def _is_cut(fated: Fate) -> bool:
+def _is_cut(fate: Fate) -> bool:
     """Whether a connection is lost and no digest would reveal wrong bytes."""
-    file = fated.files[0]
+    file = fate.files[0]
     return (
-        file.troubles[:1] == ("cut",)
+        file.faults[:1] == ("cut",)
         and file.size > 1_000
         and file.version in ("etag", "date")
         and not file.digest
-        and fated.submission == "accept"
-        and fated.renders <= 60
+        and fate.submission == "accept"
+        and fate.renders <= 60
     )

@@ -60,7 +60,7 @@ def callback_applied_twice() -> Patch:
     "the link is the provider's",
     plan=plans.forged_while_it_renders,
 )
-def claims_believed() -> Patch:
+def claims_trusted_at_once() -> Patch:
     """A terminal callback is not confirmed: anybody who knows the address can end the job."""
 
     def without_confirming(settings: ServeSettings) -> Rules:
@@ -69,14 +69,14 @@ def claims_believed() -> Patch:
     return patch.object(machine, "rules", without_confirming)
 
 
-@variant("a claim is believed only where nobody answers", plan=plans.forged_in_an_outage)
-def claim_believed_at_the_first_failure() -> Patch:
-    """If one status call fails, the claim that it was to confirm is believed."""
+@variant("a claim is trusted only where nobody answers", plan=plans.forged_in_an_outage)
+def claim_trusted_at_the_first_failure() -> Patch:
+    """If one status call fails, the claim that it was to confirm is trusted."""
 
-    def believe(draft: Any, _retry_after: Any) -> None:
+    def trust(draft: Any, _retry_after: Any) -> None:
         claims.trust_claim(draft)
 
-    return patch.object(polls, "retry_confirmation", believe)
+    return patch.object(polls, "retry_confirmation", trust)
 
 
 @variant("final is final, but for one correction by the provider", first=30)

@@ -5,8 +5,8 @@ from itertools import count, pairwise
 from random import Random
 from typing import Any
 
-from tests.simulation.provider import Fate, fate
-from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule, planned
+from tests.simulation.provider import Fate, fate_of
+from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule, schedule_of
 
 
 def submissions(
@@ -14,7 +14,7 @@ def submissions(
 ) -> list[Action]:
     """A submission at each of these times, labelled from 0. Each has the next fate that is
     `wanted`. Its final state is relayed to the first sink, unless `changed` says otherwise."""
-    fates = (seed for seed in count() if wanted(fate(seed)))
+    seeds = (seed for seed in count() if wanted(fate_of(seed)))
     usual = {
         "user": 0,
         "route": "jobs",
@@ -25,25 +25,25 @@ def submissions(
         "events": ("COMPLETED", "FAILED", "CANCELLED"),
     }
     return [
-        Action(at, "submit", {**usual, "label": label, "fate": fated, **changed})
-        for (label, at), fated in zip(enumerate(times), fates, strict=False)
+        Action(at, "submit", {**usual, "label": label, "fate": seed, **changed})
+        for (label, at), seed in zip(enumerate(times), seeds, strict=False)
     ]
 
 
-def is_quick(fated: Fate) -> bool:
+def is_quick(fate: Fate) -> bool:
     """A job that is accepted at once and ends in seconds, without faults."""
     return (
-        fated.submission == "accept"
-        and fated.renders == 2.0
-        and fated.latency < 1
-        and not fated.link_after
-        and fated.is_told_at_once
+        fate.submission == "accept"
+        and fate.renders == 2.0
+        and fate.latency < 1
+        and not fate.link_after
+        and fate.is_told_at_once
     )
 
 
-def is_slow(fated: Fate) -> bool:
+def is_slow(fate: Fate) -> bool:
     """A job whose submission is answered late."""
-    return fated.submission == "accept_slowly" and fated.is_told_at_once
+    return fate.submission == "accept_slowly" and fate.is_told_at_once
 
 
 # --- submissions ----------------------------------------------------------------------------------
@@ -56,28 +56,28 @@ def cancelled_while_it_waits(seed: int) -> Schedule:
     for label in range(32, 40):
         canceled = {"label": label, "user": 0}
         actions.append(Action(5.0 + (seed + label) % 20, "cancel", canceled))
-    return planned(seed, actions)
+    return schedule_of(seed, actions)
 
 
 def put_off_while_the_disk_is_full(seed: int) -> Schedule:
     """The provider answers submissions with a Retry-After, and the disk is full for a while."""
     actions = submissions(
         (1.0 + label for label in range(5)),
-        lambda fated: fated.submission == "busy" and fated.latency == 8.0 and fated.renders < 60,
+        lambda fate: fate.submission == "busy" and fate.latency == 8.0 and fate.renders < 60,
     )
-    return planned(seed, [*actions, Action(7.0 + seed % 3, "disk_full", {"lasts": 6.0})])
+    return schedule_of(seed, [*actions, Action(7.0 + seed % 3, "disk_full", {"lasts": 6.0})])
 
 
 def put_off_while_answers_are_lost(seed: int) -> Schedule:
     """Submissions fail to connect, and many commits are reported as failed although they succeeded;
     the attempts that are accepted in the end take seconds to be answered."""
 
-    def is_put_off(fated: Fate) -> bool:
-        slow = fated.submission == "not_sent" and fated.latency == 8.0
-        return slow and fated.renders == 20.0 and not fated.updates
+    def is_put_off(fate: Fate) -> bool:
+        slow = fate.submission == "not_sent" and fate.latency == 8.0
+        return slow and fate.renders == 20.0 and not fate.updates
 
     lost = Action(1.0, "answers_lost", {"lasts": 40.0})
-    return planned(seed, [lost, *submissions((1.1 + label for label in range(8)), is_put_off)])
+    return schedule_of(seed, [lost, *submissions((1.1 + label for label in range(8)), is_put_off)])
 
 
 def stopped_before_it_begins(seed: int) -> Schedule:
@@ -85,13 +85,13 @@ def stopped_before_it_begins(seed: int) -> Schedule:
     lease just before its attempt begins. Meanwhile another process submits the job and waits for
     the answer."""
 
-    def is_slow(fated: Fate) -> bool:
-        slow = fated.submission == "accept_slowly" and fated.renders > 60
-        return slow and not fated.updates
+    def is_slow(fate: Fate) -> bool:
+        slow = fate.submission == "accept_slowly" and fate.renders > 60
+        return slow and not fate.updates
 
     pause = {"stalls_after": 0.003 + 0.0005 * (seed % 5), "lasts": 45.0}
     actions = [Action(0.5, "stop_at_submission", pause), *submissions([1.0], is_slow)]
-    return planned(seed, actions, machines=2)
+    return schedule_of(seed, actions, machines=2)
 
 
 def tried_again_beside_a_stall(seed: int) -> Schedule:
@@ -99,14 +99,14 @@ def tried_again_beside_a_stall(seed: int) -> Schedule:
     job. They retry at the other process, which is creating the job when the first one wakes."""
     actions = submissions(
         (1.0 + 40 * label for label in range(12)),
-        lambda fated: is_slow(fated) and fated.renders < 60,
+        lambda fate: is_slow(fate) and fate.renders < 60,
         route="movie",
         timeout=1.0,
     )
     for label, action in enumerate([*actions]):
         reached = (0.002, 0.004, 0.022, 0.024)[(seed + label) % 4]
         actions.append(Action(action.at + reached, "stall", {"machine": 0, "lasts": 2.5}))
-    return planned(seed, actions, machines=2)
+    return schedule_of(seed, actions, machines=2)
 
 
 # --- outcomes -------------------------------------------------------------------------------------
@@ -117,82 +117,84 @@ def stalled_while_it_applies(seed: int) -> Schedule:
     random = Random(seed)
     actions = submissions(
         (random.uniform(1.0, 4.0) for _ in range(10)),
-        lambda fated: is_quick(fated) and len(fated.updates) >= 3,
+        lambda fate: is_quick(fate) and len(fate.updates) >= 3,
     )
     actions += [
         Action(random.uniform(1.5, 7.0), "stall", {"machine": machine, "lasts": 9.0})
         for machine in range(2)
     ]
-    return planned(seed, actions, machines=2, confirm=False)
+    return schedule_of(seed, actions, machines=2, confirm=False)
 
 
 def forged_while_it_renders(seed: int) -> Schedule:
     """Jobs that render for a while, and forged claims of another outcome meanwhile."""
 
-    def takes_a_while(fated: Fate) -> bool:
-        taken = fated.submission == "accept" and fated.renders == 60.0
-        return taken and fated.outcome == "COMPLETED"
+    def takes_a_while(fate: Fate) -> bool:
+        taken = fate.submission == "accept" and fate.renders == 60.0
+        return taken and fate.outcome == "COMPLETED"
 
     actions = submissions([1.0, 2.0, 3.0], takes_a_while)
     for label in range(3):
         forged = {"label": label, "kind": "claim", "status": "FAILED"}
         actions.append(Action(15.0 + label, "forge", forged))
-    return planned(seed, actions)
+    return schedule_of(seed, actions)
 
 
 def forged_in_an_outage(seed: int) -> Schedule:
     """A job was just seen rendering; then nobody answers, and a forged claim says it failed."""
 
-    def is_silent(fated: Fate) -> bool:
-        taken = fated.submission == "accept" and fated.renders == 180.0
-        return taken and fated.is_told_at_once and not fated.updates
+    def is_silent(fate: Fate) -> bool:
+        taken = fate.submission == "accept" and fate.renders == 180.0
+        return taken and fate.is_told_at_once and not fate.updates
 
     forged = {"label": 0, "kind": "claim", "status": "FAILED"}
     outage = Action(41.0, "outage", {"kind": "broken", "lasts": 100.0})
-    return planned(seed, [*submissions([1.0], is_silent), outage, Action(44.0, "forge", forged)])
+    return schedule_of(
+        seed, [*submissions([1.0], is_silent), outage, Action(44.0, "forge", forged)]
+    )
 
 
 def progress_that_falls(seed: int) -> Schedule:
     """A job whose callbacks report falling progress."""
 
-    def falls(fated: Fate) -> bool:
+    def falls(fate: Fate) -> bool:
         reported = [
-            said.get("progress")
-            for (_, said), (lost, *_) in zip(fated.updates, fated.callbacks, strict=False)
+            fields.get("progress")
+            for (_, fields), (lost, *_) in zip(fate.updates, fate.callbacks, strict=False)
             if not lost
         ]
         numbers = [float(each) for each in reported if isinstance(each, int | float) and each >= 0]
-        slow = fated.submission == "accept" and fated.renders >= 60
+        slow = fate.submission == "accept" and fate.renders >= 60
         return slow and any(b < a for a, b in pairwise(numbers))
 
-    return planned(seed, submissions([1.0], falls))
+    return schedule_of(seed, submissions([1.0], falls))
 
 
 def failing_beside_a_lost_callback(seed: int) -> Schedule:
     """Callbacks are lost, and the status calls of one job fail for hours."""
 
-    def is_polled(fated: Fate) -> bool:
-        lost = all(how[0] for how in fated.callbacks)
-        return fated.submission == "accept" and lost and not (fated.missing_for or fated.link_after)
+    def is_polled(fate: Fate) -> bool:
+        lost = all(how[0] for how in fate.callbacks)
+        return fate.submission == "accept" and lost and not (fate.missing_for or fate.link_after)
 
-    def is_failing(fated: Fate) -> bool:
-        return is_polled(fated) and fated.failing_for > 3_600.0
+    def is_failing(fate: Fate) -> bool:
+        return is_polled(fate) and fate.failing_for > 3_600.0
 
-    def is_answered(fated: Fate) -> bool:
-        return is_polled(fated) and fated.is_told_at_once and fated.renders <= 600.0
+    def is_answered(fate: Fate) -> bool:
+        return is_polled(fate) and fate.is_told_at_once and fate.renders <= 600.0
 
     failing = submissions([1.0], is_failing)
-    return planned(seed, [*failing, *submissions([300.0], is_answered, label=1)])
+    return schedule_of(seed, [*failing, *submissions([300.0], is_answered, label=1)])
 
 
 def unknown_for_a_while(seed: int) -> Schedule:
     """Status calls answer 404 for some minutes."""
 
-    def is_missing(fated: Fate) -> bool:
-        taken = fated.submission == "accept" and fated.renders > 60
-        return taken and fated.missing_for == 300.0
+    def is_missing(fate: Fate) -> bool:
+        taken = fate.submission == "accept" and fate.renders > 60
+        return taken and fate.missing_for == 300.0
 
-    return planned(seed, submissions([1.0], is_missing))
+    return schedule_of(seed, submissions([1.0], is_missing))
 
 
 # --- relays ---------------------------------------------------------------------------------------
@@ -203,23 +205,23 @@ def stalled_while_it_sends(seed: int) -> Schedule:
     silent = Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 43.0})
     stall = Action(35.0 + seed % 7, "stall", {"machine": 0, "lasts": 60.0})
     actions = [silent, *submissions([1.0], is_quick), stall]
-    return planned(seed, actions, machines=2, confirm=False)
+    return schedule_of(seed, actions, machines=2, confirm=False)
 
 
 def two_processes_and_a_slow_sink(seed: int) -> Schedule:
     """An attempt that takes as long as allowed, while another process looks for work."""
     silent = Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 90.0})
-    return planned(seed, [silent, *submissions([1.0], is_quick)], machines=2, confirm=False)
+    return schedule_of(seed, [silent, *submissions([1.0], is_quick)], machines=2, confirm=False)
 
 
 def paused_as_they_send(seed: int) -> Schedule:
     """Many updates to relay, and a process that is suspended again and again for longer than a
     lease, each time just as it sends an update."""
 
-    def is_talkative(fated: Fate) -> bool:
-        prompt = all(not lost and late <= 1.0 for lost, _, late, _ in fated.callbacks)
-        slow = fated.submission == "accept" and fated.renders == 180.0
-        return slow and prompt and len(fated.updates) >= 5 and fated.is_told_at_once
+    def is_talkative(fate: Fate) -> bool:
+        prompt = all(not lost and late <= 1.0 for lost, _, late, _ in fate.callbacks)
+        slow = fate.submission == "accept" and fate.renders == 180.0
+        return slow and prompt and len(fate.updates) >= 5 and fate.is_told_at_once
 
     uneven = {"sink": SINKS[0], "kind": "uneven", "lasts": 1_000.0}
     times = [1.0 + 50 * number for number in range(8)]
@@ -228,37 +230,37 @@ def paused_as_they_send(seed: int) -> Schedule:
         *submissions(times, is_talkative, events=EVERY_EVENT),
         *(Action(at + 2 + seed % 20, "stall_at_sending", {"lasts": 33.0}) for at in times),
     ]
-    return planned(seed, actions, confirm=False)
+    return schedule_of(seed, actions, confirm=False)
 
 
 def gone_as_they_render(seed: int) -> Schedule:
     """Jobs with many updates to relay, to an address that answers 410 meanwhile."""
 
-    def is_talkative(fated: Fate) -> bool:
-        prompt = all(not lost and late <= 1.0 for lost, _, late, _ in fated.callbacks)
-        return fated.submission == "accept" and prompt and len(fated.updates) >= 3
+    def is_talkative(fate: Fate) -> bool:
+        prompt = all(not lost and late <= 1.0 for lost, _, late, _ in fate.callbacks)
+        return fate.submission == "accept" and prompt and len(fate.updates) >= 3
 
     gone = {"sink": SINKS[0], "kind": "gone", "lasts": 1_000.0}
     actions = [
         Action(0.5, "sink_trouble", gone),
         *submissions((1.0, 2.0, 3.0), is_talkative, events=EVERY_EVENT),
     ]
-    return planned(seed, actions)
+    return schedule_of(seed, actions)
 
 
 def paused_between_lease_and_sending(seed: int) -> Schedule:
     """A process that has just leased a message is suspended for longer than the lease."""
 
-    def has_much_to_relay(fated: Fate) -> bool:
-        taken = fated.submission == "accept" and fated.renders in (20.0, 60.0)
-        prompt = fated.is_told_at_once and not fated.link_after
-        return taken and prompt and len(fated.updates) >= 3
+    def has_much_to_relay(fate: Fate) -> bool:
+        taken = fate.submission == "accept" and fate.renders in (20.0, 60.0)
+        prompt = fate.is_told_at_once and not fate.link_after
+        return taken and prompt and len(fate.updates) >= 3
 
     random = Random(seed)
     times = [random.uniform(1.0, 10.0) for _ in range(12)]
     stall = Action(random.uniform(11.0, 40.0), "stall_at_relay", {"lasts": 45.0})
     actions = [*submissions(times, has_much_to_relay, events=EVERY_EVENT), stall]
-    return planned(seed, actions, machines=2, confirm=False)
+    return schedule_of(seed, actions, machines=2, confirm=False)
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -269,24 +271,24 @@ def stopped_with_a_full_disk(seed: int) -> Schedule:
     random = Random(seed)
     actions = submissions(
         (random.uniform(1.0, 10.0) for _ in range(6)),
-        lambda fated: fated.submission in ("accept_slowly", "busy", "lose_answer", "accept"),
+        lambda fate: fate.submission in ("accept_slowly", "busy", "lose_answer", "accept"),
     )
     lasts = random.choice([1.0, 5.0, 20.0])
     actions += [
         Action(random.uniform(2.0, 15.0), "restart", {"machine": 0, "down": 2.0}),
         Action(random.uniform(2.0, 14.0), "disk_full", {"lasts": lasts}),
     ]
-    return planned(seed, actions, confirm=False)
+    return schedule_of(seed, actions, confirm=False)
 
 
 def flooded_while_jobs_end(seed: int) -> Schedule:
     """Jobs whose outcomes arrive while bursts of progress callbacks come for three seconds."""
 
-    def ends_by_callback(fated: Fate) -> bool:
-        lost, _, late, _ = fated.callbacks[-1]
-        taken = fated.submission == "accept" and fated.latency < 1 and fated.renders == 20.0
-        return taken and fated.is_told_at_once and not (fated.link_after or lost) and late <= 1.0
+    def ends_by_callback(fate: Fate) -> bool:
+        lost, _, late, _ = fate.callbacks[-1]
+        taken = fate.submission == "accept" and fate.latency < 1 and fate.renders == 20.0
+        return taken and fate.is_told_at_once and not (fate.link_after or lost) and late <= 1.0
 
     random = Random(seed)
     actions = submissions((random.uniform(1.0, 3.0) for _ in range(24)), ends_by_callback)
-    return planned(seed, [*actions, Action(20.5, "flood", {"calls": 800})], confirm=False)
+    return schedule_of(seed, [*actions, Action(20.5, "flood", {"calls": 800})], confirm=False)

@@ -9,7 +9,7 @@ from receiver.workers.worker import Worker
 from store.batch_sizer import MAX_BACKGROUND, BatchSizer
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, variant
-from tests.simulation.loop import loop_of_world
+from tests.simulation.loop import running_loop
 
 
 @variant("SIGTERM ends it cleanly", plan=plans.stopped_with_a_full_disk, first=1)
@@ -38,7 +38,7 @@ def background_in_small_turns() -> Patch:
     rush, rush_ends, turn_gap, turn_members = 8, 0.05, 0.1, 2
 
     def in_turns(self: Any, urgent: int, _waited: float) -> int:
-        now = loop_of_world().time()
+        now = running_loop().time()
         if urgent >= rush:
             self.rush_until = now + rush_ends
         if now >= getattr(self, "rush_until", 0.0):

@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from store.sql import Statements
-from tests.simulation.schedule import Schedule, schedule
+from tests.simulation.schedule import Schedule, random_schedule
 
 Patch = AbstractContextManager[Any]
 Plan = Callable[[int], Schedule]
@@ -31,7 +31,7 @@ class Variant:
     @property
     def row(self) -> str:
         """The variant's row in the table of README.md."""
-        plan = "by chance" if self.plan is schedule else f"`{self.plan.__name__}`"
+        plan = "by chance" if self.plan is random_schedule else f"`{self.plan.__name__}`"
         cells = (
             f"`{self.applied.__name__}`",
             self.applied.__doc__,
@@ -42,7 +42,7 @@ class Variant:
 
 
 def variant(
-    *caught_by: str, plan: Plan = schedule, seeds: int = 40, first: int = 0
+    *caught_by: str, plan: Plan = random_schedule, seeds: int = 40, first: int = 0
 ) -> Callable[[Callable[[], Patch]], Variant]:
     """Make a variant from a function that returns its patch. A plan of its own leads to the fault
     if random schedules would take too long."""

@@ -9,7 +9,7 @@ from store.errors import NotApplied
 from store.job_writer import JOB_BYTES
 from store.records.moves import DecideCallbacks
 from store.records.times import Due, Lane, Lease
-from tests.store.applying import apply, applying, stumbling, verdicts
+from tests.store.applying import apply, applying, failing_decide, verdicts
 from tests.store.world import NOW, SECOND, World, bodies, change, lease_due, waiting
 
 MINUTE = 60 * SECOND
@@ -77,7 +77,7 @@ async def test_nothing_is_decided_if_none_waits(world: World) -> None:
     await apply(world, job, applying())
     world.notified.clear()
 
-    again = await apply(world, job, stumbling)
+    again = await apply(world, job, failing_decide)
 
     assert (again.job.seq, again.move, again.has_more) == (2, None, False)
     assert not any(changes.jobs for changes in world.notified)
@@ -100,7 +100,7 @@ async def test_a_failure_names_the_callbacks_and_leaves_them_waiting(world: Worl
     ids = [callback.id for callback in await waiting(world.store)]
 
     with pytest.raises(NotApplied) as failure:
-        await apply(world, job, stumbling, most=2)
+        await apply(world, job, failing_decide, most=2)
 
     assert failure.value.callback_ids == ids[:2]
     assert isinstance(failure.value.__cause__, ZeroDivisionError)

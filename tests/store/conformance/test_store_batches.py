@@ -11,7 +11,7 @@ from store.records.callbacks import Callback
 from store.records.jobs import Job, Phase, Status
 from store.records.moves import Move
 from store.records.times import Due, Lane
-from tests.store.applying import applying, in_a_batch, stumbling, together, verdicts
+from tests.store.applying import applying, applying_call, failing_decide, in_one_batch, verdicts
 from tests.store.world import NOW, World, change, message, waiting
 
 
@@ -29,13 +29,13 @@ async def test_a_member_that_fails_in_a_batch_fails_alone(world: World) -> None:
         assert move is not None
         return replace(move, relay=message(move.job))  # the job has no webhook URL, so this fails
 
-    batch = await together(
+    batch = await in_one_batch(
         world,
-        in_a_batch(world, first, applying(progress=10.0)),
-        in_a_batch(world, failing, stumbling),
-        in_a_batch(world, world.job(), applying()),
-        in_a_batch(world, unwritable, with_relay),
-        in_a_batch(world, last, applying(progress=30.0)),
+        applying_call(world, first, applying(progress=10.0)),
+        applying_call(world, failing, failing_decide),
+        applying_call(world, world.job(), applying()),
+        applying_call(world, unwritable, with_relay),
+        applying_call(world, last, applying(progress=30.0)),
         lambda: world.receive(world.job()),
         lambda: world.store.jobs.advance(beside.id, decide_and_fail),
         lambda: world.receive(beside, b'{"n":2}'),
@@ -58,10 +58,10 @@ async def test_changes_of_one_job_in_a_batch_follow_each_other(world: World) -> 
     job = await world.create()
     await world.receive(job)
 
-    await together(
+    await in_one_batch(
         world,
         lambda: world.store.jobs.advance(job.id, change(progress=5.0)),
-        in_a_batch(world, job, applying(message="called back")),
+        applying_call(world, job, applying(message="called back")),
         lambda: world.store.jobs.advance(job.id, change(attempts=3)),
     )
 
@@ -91,10 +91,10 @@ async def test_many_jobs_with_the_same_changed_columns_are_written(world: World)
             "due": Due(Lane.POLL, NOW + number) if number % 4 else None,
         }
 
-    batch = await together(
+    batch = await in_one_batch(
         world,
         *(
-            in_a_batch(world, job, applying(**fields(number)))
+            applying_call(world, job, applying(**fields(number)))
             for number, job in enumerate(made, start=1)
         ),
     )
@@ -119,12 +119,12 @@ async def test_of_two_jobs_in_a_batch_one_gets_the_id(world: World) -> None:
     for job in (first, second, elsewhere, third):
         await world.receive(job)
 
-    batch = await together(
+    batch = await in_one_batch(
         world,
-        in_a_batch(world, first, applying(provider_request_id="up-1")),
-        in_a_batch(world, second, applying(provider_request_id="up-1")),
-        in_a_batch(world, elsewhere, applying(provider_request_id="up-1")),
-        in_a_batch(world, third, applying(provider_request_id="up-2")),
+        applying_call(world, first, applying(provider_request_id="up-1")),
+        applying_call(world, second, applying(provider_request_id="up-1")),
+        applying_call(world, elsewhere, applying(provider_request_id="up-1")),
+        applying_call(world, third, applying(provider_request_id="up-2")),
     )
 
     assert isinstance(batch[1], ProviderIdTaken)
@@ -141,12 +141,12 @@ async def test_a_batch_has_a_size_limit_and_the_last_jobs_come_later(world: Worl
         await world.receive(job, b"{}")
     seen: list[list[bytes]] = []
 
-    batch = await together(world, *(in_a_batch(world, job, applying(seen)) for job in made))
+    batch = await in_one_batch(world, *(applying_call(world, job, applying(seen)) for job in made))
 
     assert [each.move is not None for each in batch] == [True] * fitting + [False] * 2
     assert [each.has_more for each in batch] == [True] * (fitting + 2)
     assert len(seen) == fitting
-    rest = await together(world, *(in_a_batch(world, job, applying()) for job in made))
+    rest = await in_one_batch(world, *(applying_call(world, job, applying()) for job in made))
     assert [each.has_more for each in rest] == [False] * fitting + [True] * 2
 
 
@@ -155,10 +155,10 @@ async def test_an_outcome_has_room_in_a_batch_before_older_progress(world: World
     await world.receive(running, b"x" * GROUP_BYTES)
     await world.receive(ended)
 
-    batch = await together(
+    batch = await in_one_batch(
         world,
         lambda: world.store.callbacks.apply(running.id, applying(), most=100, final=False),
-        in_a_batch(world, ended, applying()),
+        applying_call(world, ended, applying()),
     )
 
     assert [each.has_more for each in batch] == [False, False]

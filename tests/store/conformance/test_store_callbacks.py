@@ -58,7 +58,7 @@ async def test_the_same_bytes_are_a_duplicate(world: World, job: Job) -> None:
     assert await poll_due(world, job) == POLL_AT
 
 
-async def test_each_of_many_callbacks_in_a_batch_is_judged_by_itself(
+async def test_each_of_many_callbacks_in_a_batch_is_classified_by_itself(
     world: World, job: Job
 ) -> None:
     others = [await world.create() for _ in range(70)]

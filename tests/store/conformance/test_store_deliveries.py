@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from store.delivery_reads import DeliveryFilter
-from tests.store.outbox import DELIVERED, EXHAUSTED, PENDING, again, one, relayed
+from tests.store.outbox import DELIVERED, EXHAUSTED, PENDING, lease_one, relayed, reload
 from tests.store.world import HOOK, NOW, SECOND, World, attempt
 
 
 async def test_a_new_message_is_due(world: World) -> None:
     job = await relayed(world)
 
-    delivery = await one(world)
+    delivery = await lease_one(world)
 
     assert delivery.id.startswith("msg_")
     assert (delivery.job_id, delivery.user_id, delivery.seq) == (job.id, job.user_id, 2)
@@ -34,12 +34,12 @@ async def test_a_host_is_a_name_and_a_port(world: World) -> None:
 
 async def test_a_delivered_message_is_not_sent_again(world: World) -> None:
     await relayed(world)
-    delivery = await one(world)
+    delivery = await lease_one(world)
     world.notified.clear()
 
     assert await world.settle(delivery)
 
-    settled = await again(world, delivery)
+    settled = await reload(world, delivery)
     assert (settled.state, settled.step, settled.attempts) == (DELIVERED, 1, (attempt(),))
     assert (settled.next_attempt_at, settled.delivered_at) == (None, NOW + 12)
     assert await world.lease(at=NOW + 999 * SECOND) == []
@@ -48,51 +48,51 @@ async def test_a_delivered_message_is_not_sent_again(world: World) -> None:
 
 async def test_a_failed_attempt_is_followed_by_the_next(world: World) -> None:
     await relayed(world)
-    await world.settle(await one(world), PENDING, NOW + 5 * SECOND)
+    await world.settle(await lease_one(world), PENDING, NOW + 5 * SECOND)
 
     assert await world.lease(at=NOW + 5 * SECOND - 1) == []
-    delivery = await one(world, at=NOW + 5 * SECOND)
+    delivery = await lease_one(world, at=NOW + 5 * SECOND)
     assert (delivery.step, len(delivery.attempts)) == (1, 1)
     await world.settle(delivery, EXHAUSTED)
 
-    settled = await again(world, delivery)
+    settled = await reload(world, delivery)
     assert (settled.state, settled.step, len(settled.attempts)) == (EXHAUSTED, 2, 2)
 
 
 async def test_the_last_fifty_attempts_are_kept(world: World) -> None:
     await relayed(world)
-    delivery = await one(world)
+    delivery = await lease_one(world)
     for number in range(52):
         made = replace(attempt(), duration_ms=number)
         await world.settle(delivery, EXHAUSTED, made=made)
         await world.store.deliveries.retry(delivery.id, NOW)
-        delivery = await one(world)
+        delivery = await lease_one(world)
 
-    settled = await again(world, delivery)
+    settled = await reload(world, delivery)
     assert [made.duration_ms for made in settled.attempts] == list(range(2, 52))
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_has_ended(world: World) -> None:
     """No plausible lease ends more than ten minutes after one that is taken now."""
     await relayed(world)
-    delivery = await one(world, until=NOW + 660 * SECOND)
+    delivery = await lease_one(world, until=NOW + 660 * SECOND)
 
     assert await world.lease("you", until=NOW + 60 * SECOND) == []
-    assert (await one(world, holder="you", until=NOW + 59 * SECOND)).id == delivery.id
+    assert (await lease_one(world, holder="you", until=NOW + 59 * SECOND)).id == delivery.id
 
 
 async def test_a_holder_that_lost_its_lease_cannot_write_the_state(world: World) -> None:
     await relayed(world)
-    delivery = await one(world, until=NOW + SECOND)
+    delivery = await lease_one(world, until=NOW + SECOND)
     assert await world.lease("you", at=NOW + SECOND - 1) == []
-    assert (await one(world, holder="you", at=NOW + SECOND)).id == delivery.id
+    assert (await lease_one(world, holder="you", at=NOW + SECOND)).id == delivery.id
 
     assert not await world.settle(delivery, DELIVERED)
 
-    assert (await again(world, delivery)).state is PENDING
-    assert len((await again(world, delivery)).attempts) == 1
+    assert (await reload(world, delivery)).state is PENDING
+    assert len((await reload(world, delivery)).attempts) == 1
     assert await world.settle(delivery, DELIVERED, holder="you")
-    assert len((await again(world, delivery)).attempts) == 2
+    assert len((await reload(world, delivery)).attempts) == 2
 
 
 async def test_an_attempt_of_a_removed_delivery_is_ignored(world: World) -> None:
@@ -101,7 +101,7 @@ async def test_an_attempt_of_a_removed_delivery_is_ignored(world: World) -> None
 
 async def test_a_released_message_is_due_as_before(world: World) -> None:
     await relayed(world)
-    delivery = await one(world)
+    delivery = await lease_one(world)
     await world.store.deliveries.release("you")
     assert await world.lease("you") == []
 

@@ -4,7 +4,7 @@ import pytest
 
 from store.records.deliveries import DeliveryState
 from store.records.jobs import ErrorCode
-from tests.store.outbox import DELIVERED, PENDING, SKIPPED, one, relayed
+from tests.store.outbox import DELIVERED, PENDING, SKIPPED, lease_one, relayed
 from tests.store.world import HOOK, NOW, SECOND, World, completed, failed, rendering
 
 DECLARED = failed(NOW, ErrorCode.DEADLINE_EXCEEDED, relay=True)
@@ -18,7 +18,7 @@ async def test_a_newer_message_skips_waiting_updates(world: World) -> None:
     await world.advance(job, completed(relay=True))
 
     assert await world.deliveries(job) == {2: SKIPPED, 3: SKIPPED, 4: SKIPPED, 5: PENDING}
-    assert (await one(world)).seq == 5
+    assert (await lease_one(world)).seq == 5
 
 
 async def test_a_final_message_is_never_skipped(world: World) -> None:
@@ -26,12 +26,12 @@ async def test_a_final_message_is_never_skipped(world: World) -> None:
     await world.advance(job, failed(relay=True), rendering(relay=True, error=None, done_at=None))
 
     assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
-    first = await one(world)
+    first = await lease_one(world)
     assert first.seq == 2
     await world.settle(first, PENDING, NOW + 5 * SECOND)
     assert await world.lease() == []  # the newer message waits for it
-    await world.settle(await one(world, at=NOW + 5 * SECOND))
-    assert (await one(world, at=NOW + 5 * SECOND)).seq == 3
+    await world.settle(await lease_one(world, at=NOW + 5 * SECOND))
+    assert (await lease_one(world, at=NOW + 5 * SECOND)).seq == 3
 
 
 @pytest.mark.parametrize(("relay", "left"), [(True, {3: PENDING}), (False, {})])
@@ -54,7 +54,7 @@ async def test_a_failure_that_is_replaced_while_it_is_sent_is_not_sent_again(
 ) -> None:
     job = await world.create(webhook_url=HOOK)
     await world.advance(job, DECLARED)
-    failure = await one(world)
+    failure = await lease_one(world)
 
     await world.advance(job, completed())
     assert await world.deliveries(job) == {2: PENDING}
@@ -65,7 +65,7 @@ async def test_a_failure_that_is_replaced_while_it_is_sent_is_not_sent_again(
 
 async def test_one_is_in_flight_for_a_job(world: World) -> None:
     job = await relayed(world)
-    update = await one(world)
+    update = await lease_one(world)
     await world.advance(job, completed(relay=True))
 
     assert await world.lease("you") == []
@@ -74,13 +74,13 @@ async def test_one_is_in_flight_for_a_job(world: World) -> None:
     await world.settle(update, DELIVERED)
 
     assert await world.deliveries(job) == {2: DELIVERED, 3: PENDING}
-    assert (await one(world)).seq == 3
+    assert (await lease_one(world)).seq == 3
 
 
 @pytest.mark.parametrize("how", ["failed", "released", "ended", "orphaned"])
 async def test_an_overtaken_update_is_skipped_when_its_lease_ends(world: World, how: str) -> None:
     job = await relayed(world)
-    update = await one(world)
+    update = await lease_one(world)
     await world.advance(job, completed(relay=True))
     later = NOW + 60 * SECOND
 
@@ -93,5 +93,5 @@ async def test_an_overtaken_update_is_skipped_when_its_lease_ends(world: World, 
         await world.store.deliveries.end_leases()
         later = NOW
 
-    assert (await one(world, at=later)).seq == 3
+    assert (await lease_one(world, at=later)).seq == 3
     assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}

@@ -10,10 +10,10 @@ from tests.store.outbox import (
     EXHAUSTED,
     PENDING,
     SKIPPED,
-    again,
     exhausted,
-    one,
+    lease_one,
     relayed,
+    reload,
 )
 from tests.store.world import NOW, SECOND, World, completed, rendering
 
@@ -36,16 +36,16 @@ async def test_a_410_turns_off_the_address_of_its_job(world: World) -> None:
 @pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED, DISABLED])
 async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> None:
     job = await relayed(world)
-    delivery = await one(world)
+    delivery = await lease_one(world)
     await world.settle(delivery, state)
     world.notified.clear()
 
     retried = await world.store.deliveries.retry(delivery.id, NOW + 7)
 
-    assert retried == await again(world, delivery)
+    assert retried == await reload(world, delivery)
     assert (retried.state, retried.step, retried.next_attempt_at) == (PENDING, 0, NOW + 7)
     assert (retried.delivered_at, len(retried.attempts)) == (None, 1)
-    assert (await one(world, at=NOW + 7)).id == delivery.id
+    assert (await lease_one(world, at=NOW + 7)).id == delivery.id
     assert world.notified[0].relay
     assert not (await world.find(job)).webhook_off  # a retry turns the URL on again
 
@@ -58,9 +58,9 @@ async def test_a_retried_delivery_is_out_of_order_and_not_skipped(world: World) 
     await world.advance(job, rendering(relay=True))
     assert await world.deliveries(job) == {2: PENDING, 3: SKIPPED, 4: PENDING}
 
-    leased = [await one(world)]
+    leased = [await lease_one(world)]
     await world.settle(leased[0])
-    leased.append(await one(world))
+    leased.append(await lease_one(world))
 
     assert {delivery.seq for delivery in leased} == {2, 4}
 
@@ -69,20 +69,20 @@ async def test_a_retried_delivery_waits_for_the_one_in_flight(world: World) -> N
     job = await relayed(world)
     first = await exhausted(world)
     await world.advance(job, rendering(relay=True))
-    flying = await one(world)
+    in_flight = await lease_one(world)
 
     await world.store.deliveries.retry(first.id, NOW)
 
     assert await world.lease() == []
-    await world.settle(flying)
-    assert (await one(world)).id == first.id
+    await world.settle(in_flight)
+    assert (await lease_one(world)).id == first.id
 
 
 async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: World) -> None:
     job = await relayed(world)
     first = await exhausted(world)
     await world.store.deliveries.retry(first.id, NOW)
-    await world.settle(await one(world), PENDING, NOW + 5 * SECOND)
+    await world.settle(await lease_one(world), PENDING, NOW + 5 * SECOND)
 
     await world.advance(job, rendering(relay=True))
 
@@ -91,7 +91,7 @@ async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: Wor
 
 async def test_a_pending_delivery_cannot_be_retried(world: World) -> None:
     await relayed(world)
-    delivery = await one(world)
+    delivery = await lease_one(world)
 
     with pytest.raises(DeliveryPending):
         await world.store.deliveries.retry(delivery.id, NOW)
@@ -109,9 +109,9 @@ async def test_many_deliveries_are_retried_by_state(world: World) -> None:
 
     assert await world.store.deliveries.retry_those(every, DISABLED, NOW + 7) == 1
 
-    again_due = await again(world, off)
+    again_due = await reload(world, off)
     assert (again_due.state, again_due.next_attempt_at) == (PENDING, NOW + 7)
-    assert (await again(world, failed)).state is EXHAUSTED
+    assert (await reload(world, failed)).state is EXHAUSTED
     job = await world.store.jobs.find(off.job_id)
     assert job is not None
     assert not job.webhook_off

@@ -3,8 +3,8 @@
 import pytest
 
 from store import deliveries
-from tests.store.outbox import one, relayed
-from tests.store.world import NOW, SECOND, Limits, World
+from tests.store.outbox import lease_one, relayed
+from tests.store.world import NOW, SECOND, FakeSlots, World
 
 
 async def test_hosts_and_users_have_a_limit(world: World) -> None:
@@ -60,7 +60,7 @@ async def test_a_users_many_hosts_are_looked_at_in_rotation(
 
 async def asked(world: World) -> list[str]:
     """The hosts that a lease looks at when no slot is free."""
-    limits = Limits(limit=0)
+    limits = FakeSlots(limit=0)
     leased, _ = await world.store.deliveries.lease(NOW, NOW + SECOND, "me", lambda: limits)
     assert leased == []
     return limits.asked
@@ -82,6 +82,6 @@ async def test_users_take_turns_between_leases(world: World) -> None:
         await relayed(world, webhook_url=f"https://h{number}.example/")
     await relayed(world, user=world.bob, webhook_url="https://other.example/")
 
-    users = [(await one(world, limit=1)).user for _ in range(4)]
+    users = [(await lease_one(world, limit=1)).user for _ in range(4)]
 
     assert users == ["ann", "bob", "ann", "ann"], "although Bob's message is the newest"

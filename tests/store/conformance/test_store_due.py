@@ -119,7 +119,7 @@ async def test_a_job_that_waits_for_nothing_is_not_due(world: World) -> None:
         (Lane.SUBMIT, NOW + SECOND, NOW + SECOND),
     ],
 )
-async def test_poll_at_once_brings_a_poll_forward(
+async def test_make_poll_due_brings_a_poll_forward(
     world: World, lane: Lane, before: int, after: int
 ) -> None:
     job = await world.create(due=Due(lane, before))
@@ -135,7 +135,7 @@ async def test_poll_at_once_brings_a_poll_forward(
 
 @pytest.mark.parametrize("lane", [Lane.POLL, Lane.CONFIRM, Lane.WAIT])
 @pytest.mark.parametrize("before", [NOW + SECOND, NOW - SECOND])
-async def test_ask_at_once_brings_a_poll_or_a_confirmation_forward(
+async def test_make_status_call_due_brings_a_poll_or_a_confirmation_forward(
     world: World, lane: Lane, before: int
 ) -> None:
     job = await world.create(due=Due(lane, before))
@@ -149,7 +149,7 @@ async def test_ask_at_once_brings_a_poll_or_a_confirmation_forward(
     assert notified == ({lane} if found else set())
 
 
-async def test_poll_at_once_during_a_poll_takes_effect_when_it_ends(world: World) -> None:
+async def test_make_poll_due_during_a_poll_takes_effect_when_it_ends(world: World) -> None:
     job = await world.create(due=Due(Lane.POLL, NOW))
     assert await lease_due(world.store, Lane.POLL, NOW, NOW + 10 * SECOND, "me", 1) == [job]
 

@@ -17,7 +17,7 @@ from store.session import Batchable, Done, Failed, Outcome, Session, Work
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer, prepare
 from store.writer import Runner
-from tests.store.works import fail, kept, put
+from tests.store.works import committed_keys, fail, put
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -41,7 +41,7 @@ def test_a_batch_is_one_transaction(both: tuple[Runner, Any]) -> None:
 
     assert outcomes == [Done("a"), Done("b")]
     assert changes == Changes(jobs={"a", "b"})
-    assert kept(other) == ["a", "b"]
+    assert committed_keys(other) == ["a", "b"]
 
 
 def test_a_failing_member_rolls_back_alone(both: tuple[Runner, Any]) -> None:
@@ -59,7 +59,7 @@ def test_a_failing_member_rolls_back_alone(both: tuple[Runner, Any]) -> None:
     assert outcomes[4] == Done("c")
     assert changes.jobs == {"a", "b", "c"}
     assert runner.run([fail(error, put("half"))]).outcomes == [Failed(error)]
-    assert kept(other) == ["a", "b", "c"]
+    assert committed_keys(other) == ["a", "b", "c"]
 
 
 def test_batchable_works_of_a_kind_are_one_call(both: tuple[Runner, Any]) -> None:
@@ -89,4 +89,4 @@ def test_batchable_works_of_a_kind_are_one_call(both: tuple[Runner, Any]) -> Non
     assert calls[2] == ["e", "a", "f"]
     assert ["a"] in calls[3:]
     assert changes.jobs == {"e", "f"}
-    assert kept(other) == ["a", "b", "c", "e", "f"]
+    assert committed_keys(other) == ["a", "b", "c", "e", "f"]

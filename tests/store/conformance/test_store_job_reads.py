@@ -79,7 +79,7 @@ async def test_newest_is_when_the_newest_job_was_created(world: World) -> None:
     assert await world.store.jobs.newest() == NOW + 9
 
 
-async def test_the_census_counts_unfinished_jobs(world: World) -> None:
+async def test_the_backlog_by_phase_counts_unfinished_jobs(world: World) -> None:
     assert await world.store.jobs.backlog_by_phase() == {}
     await world.create(at=NOW + 5)
     await world.create(world.bob, at=NOW + 3)

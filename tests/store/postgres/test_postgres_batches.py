@@ -17,7 +17,7 @@ from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
 from store.postgres.receive_timeout import ConnectionWithTimeout
 from store.session import Done, Failed, Session, Work
-from tests.store.works import fail, kept, put
+from tests.store.works import committed_keys, fail, put
 from tests.support.postgres_server import PostgresServer
 
 
@@ -63,7 +63,7 @@ def test_an_error_that_surfaces_at_another_member_is_attributed(
     assert isinstance(outcomes[1], Failed)
     assert isinstance(outcomes[1].error, psycopg.errors.DivisionByZero)
     assert outcomes[2] == Done((1,))
-    assert kept(other) == ["a"]
+    assert committed_keys(other) == ["a"]
 
 
 def test_a_statement_that_takes_too_long_fails_alone(
@@ -76,7 +76,7 @@ def test_a_statement_that_takes_too_long_fails_alone(
     assert outcomes[0] == Done("a")
     assert isinstance(outcomes[1], Failed)
     assert isinstance(outcomes[1].error, StoreUnavailable)
-    assert kept(other) == ["a"]
+    assert committed_keys(other) == ["a"]
 
 
 def test_a_batch_is_read_committed_whatever_the_default(postgres_url: str) -> None:
@@ -217,7 +217,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
         assert [type(error) for error in errors] == [OutcomeUnknown] * 2
         assert not changes.jobs
         return
-    is_kept = kept(other) == ["a", "b", "first"]
+    is_kept = committed_keys(other) == ["a", "b", "first"]
     assert is_kept or case != "committed"
     assert (outcomes == [Done("a"), Done("b")]) == is_kept
     assert changes.jobs == ({"a", "b"} if is_kept else set())

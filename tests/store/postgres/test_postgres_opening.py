@@ -214,7 +214,7 @@ async def test_a_standby_that_may_lag_is_reported() -> None:
 def test_an_address_says_where_to_listen() -> None:
     direct = parse("postgresql://u:p@db:5432/d")
     pooled = parse("postgresql://u:p@pooler:6432/d?listen=db:5433&application_name=me")
-    unheard = parse("postgresql://u:p@pooler:6432/d?listen=none")
+    unnotified = parse("postgresql://u:p@pooler:6432/d?listen=none")
 
     assert direct.listen == direct.conninfo
     assert not direct.pooled
@@ -223,7 +223,7 @@ def test_an_address_says_where_to_listen() -> None:
     assert "host=db port=5433" in pooled.listen
     assert "host=pooler port=6432" in pooled.conninfo
     assert "application_name=me" in pooled.conninfo
-    assert unheard.listen is None
+    assert unnotified.listen is None
     spaced = parse("postgresql://u@db/d?options=-c%20search_path%3Dx%20-ca%3Db&password=a+b")
     assert "options='-c search_path=x -ca=b'" in spaced.conninfo
     assert "password=a+b" in spaced.conninfo

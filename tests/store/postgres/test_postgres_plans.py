@@ -12,7 +12,7 @@ from store.postgres.address import parse
 from store.postgres.connection import STATEMENTS, connect, prepare
 from store.session import Bound
 from store.sql import positional
-from tests.store.statements import MANY, all_sql, for_many
+from tests.store.statements import MULTI_ROW, all_sql, multi_row
 from tests.support.postgres_server import PostgresServer
 
 FILL = """
@@ -168,12 +168,12 @@ def test_no_query_reads_a_table_that_grows(filled: psycopg.Connection, query: st
     assert found <= allowed, plan
 
 
-@pytest.mark.parametrize("query", MANY)
+@pytest.mark.parametrize("query", MULTI_ROW)
 def test_for_many_rows_no_table_is_read_whole(filled: psycopg.Connection, query: str) -> None:
     values = {**VALUES, **OWN.get(query, {})}
     # In production 64 rows run at once. For that many, the planner prefers to scan `due`, whose ten
     # thousand rows are narrow.
-    found, plan = scanned(filled, *for_many(SQL[query], values, rows=16))
+    found, plan = scanned(filled, *multi_row(SQL[query], values, rows=16))
 
     assert found <= {"users"}, plan  # a hundred rows, for their names
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from store import batch_sizer as shares_module
+from store import batch_sizer
 from store import writer as writer_module
 from store.batch_sizer import MAX_BACKGROUND, MAX_URGENT, MIN_BACKGROUND
 from store.changes import Changes
@@ -17,7 +17,7 @@ from store.session import Done, Failed, Session, Work
 from store.sqlite.batches import BatchRunner
 from store.writer import BatchReport, ThreadedWriter
 from tests.store.gate import block
-from tests.store.works import fail, kept, limit_pages, put
+from tests.store.works import committed_keys, fail, limit_pages, put
 
 # --- one batch ------------------------------------------------------------------------------------
 
@@ -59,9 +59,9 @@ def test_a_transaction_that_fails_fails_all_members_and_the_next_one_works(
     errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
     assert [type(error) for error in errors] == [kind] * len(works)
     assert changes == Changes()
-    assert kept(other) == []
+    assert committed_keys(other) == []
     assert runner.run([put("a")])[0] == [Done("a")]
-    assert kept(other) == ["a"]
+    assert committed_keys(other) == ["a"]
 
 
 def test_a_database_that_vanished_is_not_created_again(runner: BatchRunner, path: Path) -> None:
@@ -103,7 +103,7 @@ async def test_waiting_works_share_commits_of_a_limited_number(
 
     assert await asyncio.gather(blocked, *waiting) == [None, *keys]
 
-    assert kept(other) == keys
+    assert committed_keys(other) == keys
     assert [report.members for report in reports] == [1, MAX_URGENT, 10]
     assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
 
@@ -133,7 +133,7 @@ async def test_on_change_is_called_once_per_batch_with_all_changes(
     writer: ThreadedWriter, other: sqlite3.Connection
 ) -> None:
     notified: list[tuple[Changes, list[str]]] = []
-    writer.on_change = lambda changes: notified.append((changes, kept(other)))
+    writer.on_change = lambda changes: notified.append((changes, committed_keys(other)))
 
     def due(lane: Lane) -> Work[None]:
         return lambda _db, changes: changes.add_due(lane, 7)
@@ -182,7 +182,7 @@ async def test_a_full_queue_refuses_at_once(
 async def test_behind_a_slow_disk_the_queue_is_shorter(
     writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares_module, "MAX_URGENT", 1)
+    monkeypatch.setattr(batch_sizer, "MAX_URGENT", 1)
     monkeypatch.setattr(writer_module, "MAX_QUEUE_SECONDS", 0.01)
     slow, blocked = await block(writer)
     await asyncio.sleep(0.02)
@@ -215,7 +215,7 @@ async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Co
     gate.open()
 
     await asyncio.gather(blocked, closing, *waiting)
-    assert len(kept(other)) == 2 + MAX_BACKGROUND
+    assert len(committed_keys(other)) == 2 + MAX_BACKGROUND
     await writer.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from store.sqlite.connection import STATEMENTS, connect_writer, prepare
-from tests.store.statements import MANY, PARTS, all_sql, for_many
+from tests.store.statements import MULTI_ROW, PARTS, all_sql, multi_row
 
 ALLOWED: dict[str, set[str]] = {
     # Counts of unfinished or waiting rows: they read only the index of those rows.
@@ -35,8 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "deliveries.due-hosts": {"SCAN pair"},
     # A bounded number of deliveries, in the index's order.
     **{
-        f"deliveries.list-page {words}": {"USE TEMP B-TREE FOR ORDER BY"}
-        for words in PARTS["deliveries.list-page"]
+        f"deliveries.list-page {version}": {"USE TEMP B-TREE FOR ORDER BY"}
+        for version in PARTS["deliveries.list-page"]
     },
     # One row for each provider.
     "submissions.list-holds": {"SCAN submission_holds"},
@@ -68,11 +68,11 @@ ALLOWED: dict[str, set[str]] = {
     # A bounded number of jobs in the index's order; at most sixteen metadata members of each are
     # read.
     **{
-        f"jobs.list-page {words}": {
+        f"jobs.list-page {version}": {
             "SCAN wanted VIRTUAL TABLE INDEX 1:",
             "USE TEMP B-TREE FOR ORDER BY",
         }
-        for words in PARTS["jobs.list-page"]
+        for version in PARTS["jobs.list-page"]
     },
     # Only an admin reads it.
     "keys.list-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
@@ -159,9 +159,9 @@ def test_no_query_scans_or_sorts_and_each_uses_its_index(
     assert any(CHOSEN.get(query, "") in step for step in steps or [""]), "\n".join(steps)
 
 
-@pytest.mark.parametrize("query", MANY)
+@pytest.mark.parametrize("query", MULTI_ROW)
 def test_no_query_for_many_rows_scans_or_sorts(database: sqlite3.Connection, query: str) -> None:
-    steps = plan(database, *for_many(SQL[query], {}))
+    steps = plan(database, *multi_row(SQL[query], {}))
 
     assert costly_steps(steps) <= ALLOWED.get(query, set()), "\n".join(steps)
     assert any(CHOSEN.get(query, "") in step for step in steps), "\n".join(steps)

@@ -21,7 +21,7 @@ from tests.support.service import (
 
 
 @dataclass
-class Place:
+class ArchiveWorld:
     """The service, its provider, the host of the provider's files, and a user."""
 
     service: RunningService
@@ -47,7 +47,7 @@ class Place:
         await job_when(client, request_id, done=True)
         return request_id
 
-    async def settled(
+    async def wait_until_settled(
         self, request_id: str, client: httpx.AsyncClient | None = None
     ) -> dict[str, Any]:
         """Wait until no file of the job is pending; returns the job."""
@@ -57,13 +57,13 @@ class Place:
             "an archive in which nothing is pending",
         )
 
-    async def stored(self, path: str, answer: Answer) -> str:
+    async def create_stored(self, path: str, answer: Answer) -> str:
         """Create a job whose only file is stored; returns its id."""
         request_id = await self.complete({"videoUrl": self.link(path, answer)})
-        await self.settled(request_id)
+        await self.wait_until_settled(request_id)
         return request_id
 
-    async def tried(self, path: str, answer: Answer) -> dict[str, Any]:
+    async def create_failing(self, path: str, answer: Answer) -> dict[str, Any]:
         """Create a job whose only file cannot be stored at the first attempt; returns the job."""
         request_id = await self.complete({"videoUrl": self.link(path, answer)})
         return await eventually(
@@ -75,7 +75,7 @@ class Place:
 
 
 @asynccontextmanager
-async def archiving(folder: Path, **given: Any) -> AsyncIterator[Place]:
+async def archiving(folder: Path, **given: Any) -> AsyncIterator[ArchiveWorld]:
     """Run the service until the block is left."""
     settings = {
         "archive_url": f"file://{folder}/kept",
@@ -89,4 +89,4 @@ async def archiving(folder: Path, **given: Any) -> AsyncIterator[Place]:
         file_host() as host,
         running_service(folder, **provider.settings() | settings | given) as service,
     ):
-        yield Place(service, provider, host, await service.user(), folder / "kept")
+        yield ArchiveWorld(service, provider, host, await service.user(), folder / "kept")

@@ -46,22 +46,22 @@ from tests.domain.jobs import (
     OTHER_ID,
     STATES,
     Story,
-    asking,
-    called,
     completed,
     in_state,
+    one_callback,
     report,
+    status_call,
 )
 
 Act: TypeAlias = Callable[[Millis, int], Observation | SubmitAnswer]
 """Makes an observation at a time; the number becomes the callback's id."""
 
 
-def said(words: Report) -> Act:
-    return lambda now, n: called(n, now, words)
+def callback_act(report: Report) -> Act:
+    return lambda now, n: one_callback(n, now, report)
 
 
-def together(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
+def batch_act(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
     """Callbacks that are applied together, received at intervals. Each is a report, whether another
     job is known to have the id that it names, and whether it is verified."""
 
@@ -69,32 +69,32 @@ def together(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
         return CallbackBatch(
             tuple(
                 ParsedCallback(
-                    100 * n + number, now - 10 * (len(callbacks) - number), words, taken, verified
+                    100 * n + number, now - 10 * (len(callbacks) - number), report, taken, verified
                 )
-                for number, (words, taken, verified) in enumerate(callbacks, start=1)
+                for number, (report, taken, verified) in enumerate(callbacks, start=1)
             )
         )
 
     return act
 
 
-def asked(answer: StatusAnswer, ago: Millis) -> Act:
-    return lambda now, _: asking(now - ago, answer)
+def poll_act(answer: StatusAnswer, ago: Millis) -> Act:
+    return lambda now, _: status_call(now - ago, answer)
 
 
-def plain(observation: Observation | SubmitAnswer) -> Act:
+def plain_act(observation: Observation | SubmitAnswer) -> Act:
     return lambda _now, _n: observation
 
 
-names = st.sampled_from([None, ID, ID, OTHER_ID])
+provider_ids = st.sampled_from([None, ID, ID, OTHER_ID])
 reports = st.builds(
     report,
     st.sampled_from([None, *Status]),
-    word=st.sampled_from([None, "STITCHING", "A" * 100]),
+    provider_status=st.sampled_from([None, "STITCHING", "A" * 100]),
     progress=st.sampled_from([None, 0.0, 20, 55.5, 99.9, 100]),
     result=st.sampled_from([None, {"videoUrl": LINK}]),
     message=st.sampled_from([None, "", "Line one\u2028line two", "m" * 9_000]),
-    names=names,
+    provider_request_id=provider_ids,
 ) | st.just(replace(completed(link=None), result_is_gone=True))
 retry_after = st.sampled_from([None, 0, 90 * SECOND, DAY])
 answers: st.SearchStrategy[StatusAnswer] = st.one_of(
@@ -108,15 +108,15 @@ callbacks = st.lists(
     ),
     min_size=1,
     max_size=4,
-).map(together)
-polls = st.builds(asked, answers, st.sampled_from([0, 100, 14 * SECOND]))
+).map(batch_act)
+polls = st.builds(poll_act, answers, st.sampled_from([0, 100, 14 * SECOND]))
 others: st.SearchStrategy[Act] = st.sampled_from(
     [
         lambda now, _: SubmissionBegins(NEXT, now + 70 * SECOND),
         lambda now, _: SubmissionBegins(1, now + 70 * SECOND),
         lambda now, _: SubmissionHeld(now + 40 * SECOND),
         *(
-            plain(observation)
+            plain_act(observation)
             for observation in (
                 SubmissionLost("killed"),
                 SubmitAccepted(ID),
@@ -177,14 +177,14 @@ Script: TypeAlias = list[tuple[Millis, Act, bool]]
 scripts = st.lists(st.tuples(pauses, acts, st.sampled_from([False] * 4 + [True])), max_size=25)
 
 
-def play(start: str, script: Script, by: Rules) -> tuple[Story, list[Step]]:
-    story, steps = in_state(start, rules=by), []
+def play(start: str, script: Script, rules: Rules) -> tuple[Story, list[Step]]:
+    story, steps = in_state(start, rules=rules), []
     for n, (pause, act, waiting) in enumerate(script, start=100):
         before = story.job = replace(story.job, callbacks_waiting=waiting)
         observation = story.named(act(story.now + pause, n))
-        if isinstance(observation, SubmissionLookedUp) and not by.look_up_submissions:
+        if isinstance(observation, SubmissionLookedUp) and not rules.look_up_submissions:
             continue  # these jobs are not looked up, so the poller never makes this observation
         move = story.observe(observation, pause)
-        steps.append(Step(before, observation, move, story.job, story.now, by))
+        steps.append(Step(before, observation, move, story.job, story.now, rules))
     story.job = replace(story.job, callbacks_waiting=False)
     return story, steps

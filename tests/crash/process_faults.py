@@ -154,8 +154,8 @@ def _naming_the_step(name: str, transaction: AsyncFunction) -> AsyncFunction:
 
 def _naming_the_observation(deciding: Function) -> Function:
     def wrapped(observation: Observation, *rest: Any) -> Any:
-        said = observation.answer if isinstance(observation, SubmissionEnded) else observation
-        _step.set(type(said).__name__)
+        ended = observation.answer if isinstance(observation, SubmissionEnded) else observation
+        _step.set(type(ended).__name__)
         return deciding(observation, *rest)
 
     return wrapped

@@ -42,7 +42,7 @@ async def due_polls(harness: Harness, count: int) -> None:
     )
 
 
-def ending(harness: Harness) -> None:
+def finish_at_next_call(harness: Harness) -> None:
     """Make each call finish its job, so that no job is polled twice."""
     said = {"status": "FAILED", "message": "Out of credits."}
     harness.provider.answer = StatusReport(read_report(said))
