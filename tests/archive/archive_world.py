@@ -14,9 +14,9 @@ from tests.support.service import (
     RunningService,
     eventually,
     job_of,
-    job_when,
     running_service,
     submit,
+    wait_for_job,
 )
 
 
@@ -42,9 +42,9 @@ class ArchiveWorld:
         number = len(self.provider.submissions) + 1
         request_id = str((await submit(client, **members))["request_id"])
         submission = await self.provider.submitted(number)
-        await job_when(client, request_id, phase="accepted")
+        await wait_for_job(client, request_id, phase="accepted")
         await call_back(submission.webhook_url, {"status": "COMPLETED", "result": result})
-        await job_when(client, request_id, done=True)
+        await wait_for_job(client, request_id, done=True)
         return request_id
 
     async def wait_until_settled(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
@@ -15,12 +15,12 @@ def family(pid: int) -> list[int]:
 
 def cpu_seconds(pids: Iterable[int]) -> float:
     """CPU seconds of these processes and their children, all threads together."""
-    return sum(sum(_ticks(each)) for pid in pids for each in family(pid)) / _TICKS_A_SECOND
+    return sum(sum(_ticks(each)) for pid in pids for each in family(pid)) / _TICKS_PER_SECOND
 
 
 def kernel_seconds(pids: Iterable[int]) -> float:
     """The part of their CPU that the kernel spent on them: system calls, such as `fsync`."""
-    return sum(_ticks(each)[1] for pid in pids for each in family(pid)) / _TICKS_A_SECOND
+    return sum(_ticks(each)[1] for pid in pids for each in family(pid)) / _TICKS_PER_SECOND
 
 
 def machine_cpu_seconds() -> float:
@@ -28,7 +28,7 @@ def machine_cpu_seconds() -> float:
     user, nice, system, _idle, _iowait, irq, softirq, *_ = (
         int(field) for field in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
     )
-    return (user + nice + system + irq + softirq) / _TICKS_A_SECOND
+    return (user + nice + system + irq + softirq) / _TICKS_PER_SECOND
 
 
 def resident(pids: Iterable[int]) -> int:

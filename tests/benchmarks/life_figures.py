@@ -72,6 +72,6 @@ class Measured:
     """Seconds from sending the flood's last callback until all were applied."""
 
     @property
-    def cpu_a_life(self) -> float:
+    def cpu_per_life(self) -> float:
         """CPU seconds of the service for each life; infinite if none ended."""
         return self.usage.cores / self.carried if self.carried else math.inf

@@ -25,9 +25,9 @@ the latter's stream."""
 CONNECTIONS = 1_024
 SECONDS_TO_END = 30.0
 """Seconds after the load in which lives may still end; later they count as never ended."""
-CALLBACKS_A_JOB = 150
+CALLBACKS_PER_JOB = 150
 """Below the 200 that a service stores for one job."""
-MEMORY_LOOKS = 5
+MEMORY_SAMPLES = 5
 """How many samples of memory are taken in the window: with a long `--seconds` they show whether it
 grows."""
 
@@ -116,7 +116,7 @@ class _Run:
 
     async def _post_flooded(self) -> None:
         """Have the provider accept the jobs of the flood."""
-        jobs = math.ceil(self._load.flood * self._load.seconds / CALLBACKS_A_JOB)
+        jobs = math.ceil(self._load.flood * self._load.seconds / CALLBACKS_PER_JOB)
         sender = Sender(self._target.ports, 16)
         for number in range(jobs):
             sender.send(submission(f"flood {number}", OTHER_KEY, SAMSAR))
@@ -149,8 +149,8 @@ class _Run:
         """What was used in the measured window."""
         before = self._cpu()
         memory = []
-        for part in range(MEMORY_LOOKS):
-            await _until(self._began + self._load.seconds * part / (MEMORY_LOOKS - 1))
+        for part in range(MEMORY_SAMPLES):
+            await _until(self._began + self._load.seconds * part / (MEMORY_SAMPLES - 1))
             memory.append(costs.resident(self._target.pids))
         service, kernel, load, machine = (
             (later - earlier) / self._load.seconds

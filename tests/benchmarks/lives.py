@@ -19,12 +19,12 @@ from tests.benchmarks.life_figures import Load, Measured
 from tests.benchmarks.life_world import SAFE, Bench
 from tests.benchmarks.table import Line, quantile, ratio, show
 from tests.benchmarks.upstreams import UPSTREAMS
-from tests.benchmarks.world import announced
+from tests.benchmarks.world import ready_server
 from tests.support.postgres_server import PostgresServer
 
 WHAT = "Whole lives of jobs, beside a plain app; floods take three times --seconds."
 SECONDS = 20.0
-SUBMISSIONS_AT_ONCE = 32
+SUBMIT_CONCURRENCY = 32
 """How many calls of the provider the service may have open."""
 SLOW_PROVIDER = 0.1
 """Seconds that the provider takes to answer, where submissions are counted."""
@@ -101,7 +101,7 @@ def submissions(bench: Bench, seconds: float) -> Iterator[Line]:
     """Many more POSTs than the service can carry, and a slow provider."""
     load = Load(6_000, seconds / 2, warm=1, answer_after=SLOW_PROVIDER, calls_back=False)
     ours, plain = bench.in_turns(load)
-    full = SUBMISSIONS_AT_ONCE / SLOW_PROVIDER
+    full = SUBMIT_CONCURRENCY / SLOW_PROVIDER
     yield Line(
         "6,000 POSTs/s: submitted / the full rate",
         ratio([each.submitted / full for each in ours]),
@@ -197,11 +197,11 @@ def _cpu_ratio(ours: Runs, plain: Runs) -> str:
     # Under a backlog the CPU goes to lives that do not end in the window.
     if any(each.carried < 0.9 * each.load.rate for each in (*ours, *plain)):
         return "not carried"
-    return ratio([a.cpu_a_life / b.cpu_a_life for a, b in zip(ours, plain, strict=True)])
+    return ratio([a.cpu_per_life / b.cpu_per_life for a, b in zip(ours, plain, strict=True)])
 
 
 def _cpu(runs: Runs) -> str:
-    return f"{_middle(runs, lambda each: each.cpu_a_life) * 1_000:.2f} ms"
+    return f"{_middle(runs, lambda each: each.cpu_per_life) * 1_000:.2f} ms"
 
 
 def _to_provider(runs: Runs) -> str:
@@ -236,7 +236,7 @@ def main() -> None:
     allow_many_connections()
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer.running(**SAFE)) if given.postgres else None
-        provider = stack.enter_context(announced("provider"))
+        provider = stack.enter_context(ready_server("provider"))
         bench = Bench(provider, server, given.replicas, given.rounds)
         for name in given.only.split(","):
             show(MEASURES[name](bench, given.seconds))

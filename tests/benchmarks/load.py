@@ -33,7 +33,7 @@ class Result:
         return quantile(self.latencies, 0.99)
 
 
-async def blast(
+async def closed_loop(
     port: int, next_request: Callable[[], bytes], connections: int, seconds: float
 ) -> Result:
     """Keep this many connections busy for this many seconds: each sends its next request when it
@@ -62,17 +62,17 @@ async def blast(
     return result
 
 
-def flood(
+def open_loop(
     port: int, requests: Sequence[bytes], rate: float, connections: int, timeout: float
 ) -> list[Exchange]:
     """Send each request when it is due, however many are still unanswered, as the clients of an
     overloaded service do. Returns the exchanges in order; the last answers may take `timeout`
     seconds. Meant for a process of its own, so that the measuring process does not slow it down."""
     allow_many_connections()
-    return uvloop.run(_flood(Sender([port], connections), requests, rate, timeout))
+    return uvloop.run(_open_loop(Sender([port], connections), requests, rate, timeout))
 
 
-async def _flood(
+async def _open_loop(
     sender: Sender, requests: Sequence[bytes], rate: float, timeout: float
 ) -> list[Exchange]:
     exchanges: list[Exchange] = []

@@ -5,7 +5,7 @@ It keeps its jobs in SQLite (WAL, synchronous=NORMAL, a commit for each change),
 from 32 workers over one shared client with keep-alive connections, and feeds each stream through a
 queue. It has an access log.
 
-It leaves out the rest: it believes a callback without asking the provider, and anybody who can
+It leaves out the rest: it trusts a callback without asking the provider, and anybody who can
 guess a job's id can send one; submissions that are pending at a stop are lost; a failed submission
 is not retried; there is no polling for lost callbacks; a repeated request makes a second job; a
 stream cannot be resumed, and a slow reader fills the memory; a job's history is not kept; there are

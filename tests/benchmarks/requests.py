@@ -15,10 +15,18 @@ from typing import TypeAlias
 
 import uvloop
 
-from tests.benchmarks.load import Result, blast
+from tests.benchmarks.load import Result, closed_loop
 from tests.benchmarks.sender import request
 from tests.benchmarks.table import Line, ratio, show
-from tests.benchmarks.world import Callbacks, Server, alone, announced, fill, key_of, service
+from tests.benchmarks.world import (
+    Callbacks,
+    Server,
+    fill,
+    key_of,
+    pausing_others,
+    ready_server,
+    service,
+)
 
 CONNECTIONS = 64
 BODY = (
@@ -26,7 +34,7 @@ BODY = (
     b'"video_model":"LUMA","duration":10}}'
 )
 HEADERS = f"Content-Type: application/json\r\nAPI-KEY: {key_of(0)}\r\n"
-NO_OP, LOGGED, UNWRITTEN = "a no-op", "a no-op with an access log", "itself without the write"
+NO_OP, LOGGED, WITHOUT_WRITE = "a no-op", "a no-op with an access log", "itself without the write"
 
 NextRequest: TypeAlias = Callable[[], bytes]
 
@@ -45,19 +53,19 @@ class Case:
     def measured(self, rounds: int, seconds: float, servers: list[Server]) -> Iterator[Line]:
         """Measure the servers in turns; while one is measured, the others are stopped."""
 
-        def blasted(server: Server, next_request: NextRequest) -> Result:
-            with alone(server, servers):
+        def measured(server: Server, next_request: NextRequest) -> Result:
+            with pausing_others(server, servers):
                 # A service that was stopped in the middle of a batch measures that batch as slow,
                 # and refuses a long queue until the next one. These requests let it recover.
-                uvloop.run(blast(server.port, next_request, 4, 0.2))
-                return uvloop.run(blast(server.port, next_request, CONNECTIONS, seconds))
+                uvloop.run(closed_loop(server.port, next_request, 4, 0.2))
+                return uvloop.run(closed_loop(server.port, next_request, CONNECTIONS, seconds))
 
         ours: list[Result] = []
         theirs: dict[str, list[Result]] = {name: [] for name in self.baselines}
         for _ in range(rounds + 1):
             for name, baseline in self.baselines.items():
-                theirs[name].append(blasted(*baseline))
-            ours.append(blasted(self.ours, self.next_request))
+                theirs[name].append(measured(*baseline))
+            ours.append(measured(self.ours, self.next_request))
         refused = {status for each in ours for status in each.statuses} - {200, 202}
         assert not refused, refused
         rate = statistics.median(each.rate for each in ours[1:])
@@ -84,16 +92,16 @@ def _post(path: str) -> NextRequest:
 def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder, _silent_provider() as provider:
         names = ("bench", "empty", "none")
-        database, empty, unwritten = (f"sqlite:///{folder}/{name}.db" for name in names)
+        database, empty, without_write = (f"sqlite:///{folder}/{name}.db" for name in names)
         (account,) = asyncio.run(fill(database, 1, jobs=10_000))
-        for url in (empty, unwritten):
+        for url in (empty, without_write):
             asyncio.run(fill(url, 1, jobs=0))
         # Only the answer at commit is measured, and not the submission that follows.
         apart = {"SAMSAR_BASE_URL": provider, "SUBMIT_TIMEOUT": "60"}
         with (
-            announced("peers", "noop") as noop,
-            announced("peers", "logged") as logged,
-            service(unwritten, module="tests.benchmarks.unwritten") as verifies,
+            ready_server("peers", "noop") as noop,
+            ready_server("peers", "logged") as logged,
+            service(without_write, module="tests.benchmarks.without_write") as not_writing,
             service(empty, **apart) as submitted_to,
             service(database) as ours,
         ):
@@ -102,9 +110,9 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
             status = _get([f"/v1/video/status?request_id={job_id}" for job_id in account.jobs])
             read = _get([f"/v1/jobs/{job_id}" for job_id in account.jobs])
             call_back = Callbacks(account).next
-            others = {NO_OP: noop, LOGGED: logged, UNWRITTEN: verifies}
+            others = {NO_OP: noop, LOGGED: logged, WITHOUT_WRITE: not_writing}
             calls = {name: (server, call_back) for name, server in others.items()}
-            as_fast = {NO_OP: (">= 0.6", "<= 1.5"), UNWRITTEN: (">= 0.9", "<= 1.5")}
+            as_fast = {NO_OP: (">= 0.6", "<= 1.5"), WITHOUT_WRITE: (">= 0.9", "<= 1.5")}
             submit = _post("/v1/jobs")
             for case in (
                 Case("POST /v1/jobs", submitted_to, submit, post, {NO_OP: (">= 0.4", "")}),
@@ -113,7 +121,7 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
                 # Callbacks come last: applying them afterwards takes CPU from the others.
                 Case("callbacks acknowledged", ours, call_back, calls, as_fast),
             ):
-                servers = [noop, logged, verifies, submitted_to, ours]
+                servers = [noop, logged, not_writing, submitted_to, ours]
                 yield from case.measured(rounds, seconds, servers)
 
 

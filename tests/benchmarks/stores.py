@@ -34,17 +34,17 @@ async def life(world: World, number: int) -> None:
     await world.advance(job, completed())
 
 
-async def lives(worlds: Sequence[World], at_once: int, in_all: int) -> None:
+async def lives(worlds: Sequence[World], concurrency: int, in_all: int) -> None:
     numbers, turns = iter(range(in_all)), itertools.cycle(worlds)
 
     async def one_after_another(world: World) -> None:
         for number in numbers:
             await life(world, number)
 
-    await asyncio.gather(*(one_after_another(next(turns)) for _ in range(at_once)))
+    await asyncio.gather(*(one_after_another(next(turns)) for _ in range(concurrency)))
 
 
-async def cost(url: str, stores: int, at_once: int, in_all: int, server: list[int]) -> str:
+async def cost(url: str, stores: int, concurrency: int, in_all: int, server: list[int]) -> str:
     """CPU for each life, of this many stores on one database, including its server's processes."""
     async with AsyncExitStack() as stack:
         opened = []
@@ -55,7 +55,7 @@ async def cost(url: str, stores: int, at_once: int, in_all: int, server: list[in
         worlds = [replace(world, store=store) for store in opened]
         await lives(worlds, 8, 48)  # warm
         before, server_before = time.process_time(), cpu_seconds(server)
-        await lives(worlds, at_once, in_all)
+        await lives(worlds, concurrency, in_all)
         own = (time.process_time() - before) / in_all
         if not server:
             return f"{own * 1_000:.2f} ms"
@@ -66,17 +66,17 @@ async def cost(url: str, stores: int, at_once: int, in_all: int, server: list[in
 def measure() -> Iterator[Line]:
     with PostgresServer.running(**SAFE) as server, tempfile.TemporaryDirectory() as folder:
         process = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
-        for at_once, in_all in LOADS:
-            sqlite = f"sqlite:///{folder}/{at_once}.db"
-            own = asyncio.run(cost(sqlite, 1, at_once, in_all, []))
+        for concurrency, in_all in LOADS:
+            sqlite = f"sqlite:///{folder}/{concurrency}.db"
+            own = asyncio.run(cost(sqlite, 1, concurrency, in_all, []))
             postgres = [
-                asyncio.run(cost(server.new_schema_url(), stores, at_once, in_all, [process]))
+                asyncio.run(cost(server.new_schema_url(), stores, concurrency, in_all, [process]))
                 for stores in (1, 3)
             ]
             beside = (
                 f"PostgreSQL, with the server's: one process {postgres[0]}, three {postgres[1]}"
             )
-            yield Line(f"CPU of a life, {at_once} at once: SQLite", own, "", beside)
+            yield Line(f"CPU of a life, {concurrency} at once: SQLite", own, "", beside)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from typing import TypeAlias
 import uvloop
 
 from tests.benchmarks.costs import cpu_seconds, private_memory
-from tests.benchmarks.listeners import Audience, Source
+from tests.benchmarks.event_readers import EventReaders, Source
 from tests.benchmarks.sender import Sender, paced, request
 from tests.benchmarks.table import Line, show
-from tests.benchmarks.world import Account, Callbacks, Server, announced, fill, service
+from tests.benchmarks.world import Account, Callbacks, Server, fill, ready_server, service
 from tests.support.nginx import nginx
 from tests.support.ports import free_port
 
@@ -74,7 +74,7 @@ def fan_outs(folder: Path) -> Iterator[list[FanOut]]:
     (account,) = asyncio.run(fill(database, 1, jobs=10))
     with ExitStack() as stack:
         ours = stack.enter_context(service(database, STREAM_MAX_PER_KEY="10000"))
-        peer = stack.enter_context(announced("peers", "sse-starlette"))
+        peer = stack.enter_context(ready_server("peers", "sse-starlette"))
         event = request("POST", "/events/one", EVENT.encode(), "Content-Type: application/json\r\n")
         found = [
             FanOut("receiver", ours, stream_of(ours, account), Callbacks(account).next),
@@ -93,19 +93,19 @@ def fan_outs(folder: Path) -> Iterator[list[FanOut]]:
 
 async def _cpu_of(target: FanOut, streams: int, events: int, rate: float) -> float:
     """CPU seconds for sending this many events to this many streams."""
-    audience, publisher = Audience(), Sender([target.server.port], 1)
-    await audience.open([target.source] * streams)
+    readers, publisher = EventReaders(), Sender([target.server.port], 1)
+    await readers.open([target.source] * streams)
     before = cpu_seconds(target.pids)
     async for _ in paced(events, rate):
         await publish(publisher, target.next_event())
-    await audience.until(lambda: audience.events == events * streams)
+    await readers.until(lambda: readers.events == events * streams)
     spent = cpu_seconds(target.pids) - before
-    audience.close()
+    readers.close()
     publisher.close()
     return spent
 
 
-def cpu_a_delivery(folder: Path) -> Iterator[Line]:
+def cpu_per_delivery(folder: Path) -> Iterator[Line]:
     """The cost of one event to one stream, without the cost of creating the event."""
     streams, events, rate, rounds = 1_000, 40, 20.0, 5
     with fan_outs(folder) as targets:
@@ -132,16 +132,16 @@ def cpu_a_delivery(folder: Path) -> Iterator[Line]:
 
 
 async def _memory_of(target: FanOut, streams: int) -> float:
-    audience = Audience()
-    await audience.open([target.source] * 50)  # warms up
+    readers = EventReaders()
+    await readers.open([target.source] * 50)  # warms up
     before = private_memory(target.pids)
-    await audience.open([target.source] * streams)
+    await readers.open([target.source] * streams)
     grown = private_memory(target.pids) - before
-    audience.close()
+    readers.close()
     return grown / streams
 
 
-def memory_a_connection(folder: Path) -> Iterator[Line]:
+def memory_per_connection(folder: Path) -> Iterator[Line]:
     """The memory that an open stream takes."""
     with fan_outs(folder) as targets:
         held = {target.name: uvloop.run(_memory_of(target, 2_000)) for target in targets}
@@ -158,7 +158,7 @@ def stalled(folder: Path) -> Iterator[Line]:
     (account,) = asyncio.run(fill(database, 1, jobs=20))
 
     async def run(server: Server) -> tuple[int, int]:
-        moving, standing, callbacks = Audience(), Audience(), Callbacks(account)
+        moving, standing, callbacks = EventReaders(), EventReaders(), Callbacks(account)
         publisher, pids = Sender([server.port], 1), [server.process.pid]
         live = stream_of(server, account)
 
@@ -193,13 +193,13 @@ def resume(folder: Path) -> Iterator[Line]:
     accounts = asyncio.run(fill(database, 2_000, jobs=1, events=20))
 
     async def run(server: Server) -> float:
-        audience = Audience()
+        readers = EventReaders()
         began = time.perf_counter()
-        await audience.open([Source(server.port, "/v1/events", each.resuming) for each in accounts])
-        await audience.until(lambda: audience.events >= 20 * len(accounts))
+        await readers.open([Source(server.port, "/v1/events", each.resuming) for each in accounts])
+        await readers.until(lambda: readers.events >= 20 * len(accounts))
         seconds = time.perf_counter() - began
-        assert audience.events == 20 * len(accounts)
-        audience.close()
+        assert readers.events == 20 * len(accounts)
+        readers.close()
         return seconds
 
     with service(database) as server:
@@ -209,7 +209,7 @@ def resume(folder: Path) -> Iterator[Line]:
 
 Scenario: TypeAlias = Callable[[Path], Iterator[Line]]
 SCENARIOS: dict[str, Scenario] = {
-    each.__name__: each for each in (cpu_a_delivery, memory_a_connection, stalled, resume)
+    each.__name__: each for each in (cpu_per_delivery, memory_per_connection, stalled, resume)
 }
 
 

@@ -32,7 +32,7 @@ SECRET = "benchmark-secret-of-at-least-32-characters"
 NOW = 1_790_000_000_000
 RULES = Rules(poll_first=3_600_000, poll_min=3_600_000)
 """Nothing is polled during a benchmark."""
-AT_ONCE = 100
+MAX_CONCURRENT_WRITES = 100
 """The most concurrent writes: a slow disk refuses those that have waited for seconds."""
 
 # --- servers --------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ class Server:
 
 
 @contextmanager
-def alone(server: Server, servers: Iterable[Server]) -> Iterator[None]:
+def pausing_others(server: Server, servers: Iterable[Server]) -> Iterator[None]:
     """Stop the other servers: a service keeps working on what it received earlier."""
     others = [other for other in servers if other is not server]
     try:
@@ -60,7 +60,7 @@ def alone(server: Server, servers: Iterable[Server]) -> Iterator[None]:
 
 
 @contextmanager
-def announced(module: str, *arguments: str) -> Iterator[Server]:
+def ready_server(module: str, *arguments: str) -> Iterator[Server]:
     """Run a server from this folder. It gets its port as the last argument and prints `ready`."""
     port = free_port()
     command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments, str(port)]
@@ -133,7 +133,7 @@ async def fill(database_url: str, users: int, *, jobs: int, events: int = 0) -> 
     """Create users, jobs of each user, and further events of each job."""
     store = await open_store(database_url)
     try:
-        ids, places = Ids(os.urandom), asyncio.Semaphore(AT_ONCE)
+        ids, places = Ids(os.urandom), asyncio.Semaphore(MAX_CONCURRENT_WRITES)
 
         async def job(world: World, name: str) -> str:
             now = SystemClock().now()

@@ -19,7 +19,7 @@ from tests.http_api.conftest import quiet_log
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.support.service import RunningService, running_service
 
-__all__ = ["browser", "enter", "provider", "quiet_log", "start", "visit"]
+__all__ = ["browser", "provider", "quiet_log", "start", "start_signed_in", "visit"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -111,7 +111,7 @@ async def holding(page: Page, url: str | re.Pattern[str]) -> Held:
 
 Visit = Callable[..., Awaitable[Visitor]]
 Start = Callable[..., Awaitable[RunningService]]
-Enter = Callable[..., Awaitable[tuple[RunningService, Visitor]]]
+StartSignedIn = Callable[..., Awaitable[tuple[RunningService, Visitor]]]
 
 
 def chromium() -> str:
@@ -196,12 +196,14 @@ async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
 
 
 @pytest.fixture
-def enter(start: Start, visit: Visit) -> Enter:
+def start_signed_in(start: Start, visit: Visit) -> StartSignedIn:
     """Starts a service, and signs a user in at its page."""
 
-    async def enter(*, admin: bool = False, **given: object) -> tuple[RunningService, Visitor]:
+    async def start_signed_in(
+        *, admin: bool = False, **given: object
+    ) -> tuple[RunningService, Visitor]:
         service = await start(**given)
         user = await service.user("root" if admin else "ada", admin=admin)
         return service, await visit(service.url, user)
 
-    return enter
+    return start_signed_in

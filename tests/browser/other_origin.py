@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from tests.support.served import served
+from tests.support.asgi_server import asgi_server
 from tests.support.service import RunningService, eventually, submit
 
 FOLLOW = """async service => {
@@ -61,7 +61,7 @@ async def other_origin() -> AsyncIterator[OtherOrigin]:
     """Serve the page until the block is left."""
     origin = OtherOrigin()
     routes = [Route("/", origin.page), Route("/my-backend/{path}", origin.ticket)]
-    async with served(Starlette(routes=routes)) as origin.url:
+    async with asgi_server(Starlette(routes=routes)) as origin.url:
         yield origin
 
 
@@ -71,7 +71,7 @@ async def seen(page: Page) -> list[list[Any]]:
     return found
 
 
-async def seen_when(page: Page, kind: str, times: int = 1) -> list[list[Any]]:
+async def wait_until_seen(page: Page, kind: str, times: int = 1) -> list[list[Any]]:
     return await eventually(
         lambda: seen(page), lambda all_: [each[0] for each in all_].count(kind) >= times, kind
     )

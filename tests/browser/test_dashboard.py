@@ -5,14 +5,14 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Enter, Start, Visit, holding
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.support.service import MOVIE, ShiftedClock, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
-async def test_sign_in_submit_and_watch_it_finish(enter: Enter) -> None:
-    _, visitor = await enter()
+async def test_sign_in_submit_and_watch_it_finish(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in()
     page = visitor.page
     await visitor.sees("No jobs yet")
 
@@ -45,9 +45,9 @@ async def test_sign_in_submit_and_watch_it_finish(enter: Enter) -> None:
     assert visitor.console == []
 
 
-async def test_the_list_is_live(enter: Enter) -> None:
+async def test_the_list_is_live(start_signed_in: StartSignedIn) -> None:
     clock = ShiftedClock()
-    service, visitor = await enter(sandbox_render=3600, clock=clock)
+    service, visitor = await start_signed_in(sandbox_render=3600, clock=clock)
     await submit(await service.user(), metadata={"label": "From elsewhere"})
     row = visitor.page.get_by_role("link", name="From elsewhere")
     await expect(row).to_contain_text("accepted")
@@ -62,9 +62,9 @@ async def test_the_list_is_live(enter: Enter) -> None:
     assert visitor.console == []
 
 
-async def test_a_click_while_the_row_changes(enter: Enter) -> None:
+async def test_a_click_while_the_row_changes(start_signed_in: StartSignedIn) -> None:
     clock = ShiftedClock()
-    service, visitor = await enter(sandbox_render=3600, clock=clock)
+    service, visitor = await start_signed_in(sandbox_render=3600, clock=clock)
     page = visitor.page
     await submit(await service.user(), metadata={"label": "Restless"})
     row = page.get_by_role("link", name="Restless")
@@ -94,8 +94,8 @@ async def test_a_job_that_ends_between_the_list_and_the_stream(start: Start, vis
     await expect(row.locator(".chip")).to_contain_text("Cancelled")
 
 
-async def test_filter_and_search(enter: Enter) -> None:
-    service, visitor = await enter(sandbox_render=60)
+async def test_filter_and_search(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(sandbox_render=60)
     page = visitor.page
     client = await service.user()
     ids = [
@@ -135,9 +135,9 @@ async def test_filter_and_search(enter: Enter) -> None:
     assert visitor.console == []
 
 
-async def test_a_failure_comes_with_advice(enter: Enter) -> None:
+async def test_a_failure_comes_with_advice(start_signed_in: StartSignedIn) -> None:
     faults = {"sandbox_submit_timeouts": 1, "sandbox_drop_callbacks": 1}
-    service, visitor = await enter(**faults, submit_timeout=0.3, unconfirmed_deadline=0.5)
+    service, visitor = await start_signed_in(**faults, submit_timeout=0.3, unconfirmed_deadline=0.5)
     await submit(await service.user(), metadata={"label": "Unknown", "order": "7"})
     row = visitor.page.get_by_role("link", name="Unknown")
     await expect(row).to_contain_text("Failed")
@@ -147,8 +147,10 @@ async def test_a_failure_comes_with_advice(enter: Enter) -> None:
     await expect(notice).to_contain_text("look for it at the provider before you submit it again")
 
 
-async def test_a_completed_job_is_told_apart_by_its_metadata(enter: Enter) -> None:
-    service, visitor = await enter(sandbox_render=0.3)
+async def test_a_completed_job_is_told_apart_by_its_metadata(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in(sandbox_render=0.3)
     label = {"label": "A heron", "order": "7", "size": "big"}
     job = await submit(await service.user(), metadata=label)
     row = visitor.page.get_by_role("link", name="A heron")
@@ -156,8 +158,8 @@ async def test_a_completed_job_is_told_apart_by_its_metadata(enter: Enter) -> No
     await expect(row).to_contain_text(f"order=7 · size=big · {job['request_id']}")
 
 
-async def test_cancel_by_keyboard(enter: Enter) -> None:
-    _, visitor = await enter(sandbox_render=60)
+async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in(sandbox_render=60)
     page = visitor.page
     await visitor.submit_by_form(Label="Regretted")
     await page.get_by_role("button", name="Cancel").press("Enter")

@@ -7,7 +7,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from tests.browser.conftest import Start, Visit, Visitor
-from tests.support.service import ShiftedClock, job_when, submit
+from tests.support.service import ShiftedClock, submit, wait_for_job
 
 # The themes differ only in their colours.
 RUNS: dict[Literal["light", "dark"], dict[str, list[str]]] = {
@@ -51,12 +51,12 @@ async def test_every_view(start: Start, visit: Visit, width: int) -> None:
     job = await submit(client, metadata=label, webhookUrl="http://127.0.0.1:9/")
     other = await submit(client)
     await client.post(f"/v1/jobs/{other['request_id']}/cancel")
-    await job_when(client, job["request_id"], phase="accepted")
+    await wait_for_job(client, job["request_id"], phase="accepted")
     clock.skip(1800)
     await visitor.sees("In progress")
     await check(visitor, "the list, live")
     clock.skip(1800)
-    await job_when(client, job["request_id"], status="COMPLETED")
+    await wait_for_job(client, job["request_id"], status="COMPLETED")
     await visitor.sees("Completed")
     await check(visitor, "the list")
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Enter, Start, Visit, Visitor, holding
+from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import RunningService, eventually, submit
 
@@ -114,10 +114,10 @@ async def test_polls_that_may_have_missed_jobs_read_the_list_again(
     await expect(titles).to_have_text(list("GFEDCBA"))
 
 
-async def test_health_and_holds(enter: Enter, provider: ScriptedProvider) -> None:
+async def test_health_and_holds(start_signed_in: StartSignedIn, provider: ScriptedProvider) -> None:
 
     provider.submit = answering(429, {}, **{"Retry-After": "60"})
-    service, visitor = await enter(admin=True, **provider.settings())
+    service, visitor = await start_signed_in(admin=True, **provider.settings())
     page = visitor.page
     await submit(await service.user("bob"))
     await provider.submitted()
@@ -133,8 +133,8 @@ async def test_health_and_holds(enter: Enter, provider: ScriptedProvider) -> Non
     assert visitor.console == []
 
 
-async def test_keys_are_created_and_revoked(enter: Enter) -> None:
-    service, visitor = await enter(admin=True)
+async def test_keys_are_created_and_revoked(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(admin=True)
     page = visitor.page
     await page.get_by_role("link", name="Keys").click()
     await page.get_by_label("User", exact=True).fill("no such name!")
@@ -164,8 +164,8 @@ async def test_keys_are_created_and_revoked(enter: Enter) -> None:
     assert key not in await page.content()
 
 
-async def test_older_keys_are_shown_on_request(enter: Enter) -> None:
-    service, visitor = await enter(admin=True)
+async def test_older_keys_are_shown_on_request(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(admin=True)
     await asyncio.gather(*(service.key("carol") for _ in range(200)))
     await visitor.open("#/keys")
     rows = visitor.page.get_by_role("rowheader")
@@ -177,8 +177,8 @@ async def test_older_keys_are_shown_on_request(enter: Enter) -> None:
     assert visitor.console == []
 
 
-async def test_others_see_neither_health_nor_keys(enter: Enter) -> None:
-    _, visitor = await enter()
+async def test_others_see_neither_health_nor_keys(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in()
     for name in ("Health", "Keys"):
         await expect(visitor.page.get_by_role("link", name=name)).to_be_hidden()
     for view in ("#/health", "#/keys"):

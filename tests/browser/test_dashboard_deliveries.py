@@ -5,10 +5,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Enter, Start, Visit, Visitor, holding
+from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.providers.faulty_server import faulty_server, send_raw
-from tests.support.service import eventually, job_when, submit
+from tests.support.service import eventually, submit, wait_for_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -21,16 +21,18 @@ Content-Length: 24\r
 the database is <locked>"""
 
 
-async def visitor_of_a_job_with_a_dead_webhook(enter: Enter) -> Visitor:
+async def visitor_of_a_job_with_a_dead_webhook(start_signed_in: StartSignedIn) -> Visitor:
     """A visitor at a job whose last webhook was not delivered."""
-    _, visitor = await enter(**RELAYS, sandbox_render=0.3)
+    _, visitor = await start_signed_in(**RELAYS, sandbox_render=0.3)
     await visitor.submit_by_form(Label="Undelivered", Webhook=UNREACHABLE)
     await expect(visitor.page.locator(".title").get_by_text("Completed")).to_be_visible()
     return visitor
 
 
-async def test_a_delivery_is_sent_again_once_it_is_confirmed(enter: Enter) -> None:
-    visitor = await visitor_of_a_job_with_a_dead_webhook(enter)
+async def test_a_delivery_is_sent_again_once_it_is_confirmed(
+    start_signed_in: StartSignedIn,
+) -> None:
+    visitor = await visitor_of_a_job_with_a_dead_webhook(start_signed_in)
     page = visitor.page
     await page.get_by_role("link", name="Deliveries").click()
     row = page.locator(".row.delivery", has_text="Undelivered · Completed")
@@ -61,14 +63,14 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(enter: Enter) -> No
     assert visitor.console == []
 
 
-async def test_a_delivery_can_be_examined(enter: Enter) -> None:
+async def test_a_delivery_can_be_examined(start_signed_in: StartSignedIn) -> None:
     async with faulty_server(send_raw(REFUSAL)) as hook:
         host = f"127.0.0.1:{hook.port}"
         url = f"http://{host}/in"
-        service, visitor = await enter(**RELAYS)
+        service, visitor = await start_signed_in(**RELAYS)
         page, client = visitor.page, await service.user()
         id_ = (await submit(client, webhookUrl=url))["request_id"]
-        await job_when(client, id_, status="COMPLETED")
+        await wait_for_job(client, id_, status="COMPLETED")
         await visitor.open(f"#/deliveries?host={host}&request_id={id_}")
         await page.locator(".row.delivery", has_text="Completed").get_by_role("link").click()
         attempt = page.get_by_role("region", name="Attempts").get_by_role("listitem")
@@ -107,9 +109,9 @@ async def test_a_delivery_can_be_examined(enter: Enter) -> None:
         await expect(page.locator(".row.delivery")).to_have_count(2)
 
 
-async def test_a_button_in_use_is_not_pulled_away(enter: Enter) -> None:
+async def test_a_button_in_use_is_not_pulled_away(start_signed_in: StartSignedIn) -> None:
     """The list of deliveries is reloaded in the background, and its answer comes too late."""
-    visitor = await visitor_of_a_job_with_a_dead_webhook(enter)
+    visitor = await visitor_of_a_job_with_a_dead_webhook(start_signed_in)
     page = visitor.page
     await page.clock.install()
     await visitor.open("#/deliveries")
@@ -157,9 +159,9 @@ async def test_a_row_far_down_is_sent_again_in_its_place(
         assert visitor.console == []
 
 
-async def test_short_pages_are_walked_some_at_a_time(enter: Enter) -> None:
+async def test_short_pages_are_walked_some_at_a_time(start_signed_in: StartSignedIn) -> None:
     """The service examines a limited number of deliveries for a page, which may then be empty."""
-    _, visitor = await enter()
+    _, visitor = await start_signed_in()
     page = visitor.page
     cursors: list[str | None] = []
 

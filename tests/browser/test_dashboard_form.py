@@ -9,14 +9,14 @@ from asyncio.subprocess import PIPE
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Enter
+from tests.browser.conftest import StartSignedIn
 from tests.support.service import job_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
-async def test_errors_are_shown_at_their_fields(enter: Enter) -> None:
-    _, visitor = await enter()
+async def test_errors_are_shown_at_their_fields(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in()
     page = visitor.page
     await visitor.submit_by_form(Prompt="x" * 501, Seconds="soon", Webhook="http://10.0.0.1/")
     prompt = page.get_by_label("Prompt", exact=True)
@@ -35,8 +35,8 @@ async def test_errors_are_shown_at_their_fields(enter: Enter) -> None:
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
 
 
-async def test_a_narrative(enter: Enter) -> None:
-    _, visitor = await enter()
+async def test_a_narrative(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in()
     await visitor.open("#/new")
     await visitor.page.get_by_label("Narrative").check()
     await expect(visitor.page.get_by_label("Prompt", exact=True)).to_be_hidden()
@@ -46,8 +46,10 @@ async def test_a_narrative(enter: Enter) -> None:
     assert visitor.console == []
 
 
-async def test_a_movie_goes_to_the_provider_that_makes_movies(enter: Enter) -> None:
-    service, visitor = await enter(provider="sandbox-replicate", providers="sandbox")
+async def test_a_movie_goes_to_the_provider_that_makes_movies(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in(provider="sandbox-replicate", providers="sandbox")
     await visitor.open("#/new")
     await expect(visitor.page.get_by_label("Another provider")).to_be_visible()
     await visitor.page.get_by_role("button", name="Submit").click()
@@ -56,8 +58,8 @@ async def test_a_movie_goes_to_the_provider_that_makes_movies(enter: Enter) -> N
     assert [job["provider"] for job in jobs] == ["sandbox"]
 
 
-async def test_movies_are_offered_only_where_they_are_made(enter: Enter) -> None:
-    _, visitor = await enter(provider="sandbox-replicate")
+async def test_movies_are_offered_only_where_they_are_made(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in(provider="sandbox-replicate")
     page = visitor.page
     await page.route("**/openapi.json", lambda route: route.abort())
     await visitor.open("#/new")
@@ -75,8 +77,8 @@ async def test_movies_are_offered_only_where_they_are_made(enter: Enter) -> None
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
 
 
-async def test_another_provider_and_again_with_every_digit(enter: Enter) -> None:
-    service, visitor = await enter(providers="sandbox,sandbox-replicate")
+async def test_another_provider_and_again_with_every_digit(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(providers="sandbox,sandbox-replicate")
     page = visitor.page
     await visitor.open("#/new")
     await page.get_by_label("Another provider").check()
@@ -104,8 +106,8 @@ async def test_another_provider_and_again_with_every_digit(enter: Enter) -> None
     assert visitor.console == []
 
 
-async def test_the_form_as_a_command(enter: Enter) -> None:
-    service, visitor = await enter()
+async def test_the_form_as_a_command(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in()
     page = visitor.page
     await visitor.open("#/new")
     await page.get_by_text("As a curl command").click()

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 from starlette.responses import JSONResponse, Response
 
-from tests.browser.conftest import Enter, Visitor
+from tests.browser.conftest import StartSignedIn, Visitor
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, call_back
 from tests.support.service import MOVIE, submit
 
@@ -30,13 +30,13 @@ async def nothing_became_markup(page: Page) -> None:
     assert await page.locator("a[href^='javascript:']").count() == 0
 
 
-async def test_in_every_field(enter: Enter, provider: ScriptedProvider) -> None:
+async def test_in_every_field(start_signed_in: StartSignedIn, provider: ScriptedProvider) -> None:
 
     async def accept_with_a_strange_id(submission: Submission) -> Response:
         return JSONResponse({"request_id": submission.body["input"]["prompt"]})
 
     provider.submit = accept_with_a_strange_id
-    service, visitor = await enter(**provider.settings(), confirm_callbacks=False)
+    service, visitor = await start_signed_in(**provider.settings(), confirm_callbacks=False)
     client = await service.user()
     opened: list[str] = []
     # A script's dialog would stay open, since nothing answers it, and what follows would fail.

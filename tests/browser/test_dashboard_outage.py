@@ -10,9 +10,9 @@ import pytest_asyncio
 from playwright.async_api import Route, expect
 
 from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Enter, Start, Visit, holding
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.crash.processes import Service, caller
-from tests.support.service import job_when, submit
+from tests.support.service import submit, wait_for_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -44,7 +44,7 @@ async def submit_elsewhere(server: Service, key: str, label: str, **until: objec
     """Create a job outside the page, and wait until it has these values."""
     async with caller(server, key) as client:
         job = await submit(client, metadata={"label": label})
-        await job_when(client, job["request_id"], **until)
+        await wait_for_job(client, job["request_id"], **until)
 
 
 async def test_a_killed_server_that_comes_back(server: Service, visit: Visit) -> None:
@@ -103,9 +103,9 @@ async def test_what_happened_meanwhile_is_there_at_once(server: Service, visit: 
     await expect(page.get_by_role("link", name="Meanwhile")).to_be_visible()
 
 
-async def test_trying_now_outlives_the_attempt_before_it(enter: Enter) -> None:
+async def test_trying_now_outlives_the_attempt_before_it(start_signed_in: StartSignedIn) -> None:
     """The page's own attempt hangs, the visitor presses “Try now”, and then that attempt fails."""
-    service, visitor = await enter()
+    service, visitor = await start_signed_in()
     page = visitor.page
     asked, may_fail = asyncio.Event(), asyncio.Event()
 

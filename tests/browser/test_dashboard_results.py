@@ -7,15 +7,17 @@ import pytest
 from playwright.async_api import expect
 
 from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Enter, Start, Visit
+from tests.browser.conftest import Start, StartSignedIn, Visit
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
-async def test_an_archived_result_plays_from_the_archive(enter: Enter, tmp_path: Path) -> None:
-    _, visitor = await enter(archive_url=f"file://{tmp_path}/kept")
+async def test_an_archived_result_plays_from_the_archive(
+    start_signed_in: StartSignedIn, tmp_path: Path
+) -> None:
+    _, visitor = await start_signed_in(archive_url=f"file://{tmp_path}/kept")
     page = visitor.page
     await visitor.submit_by_form(Prompt="A lighthouse", Label="Kept")
     await expect(page.locator("dd", has_text="stored, ")).to_be_visible()

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from receiver.http_api.sessions import COOKIE
-from tests.browser.conftest import Enter, Start, Visit
+from tests.browser.conftest import Start, StartSignedIn, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -43,8 +43,8 @@ async def test_a_session_begins_and_ends(start: Start, visit: Visit) -> None:
     await visitor.sees("Your session has ended")
 
 
-async def test_each_tab_shows_who_is_signed_in(enter: Enter) -> None:
-    service, visitor = await enter()
+async def test_each_tab_shows_who_is_signed_in(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in()
     other = await visitor.page.context.new_page()
     await other.goto(visitor.url)
     await expect(other.locator("#who")).to_have_text("ada")
@@ -59,8 +59,8 @@ async def test_each_tab_shows_who_is_signed_in(enter: Enter) -> None:
     await visitor.sees("Your session has ended")
 
 
-async def test_signing_out_is_tried_again(enter: Enter) -> None:
-    _, visitor = await enter()
+async def test_signing_out_is_tried_again(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in()
     page = visitor.page
     await page.route("**/session", lambda route: route.abort())
     await page.get_by_role("button", name="Sign out").click()

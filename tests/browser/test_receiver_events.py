@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Route
 
 from tests.browser.conftest import Start, Visit
-from tests.browser.other_origin import FOLLOW, other_origin, seen, seen_when
+from tests.browser.other_origin import FOLLOW, other_origin, seen, wait_until_seen
 from tests.support.service import ShiftedClock, eventually, submit
 
 pytestmark = pytest.mark.browser
@@ -33,11 +33,11 @@ async def test_refused_streams_are_opened_again_until_the_job_is_done(
 
         await page.route(f"**/v1/jobs/{job_id}/events*", refuse)
         await page.evaluate(FOLLOW, service.url)
-        await seen_when(page, "snapshot")
+        await wait_until_seen(page, "snapshot")
         clock.skip(1800)
-        await seen_when(page, "update")
+        await wait_until_seen(page, "update")
         clock.skip(1800)
-        events = await seen_when(page, "done")
+        events = await wait_until_seen(page, "done")
 
     assert events[:3] == [["trouble", "the stream was refused"]] * 3
     assert origin.tickets == 4
@@ -57,15 +57,15 @@ async def test_a_new_ticket_continues_after_the_last_event(visit: Visit, start: 
         page = (await visit(origin.url)).page
         await page.goto(origin.url)
         await page.evaluate(FOLLOW, service.url)
-        assert await seen_when(page, "snapshot") == [["snapshot", 0]]
+        assert await wait_until_seen(page, "snapshot") == [["snapshot", 0]]
         await submit(origin.client)
-        await seen_when(page, "update", 3)
+        await wait_until_seen(page, "update", 3)
 
         await service.store.keys.revoke(origin.client.headers["API-KEY"][:11], 1)
         origin.client = await service.user()
         service.inner.context.broadcast.close()  # like a restart; the old ticket then gets a 401
         service.inner.context.broadcast.closing = False
-        await seen_when(page, "trouble")
+        await wait_until_seen(page, "trouble")
         (job,) = (await origin.client.get("/v1/jobs")).json()["jobs"]
         cancelled = (await origin.client.post(job["links"]["cancel"])).json()
         events = await eventually(
@@ -100,6 +100,6 @@ async def test_the_end_is_reported_if_only_done_was_lost(visit: Visit, start: St
 
         await page.route(f"**/v1/jobs/{job_id}/events*", without_done)
         await page.evaluate(FOLLOW, service.url)
-        events = await seen_when(page, "done")
+        events = await wait_until_seen(page, "done")
 
     assert events == [["update", last["job"]["seq"]], ["done", "COMPLETED"]]

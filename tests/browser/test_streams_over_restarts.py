@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Request
 
 from tests.browser.conftest import Visit
-from tests.browser.other_origin import FOLLOW, other_origin, seen_when
+from tests.browser.other_origin import FOLLOW, other_origin, wait_until_seen
 from tests.streams.scripted_job import COMPLETED, HEARTBEAT, accepted_job
 
 pytestmark = pytest.mark.browser
@@ -37,8 +37,8 @@ async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Vi
         for page, program in ((native, EVENT_SOURCE), (module, FOLLOW)):
             await page.goto(origin.url)
             await page.evaluate(program, job.service.url)
-        [[_, first]] = await seen_when(native, "snapshot")
-        assert await seen_when(module, "snapshot") == [["snapshot", first]]
+        [[_, first]] = await wait_until_seen(native, "snapshot")
+        assert await wait_until_seen(module, "snapshot") == [["snapshot", first]]
 
         async def restart() -> None:
             async with (
@@ -53,13 +53,13 @@ async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Vi
         await job.read_by(2)
         await asyncio.sleep(2 * HEARTBEAT)
         await job.callback(status="IN_PROGRESS", progress=10)
-        await seen_when(native, "update")
-        await seen_when(module, "update")
+        await wait_until_seen(native, "update")
+        await wait_until_seen(module, "update")
 
         await restart()
         await job.callback(**COMPLETED)  # before the pages reconnect
         for page in (native, module):
-            assert await seen_when(page, "done") == [
+            assert await wait_until_seen(page, "done") == [
                 ["snapshot", first],
                 ["update", first + 1],
                 ["update", first + 2],

@@ -22,7 +22,7 @@ import pytest
 import typer
 
 from receiver.cli.main import main
-from tests.support.forked import Done, ForkedProcess, run
+from tests.support.forked import CommandResult, ForkedProcess, run
 from tests.support.programs import running
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ MOVIE: dict[str, Any] = {
 
 
 @dataclass
-class Place:
+class Workspace:
     """A working directory, and the environment of the commands in it."""
 
     folder: Path
@@ -54,21 +54,21 @@ class Place:
         path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
         return path | self.others | ours
 
-    def run(self, *words: str, given: str = "") -> Done:
+    def run(self, *arguments: str, stdin: str = "") -> CommandResult:
         """Run one command to its end.
 
         Commands that serve configure the whole process, so they get their own; the others run in
         this one, which is faster and shows what they leave open.
         """
-        if words and words[0] in ("serve", "sandbox", "demo"):
+        if arguments and arguments[0] in ("serve", "sandbox", "demo"):
             environment = self.environment()
-            done = run(*words, environment=environment, folder=self.folder, timeout=TIMEOUT)
+            done = run(*arguments, environment=environment, folder=self.folder, timeout=TIMEOUT)
         else:
-            done = self._run_here(words, given)
+            done = self._run_here(arguments, stdin)
         assert "Traceback" not in done.err
         return done
 
-    def _run_here(self, words: tuple[str, ...], given: str) -> Done:
+    def _run_here(self, arguments: tuple[str, ...], stdin: str) -> CommandResult:
         out, err = io.StringIO(), io.StringIO()
         status: object = None
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -77,19 +77,19 @@ class Place:
                 patch.delenv(name)
             for name, value in self.environment().items():
                 patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["receiver", *words])
-            patch.setattr(sys, "stdin", io.StringIO(given))
+            patch.setattr(sys, "argv", ["receiver", *arguments])
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
             try:
                 main()
             except SystemExit as ended:
                 status = ended.code
         assert status is None or isinstance(status, int)
-        return Done(status or 0, out.getvalue(), err.getvalue())
+        return CommandResult(status or 0, out.getvalue(), err.getvalue())
 
-    def running(self, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    def running(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
         """Start a command as its users do; it ends with the block, if not before."""
         return running(
-            [*COMMAND, *words],
+            [*COMMAND, *arguments],
             cwd=self.folder,
             env=self.environment(),
             encoding="utf-8",
@@ -98,10 +98,12 @@ class Place:
             stderr=subprocess.PIPE,
         )
 
-    def fork(self, *words: str, out: Path, err: Path, **variables: str) -> ForkedProcess:
+    def fork(self, *arguments: str, out: Path, err: Path, **variables: str) -> ForkedProcess:
         """Like `running`, but faster: the process is forked."""
         environment = self.environment() | variables
-        return ForkedProcess(*words, environment=environment, folder=self.folder, out=out, err=err)
+        return ForkedProcess(
+            *arguments, environment=environment, folder=self.folder, out=out, err=err
+        )
 
     def with_settings(self, **settings: str) -> Self:
         """The same directory, with more settings."""
@@ -109,7 +111,7 @@ class Place:
 
     @contextmanager
     def serving(self, command: str = "serve") -> Iterator["Served"]:
-        """Serve in this place while the block runs."""
+        """Serve in this workspace while the block runs."""
         log = self.folder / f"{command}.log"
         log.write_text("")
         port = self.settings.get("PORT", "0")
@@ -126,7 +128,7 @@ class Place:
 class Served:
     """A running service."""
 
-    place: Place
+    workspace: Workspace
     process: ForkedProcess
     url: str
     log: Path
@@ -139,18 +141,18 @@ class Served:
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
 
     def new_key(self, user: str, *options: str) -> str:
-        key = self.place.run("keys", "create", user, "--json", *options).json()["key"]
+        key = self.workspace.run("keys", "create", user, "--json", *options).json()["key"]
         assert isinstance(key, str)
         return key
 
-    def as_user(self, user: str, *options: str) -> Place:
-        """The place, with a new key of the user; `options` are those of `keys create`."""
-        return self.place.with_settings(API_KEY=self.new_key(user, *options))
+    def as_user(self, user: str, *options: str) -> Workspace:
+        """The workspace, with a new key of the user; `options` are those of `keys create`."""
+        return self.workspace.with_settings(API_KEY=self.new_key(user, *options))
 
 
-def submitted(place: Place, **members: object) -> str:
+def submit_movie(workspace: Workspace, **members: object) -> str:
     """Submit `MOVIE` with these members; returns the job's id."""
-    done = place.run("submit", "-", given=json.dumps(MOVIE | members))
+    done = workspace.run("submit", "-", stdin=json.dumps(MOVIE | members))
     assert done.status == 0, done.err
     return done.out.strip()
 
@@ -181,7 +183,7 @@ class Call:
 
 
 @dataclass
-class OtherServer:
+class StubServer:
     """A provider, a webhook receiver or a collector that answers every request in the same way."""
 
     status: int
@@ -191,11 +193,11 @@ class OtherServer:
 
 
 @contextmanager
-def other_server(
+def stub_server(
     status: int = 204, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
-) -> Iterator[OtherServer]:
+) -> Iterator[StubServer]:
     """A server in a thread while the block runs; its answers are `{}`."""
-    found = OtherServer(status, dict(headers or {}))
+    found = StubServer(status, dict(headers or {}))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -234,12 +236,12 @@ def commands_described_once() -> Iterator[None]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def workspace(tmp_path: Path) -> Workspace:
     """An empty directory; nothing is served from it."""
-    return Place(tmp_path, {"PROVIDER": "sandbox"})
+    return Workspace(tmp_path, {"PROVIDER": "sandbox"})
 
 
-def _session_place(factory: pytest.TempPathFactory, render: str) -> Place:
+def _session_workspace(factory: pytest.TempPathFactory, render: str) -> Workspace:
     settings = {
         "PROVIDERS": "sandbox,sandbox-replicate",
         "PROVIDER": "sandbox",
@@ -247,18 +249,18 @@ def _session_place(factory: pytest.TempPathFactory, render: str) -> Place:
         "RELAY_ALLOW_HTTP": "true",
         "RELAY_ALLOW_NETS": "127.0.0.0/8",
     }
-    return Place(factory.mktemp("served"), settings)
+    return Workspace(factory.mktemp("served"), settings)
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A service with quick jobs, shared by the session's tests."""
-    with _session_place(tmp_path_factory, "0.4").serving() as service:
+    with _session_workspace(tmp_path_factory, "0.4").serving() as service:
         yield service
 
 
 @pytest.fixture(scope="session")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A service whose jobs take longer than any test."""
-    with _session_place(tmp_path_factory, "10000").serving() as service:
+    with _session_workspace(tmp_path_factory, "10000").serving() as service:
         yield service

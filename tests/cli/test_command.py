@@ -12,7 +12,7 @@ import typer
 
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
-from tests.cli.conftest import COMMAND, MOVIE, TIMEOUT, Place, Served, submitted
+from tests.cli.conftest import COMMAND, MOVIE, TIMEOUT, Served, Workspace, submit_movie
 from tests.docs import command_reference
 
 
@@ -71,15 +71,15 @@ def test_the_examples_in_the_help_texts_can_be_typed(
             assert context.params
 
 
-def test_the_version_is_printed(place: Place) -> None:
-    assert place.run("--version").out == f"receiver {version('job-receiver')}\n"
+def test_the_version_is_printed(workspace: Workspace) -> None:
+    assert workspace.run("--version").out == f"receiver {version('job-receiver')}\n"
 
 
 @pytest.mark.parametrize(
     "words", [("nix",), ("keys", "nix"), ("serve", "--nix"), ("keys", "revoke")]
 )
-def test_a_usage_error_is_status_2_on_stderr(place: Place, words: tuple[str, ...]) -> None:
-    done = place.run(*words)
+def test_a_usage_error_is_status_2_on_stderr(workspace: Workspace, words: tuple[str, ...]) -> None:
+    done = workspace.run(*words)
     assert (done.status, done.out) == (2, "")
     assert "receiver" in done.err
 
@@ -109,14 +109,16 @@ sandbox log them, doctor lists them, and demo has its own test."""
 
 
 @pytest.fixture(scope="module")
-def warned(served: Served) -> Place:
+def warned(served: Served) -> Workspace:
     return served.as_user("warned")
 
 
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
-def test_an_unknown_setting_only_adds_one_warning(warned: Place, words: tuple[str, ...]) -> None:
-    usual = warned.run(*words, given="{}")
-    odd = warned.with_settings(POL_MIN="3").run(*words, given="{}")
+def test_an_unknown_setting_only_adds_one_warning(
+    warned: Workspace, words: tuple[str, ...]
+) -> None:
+    usual = warned.run(*words, stdin="{}")
+    odd = warned.with_settings(POL_MIN="3").run(*words, stdin="{}")
     warning = "RECEIVER_POL_MIN is not a setting; did you mean RECEIVER_POLL_MIN?\n"
     assert odd.err.startswith(warning)
     assert odd.err.count("POL_MIN") == 1
@@ -126,13 +128,13 @@ def test_an_unknown_setting_only_adds_one_warning(warned: Place, words: tuple[st
     assert "POL_MIN" not in odd.out
 
 
-def test_an_unknown_setting_is_reported_with_a_missing_one(place: Place) -> None:
-    done = place.with_settings(API_KEYS="rk_x").run("jobs", "list")
+def test_an_unknown_setting_is_reported_with_a_missing_one(workspace: Workspace) -> None:
+    done = workspace.with_settings(API_KEYS="rk_x").run("jobs", "list")
     assert done.status == 2
     missing, unknown = done.err.splitlines()
     assert missing.startswith("RECEIVER_API_KEY is not set")
     assert unknown == "RECEIVER_API_KEYS is not a setting; did you mean RECEIVER_API_KEY?"
-    checked = place.with_settings(PROVIDER="nobody", ZZZ="1").run("doctor")
+    checked = workspace.with_settings(PROVIDER="nobody", ZZZ="1").run("doctor")
     assert [line.split("\t")[0] for line in checked.out.splitlines()] == ["warning", "failed"]
 
 
@@ -149,17 +151,17 @@ def test_an_unknown_setting_is_reported_with_a_missing_one(place: Place) -> None
     ],
 )
 def test_a_settings_error_is_printed_unredacted(
-    place: Place, name: str, value: str, printed: str
+    workspace: Workspace, name: str, value: str, printed: str
 ) -> None:
-    done = place.with_settings(**{name: value}).run("doctor")
+    done = workspace.with_settings(**{name: value}).run("doctor")
     assert done.status == 2
     assert done.err.startswith(printed)
 
 
 def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
     ann = served.as_user("letters")
-    job_id = submitted(ann, input=MOVIE["input"] | {"prompt": "Brücke, 灯台"})
-    there = Place(ann.folder, ann.settings, {"PYTHONIOENCODING": "ascii"})
+    job_id = submit_movie(ann, input=MOVIE["input"] | {"prompt": "Brücke, 灯台"})
+    there = Workspace(ann.folder, ann.settings, {"PYTHONIOENCODING": "ascii"})
     with there.running("watch", job_id) as process:
         out, err = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, err) == (0, "")
@@ -167,7 +169,7 @@ def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion(place: Place, shell: str) -> None:
+def test_shell_completion(workspace: Workspace, shell: str) -> None:
     variables = {
         "_RECEIVER_COMPLETE": f"complete_{shell}",
         "COMP_WORDS": "receiver deliv",
@@ -175,7 +177,7 @@ def test_shell_completion(place: Place, shell: str) -> None:
         "_TYPER_COMPLETE_ARGS": "receiver deliv",
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
-    assert "deliveries" in Place(place.folder, {}, variables).run().out
+    assert "deliveries" in Workspace(workspace.folder, {}, variables).run().out
 
 
 def test_control_characters_are_escaped() -> None:
@@ -184,9 +186,13 @@ def test_control_characters_are_escaped() -> None:
 
 @pytest.mark.parametrize(("command", "status"), [("jobs list", 0), ("serve --port 0", 2)])
 def test_closed_standard_streams_end_no_command(served: Served, command: str, status: int) -> None:
-    place = served.as_user("streamless")
+    workspace = served.as_user("streamless")
     line = f"{shlex.join(COMMAND)} {command} <&- >&- 2>&-"
     done = subprocess.run(
-        ["sh", "-c", line], cwd=place.folder, env=place.environment(), timeout=TIMEOUT, check=False
+        ["sh", "-c", line],
+        cwd=workspace.folder,
+        env=workspace.environment(),
+        timeout=TIMEOUT,
+        check=False,
     )
     assert done.returncode == status

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from store.open import open_store
-from tests.cli.conftest import Place
+from tests.cli.conftest import Workspace
 from tests.store.world import World
-from tests.support.forked import Done
+from tests.support.forked import CommandResult
 from tests.support.postgres_server import PostgresServer, server_or_skip
 
 
@@ -20,13 +20,13 @@ def server() -> Iterator[PostgresServer]:
 
 
 async def test_a_database_is_copied_once(
-    place: Place, tmp_path: Path, server: PostgresServer
+    workspace: Workspace, tmp_path: Path, server: PostgresServer
 ) -> None:
     source = f"sqlite:///{tmp_path}/receiver.db"
-    place = place.with_settings(DATABASE_URL=source)
+    workspace = workspace.with_settings(DATABASE_URL=source)
 
-    async def copied() -> Done:
-        return await asyncio.to_thread(place.run, "copy", server.url())
+    async def copied() -> CommandResult:
+        return await asyncio.to_thread(workspace.run, "copy", server.url())
 
     store = await open_store(source, serving=True)
     world = await World.begin(store)
@@ -45,7 +45,7 @@ async def test_a_database_is_copied_once(
     assert again.status == 1
     assert "already contains data. Give the URL of an empty database." in again.err
 
-    served = await asyncio.to_thread(place.run, "serve", "--port", "0")
+    served = await asyncio.to_thread(workspace.run, "serve", "--port", "0")
     assert served.status == 1
     assert "has moved to" in served.err
     assert "Set RECEIVER_DATABASE_URL to that database." in served.err
@@ -64,9 +64,9 @@ async def test_a_database_is_copied_once(
     ],
 )
 def test_a_copy_that_is_impossible_says_why(
-    place: Place, tmp_path: Path, source: str, target: str, words: str
+    workspace: Workspace, tmp_path: Path, source: str, target: str, words: str
 ) -> None:
-    done = place.with_settings(DATABASE_URL=source.format(tmp_path)).run("copy", target)
+    done = workspace.with_settings(DATABASE_URL=source.format(tmp_path)).run("copy", target)
 
     assert done.status != 0
     assert words in done.err

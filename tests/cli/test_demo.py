@@ -12,16 +12,16 @@ import pytest
 
 from receiver.cli.demo import FAULTS, PROMPTS
 from receiver.sandbox.faults import FaultPlan
-from tests.cli.conftest import TIMEOUT, Place
+from tests.cli.conftest import TIMEOUT, Workspace
 from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Popen[str]]]:
     """A demo that ends by itself, and its folder. It runs while the other tests do."""
-    place = Place(tmp_path_factory.mktemp("ending"))
-    with place.running("demo", "--exit", "--port", "0") as demo:
-        yield place.folder, demo
+    workspace = Workspace(tmp_path_factory.mktemp("ending"))
+    with workspace.running("demo", "--exit", "--port", "0") as demo:
+        yield workspace.folder, demo
 
 
 def test_the_seed_drops_two_final_callbacks_and_duplicates_one() -> None:
@@ -29,8 +29,8 @@ def test_the_seed_drops_two_final_callbacks_and_duplicates_one() -> None:
     assert sorted(plan.callbacks[-1].copies for plan in plans) == [0, 0, 1, 1, 1, 2]
 
 
-def test_it_uses_another_port_if_the_default_is_in_use(place: Place) -> None:
-    place = place.with_settings(DATABASE_URL="sqlite:///kept.db")
+def test_it_uses_another_port_if_the_default_is_in_use(workspace: Workspace) -> None:
+    workspace = workspace.with_settings(DATABASE_URL="sqlite:///kept.db")
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -38,7 +38,7 @@ def test_it_uses_another_port_if_the_default_is_in_use(place: Place) -> None:
             taken.listen()
         except OSError:
             pass  # another process has the port, which is just as good
-        with place.running("demo") as demo:
+        with workspace.running("demo") as demo:
             assert demo.stdout is not None
             printed = [demo.stdout.readline() for _ in range(5)]
             assert "Port 8000 is in use" in printed[0]
@@ -47,7 +47,7 @@ def test_it_uses_another_port_if_the_default_is_in_use(place: Place) -> None:
             demo.send_signal(signal.SIGINT)
             _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (0, "")
-    assert (place.folder / "kept.db").exists()
+    assert (workspace.folder / "kept.db").exists()
 
 
 def check_what_is_printed(address: str, user: str, operator: str, dashboard: str) -> None:
@@ -77,15 +77,15 @@ def check_what_is_printed(address: str, user: str, operator: str, dashboard: str
     assert sorted(attempts) == [[204]] * 11 + [[500, 204]]
 
 
-def test_a_configured_port_in_use_is_an_error(place: Place) -> None:
+def test_a_configured_port_in_use_is_an_error(workspace: Workspace) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         socket.create_server(("127.0.0.1", 0)) as another,
     ):
         port, other = taken.getsockname()[1], another.getsockname()[1]
-        (place.folder / ".env").write_text(f"RECEIVER_PORT={port}\nRECEIVER_POOL_RATE=3\n")
-        by_setting = place.run("demo", "--exit")
-        by_option = place.run("demo", "--exit", "--port", str(other))
+        (workspace.folder / ".env").write_text(f"RECEIVER_PORT={port}\nRECEIVER_POOL_RATE=3\n")
+        by_setting = workspace.run("demo", "--exit")
+        by_option = workspace.run("demo", "--exit", "--port", str(other))
     for done, wanted in ((by_setting, port), (by_option, other)):
         assert done.status == 1
         warning, fault = done.err.splitlines()
@@ -93,9 +93,9 @@ def test_a_configured_port_in_use_is_an_error(place: Place) -> None:
         assert f"port {wanted}: it is in use" in fault
 
 
-def test_it_listens_on_the_configured_address(place: Place) -> None:
+def test_it_listens_on_the_configured_address(workspace: Workspace) -> None:
     port = free_port()
-    with place.with_settings(PORT=str(port)).running("demo") as demo:
+    with workspace.with_settings(PORT=str(port)).running("demo") as demo:
         assert demo.stdout is not None
         assert demo.stdout.readline().split()[2] == f"http://127.0.0.1:{port}"
         assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
@@ -103,7 +103,7 @@ def test_it_listens_on_the_configured_address(place: Place) -> None:
         _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (130, "")
 
-    elsewhere = place.with_settings(HOST="192.0.2.1").run("demo", "--exit")
+    elsewhere = workspace.with_settings(HOST="192.0.2.1").run("demo", "--exit")
     assert elsewhere.status == 1
     assert "192.0.2.1 port 8000: the address is not this machine's" in elsewhere.err
 

@@ -10,35 +10,35 @@ from dataclasses import replace
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.cli.conftest import OtherServer, Place, Served, other_server, submitted
+from tests.cli.conftest import Served, StubServer, Workspace, stub_server, submit_movie
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @pytest.fixture
-def collector() -> Iterator[OtherServer]:
-    with other_server(200) as server:
+def collector() -> Iterator[StubServer]:
+    with stub_server(200) as server:
         yield server
 
 
-def received(collector: OtherServer) -> list[ExportTraceServiceRequest]:
+def received(collector: StubServer) -> list[ExportTraceServiceRequest]:
     """What the collector received by OTLP over HTTP."""
     calls = [collector.calls.get_nowait() for _ in range(collector.calls.qsize())]
     assert {call.path for call in calls} == {"/v1/traces"}
     return [ExportTraceServiceRequest.FromString(call.body) for call in calls]
 
 
-def with_variables(place: Place, **variables: str) -> Place:
-    return replace(place.with_settings(SANDBOX_RENDER="0.1"), others=variables)
+def with_variables(workspace: Workspace, **variables: str) -> Workspace:
+    return replace(workspace.with_settings(SANDBOX_RENDER="0.1"), others=variables)
 
 
 def submit_one(service: Served) -> None:
     user = service.as_user("ann")
-    assert user.run("watch", submitted(user)).status == 0
+    assert user.run("watch", submit_movie(user)).status == 0
 
 
-def test_all_spans_reach_the_collector(place: Place, collector: OtherServer) -> None:
-    with with_variables(place, **{ENDPOINT: collector.url}).serving() as service:
+def test_all_spans_reach_the_collector(workspace: Workspace, collector: StubServer) -> None:
+    with with_variables(workspace, **{ENDPOINT: collector.url}).serving() as service:
         submit_one(service)
 
     assert service.process.returncode == 0
@@ -53,10 +53,10 @@ def test_all_spans_reach_the_collector(place: Place, collector: OtherServer) -> 
         assert line["trace_id"] == trace_id
 
 
-def test_an_unresponsive_collector_does_not_delay_shutdown(place: Place) -> None:
+def test_an_unresponsive_collector_does_not_delay_shutdown(workspace: Workspace) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        with with_variables(place, **{ENDPOINT: address}).serving() as service:
+        with with_variables(workspace, **{ENDPOINT: address}).serving() as service:
             submit_one(service)
             began = time.monotonic()
             service.process.send_signal(signal.SIGTERM)
@@ -64,12 +64,12 @@ def test_an_unresponsive_collector_does_not_delay_shutdown(place: Place) -> None
     assert time.monotonic() - began < 5
 
 
-def test_without_the_extra_there_is_one_warning(place: Place) -> None:
+def test_without_the_extra_there_is_one_warning(workspace: Workspace) -> None:
     # Python finds this module before the installed one.
-    (place.folder / "opentelemetry.py").write_text(
+    (workspace.folder / "opentelemetry.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'opentelemetry'\", name='opentelemetry')"
     )
-    with with_variables(place, **{ENDPOINT: "http://127.0.0.1:1"}).serving() as service:
+    with with_variables(workspace, **{ENDPOINT: "http://127.0.0.1:1"}).serving() as service:
         submit_one(service)
     (warning,) = [line for line in service.log_lines() if "tracing is configured" in line["event"]]
     assert warning["level"] == "warning"

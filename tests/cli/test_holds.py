@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, other_server
+from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, stub_server
 
 
 @pytest.fixture
-def busy(place: Place) -> Iterator[Served]:
+def busy(workspace: Workspace) -> Iterator[Served]:
     """A service whose provider answers every submission with "later"."""
-    with other_server(429, {"Retry-After": "50"}) as provider:
+    with stub_server(429, {"Retry-After": "50"}) as provider:
         settings = {"PROVIDER": "samsar", "SAMSAR_API_KEY": "key", "SAMSAR_BASE_URL": provider.url}
-        with place.with_settings(**settings).serving() as served:
+        with workspace.with_settings(**settings).serving() as served:
             yield served
 
 
@@ -24,7 +24,7 @@ def test_holds_are_listed_and_ended(busy: Served) -> None:
     assert (none.status, none.out) == (0, "No submissions are held.\n")
     assert root.run("holds", "list", "--json").json() == {"holds": []}
 
-    job_id = ann.run("submit", "-", "--json", given=json.dumps(MOVIE)).json()["request_id"]
+    job_id = ann.run("submit", "-", "--json", stdin=json.dumps(MOVIE)).json()["request_id"]
     until = time.monotonic() + TIMEOUT
     while not (found := root.run("holds", "list", "--json").json()["holds"]):
         assert time.monotonic() < until

@@ -8,17 +8,17 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, other_server, submitted
+from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, stub_server, submit_movie
 from tests.support.ports import free_port
 
 
 @pytest.fixture
-def ann(served: Served, request: pytest.FixtureRequest) -> Place:
-    """A place with a key of the test's own user."""
+def ann(served: Served, request: pytest.FixtureRequest) -> Workspace:
+    """A workspace with a key of the test's own user."""
     return served.as_user(f"u{abs(hash(request.node.name))}")
 
 
-def test_a_job_is_submitted_watched_and_shown(ann: Place) -> None:
+def test_a_job_is_submitted_watched_and_shown(ann: Workspace) -> None:
     (ann.folder / "movie.json").write_text(json.dumps(MOVIE))
     job_id = ann.run("submit", "movie.json").out.strip()
     watched = ann.run("watch", job_id)
@@ -40,52 +40,52 @@ def test_a_job_is_submitted_watched_and_shown(ann: Place) -> None:
     }
 
 
-def test_submit_can_wait_for_the_job(ann: Place) -> None:
-    done = ann.run("submit", "-", "--wait", "20", "--json", given=json.dumps(MOVIE))
+def test_submit_can_wait_for_the_job(ann: Workspace) -> None:
+    done = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(MOVIE))
     assert done.json()["status"] == "COMPLETED"
 
 
-def test_the_same_idempotency_key_creates_one_job(ann: Place) -> None:
-    words = ("submit", "-", "--idempotency-key", "mine")
-    first, second = (ann.run(*words, given=json.dumps(MOVIE)).out for _ in range(2))
+def test_the_same_idempotency_key_creates_one_job(ann: Workspace) -> None:
+    arguments = ("submit", "-", "--idempotency-key", "mine")
+    first, second = (ann.run(*arguments, stdin=json.dumps(MOVIE)).out for _ in range(2))
     assert first == second
     assert len(ann.run("jobs", "list").out.splitlines()) == 1
 
 
-def test_a_refusal_names_each_error_with_its_pointer(ann: Place) -> None:
+def test_a_refusal_names_each_error_with_its_pointer(ann: Workspace) -> None:
     given = MOVIE | {"input": MOVIE["input"] | {"duration": 121, "prompt": ""}}
-    done = ann.run("submit", "-", given=json.dumps(given))
+    done = ann.run("submit", "-", stdin=json.dumps(given))
     assert done.status == 1
     assert "/input/prompt: Prompt is required" in done.err
     assert "/input/duration: Duration is too long" in done.err
-    unknown = ann.run("submit", "-", given=json.dumps(MOVIE | {"provider": "nobody"}))
+    unknown = ann.run("submit", "-", stdin=json.dumps(MOVIE | {"provider": "nobody"}))
     assert "/provider: provider must be one of sandbox, sandbox-replicate." in unknown.err
 
 
 @pytest.mark.parametrize("value", [r'"\ud800"', "NaN", "1e400"])
 def test_a_value_that_no_json_text_may_have_is_refused_by_the_service(
-    ann: Place, value: str
+    ann: Workspace, value: str
 ) -> None:
-    done = ann.run("submit", "-", given=f'{{"kind": "create_movie", "input": {{"a": {value}}}}}')
+    done = ann.run("submit", "-", stdin=f'{{"kind": "create_movie", "input": {{"a": {value}}}}}')
     assert done.status == 1
     assert "(400 invalid_json)" in done.err
 
 
-def test_an_idempotency_key_that_is_not_ascii_is_refused_by_the_service(ann: Place) -> None:
-    done = ann.run("submit", "-", "--idempotency-key", "ä", given=json.dumps(MOVIE))
+def test_an_idempotency_key_that_is_not_ascii_is_refused_by_the_service(ann: Workspace) -> None:
+    done = ann.run("submit", "-", "--idempotency-key", "ä", stdin=json.dumps(MOVIE))
     assert done.status == 1
     assert "(400 " in done.err
 
 
 @pytest.mark.parametrize("given", ["", "[1]", "{", "[" * 100_000])
-def test_a_file_without_a_json_object_is_a_usage_error(ann: Place, given: str) -> None:
-    assert ann.run("submit", "-", given=given).status == 2
+def test_a_file_without_a_json_object_is_a_usage_error(ann: Workspace, given: str) -> None:
+    assert ann.run("submit", "-", stdin=given).status == 2
     assert ann.run("submit", "not-there.json").status == 2
 
 
 def test_a_cancelled_job_fails_cancel_and_watch(endless: Served) -> None:
     ann = endless.as_user("cancels")
-    job_id = submitted(ann)
+    job_id = submit_movie(ann)
     assert ann.run("jobs", "cancel", job_id).out == f"{job_id} CANCELLED\n"
     again = ann.run("jobs", "cancel", job_id)
     assert again.status == 1
@@ -95,8 +95,8 @@ def test_a_cancelled_job_fails_cancel_and_watch(endless: Served) -> None:
     assert "CANCELLED by its user (canceled_by_user" in watched.out
 
 
-def test_lists_have_filters_and_pages(ann: Place) -> None:
-    ids = [submitted(ann, metadata={"n": str(number)}) for number in range(3)]
+def test_lists_have_filters_and_pages(ann: Workspace) -> None:
+    ids = [submit_movie(ann, metadata={"n": str(number)}) for number in range(3)]
     listed = ann.run("jobs", "list", "--metadata", "n=1").out
     assert [line.split("\t")[0] for line in listed.splitlines()] == [ids[1]]
     page = ann.run("jobs", "list", "--limit", "2")
@@ -119,8 +119,8 @@ def test_lists_have_filters_and_pages(ann: Place) -> None:
         assert ann.run("jobs", "list", "--since", since).status == 2
 
 
-def test_an_admin_lists_the_jobs_of_all_users(served: Served, ann: Place) -> None:
-    job_id = submitted(ann)
+def test_an_admin_lists_the_jobs_of_all_users(served: Served, ann: Workspace) -> None:
+    job_id = submit_movie(ann)
     root = served.as_user("root", "--admin")
     listed = root.run("jobs", "list", "--user", "*", "--json").json()["jobs"]
     (mine,) = [job for job in listed if job["request_id"] == job_id]
@@ -132,10 +132,10 @@ def test_an_admin_lists_the_jobs_of_all_users(served: Served, ann: Place) -> Non
     )
 
 
-def test_deliveries_are_listed_shown_and_retried(ann: Place) -> None:
+def test_deliveries_are_listed_shown_and_retried(ann: Workspace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/hook"
-    job_id = submitted(ann, webhookUrl=url, webhookEvents=["COMPLETED"])
+    job_id = submit_movie(ann, webhookUrl=url, webhookEvents=["COMPLETED"])
     assert ann.run("watch", job_id).status == 0
     delivery = ann.run("deliveries", "list", "--json").json()["deliveries"][0]
     assert (delivery["request_id"], delivery["status"]) == (job_id, "COMPLETED")
@@ -155,19 +155,19 @@ def test_deliveries_are_listed_shown_and_retried(ann: Place) -> None:
     assert ann.run("deliveries", "retry", "--state", "delivered").status == 2
 
 
-def in_state(place: Place, job_id: str, state: str) -> str:
+def in_state(workspace: Workspace, job_id: str, state: str) -> str:
     """Wait until the job's delivery has this state; returns the delivery's id."""
     until = time.monotonic() + TIMEOUT
     while True:
-        done = place.run("deliveries", "list", "--request-id", job_id, "--state", state)
+        done = workspace.run("deliveries", "list", "--request-id", job_id, "--state", state)
         if done.out != "No deliveries.\n":
             return done.out.split("\t")[0]
         assert time.monotonic() < until
 
 
-def test_a_delivery_is_sent_again(ann: Place) -> None:
-    with other_server(410) as sink:
-        job_id = submitted(ann, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
+def test_a_delivery_is_sent_again(ann: Workspace) -> None:
+    with stub_server(410) as sink:
+        job_id = submit_movie(ann, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
         sink.calls.get(timeout=TIMEOUT)
         message = in_state(ann, job_id, "disabled")
         sink.status = 204
@@ -182,8 +182,8 @@ def test_a_delivery_is_sent_again(ann: Place) -> None:
         assert sink.calls.get(timeout=TIMEOUT).headers["webhook-id"] == message
 
 
-def test_a_test_message_is_sent_by_the_service(ann: Place) -> None:
-    with other_server(200) as sink:
+def test_a_test_message_is_sent_by_the_service(ann: Workspace) -> None:
+    with stub_server(200) as sink:
         done = ann.run("deliveries", "test", f"{sink.url}/hook")
         assert done.status == 0
         post = sink.calls.get(timeout=TIMEOUT)
@@ -201,38 +201,38 @@ def test_a_test_message_is_sent_by_the_service(ann: Place) -> None:
     assert "/url: " in invalid.err
 
 
-def test_without_a_service_or_a_key_the_error_says_what_to_do(place: Place) -> None:
-    no_key = place.run("jobs", "list")
+def test_without_a_service_or_a_key_the_error_says_what_to_do(workspace: Workspace) -> None:
+    no_key = workspace.run("jobs", "list")
     assert no_key.status == 2
     assert "RECEIVER_API_KEY is not set" in no_key.err
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    for words in (("jobs", "list"), ("watch",), ("deliveries", "list")):
-        nobody = place.run(*words, "--url", url, "--api-key", "rk_x")
+    for arguments in (("jobs", "list"), ("watch",), ("deliveries", "list")):
+        nobody = workspace.run(*arguments, "--url", url, "--api-key", "rk_x")
         assert nobody.status == 1
         assert "`receiver serve`" in nobody.err
 
 
-def test_a_key_that_is_no_admin_s_is_told_how_to_get_one(ann: Place) -> None:
-    for words in (("holds", "list"), ("jobs", "list", "--user", "*")):
-        done = ann.run(*words)
+def test_a_key_that_is_no_admin_s_is_told_how_to_get_one(ann: Workspace) -> None:
+    for arguments in (("holds", "list"), ("jobs", "list", "--user", "*")):
+        done = ann.run(*arguments)
         assert done.status == 1
         assert "`receiver keys create NAME --admin`" in done.err
 
 
 def test_an_unknown_key_is_not_shown(served: Served) -> None:
-    done = served.place.run("jobs", "list", "--api-key", "rk_" + "n" * 43)
+    done = served.workspace.run("jobs", "list", "--api-key", "rk_" + "n" * 43)
     assert done.status == 1
     assert "`receiver keys list`" in done.err
     assert "nnnn" not in done.err
 
 
-def test_watch_resumes_after_the_service_is_killed(place: Place) -> None:
-    slow = place.with_settings(SANDBOX_RENDER="1000", PORT=str(free_port()))
+def test_watch_resumes_after_the_service_is_killed(workspace: Workspace) -> None:
+    slow = workspace.with_settings(SANDBOX_RENDER="1000", PORT=str(free_port()))
     with ExitStack() as stack:
         with slow.serving() as first:
             ann = first.as_user("ann")
-            job_id = submitted(ann)
+            job_id = submit_movie(ann)
             watching = stack.enter_context(ann.running("watch", job_id))
             assert watching.stdout is not None
             assert job_id in watching.stdout.readline()
@@ -249,7 +249,7 @@ def test_watch_resumes_after_the_service_is_killed(place: Place) -> None:
 
 def test_ctrl_c_ends_watch_with_130_and_no_message(endless: Served) -> None:
     ann = endless.as_user("stops")
-    job_id = submitted(ann)
+    job_id = submit_movie(ann)
     with ann.running("watch") as watching:
         assert watching.stdout is not None
         assert job_id in watching.stdout.readline()

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from tests.cli.conftest import Place, Served
+from tests.cli.conftest import Served, Workspace
 
 
 def status_with(service: Served, key: str) -> int:
@@ -15,43 +15,45 @@ def status_with(service: Served, key: str) -> int:
 
 
 def test_a_new_key_works_at_once_and_is_not_stored(served: Served) -> None:
-    printed = served.place.run("keys", "create", "ann", "--json").json()
+    printed = served.workspace.run("keys", "create", "ann", "--json").json()
     assert list(printed) == ["user", "key", "secret", "prefix"]
     assert re.fullmatch(r"rk_[A-Za-z0-9_-]{43}", printed["key"])
     assert printed["key"].startswith(printed["prefix"])
     assert printed["secret"].startswith("whsec_")
     assert status_with(served, printed["key"]) == 200
-    for file in (served.place.folder / "data").iterdir():
+    for file in (served.workspace.folder / "data").iterdir():
         assert printed["key"].encode() not in file.read_bytes()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_second_key_of_a_user_shares_the_secret(served: Served) -> None:
-    one, two = (served.place.run("keys", "create", "bob", "--json").json() for _ in range(2))
+    one, two = (served.workspace.run("keys", "create", "bob", "--json").json() for _ in range(2))
     assert one["secret"] == two["secret"]
     assert one["key"] != two["key"]
 
 
 def test_without_json_the_same_is_printed_as_lines(served: Served) -> None:
-    done = served.place.run("keys", "create", "cleo")
+    done = served.workspace.run("keys", "create", "cleo")
     printed = dict(line.split(": ", 1) for line in done.out.splitlines() if ": " in line)
     assert status_with(served, printed["key"]) == 200
     assert "\x1b" not in done.out
 
 
 def test_the_list_shows_prefixes_and_no_key(served: Served) -> None:
-    key = served.place.run("keys", "create", "dora", "--admin", "--json").json()
-    listed = {each["prefix"]: each for each in served.place.run("keys", "list", "--json").json()}
+    key = served.workspace.run("keys", "create", "dora", "--admin", "--json").json()
+    listed = {
+        each["prefix"]: each for each in served.workspace.run("keys", "list", "--json").json()
+    }
     row = listed[key["prefix"]]
     assert (row["user"], row["admin"], row["revoked_at"]) == ("dora", True, None)
-    plain = served.place.run("keys", "list").out
+    plain = served.workspace.run("keys", "list").out
     assert [line for line in plain.splitlines() if line.startswith(f"{key['prefix']}\tdora\tyes\t")]
     assert key["key"] not in plain
     assert key["secret"] not in plain
 
 
-def test_an_empty_list_names_the_database(place: Place) -> None:
-    there = place.with_settings(DATABASE_URL="sqlite:///elsewhere.db")
+def test_an_empty_list_names_the_database(workspace: Workspace) -> None:
+    there = workspace.with_settings(DATABASE_URL="sqlite:///elsewhere.db")
     assert there.run("keys", "list").out == (
         "No keys yet in elsewhere.db: `receiver keys create USER` creates one.\n"
     )
@@ -61,44 +63,44 @@ def test_an_empty_list_names_the_database(place: Place) -> None:
 def test_a_revoked_key_stops_working_within_five_seconds(served: Served, characters: int) -> None:
     key = served.new_key("ann")
     assert status_with(served, key) == 200
-    assert served.place.run("keys", "revoke", key[:characters]).status == 0
+    assert served.workspace.run("keys", "revoke", key[:characters]).status == 0
     until = time.monotonic() + 5
     while status_with(served, key) != 401:
         assert time.monotonic() < until
         time.sleep(0.1)
-    again = served.place.run("keys", "revoke", key[:characters])
+    again = served.workspace.run("keys", "revoke", key[:characters])
     assert again.status == 1
     assert "nothing was revoked" in again.err
 
 
-def test_an_ambiguous_prefix_revokes_nothing_and_lists_the_keys(place: Place) -> None:
-    prefixes = {place.run("keys", "create", "ann", "--json").json()["prefix"] for _ in range(2)}
-    done = place.run("keys", "revoke", "rk_")
+def test_an_ambiguous_prefix_revokes_nothing_and_lists_the_keys(workspace: Workspace) -> None:
+    prefixes = {workspace.run("keys", "create", "ann", "--json").json()["prefix"] for _ in range(2)}
+    done = workspace.run("keys", "revoke", "rk_")
     assert done.status == 1
     assert prefixes <= set(done.err.splitlines())
-    assert all(key["revoked_at"] is None for key in place.run("keys", "list", "--json").json())
+    assert all(key["revoked_at"] is None for key in workspace.run("keys", "list", "--json").json())
 
 
-def test_an_empty_prefix_is_a_usage_error(place: Place) -> None:
-    place.run("keys", "create", "ann")
-    assert place.run("keys", "revoke", "").status == 2
-    assert place.run("keys", "list", "--json").json()[0]["revoked_at"] is None
+def test_an_empty_prefix_is_a_usage_error(workspace: Workspace) -> None:
+    workspace.run("keys", "create", "ann")
+    assert workspace.run("keys", "revoke", "").status == 2
+    assert workspace.run("keys", "list", "--json").json()[0]["revoked_at"] is None
 
 
-def test_rotating_replaces_the_secret(place: Place) -> None:
-    first = place.run("keys", "create", "ann", "--json").json()["secret"]
-    printed = place.run("keys", "rotate-secret", "ann", "--json").json()
+def test_rotating_replaces_the_secret(workspace: Workspace) -> None:
+    first = workspace.run("keys", "create", "ann", "--json").json()["secret"]
+    printed = workspace.run("keys", "rotate-secret", "ann", "--json").json()
     assert printed["user"] == "ann"
     assert printed["secret"] != first
-    assert place.run("keys", "create", "ann", "--json").json()["secret"] == printed["secret"]
-    unknown = place.run("keys", "rotate-secret", "nobody")
+    assert workspace.run("keys", "create", "ann", "--json").json()["secret"] == printed["secret"]
+    unknown = workspace.run("keys", "rotate-secret", "nobody")
     assert unknown.status == 1
     assert "nobody" in unknown.err
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-x", "a/b", "é", "x" * 65, "a\nb"])
-def test_an_invalid_user_name_is_refused(place: Place, name: str) -> None:
-    done = place.run("keys", "create", "--json", "--", name)
+def test_an_invalid_user_name_is_refused(workspace: Workspace, name: str) -> None:
+    done = workspace.run("keys", "create", "--json", "--", name)
     assert done.status == 2
     assert "letters, digits" in done.err
-    assert place.run("keys", "list", "--json").json() == []
+    assert workspace.run("keys", "list", "--json").json() == []

@@ -14,20 +14,20 @@ from receiver.cli.listen import WebhookFilter
 from receiver.client import BadRelay, StreamEvent, verify_relay
 from receiver.domain.documents import A_JOB, Job
 from receiver.webhooks.signing import new_secret
-from tests.cli.conftest import TIMEOUT, OtherServer, Place, Served, other_server, submitted
+from tests.cli.conftest import TIMEOUT, Served, StubServer, Workspace, stub_server, submit_movie
 
 
 @pytest.fixture
-def sink() -> Iterator[OtherServer]:
+def sink() -> Iterator[StubServer]:
     """A webhook receiver under development."""
-    with other_server() as server:
+    with stub_server() as server:
         yield server
 
 
 @contextmanager
-def listening(place: Place, url: str, *options: str) -> Iterator[tuple[Popen[str], str]]:
+def listening(workspace: Workspace, url: str, *options: str) -> Iterator[tuple[Popen[str], str]]:
     """The running command, and the secret that it printed."""
-    with place.running("listen", "--forward-to", url, *options) as process:
+    with workspace.running("listen", "--forward-to", url, *options) as process:
         assert process.stdout is not None
         secret = process.stdout.readline().removeprefix("Signing secret: ").strip()
         assert process.stdout.readline().endswith(f" posting to {url}.\n")
@@ -37,12 +37,12 @@ def listening(place: Place, url: str, *options: str) -> Iterator[tuple[Popen[str
         assert process.returncode == 130, err
 
 
-def test_the_forwarded_webhooks_equal_those_of_the_relay(served: Served, sink: OtherServer) -> None:
+def test_the_forwarded_webhooks_equal_those_of_the_relay(served: Served, sink: StubServer) -> None:
     ann = served.as_user("listener")
-    first = submitted(ann)
+    first = submit_movie(ann)
     assert ann.run("watch", first).status == 0  # finished before the command starts
     with listening(ann, sink.url) as (process, secret):
-        begun = submitted(ann, webhookUrl=sink.url)
+        begun = submit_movie(ann, webhookUrl=sink.url)
         sent: dict[str, list[dict[str, Any]]] = {"relay": [], "listen": []}
         for _ in range(4):
             post = sink.calls.get(timeout=TIMEOUT)
@@ -58,11 +58,11 @@ def test_the_forwarded_webhooks_equal_those_of_the_relay(served: Served, sink: O
     assert {each["request_id"] for each in sent["listen"]} == {begun}
 
 
-def test_a_failed_post_is_reported_and_not_retried(endless: Served, sink: OtherServer) -> None:
+def test_a_failed_post_is_reported_and_not_retried(endless: Served, sink: StubServer) -> None:
     sink.status = 500
     ann = endless.as_user("listener")
     with listening(ann, sink.url) as (process, secret):
-        job_id = submitted(ann)
+        job_id = submit_movie(ann)
         assert ann.run("jobs", "cancel", job_id).status == 0
         post = sink.calls.get(timeout=TIMEOUT)
         assert verify_relay(secret, post.headers, post.body).body["type"] == "job.cancelled"
@@ -72,36 +72,36 @@ def test_a_failed_post_is_reported_and_not_retried(endless: Served, sink: OtherS
     assert sink.calls.empty()
 
 
-def test_the_secret_can_be_kept(endless: Served, sink: OtherServer) -> None:
+def test_the_secret_can_be_kept(endless: Served, sink: StubServer) -> None:
     secret = new_secret(b"s" * 32)
     ann = endless.as_user("listener")
     with listening(ann, sink.url, "--secret", secret) as (_, printed):
         assert printed == secret
-        assert ann.run("jobs", "cancel", submitted(ann)).status == 0
+        assert ann.run("jobs", "cancel", submit_movie(ann)).status == 0
         post = sink.calls.get(timeout=TIMEOUT)
         assert verify_relay(secret, post.headers, post.body).body["type"] == "job.cancelled"
 
 
-def test_the_last_message_of_a_job_is_posted_again(served: Served, sink: OtherServer) -> None:
+def test_the_last_message_of_a_job_is_posted_again(served: Served, sink: StubServer) -> None:
     ann = served.as_user("replayer")
-    job_id = submitted(ann, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
+    job_id = submit_movie(ann, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
     assert ann.run("watch", job_id).status == 0
     sent = json.loads(sink.calls.get(timeout=TIMEOUT).body)
     secret = new_secret(b"s" * 32)
-    words = ("listen", "--forward-to", sink.url, "--secret", secret, "--replay")
-    done = ann.run(*words, job_id)
+    arguments = ("listen", "--forward-to", sink.url, "--secret", secret, "--replay")
+    done = ann.run(*arguments, job_id)
     assert (done.status, done.err) == (0, "")
     post = sink.calls.get(timeout=TIMEOUT)
     assert verify_relay(secret, post.headers, post.body).body == sent
     sink.status = 500
-    refused = ann.run(*words, job_id)
+    refused = ann.run(*arguments, job_id)
     assert refused.status == 1
     assert f"job.completed {job_id} failed and is not retried: answered 500" in refused.err
 
 
-def test_a_job_without_a_message_cannot_be_replayed(endless: Served, sink: OtherServer) -> None:
+def test_a_job_without_a_message_cannot_be_replayed(endless: Served, sink: StubServer) -> None:
     ann = endless.as_user("replayer")
-    job_id = submitted(ann)
+    job_id = submit_movie(ann)
     done = ann.run("listen", "--forward-to", sink.url, "--replay", job_id)
     assert done.status == 1
     assert done.err == f"{job_id} is PENDING: there is no message about it yet.\n"
@@ -109,8 +109,8 @@ def test_a_job_without_a_message_cannot_be_replayed(endless: Served, sink: Other
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_a", "whsec_%"])
-def test_a_secret_that_cannot_sign_is_a_usage_error(place: Place, secret: str) -> None:
-    done = place.run("listen", "--forward-to", "http://127.0.0.1:9/", "--secret", secret)
+def test_a_secret_that_cannot_sign_is_a_usage_error(workspace: Workspace, secret: str) -> None:
+    done = workspace.run("listen", "--forward-to", "http://127.0.0.1:9/", "--secret", secret)
     assert done.status == 2
     assert "must be whsec_ followed by the secret in base64" in done.err
 
@@ -129,8 +129,8 @@ def test_a_secret_that_cannot_sign_is_a_usage_error(place: Place, secret: str) -
         "http://[::1",
     ],
 )
-def test_only_urls_on_this_machine_are_accepted(place: Place, url: str) -> None:
-    done = place.run("listen", "--forward-to", url)
+def test_only_urls_on_this_machine_are_accepted(workspace: Workspace, url: str) -> None:
+    done = workspace.run("listen", "--forward-to", url)
     assert done.status == 2
     assert "a URL on this machine" in done.err
 

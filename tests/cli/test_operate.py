@@ -12,8 +12,8 @@ import trustme
 
 from receiver.cli import doctor
 from receiver.http_client.connection import default_tls
-from tests.cli.conftest import Place, Served, other_server
-from tests.support.forked import Done
+from tests.cli.conftest import Served, Workspace, stub_server
+from tests.support.forked import CommandResult
 
 KEY = "operators-own-key"
 
@@ -21,11 +21,11 @@ KEY = "operators-own-key"
 @contextmanager
 def upstream(status: int, **headers: str) -> Iterator[str]:
     """A provider that answers every request in the same way; yields its base URL."""
-    with other_server(status, headers) as server:
+    with stub_server(status, headers) as server:
         yield f"{server.url}/v1/video/"
 
 
-def states(done: Done) -> dict[str, str]:
+def states(done: CommandResult) -> dict[str, str]:
     """The worst state of each check, from the plain output."""
     found: dict[str, str] = {}
     for line in done.out.splitlines():
@@ -35,14 +35,14 @@ def states(done: Done) -> dict[str, str]:
     return found
 
 
-def examined(served: Served, base_url: str, **settings: str) -> Done:
+def examined(served: Served, base_url: str, **settings: str) -> CommandResult:
     own = {
         "PROVIDER": "samsar",
         "SAMSAR_BASE_URL": base_url,
         "SAMSAR_API_KEY": KEY,
         "PUBLIC_URL": served.url,
     }
-    return served.place.with_settings(**own | settings).run("doctor")
+    return served.workspace.with_settings(**own | settings).run("doctor")
 
 
 def test_all_checks_pass_beside_a_running_service(served: Served) -> None:
@@ -79,10 +79,10 @@ def test_a_wrong_clock_or_a_404_that_is_not_the_provider_s_fails(
     assert advice in done.out
 
 
-def test_a_url_at_the_start_of_an_error_keeps_its_case(place: Place) -> None:
+def test_a_url_at_the_start_of_an_error_keeps_its_case(workspace: Workspace) -> None:
     with upstream(200) as base_url:
         url = base_url.removesuffix("/v1/video/")
-        done = place.with_settings(URL=url, API_KEY="rk_x").run("jobs", "list")
+        done = workspace.with_settings(URL=url, API_KEY="rk_x").run("jobs", "list")
     assert done.status == 1
     assert done.err.startswith(f"{url}/v1/jobs does not answer")
 
@@ -108,69 +108,69 @@ def test_an_unreachable_public_address_fails_only_with_a_real_provider(served: S
     assert states(sandbox)["public address"] == "warning"
 
 
-def test_settings_errors_are_listed_and_the_status_is_2(place: Place) -> None:
-    done = place.with_settings(PROVIDER="samsar", POLL_MIN="0").run("doctor")
+def test_settings_errors_are_listed_and_the_status_is_2(workspace: Workspace) -> None:
+    done = workspace.with_settings(PROVIDER="samsar", POLL_MIN="0").run("doctor")
     assert done.status == 2
     assert states(done) == {"settings": "failed"}
     assert len(done.err.splitlines()) == len(done.out.splitlines()) == 2
 
 
 def test_doctor_trusts_the_authority_of_an_operator(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service's own calls trust it too."""
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
-    authority.cert_pem.write_to_path(place.folder / "authority.pem")
+    authority.cert_pem.write_to_path(workspace.folder / "authority.pem")
     monkeypatch.setattr(doctor, "default_tls", default_tls.__wrapped__)  # not the cached one
-    with other_server(200, {"X-Request-ID": "x"}, tls) as front:
-        there = place.with_settings(PUBLIC_URL=front.url)
+    with stub_server(200, {"X-Request-ID": "x"}, tls) as front:
+        there = workspace.with_settings(PUBLIC_URL=front.url)
         assert states(there.run("doctor"))["public address"] == "warning"
-        there.others["SSL_CERT_FILE"] = str(place.folder / "authority.pem")
+        there.others["SSL_CERT_FILE"] = str(workspace.folder / "authority.pem")
         assert states(there.run("doctor"))["public address"] == "ok"
 
 
-def test_doctor_creates_no_files(place: Place) -> None:
-    printed = place.run("doctor", "--json").json()
+def test_doctor_creates_no_files(workspace: Workspace) -> None:
+    printed = workspace.run("doctor", "--json").json()
     assert printed["ok"]
     assert {each["check"]: each["state"] for each in printed["checks"]}["store"] == "warning"
-    assert list(place.folder.iterdir()) == []
+    assert list(workspace.folder.iterdir()) == []
 
 
-def test_the_database_of_an_older_release_needs_a_service(place: Place) -> None:
-    place.run("keys", "list")
-    with closing(sqlite3.connect(place.folder / "data" / "receiver.db")) as database:
+def test_the_database_of_an_older_release_needs_a_service(workspace: Workspace) -> None:
+    workspace.run("keys", "list")
+    with closing(sqlite3.connect(workspace.folder / "data" / "receiver.db")) as database:
         database.execute("PRAGMA user_version = 1")
     for command in (("keys", "list"), ("doctor",)):
-        done = place.run(*command)
+        done = workspace.run(*command)
         assert done.status == 1
         assert "Restart `receiver serve` with this release" in done.out + done.err
 
 
-def test_a_database_that_is_removed_beside_its_service_fails(place: Place) -> None:
-    database = place.folder / "data" / "receiver.db"
-    with place.serving():
+def test_a_database_that_is_removed_beside_its_service_fails(workspace: Workspace) -> None:
+    database = workspace.folder / "data" / "receiver.db"
+    with workspace.serving():
         database.unlink()
-        done = place.run("doctor")
+        done = workspace.run("doctor")
     assert (done.status, states(done)["store"]) == (1, "failed")
     assert "receiver.db-wal" in done.out, "SQLite would write it into a copy in its place"
     assert not database.exists()
 
 
-def test_a_file_that_is_no_database_fails(place: Place) -> None:
-    (place.folder / "some.db").write_bytes(b"no database" * 100)
-    done = place.with_settings(DATABASE_URL="sqlite:///some.db").run("doctor")
+def test_a_file_that_is_no_database_fails(workspace: Workspace) -> None:
+    (workspace.folder / "some.db").write_bytes(b"no database" * 100)
+    done = workspace.with_settings(DATABASE_URL="sqlite:///some.db").run("doctor")
     assert done.status == 1
     assert states(done)["store"] == "failed"
 
 
-def test_an_archive_that_is_not_writable_fails(place: Place) -> None:
-    kept = place.folder / "kept"
-    done = place.with_settings(ARCHIVE_URL=f"file://{kept}").run("doctor")
+def test_an_archive_that_is_not_writable_fails(workspace: Workspace) -> None:
+    kept = workspace.folder / "kept"
+    done = workspace.with_settings(ARCHIVE_URL=f"file://{kept}").run("doctor")
     assert (done.status, states(done)["archive"]) == (0, "ok")
     assert [path for path in kept.rglob("*") if path.is_file()] == []
-    (place.folder / "file").touch()
-    done = place.with_settings(ARCHIVE_URL=f"file://{place.folder}/file").run("doctor")
+    (workspace.folder / "file").touch()
+    done = workspace.with_settings(ARCHIVE_URL=f"file://{workspace.folder}/file").run("doctor")
     assert (done.status, states(done)["archive"]) == (1, "failed")
     assert "permissions and free space" in done.out
 
@@ -183,23 +183,25 @@ def test_an_archive_that_is_not_writable_fails(place: Place) -> None:
     ],
 )
 def test_a_bucket_with_faulty_settings_fails(
-    place: Place, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv(name, value)
-    done = place.with_settings(ARCHIVE_URL="s3://results").run("doctor")
+    done = workspace.with_settings(ARCHIVE_URL="s3://results").run("doctor")
     assert (done.status, states(done)["archive"]) == (1, "failed")
     assert reason in done.out
 
 
-def test_a_bucket_that_hangs_fails_in_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_hangs_fails_in_time(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(doctor, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        done = place.with_settings(ARCHIVE_URL="s3://results").run("doctor")
+        done = workspace.with_settings(ARCHIVE_URL="s3://results").run("doctor")
     assert (done.status, states(done)["archive"]) == (1, "failed")
     assert "no answer within 0.2 s" in done.out
     assert "credentials, permissions and endpoint" in done.out
@@ -207,15 +209,15 @@ def test_a_bucket_that_hangs_fails_in_time(place: Place, monkeypatch: pytest.Mon
 
 def test_a_backup_is_complete_private_and_never_overwrites(served: Served) -> None:
     key = served.new_key("saved")
-    target = served.place.folder / "copy.db"
-    done = served.place.run("backup", "copy.db")
+    target = served.workspace.folder / "copy.db"
+    done = served.workspace.run("backup", "copy.db")
     assert done.status == 0, done.err
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with closing(sqlite3.connect(target)) as copy:
         found = copy.execute("SELECT prefix FROM api_keys").fetchall()
     assert (key[:11],) in found
     before = target.read_bytes()
-    again = served.place.run("backup", "copy.db")
+    again = served.workspace.run("backup", "copy.db")
     assert again.status == 1
     assert "copy.db" in again.err
     assert target.read_bytes() == before
@@ -229,16 +231,16 @@ def test_a_backup_is_complete_private_and_never_overwrites(served: Served) -> No
     ],
 )
 def test_a_backup_that_is_impossible_says_why(
-    place: Place, settings: dict[str, str], status: int, words: list[str]
+    workspace: Workspace, settings: dict[str, str], status: int, words: list[str]
 ) -> None:
-    done = place.with_settings(**settings).run("backup", "copy.db")
+    done = workspace.with_settings(**settings).run("backup", "copy.db")
     assert done.status == status
     assert [word for word in words if word not in done.err] == []
-    assert list(place.folder.iterdir()) == []
+    assert list(workspace.folder.iterdir()) == []
 
 
 def test_a_backup_creates_no_folder(served: Served) -> None:
-    done = served.place.run("backup", "nowhere/copy.db")
+    done = served.workspace.run("backup", "nowhere/copy.db")
     assert done.status == 1
     assert "There is no folder" in done.err
     assert "/nowhere. Create it" in done.err

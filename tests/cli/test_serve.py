@@ -7,14 +7,14 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Place
+from tests.cli.conftest import MOVIE, TIMEOUT, Workspace
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_with_status_0_and_all_log_lines_are_json(
-    place: Place, number: signal.Signals
+    workspace: Workspace, number: signal.Signals
 ) -> None:
-    with place.with_settings(POOL_RATE="3").serving() as service:
+    with workspace.with_settings(POOL_RATE="3").serving() as service:
         assert httpx.get(f"{service.url}/readyz").status_code == 200
         service.process.send_signal(number)
         assert service.process.wait(timeout=TIMEOUT) == 0
@@ -31,11 +31,11 @@ def test_a_signal_stops_it_with_status_0_and_all_log_lines_are_json(
     assert not [line for line in others if line.get("logger", "").startswith("uvicorn")]
 
 
-def test_a_start_reports_missing_keys_and_new_secrets(place: Place) -> None:
-    file = place.folder / "data" / "receiver.db.keys"
+def test_a_start_reports_missing_keys_and_new_secrets(workspace: Workspace) -> None:
+    file = workspace.folder / "data" / "receiver.db.keys"
 
     def log_of_a_start() -> str:
-        with place.serving() as service:
+        with workspace.serving() as service:
             service.new_key("ann")  # once the key exists, the start is over
         return service.log.read_text("utf-8")
 
@@ -51,9 +51,9 @@ def test_a_start_reports_missing_keys_and_new_secrets(place: Place) -> None:
     assert file.read_text().strip() not in logs[-1]
 
 
-def test_each_settings_error_is_a_line_and_the_status_is_2(place: Place) -> None:
-    (place.folder / ".env").write_text("RECEIVER_POLL_RATE=never\n")
-    done = place.with_settings(POLL_MIN="0", PORT="70000", PROVIDER="nobody").run("serve")
+def test_each_settings_error_is_a_line_and_the_status_is_2(workspace: Workspace) -> None:
+    (workspace.folder / ".env").write_text("RECEIVER_POLL_RATE=never\n")
+    done = workspace.with_settings(POLL_MIN="0", PORT="70000", PROVIDER="nobody").run("serve")
     assert done.status == 2
     assert done.out == ""
     lines = done.err.splitlines()
@@ -62,13 +62,13 @@ def test_each_settings_error_is_a_line_and_the_status_is_2(place: Place) -> None
         assert any(f"RECEIVER_{name}" in line for line in lines)
 
 
-@pytest.mark.parametrize("words", [("serve",), ("keys", "list")])
+@pytest.mark.parametrize("arguments", [("serve",), ("keys", "list")])
 def test_a_database_address_that_cannot_be_used_is_a_settings_error(
-    place: Place, words: tuple[str, ...]
+    workspace: Workspace, arguments: tuple[str, ...]
 ) -> None:
     address = "postgresql://u:hunter2@127.0.0.1/d?sslmod=require"
-    place = place.with_settings(DATABASE_URL=address, SECRET_KEYS="s" * 32)
-    done = place.run(*words)
+    workspace = workspace.with_settings(DATABASE_URL=address, SECRET_KEYS="s" * 32)
+    done = workspace.run(*arguments)
     assert (done.status, done.out) == (2, "")
     [line] = done.err.splitlines()
     assert "parameter sslmod" in line
@@ -76,9 +76,9 @@ def test_a_database_address_that_cannot_be_used_is_a_settings_error(
     assert "hunter2" not in line
 
 
-def test_a_bucket_that_cannot_be_opened_is_a_settings_error(place: Place) -> None:
-    place = replace(place, others={"AWS_SKIP_SIGNATURE": "maybe"})
-    done = place.with_settings(ARCHIVE_URL="s3://results", PORT="0").run("serve")
+def test_a_bucket_that_cannot_be_opened_is_a_settings_error(workspace: Workspace) -> None:
+    workspace = replace(workspace, others={"AWS_SKIP_SIGNATURE": "maybe"})
+    done = workspace.with_settings(ARCHIVE_URL="s3://results", PORT="0").run("serve")
     assert done.status == 2
     assert done.err.splitlines()[-1] == (
         'Generic Config error: failed to parse "maybe" as boolean.'
@@ -86,31 +86,31 @@ def test_a_bucket_that_cannot_be_opened_is_a_settings_error(place: Place) -> Non
     )
 
 
-def test_an_address_that_cannot_be_listened_on_is_an_error(place: Place) -> None:
+def test_an_address_that_cannot_be_listened_on_is_an_error(workspace: Workspace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for command in ("serve", "sandbox"):
-            done = place.run(command, "--port", str(port))
+            done = workspace.run(command, "--port", str(port))
             assert done.status == 1
             assert f"port {port}: it is in use" in done.err.splitlines()[-1]
-    elsewhere = place.run("serve", "--host", "192.0.2.1", "--port", "0")
+    elsewhere = workspace.run("serve", "--host", "192.0.2.1", "--port", "0")
     assert elsewhere.status == 1
     assert "192.0.2.1 port 0: the address is not this machine's" in elsewhere.err
 
 
-def test_a_second_service_on_a_database_is_refused(place: Place) -> None:
-    with place.serving():
-        done = place.run("serve", "--port", "0")
+def test_a_second_service_on_a_database_is_refused(workspace: Workspace) -> None:
+    with workspace.serving():
+        done = workspace.run("serve", "--port", "0")
         assert done.status == 2
         assert "another service runs on" in done.err.lower()
 
 
-def test_an_invalid_secrets_file_is_a_settings_error(place: Place) -> None:
-    file = place.folder / "data" / "receiver.db.keys"
+def test_an_invalid_secrets_file_is_a_settings_error(workspace: Workspace) -> None:
+    file = workspace.folder / "data" / "receiver.db.keys"
     file.parent.mkdir()
     for content, expected in (("", "is empty"), ("too-short", "fewer than 32 characters")):
         file.write_text(content)
-        done = place.run("serve", "--port", "0")
+        done = workspace.run("serve", "--port", "0")
         assert done.status == 2
         [line] = done.err.splitlines()
         assert line.startswith("The secrets file ")
@@ -118,11 +118,11 @@ def test_an_invalid_secrets_file_is_a_settings_error(place: Place) -> None:
         assert expected in line
 
 
-def test_no_secret_is_logged_or_printed(place: Place) -> None:
+def test_no_secret_is_logged_or_printed(workspace: Workspace) -> None:
     secrets = {"SECRET_KEYS": "first-secret-" + "x" * 32, "SAMSAR_API_KEY": "operators-own-key"}
-    with place.with_settings(**secrets, LOG_LEVEL="debug").serving() as service:
+    with workspace.with_settings(**secrets, LOG_LEVEL="debug").serving() as service:
         user = service.as_user("ann")
-        created = user.run("submit", "-", given='{"kind": "create_movie", "input": {}}')
+        created = user.run("submit", "-", stdin='{"kind": "create_movie", "input": {}}')
         assert created.status == 1
         httpx.get(f"{service.url}/v1/jobs", headers={"API-KEY": "operators-own-key"})
         httpx.get(f"{service.url}/operators-own-key/first-secret-{'x' * 32}")
@@ -133,9 +133,9 @@ def test_no_secret_is_logged_or_printed(place: Place) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_sandbox_serves_the_provider_s_api_until_a_signal(
-    place: Place, number: signal.Signals
+    workspace: Workspace, number: signal.Signals
 ) -> None:
-    with place.with_settings(SAMSAR_API_KEY="only-this", SANDBOX_RENDER="0.1").serving(
+    with workspace.with_settings(SAMSAR_API_KEY="only-this", SANDBOX_RENDER="0.1").serving(
         "sandbox"
     ) as sandbox:
         assert sandbox.url.endswith("/v1/video/")

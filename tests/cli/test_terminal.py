@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, submitted
+from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, submit_movie
 
 
-def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) -> tuple[int, str]:
+def on_a_terminal(
+    workspace: Workspace, *arguments: str, until: bytes = b"", **more: str
+) -> tuple[int, str]:
     """Run a command on a terminal, with Ctrl-C once `until` was written. Returns the status and
     the output."""
     ours, theirs = pty.openpty()
@@ -21,7 +23,7 @@ def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) ->
     variables = {"TERM": "xterm-256color", "COLUMNS": "120"} | more
     written, interrupted = b"", not until
     try:
-        with place.fork(*words, out=terminal, err=terminal, **variables) as process:
+        with workspace.fork(*arguments, out=terminal, err=terminal, **variables) as process:
             while process.poll() is None or _has_more(ours):
                 if _has_more(ours):
                     written += os.read(ours, 65_536)
@@ -45,7 +47,7 @@ HIDE_CURSOR = "\x1b[?25l"
 
 def test_watch_on_a_terminal_restores_the_cursor_at_ctrl_c(endless: Served) -> None:
     ann = endless.as_user("terminal")
-    job_id = submitted(ann)
+    job_id = submit_movie(ann)
     status, written = on_a_terminal(ann, "watch", until=job_id.encode())
     assert status == 130
     assert "Traceback" not in written
@@ -54,7 +56,7 @@ def test_watch_on_a_terminal_restores_the_cursor_at_ctrl_c(endless: Served) -> N
 
 def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
     ann = served.as_user("terminal")
-    job_id = submitted(ann)
+    job_id = submit_movie(ann)
     status, written = on_a_terminal(ann, "watch", job_id)
     assert status == 0
     assert f"{job_id} COMPLETED via callback" in written
@@ -63,7 +65,7 @@ def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
 
 def test_no_color_is_respected(served: Served) -> None:
     ann = served.as_user("colours")
-    submitted(ann)
+    submit_movie(ann)
     colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
     _, plain = on_a_terminal(ann, "jobs", "list", NO_COLOR="1")
     _, coloured = on_a_terminal(ann, "watch", ann.run("jobs", "list").out.split("\t")[0])
@@ -73,17 +75,17 @@ def test_no_color_is_respected(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def links(served: Served) -> tuple[Place, dict[tuple[str, ...], tuple[str, ...]]]:
-    """A place with jobs, and by command the ids and links that it shows."""
+def links(served: Served) -> tuple[Workspace, dict[tuple[str, ...], tuple[str, ...]]]:
+    """A workspace with jobs, and by command the ids and links that it shows."""
     ann = served.as_user("links")
     url = "http://127.0.0.1:9/hooks/of/a/receiver-that-is-not-there?with=a&long=query"
     prompt = "A kite over the dunes at https://example.com/a/rather/long/link/to/the/dunes"
-    job_id = submitted(ann, webhookUrl=url, input=MOVIE["input"] | {"prompt": prompt})
-    link = ann.run("submit", "-", "--wait", "20", "--json", given=json.dumps(MOVIE)).json()
+    job_id = submit_movie(ann, webhookUrl=url, input=MOVIE["input"] | {"prompt": prompt})
+    link = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(MOVIE)).json()
     indented = "https://example.com/a/link/that/is/alone/on/a/line/of/indented/json.webm"
     wide = "https://example.com/灯台/of/a/link/with/wide/letters/before/a/space"
     lists = {"prompt": f"{wide} and more", "a": [indented, [[{"b": [indented]}]]]}
-    nested = submitted(ann, provider="sandbox-replicate", kind="me/model", input=lists)
+    nested = submit_movie(ann, provider="sandbox-replicate", kind="me/model", input=lists)
     assert ann.run("watch", job_id).status == 0
     delivery = ann.run("deliveries", "list", "--json").json()["deliveries"][0]["id"]
     return ann, {
@@ -97,13 +99,13 @@ def links(served: Served) -> tuple[Place, dict[tuple[str, ...], tuple[str, ...]]
 
 @pytest.mark.parametrize("columns", ["20", "40", "80", "200"])
 def test_ids_and_links_are_not_wrapped_at_any_width(
-    links: tuple[Place, dict[tuple[str, ...], tuple[str, ...]]], columns: str
+    links: tuple[Workspace, dict[tuple[str, ...], tuple[str, ...]]], columns: str
 ) -> None:
     ann, shown = links
-    for words, texts in shown.items():
-        status, written = on_a_terminal(ann, *words, COLUMNS=columns)
+    for arguments, texts in shown.items():
+        status, written = on_a_terminal(ann, *arguments, COLUMNS=columns)
         assert status == 0
-        assert all(text in written for text in texts), words
+        assert all(text in written for text in texts), arguments
 
 
 def test_an_empty_list_says_so(served: Served) -> None:
@@ -117,8 +119,8 @@ def test_an_empty_list_says_so(served: Served) -> None:
 
 def test_times_are_printed_in_local_time(served: Served) -> None:
     ann = served.as_user("zones")
-    job_id = submitted(ann)
-    there = Place(ann.folder, ann.settings, {"TZ": "NPT-5:45"})
+    job_id = submit_movie(ann)
+    there = Workspace(ann.folder, ann.settings, {"TZ": "NPT-5:45"})
     _, written = on_a_terminal(there, "jobs", "show", job_id)
     assert re.search(r"created_at +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45", written)
     printed = there.run("jobs", "show", job_id, "--json").json()["created_at"]
@@ -131,7 +133,7 @@ def test_times_are_printed_in_local_time(served: Served) -> None:
 def test_json_is_readable_for_people(served: Served) -> None:
     ann = served.as_user("scripts")
     prompt = "Ein Leuchtturm über der Brücke, 日本の灯台\u202e"
-    job_id = submitted(ann, input=MOVIE["input"] | {"prompt": prompt})
+    job_id = submit_movie(ann, input=MOVIE["input"] | {"prompt": prompt})
     readable = '"prompt": "Ein Leuchtturm über der Brücke, 日本の灯台\\u202e"'
     assert f"input: {{{readable}, " in ann.run("jobs", "show", job_id).out
     _, written = on_a_terminal(ann, "jobs", "show", job_id)

@@ -7,12 +7,12 @@ seed, and the exit status is 1. A campaign adds up the runs on the present state
 import sys
 
 from tests.crash.random_kills import killed_under_load
-from tests.support import worlds
+from tests.support import long_runs
 
 ROUNDS_PER_WORLD = 50
 """Rounds in one world."""
 
 if __name__ == "__main__":
     sys.exit(
-        worlds.run("tests.crash", __doc__ or "", "rounds", ROUNDS_PER_WORLD, killed_under_load)
+        long_runs.run("tests.crash", __doc__ or "", "rounds", ROUNDS_PER_WORLD, killed_under_load)
     )

@@ -15,7 +15,7 @@ from typing import Self
 
 import httpx
 
-from tests.support.forked import Done, ForkedProcess, run
+from tests.support.forked import CommandResult, ForkedProcess, run
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +128,7 @@ class Service:
         self._process = None
         return status
 
-    async def run(self, *arguments: str, **more: str) -> Done:
+    async def run(self, *arguments: str, **more: str) -> CommandResult:
         """Run a `receiver` command with the service's settings."""
         environment = self.environment(**more)
         running = partial(run, environment=environment, folder=self.folder, timeout=END_TIMEOUT)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import costs
-from tests.benchmarks.load import blast, flood
+from tests.benchmarks.load import closed_loop, open_loop
 from tests.benchmarks.sender import Exchange, request
 from tests.benchmarks.world import Callbacks, fill, key_of, service
 
@@ -48,14 +48,14 @@ def test_three_times_the_load_is_shed_and_nothing_acknowledged_is_lost(tmp_path:
     ):
         pids = [ours.process.pid]
         next_request = _mixed(Callbacks(account).next)
-        capacity = asyncio.run(blast(ours.port, next_request, 64, 4.0)).rate
+        capacity = asyncio.run(closed_loop(ours.port, next_request, 64, 4.0)).rate
         before = costs.resident(pids) // MIB
         sent = [next_request() for _ in range(int(TIMES * capacity * SECONDS))]
 
         exchanges = elsewhere.submit(
-            flood, ours.port, sent, TIMES * capacity, CONNECTIONS, LONGEST_ANSWER
+            open_loop, ours.port, sent, TIMES * capacity, CONNECTIONS, LONGEST_ANSWER
         ).result()
-        recovery = asyncio.run(blast(ours.port, next_request, 1, 0.0))
+        recovery = asyncio.run(closed_loop(ours.port, next_request, 1, 0.0))
 
         growth = costs.peak(pids) // MIB - before
         _print(capacity, exchanges, before, growth, recovery.latencies[0])

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.docs.pages import ROOT, blocks
-from tests.support.service import job_when, running_service, submit
+from tests.support.service import running_service, submit, wait_for_job
 
 INTEGRATION = (ROOT / "docs" / "integration.md").read_text()
 PYTHON = blocks(INTEGRATION, "python")
@@ -70,7 +70,7 @@ async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Read
         key = await service.key("acme")
         client = service.client(key)
         job = (await submit(client))["request_id"]
-        await job_when(client, job, done=True)
+        await wait_for_job(client, job, done=True)
         yield Reader(service.url, key, job)
 
 
@@ -149,7 +149,7 @@ async def test_settings_of_the_sandbox(tmp_path: Path, outcome: str, settings: s
     given |= {name: seconds for name, seconds in QUICKLY.items() if name in given}
     async with running_service(tmp_path, poll_min=0.1, **given) as service:
         client = service.client(await service.key())
-        job = await job_when(client, (await submit(client))["request_id"], done=True)
+        job = await wait_for_job(client, (await submit(client))["request_id"], done=True)
     if job["error"] is None:
         assert outcome == f"{job['status']}, found by a {job['evidence']}"
     else:

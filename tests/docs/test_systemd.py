@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import MOVIE, Place
+from tests.cli.conftest import MOVIE, Workspace
 from tests.docs.pages import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -38,26 +38,26 @@ def test_a_backup_is_restored_and_pays_nothing_twice(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
     copies = tmp_path / "copies"
-    place = Place(tmp_path / "there", {"PROVIDER": "sandbox", "SANDBOX_RENDER": "3600"})
-    with place.serving() as served:
+    workspace = Workspace(tmp_path / "there", {"PROVIDER": "sandbox", "SANDBOX_RENDER": "3600"})
+    with workspace.serving() as served:
         user = served.as_user("acme")
-        job = user.run("submit", "-", "--json", given=json.dumps(MOVIE)).json()["request_id"]
+        job = user.run("submit", "-", "--json", stdin=json.dumps(MOVIE)).json()["request_id"]
         while user.run("jobs", "show", job, "--json").json()["provider_request_id"] is None:
             pass
-        environment = place.environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+        environment = workspace.environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"}
         subprocess.run(
-            [UNITS / "receiver-backup", copies], cwd=place.folder, env=environment, check=True
+            [UNITS / "receiver-backup", copies], cwd=workspace.folder, env=environment, check=True
         )
     [copy] = copies.glob("receiver-*.db")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    restored = Place(
+    restored = Workspace(
         tmp_path / "here", {"PROVIDER": "sandbox", "API_KEY": user.settings["API_KEY"]}
     )
     (restored.folder / "data").mkdir()
     shutil.copy(copy, restored.folder / "data" / "receiver.db")
     shutil.copy(copies / "receiver.db.keys", restored.folder / "data")
     with restored.serving() as served:
-        [job] = served.place.run("jobs", "list", "--json").json()["jobs"]
+        [job] = served.workspace.run("jobs", "list", "--json").json()["jobs"]
     assert job["provider_request_id"] is not None
     assert job["phase"] in ("accepted", "rendering")
 

@@ -9,9 +9,9 @@ from tests.support.service import (
     RunningService,
     history_of,
     job_of,
-    job_when,
     submit,
-    verdicts_when,
+    wait_for_job,
+    wait_for_verdicts,
 )
 
 
@@ -24,33 +24,33 @@ class AcceptedJob:
         self.callback_url = callback_url
         self.path = f"/v1/jobs/{request_id}"
 
-    async def send(self, body: Any, status: int = 200, word: str = "accepted") -> None:
+    async def send(self, body: Any, status: int = 200, receipt: str = "accepted") -> None:
         """Send a callback, and check the answer."""
         answer = await call_back(self.callback_url, body)
         assert answer.status_code == status, answer.text
         if status == 200:
-            assert answer.json() == {"status": word}
+            assert answer.json() == {"status": receipt}
 
     async def document(self) -> dict[str, Any]:
         return await job_of(self.client, self.request_id)
 
-    async def when(self, **members: Any) -> dict[str, Any]:
+    async def wait_for(self, **members: Any) -> dict[str, Any]:
         """Wait until the job has these values, and return it."""
-        return await job_when(self.client, self.request_id, **members)
+        return await wait_for_job(self.client, self.request_id, **members)
 
     async def callbacks(self) -> list[dict[str, Any]]:
         """The callbacks in the job's history."""
         return await history_of(self.client, self.request_id, "callback")
 
-    async def verdicts(self, *expected: str) -> list[dict[str, Any]]:
+    async def wait_for_verdicts(self, *expected: str) -> list[dict[str, Any]]:
         """Wait until the callbacks in its history have these verdicts, and return them."""
-        return await verdicts_when(self.client, self.request_id, *expected)
+        return await wait_for_verdicts(self.client, self.request_id, *expected)
 
     async def cancel(self) -> httpx.Response:
         return await self.client.post(f"{self.path}/cancel")
 
 
-async def sent(
+async def create_submitted_job(
     client: httpx.AsyncClient, provider: ScriptedProvider, **members: Any
 ) -> AcceptedJob:
     """Create a job; returns once the provider has been called."""
@@ -60,11 +60,11 @@ async def sent(
     return AcceptedJob(client, request_id, url)
 
 
-async def accepted(
+async def create_accepted_job(
     service: RunningService | httpx.AsyncClient, provider: ScriptedProvider, **members: Any
 ) -> AcceptedJob:
     """Create a job, for this client or a new user; returns once the provider has accepted it."""
     client = await service.user() if isinstance(service, RunningService) else service
-    job = await sent(client, provider, **members)
-    await job.when(phase="accepted")
+    job = await create_submitted_job(client, provider, **members)
+    await job.wait_for(phase="accepted")
     return job

@@ -11,13 +11,13 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from tests.http_api.accepted_job import AcceptedJob, accepted
-from tests.http_api.followed_job import RELAY, Follow, Followed
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.http_api.signed_job import settings_of, signing_keys
+from tests.http_api.webhook_job import RELAY, WebhookJob, WebhookJobs
 from tests.providers.path_server import PathServer, path_server
-from tests.support.service import RunningService, grown, running_service
+from tests.support.service import RunningService, running_service, wait_for_length
 
 Start = Callable[..., Awaitable[RunningService]]
 
@@ -60,14 +60,14 @@ async def client(service: RunningService) -> httpx.AsyncClient:
 @pytest.fixture
 async def job(client: httpx.AsyncClient, provider: ScriptedProvider) -> AcceptedJob:
     """A job of that user. The service confirms claims, unless a file overrides it."""
-    return await accepted(client, provider)
+    return await create_accepted_job(client, provider)
 
 
 @pytest.fixture
-async def trusting(start: Start, provider: ScriptedProvider) -> AcceptedJob:
+async def trusting_job(start: Start, provider: ScriptedProvider) -> AcceptedJob:
     """A job of a service that trusts callbacks without confirming them."""
     service = await start(**provider.settings(), confirm_callbacks=False)
-    return await accepted(service, provider)
+    return await create_accepted_job(service, provider)
 
 
 @pytest.fixture
@@ -78,35 +78,37 @@ async def sink(start: Start) -> AsyncIterator[Sink]:
 
 
 @pytest.fixture
-async def follow(start: Start, provider: ScriptedProvider, sink: Sink) -> Follow:
+async def webhook_jobs(start: Start, provider: ScriptedProvider, sink: Sink) -> WebhookJobs:
     """Creates jobs at a service that sends webhooks, by default to `sink`."""
-    return Follow(await start(**provider.settings(), **RELAY), provider, sink)
+    return WebhookJobs(await start(**provider.settings(), **RELAY), provider, sink)
 
 
 @pytest.fixture
-async def followed(follow: Follow) -> Followed:
+async def webhook_job(webhook_jobs: WebhookJobs) -> WebhookJob:
     """A job whose webhooks go to `sink`."""
-    return await follow()
+    return await webhook_jobs.create()
 
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
-"""For tests that use `shared`, which lives in the event loop of the test file."""
+"""For tests that use `shared_service`, which lives in the event loop of the test file."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+async def shared_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
     """A service for all tests of a file that only read, are refused, or have a user of their own.
 
     Its provider is the sandbox. Such tests are marked with `SHARED_LOOP`.
     """
-    async with running_service(tmp_path_factory.mktemp("shared")) as service:
+    async with running_service(tmp_path_factory.mktemp("shared_service")) as service:
         yield service
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def visitor(shared: RunningService, request: pytest.FixtureRequest) -> httpx.AsyncClient:
-    """A user of `shared`, for this test alone."""
-    return await shared.user(request.node.name)
+async def shared_client(
+    shared_service: RunningService, request: pytest.FixtureRequest
+) -> httpx.AsyncClient:
+    """A user of `shared_service`, for this test alone."""
+    return await shared_service.user(request.node.name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -117,14 +119,14 @@ async def upstream() -> AsyncIterator[PathServer]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def signing(
+async def signing_service(
     upstream: PathServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningService]:
     """A service whose providers are Replicate and fal."""
-    folder = tmp_path_factory.mktemp("signing")
+    folder = tmp_path_factory.mktemp("signing_service")
     async with running_service(folder, **settings_of(upstream)) as service:
         # The keys are fetched in the background after the start.
-        await grown(upstream.calls, 2, "both questions")
+        await wait_for_length(upstream.calls, 2, "both questions")
         yield service
 
 

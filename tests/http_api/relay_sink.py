@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.support.served import served, while_connected
-from tests.support.service import grown
+from tests.support.asgi_server import asgi_server, while_connected
+from tests.support.service import wait_for_length
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Sink:
 
     async def arrived(self, count: int) -> list[Message]:
         """Wait for this many messages; returns all that arrived."""
-        await grown(self.messages, count, f"message {count}")
+        await wait_for_length(self.messages, count, f"message {count}")
         return self.messages
 
     async def take(self, request: Request) -> Response:
@@ -82,6 +82,6 @@ async def relay_sink() -> AsyncIterator[Sink]:
     """Serve a sink until the block is left."""
     sink = Sink()
     app = Starlette(routes=[Route("/{path:path}", sink.take, methods=["POST"])])
-    async with served(app) as url:
+    async with asgi_server(app) as url:
         sink.url = f"{url}/hook"
         yield sink

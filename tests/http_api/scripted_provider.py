@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support.served import served, while_connected
-from tests.support.service import TIMEOUT, grown
+from tests.support.asgi_server import asgi_server, while_connected
+from tests.support.service import TIMEOUT, wait_for_length
 
 API_KEY = "operator-key"
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
@@ -86,12 +86,12 @@ class ScriptedProvider:
 
     async def submitted(self, count: int = 1) -> Submission:
         """Wait for this many submissions; returns the last of them."""
-        await grown(self.submissions, count, f"submission {count}")
+        await wait_for_length(self.submissions, count, f"submission {count}")
         return self.submissions[count - 1]
 
     async def asked(self, count: int = 1) -> None:
         """Wait for this many status calls."""
-        await grown(self.status_calls, count, f"status call {count}")
+        await wait_for_length(self.status_calls, count, f"status call {count}")
 
     async def answer_submission(self, request: Request) -> Response:
         submission = Submission(
@@ -119,7 +119,7 @@ async def scripted_provider() -> AsyncIterator[ScriptedProvider]:
         Route("/v1/video/create_narrative", provider.answer_submission, methods=["POST"]),
         Route("/v1/video/status", provider.answer_status),
     ]
-    async with served(Starlette(routes=routes)) as url:
+    async with asgi_server(Starlette(routes=routes)) as url:
         provider.base_url = f"{url}/v1/video/"
         yield provider
 

@@ -16,7 +16,7 @@ from tests.providers.conformance.subjects import (
     sign_replicate,
 )
 from tests.providers.path_server import PathServer
-from tests.support.service import RunningService, job_when
+from tests.support.service import RunningService, wait_for_job
 
 REPLICATE = {"provider": "replicate", "kind": "owner/name", "input": {"prompt": "A heron"}}
 FAL = {"provider": "fal", "kind": "fal-ai/flux/dev", "input": {"prompt": "A heron"}}
@@ -48,7 +48,7 @@ def settings_of(upstream: PathServer) -> dict[str, Any]:
     }
 
 
-class Taken(AcceptedJob):
+class SignedJob(AcceptedJob):
     """A job that its provider has accepted; its callbacks are signed."""
 
     _ids = iter(range(10**6))
@@ -82,19 +82,21 @@ class Taken(AcceptedJob):
         return len(self.upstream.asked(self.status_path))
 
 
-async def take(service: RunningService, upstream: PathServer, order: dict[str, Any]) -> Taken:
-    name = f"up-{next(Taken._ids)}"
+async def create_signed_job(
+    service: RunningService, upstream: PathServer, order: dict[str, Any]
+) -> SignedJob:
+    name = f"up-{next(SignedJob._ids)}"
     upstream.answers[CREATE] = (201, {"id": name, "status": "starting"})
     upstream.answers[QUEUE] = (200, {"request_id": name})
     client = await service.user()
     answer = await client.post("/v1/jobs", json=order)
     assert answer.status_code == 202, answer.text
-    job = await job_when(client, answer.json()["request_id"], phase="accepted")
-    return Taken(client, upstream, job)
+    job = await wait_for_job(client, answer.json()["request_id"], phase="accepted")
+    return SignedJob(client, upstream, job)
 
 
-def succeeded(taken: Taken, output: Any = "https://a.example/1.png") -> dict[str, Any]:
-    if taken.provider == "fal":
+def success_body(signed_job: SignedJob, output: Any = "https://a.example/1.png") -> dict[str, Any]:
+    if signed_job.provider == "fal":
         payload = {"images": [{"url": output}], "seed": SEED}
-        return {"request_id": taken.name, "status": "OK", "payload": payload}
-    return {"id": taken.name, "status": "succeeded", "output": output}
+        return {"request_id": signed_job.name, "status": "OK", "payload": payload}
+    return {"id": signed_job.name, "status": "succeeded", "output": output}

@@ -66,8 +66,8 @@ async def test_everybodys_jobs_are_listed(service: RunningService) -> None:
 
 @SHARED_LOOP
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deliveries", "/v1/events"])
-async def test_only_an_admin_may_name_a_user(shared: RunningService, path: str) -> None:
-    root, ada = await shared.user("root", admin=True), await shared.user("ada")
+async def test_only_an_admin_may_name_a_user(shared_service: RunningService, path: str) -> None:
+    root, ada = await shared_service.user("root", admin=True), await shared_service.user("ada")
     unknown = await root.get(path, params={"user": "nobody"})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
     assert unknown.json()["detail"] == "There is no user 'nobody'."
@@ -122,8 +122,8 @@ async def test_keys_are_listed_by_the_page(service: RunningService) -> None:
 
 
 @SHARED_LOOP
-async def test_a_malformed_order_of_a_key_is_refused(shared: RunningService) -> None:
-    root = await shared.user("root", admin=True)
+async def test_a_malformed_order_of_a_key_is_refused(shared_service: RunningService) -> None:
+    root = await shared_service.user("root", admin=True)
     for body in ({}, {"user": 7}, {"user": "ada", "admin": "yes"}, {"user": "ada", "admn": True}):
         answer = await root.post("/session/keys", json=body)
         assert (answer.status_code, answer.json()["detail"][:14]) == (400, 'Send {"user": ')

@@ -23,16 +23,18 @@ CODES = {200: None, 400: "api_key_missing", 401: "unauthorized"}
 @SHARED_LOOP
 @pytest.mark.parametrize(("header", "status"), KEYS, ids=lambda value: str(value)[:30])
 async def test_a_key_is_taken_in_either_header_whatever_the_case(
-    shared: RunningService, header: str, status: int
+    shared_service: RunningService, header: str, status: int
 ) -> None:
-    name, _, value = header.replace("%s", await shared.key()).encode("latin-1").partition(b": ")
-    answer = await shared.client().get("/v1/jobs", headers={name: value})
+    name, _, value = (
+        header.replace("%s", await shared_service.key()).encode("latin-1").partition(b": ")
+    )
+    answer = await shared_service.client().get("/v1/jobs", headers={name: value})
     assert (answer.status_code, answer.json().get("code")) == (status, CODES[status])
 
 
 @SHARED_LOOP
-async def test_every_route_asks_for_the_key_that_it_says(shared: RunningService) -> None:
-    client = shared.client()
+async def test_every_route_asks_for_the_key_that_it_says(shared_service: RunningService) -> None:
+    client = shared_service.client()
     routes = [row for row in API if row.credential.schemes]
     assert {row.path for row in routes} >= {row.path for row in API if "/v1/" in row.path}
     for row in routes:
@@ -42,12 +44,12 @@ async def test_every_route_asks_for_the_key_that_it_says(shared: RunningService)
 
 
 @SHARED_LOOP
-async def test_a_revoked_key_stops_within_five_seconds(shared: RunningService) -> None:
-    key = await shared.key()
-    kept = await shared.user("ada")
-    client = shared.client(key)
+async def test_a_revoked_key_stops_within_five_seconds(shared_service: RunningService) -> None:
+    key = await shared_service.key()
+    kept = await shared_service.user("ada")
+    client = shared_service.client(key)
     assert (await client.get("/v1/jobs")).status_code == 200
-    await shared.store.keys.revoke(key[:11], SystemClock().now())
+    await shared_service.store.keys.revoke(key[:11], SystemClock().now())
 
     async with asyncio.timeout(5):
         await eventually(lambda: client.get("/v1/jobs"), lambda answer: answer.status_code == 401)
@@ -77,9 +79,9 @@ async def test_the_rate_is_counted_by_key_and_spares_cheap_reads(start: Start) -
     ["jobs", "jobs/job_x", "deliveries", "users", "holds", "statistics", "video/status", "nothing"],
 )
 async def test_no_cache_may_keep_what_only_one_key_may_read(
-    shared: RunningService, path: str
+    shared_service: RunningService, path: str
 ) -> None:
-    admin = await shared.user("root", admin=True)
+    admin = await shared_service.user("root", admin=True)
 
     answer = await admin.get(f"/v1/{path}")
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from receiver.app import load_shedder
 from store.errors import StoreUnavailable
-from tests.http_api.accepted_job import AcceptedJob, accepted, sent
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job, create_submitted_job
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import (
@@ -37,7 +37,7 @@ async def test_a_callbacks_address_that_is_quoted_is_not_shown(
     token = job.callback_url.rpartition("/")[2]
     quoting = {"message": f"to {job.callback_url}", "echo": {"webhookUrl": job.callback_url}}
     await job.send(RUNNING | quoting)
-    running = await job.when(status="IN_PROGRESS")
+    running = await job.wait_for(status="IN_PROGRESS")
     assert running["message"] == f"to {job.callback_url.replace(token, '…')}"
     outcome = {
         "status": "COMPLETED",
@@ -45,7 +45,7 @@ async def test_a_callbacks_address_that_is_quoted_is_not_shown(
     } | quoting
     provider.states["up-1"] = outcome
     await job.send(outcome)
-    done = await job.when(done=True)
+    done = await job.wait_for(done=True)
     assert done["result"] == {"videoUrl": LINK, "to": job.callback_url.replace(token, "…")}
     history = await history_of(job.client, job.request_id)
     assert token not in str([done, history])
@@ -76,7 +76,7 @@ async def test_a_bad_token_is_401_before_the_body_is_read(
 
 async def test_a_job_that_is_gone_is_410(start: Start, provider: ScriptedProvider) -> None:
     service = await start(**provider.settings())
-    job = await accepted(service, provider)
+    job = await create_accepted_job(service, provider)
     await job.client.post(f"/v1/jobs/{job.request_id}/cancel")
     assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
     for body in (COMPLETED, b"[", b""):
@@ -96,9 +96,9 @@ async def test_the_callback_that_ended_a_job_is_410_after_its_removal(
     start: Start, provider: ScriptedProvider
 ) -> None:
     service = await start(**provider.settings(), confirm_callbacks=False, retention_days=1e-7)
-    job = await accepted(service, provider)
+    job = await create_accepted_job(service, provider)
     await job.send(COMPLETED)
-    await job.when(done=True)
+    await job.wait_for(done=True)
     assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
 
     await eventually(
@@ -110,10 +110,10 @@ async def test_a_body_over_the_limit_is_413_and_polls(
     start: Start, provider: ScriptedProvider
 ) -> None:
     service = await start(**provider.settings(), max_body_bytes=1_000)
-    job = await accepted(service, provider)
+    job = await create_accepted_job(service, provider)
     provider.states["up-1"] = COMPLETED
     await job.send(json.dumps(FAILED).encode().ljust(1_001), 413)
-    finished = await job.when(done=True)
+    finished = await job.wait_for(done=True)
     assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
     assert await job.callbacks() == []
 
@@ -131,7 +131,7 @@ async def test_a_body_that_is_no_object_is_kept_as_rejected_and_polls(
         await job.send(body, 400)
         await provider.asked(number)
         await job.send(body, 400)
-    lines = await job.verdicts(*["rejected"] * len(NO_OBJECTS))
+    lines = await job.wait_for_verdicts(*["rejected"] * len(NO_OBJECTS))
     assert [line["bytes"] for line in lines] == [len(body) for body in NO_OBJECTS]
     assert len(provider.status_calls) == len(NO_OBJECTS)
 
@@ -143,25 +143,25 @@ async def test_another_id_is_a_conflict_and_polls(
     await job.send(body, 409)
     await provider.asked()
     await job.send(body, 409)
-    await job.verdicts("conflict")
+    await job.wait_for_verdicts("conflict")
     assert (await job.document())["status"] == "PENDING"
     await job.send(RUNNING | {"request_id": "up-1"})
     await job.send(RUNNING | {"session_id": "up-1", "request_id": None})
-    await job.verdicts("conflict", "applied", "applied")
+    await job.wait_for_verdicts("conflict", "applied", "applied")
 
 
-async def test_the_same_body_again_is_a_duplicate(trusting: AcceptedJob) -> None:
-    job = trusting
+async def test_the_same_body_again_is_a_duplicate(trusting_job: AcceptedJob) -> None:
+    job = trusting_job
     await job.send(RUNNING)
-    await job.send(RUNNING, word="duplicate")
-    before = await job.when(phase="rendering")
-    await job.verdicts("applied")
+    await job.send(RUNNING, receipt="duplicate")
+    before = await job.wait_for(phase="rendering")
+    await job.wait_for_verdicts("applied")
     await job.send(RUNNING | {"x": 1})
-    await job.verdicts("applied", "applied")
+    await job.wait_for_verdicts("applied", "applied")
     assert await job.document() == before
     await job.send(FAILED)
-    await job.when(status="FAILED")
-    await job.send(FAILED, word="duplicate")
+    await job.wait_for(status="FAILED")
+    await job.send(FAILED, receipt="duplicate")
 
 
 async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
@@ -171,11 +171,11 @@ async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     await asyncio.gather(*map(service.store.callbacks.receive, arrivals))
     assert provider.status_calls == []
     for count in (1, 2):  # what is not stored is not remembered, so the same body polls again
-        await job.send(RUNNING | {"one": "more"}, word="duplicate")
+        await job.send(RUNNING | {"one": "more"}, receipt="duplicate")
         await provider.asked(count)
     provider.states["up-1"] = COMPLETED
-    await job.send(FAILED, word="duplicate")
-    assert (await job.when(done=True))["status"] == "COMPLETED"
+    await job.send(FAILED, receipt="duplicate")
+    assert (await job.wait_for(done=True))["status"] == "COMPLETED"
     assert len(await job.callbacks()) == 200
     await job.send(b"[", 400)
 
@@ -196,8 +196,8 @@ async def test_a_flood_of_duplicates_costs_the_store_nothing(
 
     monkeypatch.setattr(service.store.callbacks, "receive", counted)
     other = {"request_id": "somebody-else", **RUNNING}
-    for body, status, word in ((RUNNING, 200, "accepted"), (b"x", 400, ""), (other, 409, "")):
-        await job.send(body, status, word)
+    for body, status, receipt in ((RUNNING, 200, "accepted"), (b"x", 400, ""), (other, 409, "")):
+        await job.send(body, status, receipt)
     assert written == 3
 
     for body, status in ((RUNNING, 200), (b"x", 400), (other, 409)):
@@ -223,8 +223,8 @@ async def test_a_callback_that_could_not_be_stored_makes_a_poll_and_is_not_remem
         broken.setattr(service.store.callbacks, "receive", fail)
         await job.send(RUNNING, 503)
     await provider.asked()  # long before POLL_FIRST
-    await job.send(RUNNING, word="accepted")
-    await job.verdicts("applied")
+    await job.send(RUNNING, receipt="accepted")
+    await job.wait_for_verdicts("applied")
 
 
 async def test_a_callback_that_was_shed_makes_a_poll(
@@ -235,7 +235,7 @@ async def test_a_callback_that_was_shed_makes_a_poll(
     while shedder.admits("GET", b"/v1/jobs"):
         pass
     assert not shedder.admits("POST", httpx.URL(job.callback_url).raw_path)
-    finished = await job.when(done=True)  # long before POLL_FIRST
+    finished = await job.wait_for(done=True)  # long before POLL_FIRST
     assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
 
 
@@ -250,17 +250,17 @@ async def test_a_callback_that_outruns_the_answer_is_applied(
         return JSONResponse({"request_id": "up-1"})
 
     provider.submit = calls_back_first
-    job = await sent(await service.user(), provider)
-    assert (await job.when(done=True))["status"] == "COMPLETED"
-    assert (await job.when(provider_request_id="up-1"))["done"]
+    job = await create_submitted_job(await service.user(), provider)
+    assert (await job.wait_for(done=True))["status"] == "COMPLETED"
+    assert (await job.wait_for(provider_request_id="up-1"))["done"]
 
 
 async def test_the_history_shows_an_id_that_another_job_has(
     provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
     provider.submit = answering(200, {"request_id": "up-1"})
-    other = await sent(job.client, provider)
-    await other.when(phase="accepted", provider_request_id=None)
+    other = await create_submitted_job(job.client, provider)
+    await other.wait_for(phase="accepted", provider_request_id=None)
     (line,) = await history_of(other.client, other.request_id, "submission")
     assert (line["outcome"], line["provider_request_id"]) == ("accepted", None)
     assert line["reason"] == "the id up-1 belongs to another job"

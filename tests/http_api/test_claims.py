@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from tests.http_api.accepted_job import AcceptedJob, accepted
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider, refusing_status
 from tests.support.service import ShiftedClock
@@ -20,16 +20,16 @@ async def test_a_claim_counts_once_it_is_confirmed(
 ) -> None:
     provider.states["up-1"] = body
     await job.send(body)
-    finished = await job.when(done=True)
+    finished = await job.wait_for(done=True)
     assert (finished["status"], finished["evidence"]) == (body["status"], "callback")
-    (line,) = await job.verdicts("confirmed")
+    (line,) = await job.wait_for_verdicts("confirmed")
     assert line["confirmed"] is True
     assert provider.status_calls == ["up-1"]
 
 
 async def test_a_forged_claim_is_denied(provider: ScriptedProvider, job: AcceptedJob) -> None:
     await job.send(FAILED)
-    (line,) = await job.verdicts("denied")
+    (line,) = await job.wait_for_verdicts("denied")
     assert line["evidence"] == "poll"
     seen = await job.document()
     assert (seen["status"], seen["phase"], seen["error"]) == ("PENDING", "accepted", None)
@@ -54,30 +54,30 @@ async def test_a_claim_received_during_a_status_call_needs_another_call(
     await provider.asked(1)
     await job.send(COMPLETED)
     release.set()
-    assert (await job.when(done=True))["status"] == "COMPLETED"
-    await job.verdicts("denied", "confirmed")
+    assert (await job.wait_for(done=True))["status"] == "COMPLETED"
+    await job.wait_for_verdicts("denied", "confirmed")
     assert len(provider.status_calls) == 2
 
 
 @pytest.mark.parametrize("status", [refusing_status(500), refusing_status(404), None])
-async def test_a_claim_that_cannot_be_confirmed_is_taken_in_the_end(
+async def test_a_claim_that_cannot_be_confirmed_is_trusted_in_the_end(
     start: Start, provider: ScriptedProvider, status: Any
 ) -> None:
     clock = ShiftedClock()
     settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
     service = await start(**settings, confirm_timeout=60, clock=clock)
-    job = await accepted(service, provider)
+    job = await create_accepted_job(service, provider)
     provider.status = status
     provider.states["up-1"] = {"status": "COMPLETED"}  # without a link, so there is no outcome
     await job.send(COMPLETED)
     await provider.asked(2)  # so the first call has failed
     clock.ahead_ms = 50_000
     await provider.asked(len(provider.status_calls) + 1)
-    await job.when(phase="confirming", done=False)
+    await job.wait_for(phase="confirming", done=False)
     clock.ahead_ms = 60_000
-    finished = await job.when(done=True)
+    finished = await job.wait_for(done=True)
     assert (finished["status"], finished["evidence"]) == ("COMPLETED", "callback")
-    (line,) = await job.verdicts("applied")
+    (line,) = await job.wait_for_verdicts("applied")
     assert line["confirmed"] is False
 
 
@@ -87,13 +87,13 @@ def long_result(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("first_is_denied", [False, True])
-async def test_the_result_of_the_claim_that_is_taken_is_shown(
+async def test_the_result_of_the_claim_that_is_trusted_is_shown(
     start: Start, provider: ScriptedProvider, first_is_denied: bool
 ) -> None:
     clock, release = ShiftedClock(), asyncio.Event()
     settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
     service = await start(**settings, confirm_timeout=60, clock=clock)
-    job = await accepted(service, provider)
+    job = await create_accepted_job(service, provider)
     refused = refusing_status(500)
 
     async def status(request_id: str) -> Response:
@@ -106,11 +106,11 @@ async def test_the_result_of_the_claim_that_is_taken_is_shown(
     await provider.asked(1)
     await job.send(long_result("second"))
     release.set()
-    await job.verdicts("denied" if first_is_denied else "claimed", "claimed")
+    await job.wait_for_verdicts("denied" if first_is_denied else "claimed", "claimed")
     await provider.asked(3)  # so a call for the second claim has failed
     clock.ahead_ms = 61_000
-    taken = long_result("second" if first_is_denied else "first")["result"]
-    shown = (await job.when(done=True))["result"]
+    trusted = long_result("second" if first_is_denied else "first")["result"]
+    shown = (await job.wait_for(done=True))["result"]
     whole = (await job.client.get(f"{job.path}/result")).json()
-    assert (shown["videoUrl"], shown["truncated"]) == (taken["videoUrl"], True)
-    assert whole == (shown if first_is_denied else taken)
+    assert (shown["videoUrl"], shown["truncated"]) == (trusted["videoUrl"], True)
+    assert whole == (shown if first_is_denied else trusted)

@@ -4,21 +4,21 @@ import time
 from unittest.mock import ANY
 
 from receiver.clock import SystemClock
-from tests.http_api.followed_job import SECRET, Follow, Followed
 from tests.http_api.relay_sink import Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
+from tests.http_api.webhook_job import SECRET, WebhookJob, WebhookJobs
 from tests.support.service import history_of
 
 # --- what is sent ---------------------------------------------------------------------------------
 
 
-async def test_webhooks_are_signed_and_in_order(follow: Follow, sink: Sink) -> None:
-    job = await follow(sink.url + "?x=1", metadata={"order": "7"})
+async def test_webhooks_are_signed_and_in_order(webhook_jobs: WebhookJobs, sink: Sink) -> None:
+    job = await webhook_jobs.create(sink.url + "?x=1", metadata={"order": "7"})
     await job.apply({"status": "IN_PROGRESS", "progress": 10})
     await sink.arrived(1)
     await job.apply({"status": "IN_PROGRESS", "progress": 20})
     await job.apply(COMPLETED)
-    await job.states("delivered", "delivered")
+    await job.wait_for_states("delivered", "delivered")
     began, ended = sink.messages
     assert began.headers["content-type"] == "application/json"
     assert began.verified(SECRET) == {
@@ -58,10 +58,10 @@ async def test_webhooks_are_signed_and_in_order(follow: Follow, sink: Sink) -> N
 
 
 async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
-    follow: Follow, sink: Sink
+    webhook_jobs: WebhookJobs, sink: Sink
 ) -> None:
     release = sink.hold()
-    job = await follow(webhookEvents=["IN_PROGRESS", "progress", "COMPLETED"])
+    job = await webhook_jobs.create(webhookEvents=["IN_PROGRESS", "progress", "COMPLETED"])
     for progress in (10, 20, 30, 40):
         await job.apply({"status": "IN_PROGRESS", "progress": progress})
         await sink.arrived(1)
@@ -71,25 +71,29 @@ async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
     refused = await job.client.post(f"/v1/deliveries/{waiting['id']}/retry")
     assert (refused.status_code, refused.json()["code"]) == (409, "delivery_pending")
     release.set()
-    _, skipped, *_ = await job.states("delivered", "skipped", "skipped", "skipped", "delivered")
+    _, skipped, *_ = await job.wait_for_states(
+        "delivered", "skipped", "skipped", "skipped", "delivered"
+    )
     # A skipped update can still be retried, out of order.
     assert (await job.client.post(f"/v1/deliveries/{skipped['id']}/retry")).status_code == 202
-    await job.states("delivered", "delivered", "skipped", "skipped", "delivered")
+    await job.wait_for_states("delivered", "delivered", "skipped", "skipped", "delivered")
     assert [m.verified(SECRET).get("progress") for m in sink.messages] == [10, 100, 20]
 
 
 async def test_both_secrets_sign_after_a_rotation(
-    follow: Follow, followed: Followed, sink: Sink
+    webhook_jobs: WebhookJobs, webhook_job: WebhookJob, sink: Sink
 ) -> None:
     new = "whsec_" + "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldw=="
-    await follow.service.store.keys.rotate_secret("ada", new, SystemClock().now() + 86_400_000)
-    await followed.apply(COMPLETED)
+    await webhook_jobs.service.store.keys.rotate_secret(
+        "ada", new, SystemClock().now() + 86_400_000
+    )
+    await webhook_job.apply(COMPLETED)
     (message,) = await sink.arrived(1)
     assert message.verified(SECRET) == message.verified(new)
     # Conversely, an old secret that has expired no longer signs.
     newest = "whsec_" + "bmV3ZXN0LW5ld2VzdC1uZXdlc3QtbmV3ZXN0LW5ldw=="
-    await follow.service.store.keys.rotate_secret("ada", newest, SystemClock().now() - 1)
-    other = await follow()
+    await webhook_jobs.service.store.keys.rotate_secret("ada", newest, SystemClock().now() - 1)
+    other = await webhook_jobs.create()
     await other.apply(COMPLETED)
     message = (await sink.arrived(2))[1]
     message.verified(newest)
@@ -100,23 +104,23 @@ async def test_both_secrets_sign_after_a_rotation(
 
 
 async def test_what_was_delivered_or_exhausted_is_sent_again_on_request(
-    followed: Followed, sink: Sink
+    webhook_job: WebhookJob, sink: Sink
 ) -> None:
-    await followed.apply(FAILED)
-    (delivery,) = await followed.states("delivered")
+    await webhook_job.apply(FAILED)
+    (delivery,) = await webhook_job.wait_for_states("delivered")
     path = f"/v1/deliveries/{delivery['id']}/retry"
 
-    answer = await followed.client.post(path)
+    answer = await webhook_job.client.post(path)
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
     await sink.arrived(2)
-    (again,) = await followed.states("delivered")
+    (again,) = await webhook_job.wait_for_states("delivered")
     assert (again["id"], len(again["attempts"])) == (delivery["id"], 2)
 
     sink.answer = always(500)
-    assert (await followed.client.post(path)).status_code == 202
-    (exhausted,) = await followed.states("exhausted")
+    assert (await webhook_job.client.post(path)).status_code == 202
+    (exhausted,) = await webhook_job.wait_for_states("exhausted")
     assert len(exhausted["attempts"]) == 5  # one attempt at once, and then the schedule again
     sink.answer = None
-    assert (await followed.client.post(path)).status_code == 202
-    await followed.states("delivered")
+    assert (await webhook_job.client.post(path)).status_code == 202
+    await webhook_job.wait_for_states("delivered")
     assert len({message.body for message in sink.messages}) == 1

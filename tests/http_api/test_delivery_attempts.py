@@ -6,22 +6,22 @@ import time
 from starlette.responses import Response
 
 from tests.http_api.conftest import Start
-from tests.http_api.followed_job import RELAY, SECRET, Follow, follow_job
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import FAILED, ScriptedProvider
-from tests.support.service import ShiftedClock, eventually, job_when, submit
+from tests.http_api.webhook_job import RELAY, SECRET, WebhookJobs, create_webhook_job
+from tests.support.service import ShiftedClock, eventually, submit, wait_for_job
 from tests.support.tcp_server import tcp_server
 
 
 async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
-    follow: Follow, sink: Sink
+    webhook_jobs: WebhookJobs, sink: Sink
 ) -> None:
     for status_code in (500, 302, 199):  # tests/domain/test_relay.py has the rule
         sink.messages.clear()
         sink.answer = always(status_code, Location="/elsewhere")
-        job = await follow()
+        job = await webhook_jobs.create()
         await job.apply(FAILED)
-        (delivery,) = await job.states("exhausted")
+        (delivery,) = await job.wait_for_states("exhausted")
         assert len(delivery["attempts"]) == 3, status_code
         assert (delivery["next_attempt_at"], delivery["delivered_at"]) == (None, None)
         assert {message.id for message in sink.messages} == {delivery["id"]}
@@ -31,9 +31,9 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
             message.verified(SECRET)
 
 
-async def test_a_dead_host_is_probed_and_delays_no_other(follow: Follow) -> None:
+async def test_a_dead_host_is_probed_and_delays_no_other(webhook_jobs: WebhookJobs) -> None:
     dead = "http://127.0.0.1:9/"  # nothing listens there
-    jobs = [await follow(dead) for _ in range(4)]
+    jobs = [await webhook_jobs.create(dead) for _ in range(4)]
     for job in jobs:
         await job.apply(FAILED)
 
@@ -42,10 +42,10 @@ async def test_a_dead_host_is_probed_and_delays_no_other(follow: Follow) -> None
         return sum(len(each["attempts"]) for each in found)
 
     await eventually(attempts, lambda count: count >= 5)
-    alive = await follow()
+    alive = await webhook_jobs.create()
     began = time.monotonic()
     await alive.apply(FAILED)
-    await alive.states("delivered")
+    await alive.wait_for_states("delivered")
     assert time.monotonic() - began < 10  # the dead host is probed once a minute
     # Four attempts may have been in flight when the fifth failed. Messages that are held back use
     # up no attempt.
@@ -59,11 +59,11 @@ async def test_after_the_clock_was_set_back_a_job_is_not_delayed(start: Start, s
     service = await start(clock=clock, relay_allow_http=True, relay_allow_nets="127.0.0.0/8")
     client = await service.user()
     before = await submit(client)
-    await job_when(client, before["request_id"], status="COMPLETED")
+    await wait_for_job(client, before["request_id"], status="COMPLETED")
 
     clock.ahead_ms = -3_600_000
     after = await submit(client, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
-    done = await job_when(client, after["request_id"], status="COMPLETED")
+    done = await wait_for_job(client, after["request_id"], status="COMPLETED")
 
     assert after["request_id"] > before["request_id"]
     assert done["created_at"] >= before["created_at"], "it comes from the id, and ids only grow"
@@ -80,10 +80,10 @@ async def test_the_first_gap_of_the_schedule_and_retry_after_are_kept(
 
     sink.answer = busy_once
     service = await start(**provider.settings() | RELAY | {"relay_schedule": "0.5,0.05,0.05"})
-    job = await follow_job(service, provider, sink.url)
+    job = await create_webhook_job(service, provider, sink.url)
     began = time.monotonic()
     await job.apply(FAILED)
-    (delivery,) = await job.states("delivered")
+    (delivery,) = await job.wait_for_states("delivered")
     assert time.monotonic() - began > 1.4
     assert [each["status_code"] for each in delivery["attempts"]] == [503, 204]
 
@@ -97,9 +97,9 @@ async def test_an_attempt_has_its_time(start: Start, provider: ScriptedProvider)
     async with tcp_server(hang) as server:
         settings = RELAY | {"relay_schedule": "0", "relay_timeout": 1}
         service = await start(**provider.settings(), **settings)
-        job = await follow_job(service, provider, f"http://127.0.0.1:{server.port}/")
+        job = await create_webhook_job(service, provider, f"http://127.0.0.1:{server.port}/")
         await job.apply(FAILED)
-        (delivery,) = await job.states("exhausted")
+        (delivery,) = await job.wait_for_states("exhausted")
     (attempt,) = delivery["attempts"]
     assert (attempt["status_code"], attempt["error"]) == (None, "timeout")
     assert 950 < attempt["duration_ms"] < 10_000  # by default it would have fifteen seconds

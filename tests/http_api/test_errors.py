@@ -20,8 +20,10 @@ UNKNOWN = ("/v1", "/v1/", "/v1/jobs/", "/v1/nothing", "/v2/jobs", "/%2e%2e/etc/p
 
 
 @SHARED_LOOP
-async def test_an_unknown_path_is_404_with_and_without_a_key(shared: RunningService) -> None:
-    for client in (shared.client(), await shared.user()):
+async def test_an_unknown_path_is_404_with_and_without_a_key(
+    shared_service: RunningService,
+) -> None:
+    for client in (shared_service.client(), await shared_service.user()):
         for method in ("GET", "POST", "DELETE"):
             for path in UNKNOWN:
                 assert_problem(await client.request(method, path), 404, "unknown_path")
@@ -42,9 +44,9 @@ WRONG_METHODS = [
 
 
 @SHARED_LOOP
-async def test_a_wrong_method_is_405_with_the_allowed_ones(shared: RunningService) -> None:
+async def test_a_wrong_method_is_405_with_the_allowed_ones(shared_service: RunningService) -> None:
     for method, path, allow in WRONG_METHODS:
-        answer = await shared.client().request(method, path)
+        answer = await shared_service.client().request(method, path)
         assert answer.status_code == 405, path
         assert set(answer.headers["Allow"].split(", ")) == allow
         if method != "HEAD":
@@ -71,28 +73,28 @@ BAD_BODIES = [
 
 
 @SHARED_LOOP
-async def test_a_body_that_is_no_json_object_is_400(visitor: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_no_json_object_is_400(shared_client: httpx.AsyncClient) -> None:
     for path in ("/v1/jobs", "/v1/video/create_movie"):
         for content in BAD_BODIES:
-            answer = await visitor.post(path, content=content)
+            answer = await shared_client.post(path, content=content)
             assert answer.status_code == 400, content[:40]
             assert_problem(answer, 400, "invalid_json")
-    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
+    assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []
 
 
 @SHARED_LOOP
-async def test_unusual_json_is_accepted(visitor: httpx.AsyncClient) -> None:
+async def test_unusual_json_is_accepted(shared_client: httpx.AsyncClient) -> None:
     deep: Any = "bottom"
     for _ in range(62):  # with the body and its input, 64 levels
         deep = [deep]
     odd = {"smile": "\U0001f600", "deep": deep, "big": 10**300, "text": "\u2028\x7f\u0085"}
     content = json.dumps(JOB | {"input": MOVIE | odd}).encode()
     assert b"\\ud83d\\ude00" in content
-    assert (await visitor.post("/v1/jobs", content=content)).status_code == 202
+    assert (await shared_client.post("/v1/jobs", content=content)).status_code == 202
 
 
 @SHARED_LOOP
-async def test_a_fault_in_a_body_is_named_by_its_pointer(visitor: httpx.AsyncClient) -> None:
+async def test_a_fault_in_a_body_is_named_by_its_pointer(shared_client: httpx.AsyncClient) -> None:
     wrong = {
         "kind": "create_movie",
         "input": {"prompt": "", "image_model": "no", "duration": 121},
@@ -100,7 +102,9 @@ async def test_a_fault_in_a_body_is_named_by_its_pointer(visitor: httpx.AsyncCli
         "webhookEvents": ["COMPLETED", "LATER"],
         "metadata": {"a": 1, "x/y~z": None},
     }
-    problem = assert_problem(await visitor.post("/v1/jobs", json=wrong), 400, "invalid_request")
+    problem = assert_problem(
+        await shared_client.post("/v1/jobs", json=wrong), 400, "invalid_request"
+    )
     assert problem["message"] == "Prompt is required"
     assert [fault["pointer"] for fault in problem["errors"]] == [
         "/input/prompt",
@@ -137,33 +141,37 @@ async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.Mo
 
 
 @SHARED_LOOP
-async def test_an_encoded_body_is_415(visitor: httpx.AsyncClient) -> None:
+async def test_an_encoded_body_is_415(shared_client: httpx.AsyncClient) -> None:
     for encoding in ("gzip", "br", "identity, gzip", "x"):
-        answer = await visitor.post("/v1/jobs", json=JOB, headers={"Content-Encoding": encoding})
+        answer = await shared_client.post(
+            "/v1/jobs", json=JOB, headers={"Content-Encoding": encoding}
+        )
         assert_problem(answer, 415, "unsupported_content_encoding")
-    plain = await visitor.post("/v1/jobs", json=JOB, headers={"Content-Encoding": "Identity"})
+    plain = await shared_client.post("/v1/jobs", json=JOB, headers={"Content-Encoding": "Identity"})
     assert plain.status_code == 202
 
 
 @SHARED_LOOP
 async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
-    shared: RunningService,
+    shared_service: RunningService,
 ) -> None:
-    key = await shared.key("gone")
-    async with raw_connection(shared.url) as connection:
+    key = await shared_service.key("gone")
+    async with raw_connection(shared_service.url) as connection:
         await connection.send(
             request_bytes("POST", "/v1/jobs", b"{", API_KEY=key, Content_Length="500")
         )
-    assert (await shared.client(key).get("/v1/jobs")).json()["jobs"] == []
+    assert (await shared_service.client(key).get("/v1/jobs")).json()["jobs"] == []
 
 
 # --- ids and faults of ours -----------------------------------------------------------------------
 
 
 @SHARED_LOOP
-async def test_each_response_has_an_id_which_may_be_the_client_s(shared: RunningService) -> None:
+async def test_each_response_has_an_id_which_may_be_the_client_s(
+    shared_service: RunningService,
+) -> None:
     """A hook in every test checks that documented routes have one."""
-    client = shared.client()
+    client = shared_service.client()
 
     async def answered(given: str, path: str = "/livez") -> str:
         answer = await client.get(path, headers={b"X-Request-ID": given.encode("latin-1")})
@@ -178,13 +186,15 @@ async def test_each_response_has_an_id_which_may_be_the_client_s(shared: Running
 
 @SHARED_LOOP
 async def test_a_bug_is_500_without_details(
-    shared: RunningService, visitor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    shared_service: RunningService,
+    shared_client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("the secret plan")
 
-    monkeypatch.setattr(shared.store.jobs, "list_page", broken)
-    answer = await visitor.get("/v1/jobs")
+    monkeypatch.setattr(shared_service.store.jobs, "list_page", broken)
+    answer = await shared_client.get("/v1/jobs")
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
     assert "RuntimeError" not in answer.text

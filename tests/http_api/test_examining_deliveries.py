@@ -12,9 +12,9 @@ from starlette.responses import Response
 from receiver.webhooks import resolver
 from store.records.deliveries import Delivery
 from tests.http_api.conftest import SHARED_LOOP, Start
-from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
+from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
 from tests.support.service import JOB, TIMEOUT, RunningService
 
 
@@ -25,22 +25,22 @@ async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]
     return found
 
 
-async def exhausted(follow: Follow, url: str | None = None) -> Followed:
-    job = await follow(url)
+async def exhausted(webhook_jobs: WebhookJobs, url: str | None = None) -> WebhookJob:
+    job = await webhook_jobs.create(url)
     await job.apply(FAILED)
-    await job.states("exhausted")
+    await job.wait_for_states("exhausted")
     return job
 
 
-async def test_a_list_is_narrowed_and_paged(follow: Follow, sink: Sink) -> None:
-    jobs = [await follow() for _ in range(3)]
+async def test_a_list_is_narrowed_and_paged(webhook_jobs: WebhookJobs, sink: Sink) -> None:
+    jobs = [await webhook_jobs.create() for _ in range(3)]
     for job in jobs[:2]:
         await job.apply(COMPLETED)
-        await job.states("delivered")
+        await job.wait_for_states("delivered")
     sink.answer = always(410)
     await jobs[2].apply(FAILED)
-    await jobs[2].states("disabled")
-    jobs.append(await exhausted(follow, "http://127.0.0.1:9/"))
+    await jobs[2].wait_for_states("disabled")
+    jobs.append(await exhausted(webhook_jobs, "http://127.0.0.1:9/"))
     newest_first = [job.request_id for job in reversed(jobs)]
     client = jobs[0].client
     for query, expected in (
@@ -70,13 +70,13 @@ async def test_a_list_is_narrowed_and_paged(follow: Follow, sink: Sink) -> None:
 
 
 async def test_a_delivery_shows_its_message_and_what_was_answered(
-    follow: Follow, sink: Sink
+    webhook_jobs: WebhookJobs, sink: Sink
 ) -> None:
     async def refuse(_: Message) -> Response:
         return Response("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40, 404)
 
     sink.answer = refuse
-    job = await exhausted(follow)
+    job = await exhausted(webhook_jobs)
     (delivery,) = await listed(job.client)
     assert delivery["user"] == "ada"
     excerpt = ("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40)[:200]
@@ -97,10 +97,10 @@ async def test_a_delivery_shows_its_message_and_what_was_answered(
     assert (await job.client.get("/v1/deliveries/msg_x")).status_code == 404
 
 
-async def test_all_that_match_are_sent_again(follow: Follow, sink: Sink) -> None:
+async def test_all_that_match_are_sent_again(webhook_jobs: WebhookJobs, sink: Sink) -> None:
     sink.answer = always(500)
-    jobs = [await exhausted(follow) for _ in range(2)]
-    other = await exhausted(follow, "http://127.0.0.1:9/")
+    jobs = [await exhausted(webhook_jobs) for _ in range(2)]
+    other = await exhausted(webhook_jobs, "http://127.0.0.1:9/")
     sink.answer = None
     client = jobs[0].client
 
@@ -114,25 +114,25 @@ async def test_all_that_match_are_sent_again(follow: Follow, sink: Sink) -> None
     assert await retried(state="exhausted", host="elsewhere.example") == 0
     port = httpx.URL(sink.url).port
     assert await retried(state="exhausted", request_id=jobs[0].request_id) == 1
-    await jobs[0].states("delivered")
+    await jobs[0].wait_for_states("delivered")
     assert await retried(state="exhausted", host=f"127.0.0.1:{port}") == 1
-    await jobs[1].states("delivered")
+    await jobs[1].wait_for_states("delivered")
     (left,) = await other.deliveries()
     assert left["state"] == "exhausted"
 
 
 @SHARED_LOOP
 async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
-    shared: RunningService, monkeypatch: pytest.MonkeyPatch
+    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, begun = await shared.user(), asyncio.Event()
+    client, begun = await shared_service.user(), asyncio.Event()
 
     async def list_page(*_: object) -> tuple[list[Delivery], str]:
         begun.set()
         await asyncio.sleep(0)
         return [], "msg_x"  # there is always a next page
 
-    monkeypatch.setattr(shared.store.deliveries, "list_page", list_page)
+    monkeypatch.setattr(shared_service.store.deliveries, "list_page", list_page)
     async with asyncio.timeout(TIMEOUT):
         retry = asyncio.create_task(
             client.post("/v1/deliveries/retry", json={"state": "exhausted"})
@@ -156,17 +156,20 @@ async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
     ],
 )
 async def test_a_retry_of_many_with_a_typo_is_refused(
-    shared: RunningService, body: dict[str, Any], pointer: str
+    shared_service: RunningService, body: dict[str, Any], pointer: str
 ) -> None:
-    answer = await (await shared.user()).post("/v1/deliveries/retry", json=body)
+    answer = await (await shared_service.user()).post("/v1/deliveries/retry", json=body)
 
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
 
 
-async def test_an_admin_sees_and_retries_everybody_s(follow: Follow, sink: Sink) -> None:
+async def test_an_admin_sees_and_retries_everybody_s(webhook_jobs: WebhookJobs, sink: Sink) -> None:
     sink.answer = always(500)
-    jobs = [await exhausted(follow) for _ in range(2)]
-    admin, bob = await follow.service.user("root", admin=True), await follow.service.user("bob")
+    jobs = [await exhausted(webhook_jobs) for _ in range(2)]
+    admin, bob = (
+        await webhook_jobs.service.user("root", admin=True),
+        await webhook_jobs.service.user("bob"),
+    )
     again = {"state": "exhausted"}
 
     assert await listed(admin) == []
@@ -184,19 +187,21 @@ async def test_an_admin_sees_and_retries_everybody_s(follow: Follow, sink: Sink)
     assert (await bob.post("/v1/deliveries/retry", json=again)).json() == {"retried": 0}
     assert (await admin.post("/v1/deliveries/retry?user=ada", json=again)).json() == {"retried": 2}
     for job in jobs:
-        await job.states("exhausted")
+        await job.wait_for_states("exhausted")
     assert (await admin.post("/v1/deliveries/retry?user=*", json=again)).json() == {"retried": 2}
 
 
 # --- a test message -------------------------------------------------------------------------------
 
 
-async def test_an_address_is_tried_with_a_signed_message(follow: Follow, sink: Sink) -> None:
+async def test_an_address_is_tried_with_a_signed_message(
+    webhook_jobs: WebhookJobs, sink: Sink
+) -> None:
     async def greet(_: Message) -> Response:
         return Response("welcome", 201)
 
     sink.answer = greet
-    client = (await follow()).client
+    client = (await webhook_jobs.create()).client
 
     answer = await client.post("/v1/webhook-tests", json={"url": sink.url})
 
@@ -211,8 +216,8 @@ async def test_an_address_is_tried_with_a_signed_message(follow: Follow, sink: S
     assert await listed(client) == [], "a test is not a delivery"
 
 
-async def test_one_test_at_a_time_for_each_user(follow: Follow, sink: Sink) -> None:
-    client, bob = await follow.service.user("ada"), await follow.service.user("bob")
+async def test_one_test_at_a_time_for_each_user(webhook_jobs: WebhookJobs, sink: Sink) -> None:
+    client, bob = await webhook_jobs.service.user("ada"), await webhook_jobs.service.user("bob")
     inner: list[int] = []
 
     async def meanwhile(_: Message) -> Response:
@@ -231,10 +236,10 @@ async def test_one_test_at_a_time_for_each_user(follow: Follow, sink: Sink) -> N
 @SHARED_LOOP
 @pytest.mark.parametrize("url", ["http://10.0.0.1/", "https://[fe80::1]/", "ftp://a.example/", 7])
 async def test_a_literal_address_that_is_refused_is_a_fault(
-    visitor: httpx.AsyncClient, url: object
+    shared_client: httpx.AsyncClient, url: object
 ) -> None:
     for body in ({"url": url}, {}):
-        answer = await visitor.post("/v1/webhook-tests", json=body)
+        answer = await shared_client.post("/v1/webhook-tests", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/url")
 
 

@@ -7,7 +7,14 @@ import httpx
 from receiver.domain.serialization import timestamp
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering
-from tests.support.service import RunningService, eventually, history_of, job_when, metric, submit
+from tests.support.service import (
+    RunningService,
+    eventually,
+    history_of,
+    metric,
+    submit,
+    wait_for_job,
+)
 
 METRIC = 'receiver_submissions_held_until_timestamp_seconds{provider="samsar"}'
 
@@ -51,15 +58,15 @@ async def test_a_hold_is_shown_ended_and_measured(
     waiting = await submit(bob)
     for _ in range(2):
         assert (await root.delete("/v1/holds/samsar")).status_code == 204
-    await job_when(bob, waiting["request_id"], phase="accepted")
+    await wait_for_job(bob, waiting["request_id"], phase="accepted")
     assert await holds(root) == []
 
     await eventually(lambda: metric(service, METRIC), lambda value: value == 0, "the metric")
 
 
 @SHARED_LOOP
-async def test_a_provider_without_holds(shared: RunningService) -> None:
-    root = await shared.user("root", admin=True)
+async def test_a_provider_without_holds(shared_service: RunningService) -> None:
+    root = await shared_service.user("root", admin=True)
     assert (await root.delete("/v1/holds/sandbox")).status_code == 204
     assert (await root.delete("/v1/holds/nobody")).status_code == 404
     refused = await root.get("/v1/holds?user=bob")

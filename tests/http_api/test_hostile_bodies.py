@@ -80,13 +80,15 @@ async def answered(
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/video/create_movie"])
 async def test_a_hostile_body_gets_a_short_answer_soon(
-    shared: RunningService, path: str, name: str
+    shared_service: RunningService, path: str, name: str
 ) -> None:
     body = BODIES[name]
     if path != "/v1/jobs":  # the drop-in route ignores these members: add a real error
         body = body.replace(b'"prompt":', b'"brompt":')
 
-    status, answer, seconds = await answered(shared, "POST", path, await shared.key(), body)
+    status, answer, seconds = await answered(
+        shared_service, "POST", path, await shared_service.key(), body
+    )
 
     assert status == 400, answer
     assert len(answer) <= LONGEST_ANSWER
@@ -108,23 +110,25 @@ async def test_a_hostile_body_gets_a_short_answer_soon(
     ids=lambda target: target[:32],
 )
 async def test_a_hostile_query_gets_a_short_answer_soon(
-    shared: RunningService, target: str
+    shared_service: RunningService, target: str
 ) -> None:
-    status, answer, seconds = await answered(shared, "GET", target, await shared.key())
+    status, answer, seconds = await answered(
+        shared_service, "GET", target, await shared_service.key()
+    )
 
     assert status in (200, 400, 404), answer
     assert len(answer) <= LONGEST_ANSWER
     assert seconds < LOOP_SECONDS
 
 
-async def test_a_large_input_is_shown_soon(shared: RunningService) -> None:
-    key = await shared.key()
+async def test_a_large_input_is_shown_soon(shared_service: RunningService) -> None:
+    key = await shared_service.key()
     large = JOB | {"input": MOVIE | {"x": [[]] * 330_000}}
     body = json.dumps(large, separators=(",", ":")).encode()
-    _, created, _ = await answered(shared, "POST", "/v1/jobs", key, body)
+    _, created, _ = await answered(shared_service, "POST", "/v1/jobs", key, body)
 
     target = json.loads(created)["links"]["self"]
-    status, answer, seconds = await answered(shared, "GET", target, key)
+    status, answer, seconds = await answered(shared_service, "GET", target, key)
 
     assert (status, json.loads(answer)["input"]) == (200, large["input"])
     assert seconds < LOOP_SECONDS
@@ -151,9 +155,11 @@ async def test_others_are_served_while_a_list_of_megabytes_is_encoded() -> None:
 # --- how many errors are listed -------------------------------------------------------------------
 
 
-async def test_twenty_faults_are_listed_and_the_rest_is_counted(visitor: httpx.AsyncClient) -> None:
+async def test_twenty_faults_are_listed_and_the_rest_is_counted(
+    shared_client: httpx.AsyncClient,
+) -> None:
     lines = {"prompt_list": [""] * 20, "image_model": "IMAGEN3"}
-    twenty = await visitor.post("/v1/jobs", json={"kind": "create_narrative", "input": lines})
+    twenty = await shared_client.post("/v1/jobs", json={"kind": "create_narrative", "input": lines})
     pointers = [f"/input/prompt_list/{number}" for number in range(20)]
     assert [each["pointer"] for each in twenty.json()["errors"]] == pointers
 
@@ -165,7 +171,7 @@ async def test_twenty_faults_are_listed_and_the_rest_is_counted(visitor: httpx.A
         "metadata": {str(number): 0 for number in range(16)},
     }
 
-    problem = (await visitor.post("/v1/jobs", json=body)).json()
+    problem = (await shared_client.post("/v1/jobs", json=body)).json()
 
     assert problem["detail"] == "Prompt is required"
     assert [each["pointer"] for each in problem["errors"]] == [*pointers[:19], ""]
@@ -176,11 +182,11 @@ async def test_twenty_faults_are_listed_and_the_rest_is_counted(visitor: httpx.A
     ("path", "body"), [("/v1/jobs", JOB), ("/v1/deliveries/retry", {"state": "exhausted"})]
 )
 async def test_unknown_members_are_named_and_counted(
-    visitor: httpx.AsyncClient, path: str, body: dict[str, Any]
+    shared_client: httpx.AsyncClient, path: str, body: dict[str, Any]
 ) -> None:
     unknown = {f"member{number}": 0 for number in range(30)}
 
-    problem = (await visitor.post(path, json=body | unknown)).json()
+    problem = (await shared_client.post(path, json=body | unknown)).json()
 
     assert [each["pointer"] for each in problem["errors"]] == [
         *map("/{}".format, [*unknown][:19]),
@@ -198,9 +204,9 @@ async def test_unknown_members_are_named_and_counted(
     ],
 )
 async def test_what_is_too_long_is_one_fault(
-    visitor: httpx.AsyncClient, members: dict[str, Any], pointer: str
+    shared_client: httpx.AsyncClient, members: dict[str, Any], pointer: str
 ) -> None:
-    problem = (await visitor.post("/v1/jobs", json=JOB | members)).json()
+    problem = (await shared_client.post("/v1/jobs", json=JOB | members)).json()
 
     found = [each["pointer"] for each in problem["errors"] if each["pointer"].startswith(pointer)]
     assert found.count(pointer) == 1
@@ -219,9 +225,9 @@ async def test_what_is_too_long_is_one_fault(
     ],
 )
 async def test_an_unknown_member_is_refused_with_the_one_that_was_meant(
-    visitor: httpx.AsyncClient, name: str, meant: str | None
+    shared_client: httpx.AsyncClient, name: str, meant: str | None
 ) -> None:
-    answer = await visitor.post("/v1/jobs", json=JOB | {name: 1})
+    answer = await shared_client.post("/v1/jobs", json=JOB | {name: 1})
 
     (fault,) = answer.json()["errors"]
     assert answer.status_code == 400
@@ -230,4 +236,4 @@ async def test_an_unknown_member_is_refused_with_the_one_that_was_meant(
         assert "the known ones are provider, kind, input," in fault["detail"]
     else:
         assert fault["detail"].endswith(f"did you mean {meant}?")
-    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
+    assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []

@@ -17,9 +17,9 @@ from tests.support.service import (
     RunningService,
     ShiftedClock,
     eventually,
-    job_when,
     phases_of,
     running_service,
+    wait_for_job,
 )
 
 EXTRA = MOVIE | {"extra": [1, 2]}
@@ -60,25 +60,25 @@ async def test_the_first_answer_comes_again(
 
 
 @SHARED_LOOP
-async def test_a_held_answer_comes_again_as_it_was(visitor: httpx.AsyncClient) -> None:
+async def test_a_held_answer_comes_again_as_it_was(shared_client: httpx.AsyncClient) -> None:
     headers = {"Idempotency-Key": "k", "Prefer": "wait=10"}
-    first = await visitor.post("/v1/jobs", json=JOB, headers=headers)
+    first = await shared_client.post("/v1/jobs", json=JOB, headers=headers)
     assert first.json()["done"]
-    assert_replay(first, await visitor.post("/v1/jobs", json=JOB, headers=headers))
-    assert_replay(first, await create(visitor, "k"))
+    assert_replay(first, await shared_client.post("/v1/jobs", json=JOB, headers=headers))
+    assert_replay(first, await create(shared_client, "k"))
 
 
 @SHARED_LOOP
-async def test_equal_json_is_the_same_body(visitor: httpx.AsyncClient) -> None:
+async def test_equal_json_is_the_same_body(shared_client: httpx.AsyncClient) -> None:
     given = MOVIE | {"extra": [1, 2.5, {"x": None}, 1e22, 1e308]}
-    first = await create(visitor, "k", metadata={"a": "é", "b": ""}, input=given)
+    first = await create(shared_client, "k", metadata={"a": "é", "b": ""}, input=given)
     text = (
         b'{"metadata": {"b": "", "a": "\\u00e9"},'
         b' "input": {"extra": [1.0, 25e-1, {"x": null}, 10000000000000000000000, 10e307],'
         b' "duration": 3e1, "video_model": "LUMA", "image_model": "IMAGEN3",'
         b' "prompt": "A lighthouse \\u0061t dawn"}, "kind": "create_movie"}'
     )
-    again = await visitor.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
+    again = await shared_client.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
     assert_replay(first, again)
 
 
@@ -99,8 +99,8 @@ def test_a_number_is_the_same_however_it_is_written(one: str, same: str, other: 
 
 
 @SHARED_LOOP
-async def test_another_body_is_422(visitor: httpx.AsyncClient) -> None:
-    assert (await create(visitor, "k", input=EXTRA)).status_code == 202
+async def test_another_body_is_422(shared_client: httpx.AsyncClient) -> None:
+    assert (await create(shared_client, "k", input=EXTRA)).status_code == 202
     others: list[dict[str, Any]] = [
         {"input": MOVIE | {"extra": [2, 1]}},
         {"input": MOVIE | {"extra": [1, 2, 3]}},
@@ -111,44 +111,46 @@ async def test_another_body_is_422(visitor: httpx.AsyncClient) -> None:
         {"input": {}},
     ]
     for members in others:
-        answer = await create(visitor, "k", **members)
+        answer = await create(shared_client, "k", **members)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
-    assert await count(visitor) == 1
+    assert await count(shared_client) == 1
 
 
 @SHARED_LOOP
-async def test_a_key_is_good_for_all_keys_of_a_user_and_one_path(shared: RunningService) -> None:
-    client = await shared.user("ada")
+async def test_a_key_is_good_for_all_keys_of_a_user_and_one_path(
+    shared_service: RunningService,
+) -> None:
+    client = await shared_service.user("ada")
     assert (await create(client, "k", input=EXTRA)).status_code == 202
     assert (await create(client, "k", "/v1/video/create_movie")).status_code == 200
-    same_user = await shared.user("ada")
+    same_user = await shared_service.user("ada")
     again = await create(same_user, "k", input=EXTRA)
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
 @SHARED_LOOP
-async def test_quoted_and_bare_are_the_same_key(visitor: httpx.AsyncClient) -> None:
-    first = await create(visitor, "a key")
-    assert_replay(first, await create(visitor, '"a key"'))
-    quoted = await create(visitor, '"a \\"quoted\\" \\\\ key"')
-    assert_replay(quoted, await create(visitor, '"a \\"quoted\\" \\\\ key"'))
+async def test_quoted_and_bare_are_the_same_key(shared_client: httpx.AsyncClient) -> None:
+    first = await create(shared_client, "a key")
+    assert_replay(first, await create(shared_client, '"a key"'))
+    quoted = await create(shared_client, '"a \\"quoted\\" \\\\ key"')
+    assert_replay(quoted, await create(shared_client, '"a \\"quoted\\" \\\\ key"'))
     for longest in ("x" * 255, '"' + "y" * 255 + '"'):
-        assert (await create(visitor, longest)).status_code == 202
+        assert (await create(shared_client, longest)).status_code == 202
 
 
 NO_KEYS = ("", '""', "x" * 256, f'"{"x" * 256}"', '"open', 'close"', 'a"b', "é", '"a"b"', '"\\a"')
 
 
 @SHARED_LOOP
-async def test_a_key_that_is_none_is_400(visitor: httpx.AsyncClient) -> None:
+async def test_a_key_that_is_none_is_400(shared_client: httpx.AsyncClient) -> None:
     for key in NO_KEYS:
         headers = {b"Idempotency-Key": key.encode("latin-1")}
-        answer = await visitor.post("/v1/jobs", json=JOB, headers=headers)
+        answer = await shared_client.post("/v1/jobs", json=JOB, headers=headers)
         assert answer.status_code == 400, key
         assert answer.json()["code"] == "invalid_idempotency_key"
     two = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-    assert (await visitor.post("/v1/jobs", json=JOB, headers=two)).status_code == 400
-    assert await count(visitor) == 0
+    assert (await shared_client.post("/v1/jobs", json=JOB, headers=two)).status_code == 400
+    assert await count(shared_client) == 0
 
 
 async def test_while_the_first_request_waits_a_second_is_409(
@@ -214,7 +216,7 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
     assert again.json()["request_id"] == job["request_id"]
 
     release.set()
-    await job_when(client, job["request_id"], status="FAILED")
+    await wait_for_job(client, job["request_id"], status="FAILED")
     again = await create(client, "k", path)
     assert (again.status_code, again.json()["message"]) == (refused, "Insufficient credits")
     assert again.headers["Idempotency-Replayed"] == "true"
@@ -243,12 +245,12 @@ async def test_refused_credentials_free_the_key(
 ) -> None:
     provider.submit = answering(401, {"message": "Invalid API key"})
     refused = (await create(client, "k", path)).json()["request_id"]
-    await job_when(client, refused, done=True)
+    await wait_for_job(client, refused, done=True)
     provider.submit = None
     again = await create(client, "k", path)
     assert "Idempotency-Replayed" not in again.headers
     assert again.json()["request_id"] != refused
-    await job_when(client, again.json()["request_id"], phase="accepted")
+    await wait_for_job(client, again.json()["request_id"], phase="accepted")
 
 
 async def test_a_key_is_kept_seven_days(start: Start, provider: ScriptedProvider) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from store.delivery_reads import DeliveryFilter
 from store.records.jobs import Job
-from tests.http_api.accepted_job import accepted
+from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
@@ -23,9 +23,9 @@ async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> N
     """By each parameter alone; store/conformance/test_store_job_lists.py combines them."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     client = await service.user()
-    done = await accepted(client, provider, metadata={"order": "1", "team": "red"})
+    done = await create_accepted_job(client, provider, metadata={"order": "1", "team": "red"})
     await done.send(COMPLETED)
-    first = await done.when(done=True)
+    first = await done.wait_for(done=True)
     await asyncio.sleep(0.002)  # so that creation times differ
     second = await submit(client, metadata={"order": "2", "team": "red"})
     await asyncio.sleep(0.002)
@@ -70,31 +70,31 @@ BAD_QUERIES = [
 
 
 @SHARED_LOOP
-async def test_a_query_that_cannot_be_used_is_400(visitor: httpx.AsyncClient) -> None:
+async def test_a_query_that_cannot_be_used_is_400(shared_client: httpx.AsyncClient) -> None:
     for query in BAD_QUERIES:
-        answer = await visitor.get(f"/v1/jobs?{query}")
+        answer = await shared_client.get(f"/v1/jobs?{query}")
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query"), query
 
 
 @SHARED_LOOP
 @pytest.mark.parametrize("search", [{}, {"q": "light"}], ids=["all", "searched"])
 async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(
-    visitor: httpx.AsyncClient, search: dict[str, str]
+    shared_client: httpx.AsyncClient, search: dict[str, str]
 ) -> None:
-    made = [(await submit(visitor))["request_id"] for _ in range(7)]
+    made = [(await submit(shared_client))["request_id"] for _ in range(7)]
     seen: list[str] = []
     query = search | {"limit": "3"}
     while True:
-        page = (await visitor.get("/v1/jobs", params=query)).json()
+        page = (await shared_client.get("/v1/jobs", params=query)).json()
         seen += [job["request_id"] for job in page["jobs"]]
-        await submit(visitor)  # newer than the cursor, so not on a later page
+        await submit(shared_client)  # newer than the cursor, so not on a later page
         if page["next_cursor"] is None:
             break
         cursor = query["cursor"] = page["next_cursor"]
-        bad = await visitor.get("/v1/jobs", params={"cursor": cursor[:-1] + "_"})
+        bad = await shared_client.get("/v1/jobs", params={"cursor": cursor[:-1] + "_"})
         assert bad.status_code == (200 if cursor.endswith("_") else 400)
     assert seen == made[::-1]
-    full = (await visitor.get("/v1/jobs?limit=10")).json()
+    full = (await shared_client.get("/v1/jobs?limit=10")).json()
     assert (len(full["jobs"]), full["next_cursor"]) == (10, None)
 
 
@@ -124,44 +124,44 @@ LABELS = [
 
 @SHARED_LOOP
 async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
-    visitor: httpx.AsyncClient,
+    shared_client: httpx.AsyncClient,
 ) -> None:
     for prompt, label in LABELS:
-        assert (await submitted(visitor, prompt))["label"] == label
-    assert (await submit(visitor, kind="create_narrative", input=NARRATIVE))["label"] is None
-    assert await labels(visitor) == [None, *(label for _, label in reversed(LABELS))]
+        assert (await submitted(shared_client, prompt))["label"] == label
+    assert (await submit(shared_client, kind="create_narrative", input=NARRATIVE))["label"] is None
+    assert await labels(shared_client) == [None, *(label for _, label in reversed(LABELS))]
 
 
 @SHARED_LOOP
-async def test_only_a_single_job_shows_its_input(visitor: httpx.AsyncClient) -> None:
+async def test_only_a_single_job_shows_its_input(shared_client: httpx.AsyncClient) -> None:
     body_input = MOVIE | {"prompt": "Paper boats", "more": {"of": ["mine", 1, None]}}
-    made = await submit(visitor, input=body_input)
+    made = await submit(shared_client, input=body_input)
     path = f"/v1/jobs/{made['request_id']}"
-    assert "input" not in (await visitor.post(path + "/cancel")).json()
-    assert (await visitor.get(path)).json()["input"] == body_input
+    assert "input" not in (await shared_client.post(path + "/cancel")).json()
+    assert (await shared_client.get(path)).json()["input"] == body_input
     assert "input" not in made
-    assert "input" not in (await visitor.get("/v1/jobs")).json()["jobs"][0]
-    async with event_stream(visitor, path + "/events") as stream:
+    assert "input" not in (await shared_client.get("/v1/jobs")).json()["jobs"][0]
+    async with event_stream(shared_client, path + "/events") as stream:
         (snapshot,) = await stream.events(1)
     assert "input" not in snapshot.data
     assert snapshot.data["label"] == "Paper boats"
 
 
 @SHARED_LOOP
-async def test_jobs_are_found_by_label_and_provider(visitor: httpx.AsyncClient) -> None:
+async def test_jobs_are_found_by_label_and_provider(shared_client: httpx.AsyncClient) -> None:
     for prompt in ("A Lighthouse", "100% wool", "A light_house"):
-        await submitted(visitor, prompt)
-    await submit(visitor, kind="create_narrative", input=NARRATIVE)
+        await submitted(shared_client, prompt)
+    await submit(shared_client, kind="create_narrative", input=NARRATIVE)
 
-    assert await labels(visitor, q="LIGHT") == ["A light_house", "A Lighthouse"]
-    assert await labels(visitor, q="t_h") == ["A light_house"]
-    assert await labels(visitor, q="%") == ["100% wool"]
-    assert await labels(visitor, q="light", kind="create_narrative") == []
-    assert len(await labels(visitor, q="")) == 4
-    assert len(await labels(visitor, provider="sandbox")) == 4
-    assert await labels(visitor, provider="samsar", q="light") == []
+    assert await labels(shared_client, q="LIGHT") == ["A light_house", "A Lighthouse"]
+    assert await labels(shared_client, q="t_h") == ["A light_house"]
+    assert await labels(shared_client, q="%") == ["100% wool"]
+    assert await labels(shared_client, q="light", kind="create_narrative") == []
+    assert len(await labels(shared_client, q="")) == 4
+    assert len(await labels(shared_client, provider="sandbox")) == 4
+    assert await labels(shared_client, provider="samsar", q="light") == []
     for query in ({"q": "x" * 121}, {"provider": "another"}):
-        refused = await visitor.get("/v1/jobs", params=query)
+        refused = await shared_client.get("/v1/jobs", params=query)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
 
 
@@ -174,14 +174,17 @@ async def test_jobs_are_found_by_label_and_provider(visitor: httpx.AsyncClient) 
     ],
 )
 async def test_the_lists_of_a_user_are_read_one_by_one(
-    shared: RunningService,
+    shared_service: RunningService,
     monkeypatch: pytest.MonkeyPatch,
     table: str,
     method: str,
     path: str,
     body: dict[str, str] | None,
 ) -> None:
-    ann, bob = await shared.user(f"reads-{table}"), await shared.user(f"also-reads-{table}")
+    ann, bob = (
+        await shared_service.user(f"reads-{table}"),
+        await shared_service.user(f"also-reads-{table}"),
+    )
     running: Counter[int | None] = Counter()
     users: set[int | None] = set()
     both = asyncio.Event()
@@ -197,7 +200,7 @@ async def test_the_lists_of_a_user_are_read_one_by_one(
         running[user_id] -= 1
         return [], None
 
-    monkeypatch.setattr(getattr(shared.store, table), "list_page", list_page)
+    monkeypatch.setattr(getattr(shared_service.store, table), "list_page", list_page)
     async with asyncio.timeout(TIMEOUT):
         answers = await asyncio.gather(
             *(who.request(method, path, json=body) for who in (ann, ann, ann, bob))

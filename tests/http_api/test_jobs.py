@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http_api.accepted_job import AcceptedJob, sent
+from tests.http_api.accepted_job import AcceptedJob, create_submitted_job
 from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.scripted_provider import (
     COMPLETED,
@@ -21,10 +21,10 @@ from tests.support.service import (
     JOB,
     RunningService,
     eventually,
-    job_when,
+    job_without_input,
     phases_of,
     submit,
-    told_of,
+    wait_for_job,
 )
 
 RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -74,7 +74,7 @@ async def test_a_job_is_answered_before_the_provider_is_called(
             "cancel": f"/v1/jobs/{request_id}/cancel",
         },
     }
-    await job_when(client, request_id, phase="submitting")
+    await wait_for_job(client, request_id, phase="submitting")
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -101,10 +101,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @SHARED_LOOP
 async def test_a_local_address_is_refused_with_the_settings_that_would_allow_it(
-    shared: RunningService,
+    shared_service: RunningService,
 ) -> None:
     local = {"webhookUrl": "http://127.0.0.1:3000/hooks"}
-    answer = await (await shared.user()).post("/v1/jobs", json=JOB | local)
+    answer = await (await shared_service.user()).post("/v1/jobs", json=JOB | local)
     assert answer.status_code == 400
     scheme, host = answer.json()["errors"]
     assert scheme["pointer"] == host["pointer"] == "/webhookUrl"
@@ -113,28 +113,28 @@ async def test_a_local_address_is_refused_with_the_settings_that_would_allow_it(
 
 
 @SHARED_LOOP
-async def test_what_cannot_be_a_job_is_refused(visitor: httpx.AsyncClient) -> None:
+async def test_what_cannot_be_a_job_is_refused(shared_client: httpx.AsyncClient) -> None:
     for members, pointer in REFUSED:
-        answer = await visitor.post("/v1/jobs", json=JOB | members)
+        answer = await shared_client.post("/v1/jobs", json=JOB | members)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), members
         assert answer.json()["errors"][0]["pointer"] == pointer
-    with_nul = await visitor.post("/v1/jobs", json=JOB | {"metadata": {"n\0": ""}})
+    with_nul = await shared_client.post("/v1/jobs", json=JOB | {"metadata": {"n\0": ""}})
     assert with_nul.json()["detail"] == "A metadata name has 1 to 64 characters, without NUL."
-    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
+    assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []
 
 
 @SHARED_LOOP
-async def test_the_widest_that_is_taken(visitor: httpx.AsyncClient) -> None:
+async def test_the_widest_that_is_taken(shared_client: httpx.AsyncClient) -> None:
     metadata = {f"{n:064}": "é" * 512 for n in range(16)}
     job = await submit(
-        visitor,
+        shared_client,
         provider="sandbox",
         metadata=metadata,
         webhookUrl="https://example.com:8443/" + "x" * 2_023,
         webhookEvents=["IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED"],
     )
     assert job["metadata"] == metadata
-    await submit(visitor, metadata=None, webhookUrl=None, webhookEvents=None)
+    await submit(shared_client, metadata=None, webhookUrl=None, webhookEvents=None)
 
 
 # --- waiting --------------------------------------------------------------------------------------
@@ -142,9 +142,9 @@ async def test_the_widest_that_is_taken(visitor: httpx.AsyncClient) -> None:
 
 @SHARED_LOOP
 async def test_prefer_wait_holds_the_answer_until_the_job_is_done(
-    visitor: httpx.AsyncClient,
+    shared_client: httpx.AsyncClient,
 ) -> None:
-    answer = await visitor.post("/v1/jobs", json=JOB, headers={"Prefer": 'a="b, c", wait=20'})
+    answer = await shared_client.post("/v1/jobs", json=JOB, headers={"Prefer": 'a="b, c", wait=20'})
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "wait=20"
     assert (answer.json()["status"], answer.json()["done"]) == ("COMPLETED", True)
@@ -177,9 +177,11 @@ async def test_prefer_wait_is_at_most_sixty_and_over_at_a_stop(
 
 
 @SHARED_LOOP
-async def test_a_preference_that_cannot_be_read_is_ignored(visitor: httpx.AsyncClient) -> None:
+async def test_a_preference_that_cannot_be_read_is_ignored(
+    shared_client: httpx.AsyncClient,
+) -> None:
     for prefer in ("wait", "wait=", "wait=-1", "wait=x", "wait=1.5", "Wait", 'a="b, wait=1"'):
-        answer = await visitor.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
+        answer = await shared_client.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
         assert answer.status_code == 202
         assert "Preference-Applied" not in answer.headers
 
@@ -187,8 +189,8 @@ async def test_a_preference_that_cannot_be_read_is_ignored(visitor: httpx.AsyncC
 # --- reading --------------------------------------------------------------------------------------
 
 
-async def test_a_job_is_read_again_only_where_it_changed(trusting: AcceptedJob) -> None:
-    job, client, path = trusting, trusting.client, trusting.path
+async def test_a_job_is_read_again_only_where_it_changed(trusting_job: AcceptedJob) -> None:
+    job, client, path = trusting_job, trusting_job.client, trusting_job.path
     first = await client.get(path)
     tag = first.headers["ETag"]
     assert re.fullmatch(r'"[0-9a-f]{32}"', tag)
@@ -199,7 +201,7 @@ async def test_a_job_is_read_again_only_where_it_changed(trusting: AcceptedJob) 
     assert (await client.get(path, headers={"If-None-Match": '"0"'})).status_code == 200
 
     await job.send(COMPLETED)
-    await job.when(done=True)
+    await job.wait_for(done=True)
     after = await client.get(path, headers={"If-None-Match": tag})
     assert after.status_code == 200
     assert "Retry-After" not in after.headers
@@ -245,11 +247,11 @@ async def test_a_job_is_cancelled_in_any_phase(
     elif phase == "submit_unconfirmed":
         provider.submit = answering(500, {})
     provider.status = refusing_status(500)
-    job = await sent(await service.user(), provider)
+    job = await create_submitted_job(await service.user(), provider)
     if phase in ("rendering", "confirming"):
-        await job.when(phase="accepted")
+        await job.wait_for(phase="accepted")
         await job.send({"status": "IN_PROGRESS" if phase == "rendering" else "FAILED"})
-    await job.when(phase=phase)
+    await job.wait_for(phase=phase)
     answer = await job.cancel()
     assert answer.status_code == 202
     assert_cancelled(answer.json(), billed=True)
@@ -259,7 +261,7 @@ async def test_a_job_is_cancelled_in_any_phase(
     await eventually(
         job.callbacks, lambda lines: [line["verdict"] for line in lines][-1:] == ["late"]
     )
-    assert await told_of(job.client, job.request_id) == answer.json()
+    assert await job_without_input(job.client, job.request_id) == answer.json()
     again = await job.cancel()
     assert (again.status_code, again.json()["code"]) == (409, "job_finished")
     assert again.json()["job"] == answer.json()

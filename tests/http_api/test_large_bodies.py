@@ -83,7 +83,7 @@ async def test_a_refused_body_ends_its_turn() -> None:
             await bodies.read(request, ANN, refuse)
 
 
-async def test_a_client_that_has_gone_leaves_the_line() -> None:
+async def test_a_client_that_has_gone_leaves_the_queue() -> None:
     reading = Reading()
     gone = asyncio.create_task(reading.read("gone", ANN, LARGE + 1, is_gone=True))
     await reading.read("ann", ANN, LARGE + 1)
@@ -93,7 +93,7 @@ async def test_a_client_that_has_gone_leaves_the_line() -> None:
     assert [name for name, _ in reading.begun] == ["ann"]
 
 
-async def test_the_line_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_queue_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_bodies, "MAX_LARGE", 2)
     reading = Reading()
 
@@ -120,7 +120,7 @@ async def test_a_large_callback_is_parsed_beside_the_event_loop(
     for text in ("small", "x" * LARGE):
         await job.send({"status": "IN_PROGRESS", "message": text})
 
-    await job.verdicts("applied", "applied")
+    await job.wait_for_verdicts("applied", "applied")
     assert threads == [True, False]
 
 
@@ -135,9 +135,9 @@ async def test_of_too_many_large_callbacks_one_is_refused_and_its_job_polled(
 
 
 @SHARED_LOOP
-@pytest.mark.parametrize(("length", "at_once"), [(512, 1), (250, 3)])
+@pytest.mark.parametrize(("length", "concurrency"), [(512, 1), (250, 3)])
 async def test_jobs_with_long_metadata_are_written_one_by_one(
-    shared: RunningService, monkeypatch: pytest.MonkeyPatch, length: int, at_once: int
+    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch, length: int, concurrency: int
 ) -> None:
     running, all_run = 0, asyncio.Event()
 
@@ -145,8 +145,8 @@ async def test_jobs_with_long_metadata_are_written_one_by_one(
         async def counted_write(*given: Any) -> Any:
             nonlocal running
             running += 1
-            assert running <= at_once
-            if running == at_once:
+            assert running <= concurrency
+            if running == concurrency:
                 all_run.set()
             await all_run.wait()
             try:
@@ -158,7 +158,7 @@ async def test_jobs_with_long_metadata_are_written_one_by_one(
 
     monkeypatch.setattr("receiver.http_api.creating.submit_job", counted(submit_job))
     monkeypatch.setattr("receiver.http_api.jobs.cancel", counted(cancel_job))
-    client = await shared.user()
+    client = await shared_service.user()
     metadata = {str(number): "x" * length for number in range(16)}
     async with asyncio.timeout(TIMEOUT):
         jobs = await asyncio.gather(*(submit(client, metadata=metadata) for _ in range(3)))
@@ -169,7 +169,7 @@ async def test_jobs_with_long_metadata_are_written_one_by_one(
 
 @SHARED_LOOP
 async def test_long_metadata_that_waits_too_long_is_refused(
-    shared: RunningService, monkeypatch: pytest.MonkeyPatch
+    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, goes_on = asyncio.Event(), asyncio.Event()
 
@@ -180,7 +180,7 @@ async def test_long_metadata_that_waits_too_long_is_refused(
 
     monkeypatch.setattr("receiver.http_api.creating.submit_job", slow_submit)
     monkeypatch.setattr(limits, "LONGEST_TURN_WAIT", 0.01)
-    client, metadata = await shared.user(), {str(n): "x" * 512 for n in range(16)}
+    client, metadata = await shared_service.user(), {str(n): "x" * 512 for n in range(16)}
     async with asyncio.timeout(TIMEOUT):
         first = asyncio.create_task(submit(client, metadata=metadata))
         await begun.wait()

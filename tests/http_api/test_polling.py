@@ -5,10 +5,17 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http_api.accepted_job import accepted
+from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, refusing_status
-from tests.support.service import RunningService, ShiftedClock, history_of, job_of, job_when, submit
+from tests.support.service import (
+    RunningService,
+    ShiftedClock,
+    history_of,
+    job_of,
+    submit,
+    wait_for_job,
+)
 
 QUICK = {"poll_first": 0.05, "poll_min": 0.05, "poll_max": 0.2}
 
@@ -25,7 +32,7 @@ async def test_lost_callbacks_lose_no_outcome(start: Start) -> None:
     client = await service.user()
     jobs = [await submit(client) for _ in range(12)]
     for job in jobs:
-        finished = await job_when(client, job["request_id"], done=True)
+        finished = await wait_for_job(client, job["request_id"], done=True)
         assert finished["status"] in ("COMPLETED", "FAILED")
         assert finished["evidence"] == "poll"
 
@@ -42,19 +49,19 @@ async def test_a_deadline_needs_an_answer_of_the_provider(
     client = await service.user()
     provider.status = refusing_status(500)
     request_id = (await submit(client))["request_id"]
-    await job_when(client, request_id, phase="accepted")
+    await wait_for_job(client, request_id, phase="accepted")
     # Without an answer, the job goes on.
     clock.ahead_ms = 61_000
     await provider.asked(len(provider.status_calls) + 2)
     assert not (await job_of(client, request_id))["done"]
     provider.status = None
     provider.states["up-1"] = state
-    failed = await job_when(client, request_id, done=True)
+    failed = await wait_for_job(client, request_id, done=True)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", code)
     assert failed["error"]["may_have_been_billed"] is True
     # It is still polled, and the provider's own outcome corrects it.
     provider.states["up-1"] = COMPLETED
-    corrected = await job_when(client, request_id, status="COMPLETED")
+    corrected = await wait_for_job(client, request_id, status="COMPLETED")
     assert corrected["error"] is None
 
 
@@ -62,7 +69,7 @@ async def test_polls_that_change_nothing_are_no_history(
     client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     request_id = (await submit(client))["request_id"]
-    await job_when(client, request_id, provider_status="PENDING")
+    await wait_for_job(client, request_id, provider_status="PENDING")
     before = await history_of(client, request_id)
     await provider.asked(5)
     assert await history_of(client, request_id) == before
@@ -73,11 +80,11 @@ async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
 ) -> None:
     number = 10**30
     provider.submit = answering(200, {"request_id": number})
-    job = await accepted(service, provider)
+    job = await create_accepted_job(service, provider)
     assert (await job.document())["provider_request_id"] == str(number)
     await job.send({"request_id": number, "status": "IN_PROGRESS"})
     await job.send({"request_id": number + 1, "status": "IN_PROGRESS"}, 409)
     provider.states[str(number)] = {"request_id": number, **COMPLETED}
-    await job.when(status="COMPLETED")
+    await job.wait_for(status="COMPLETED")
     found = await job.client.get("/v1/video/status", params={"request_id": str(number)})
     assert found.json()["request_id"] == job.request_id

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from tests.http_api.accepted_job import accepted
+from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import API_KEY, ScriptedProvider, answering, call_back, never
-from tests.support.service import MOVIE, RunningService, eventually, job_of, job_when, submit
+from tests.support.service import MOVIE, RunningService, eventually, job_of, submit, wait_for_job
 
 # --- submissions ----------------------------------------------------------------------------------
 
@@ -40,7 +40,7 @@ async def test_a_movie_is_submitted_as_its_user_wrote_it(
 
 
 @SHARED_LOOP
-async def test_errors_use_the_providers_words(visitor: httpx.AsyncClient) -> None:
+async def test_errors_use_the_providers_words(shared_client: httpx.AsyncClient) -> None:
     """tests/providers/test_samsar_input.py has all of them."""
     narrative = {"prompt_list": ["One"], "image_model": "IMAGEN3", "add_generative_video": True}
     for kind, given, at, message in (
@@ -49,11 +49,13 @@ async def test_errors_use_the_providers_words(visitor: httpx.AsyncClient) -> Non
         ("movie", {"input": MOVIE | {"duration": 10**300}}, "duration", "Duration is too long"),
         ("narrative", {"input": narrative}, "video_model", "Invalid video model"),
     ):
-        answer = await visitor.post(f"/v1/video/create_{kind}", json=given)
+        answer = await shared_client.post(f"/v1/video/create_{kind}", json=given)
         assert (answer.status_code, answer.json()["message"]) == (400, message), given
         assert answer.json()["errors"][0]["pointer"] == f"/input/{at}"
-    assert (await visitor.post("/v1/video/create_movie", json={"input": []})).status_code == 400
-    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
+    assert (
+        await shared_client.post("/v1/video/create_movie", json={"input": []})
+    ).status_code == 400
+    assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []
 
 
 async def test_the_routes_are_there_where_samsar_runs(
@@ -161,7 +163,7 @@ async def test_a_status_is_read_from_the_store_by_either_id(
     assert await status(request_id) == {"request_id": request_id, "status": "PENDING"}
     address = provider.submissions[0].webhook_url
     await call_back(address, {"status": "IN_PROGRESS", "progress": 41.5, "message": "Painting"})
-    await job_when(client, request_id, status="IN_PROGRESS")
+    await wait_for_job(client, request_id, status="IN_PROGRESS")
     expected = {
         "request_id": request_id,
         "status": "IN_PROGRESS",
@@ -172,7 +174,7 @@ async def test_a_status_is_read_from_the_store_by_either_id(
 
     final = {"status": "COMPLETED", "result_url": "https://cdn/x.mp4", "result": {"seconds": 30}}
     await call_back(address, final)
-    await job_when(client, request_id, done=True)
+    await wait_for_job(client, request_id, done=True)
     assert await status("up-1") == {
         "request_id": request_id,
         "status": "COMPLETED",
@@ -191,7 +193,7 @@ async def test_the_jobs_of_other_providers_have_no_status_here(
 ) -> None:
     service = await start(**provider.settings(), providers="sandbox-replicate")
     client = await service.user()
-    ours = await accepted(client, provider)
+    ours = await create_accepted_job(client, provider)
     other = await submit(client, provider="sandbox-replicate", kind="owner/name")
     sent = await eventually(
         lambda: job_of(client, other["request_id"]), lambda job: job["provider_request_id"], "an id"
@@ -207,11 +209,13 @@ async def test_the_jobs_of_other_providers_have_no_status_here(
 
 
 @SHARED_LOOP
-async def test_a_status_without_an_id_or_with_an_unknown_one(visitor: httpx.AsyncClient) -> None:
+async def test_a_status_without_an_id_or_with_an_unknown_one(
+    shared_client: httpx.AsyncClient,
+) -> None:
     for path in ("/v1/video/status", "/v1/video/status?request_id=", "/v1/video/status?taskId=1"):
-        answer = await visitor.get(path)
+        answer = await shared_client.get(path)
         assert answer.status_code == 400
         assert answer.json()["message"] == "taskId query parameter is missing."
     for unknown in ("job_0", "up-9", "x" * 5_000, "\x00", "%", "é"):
-        answer = await visitor.get("/v1/video/status", params={"request_id": unknown})
+        answer = await shared_client.get("/v1/video/status", params={"request_id": unknown})
         assert (answer.status_code, answer.json()["message"]) == (404, "Request not found.")

@@ -56,12 +56,12 @@ def readiness(store: Any, clock: ManualClock) -> Readiness:
 async def test_an_answer_holds_for_a_second(
     readiness: Readiness, store: Store, clock: ManualClock
 ) -> None:
-    for error, word in ((None, None), (StoreFull("no room"), "full"), (None, None)):
+    for error, code in ((None, None), (StoreFull("no room"), "full"), (None, None)):
         store.error, before = error, store.asked
-        assert [await readiness.error_code() for _ in range(50)] == [word] * 50
+        assert [await readiness.error_code() for _ in range(50)] == [code] * 50
         clock.advance(0.9)
         store.error = StoreUnavailable("asked too early")
-        assert await readiness.error_code() == word
+        assert await readiness.error_code() == code
         assert store.asked == before + 1
         clock.advance(0.1)
 
@@ -87,7 +87,7 @@ async def test_a_check_that_hangs_is_answered_meanwhile(
     readiness: Readiness, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An earlier check may have failed for a known reason. After a good one, nothing is known.
-    for before, word in (
+    for before, code in (
         (None, "unavailable"),
         (StoreLocked("l"), "locked"),
         (None, "unavailable"),
@@ -98,7 +98,7 @@ async def test_a_check_that_hangs_is_answered_meanwhile(
         store.free.clear()
         with monkeypatch.context() as hurried:
             hurried.setattr(readiness_module, "ANSWER_SECONDS", 0.01)
-            assert [await readiness.error_code() for _ in range(2)] == [word] * 2
+            assert [await readiness.error_code() for _ in range(2)] == [code] * 2
         store.error = None
         store.free.set()
 
@@ -108,7 +108,7 @@ async def test_a_check_that_hangs_is_answered_meanwhile(
 
 
 @pytest.mark.parametrize(
-    ("error", "word"),
+    ("error", "code"),
     [
         (StoreBusy("b"), "busy"),
         (StoreCorrupt("c"), "corrupt"),
@@ -116,16 +116,16 @@ async def test_a_check_that_hangs_is_answered_meanwhile(
         (OutcomeUnknown("o"), "unavailable"),
     ],
 )
-async def test_the_reason_is_one_word(
-    readiness: Readiness, store: Store, error: Exception, word: str
+async def test_each_error_has_its_code(
+    readiness: Readiness, store: Store, error: Exception, code: str
 ) -> None:
     store.error = error
-    assert await readiness.error_code() == word
+    assert await readiness.error_code() == code
 
 
 async def test_a_service_that_stops_is_alive_and_not_ready(service: RunningService) -> None:
     async with raw_connection(service.url) as connection:
-        for path, stopping, status, word in (
+        for path, stopping, status, code in (
             ("/readyz", False, 200, "ok"),
             ("/readyz", True, 503, "stopping"),
             ("/livez", True, 200, "ok"),
@@ -134,5 +134,5 @@ async def test_a_service_that_stops_is_alive_and_not_ready(service: RunningServi
                 service.inner.begin_stop()
             await connection.send(request_bytes("GET", path))
             answer = await connection.answer()
-            said = answer.json()
-            assert (answer.status_code, said.get("code", said["status"])) == (status, word)
+            body = answer.json()
+            assert (answer.status_code, body.get("code", body["status"])) == (status, code)

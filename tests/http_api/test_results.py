@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from store.errors import StoreUnavailable
-from tests.http_api.accepted_job import AcceptedJob, accepted
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, refusing_status
 from tests.support.service import RunningService, ShiftedClock, metric
@@ -26,14 +26,14 @@ def completed(link: str, **more: str) -> dict[str, Any]:
 
 
 async def test_a_result_is_a_redirect_once_there_is_one(
-    provider: ScriptedProvider, trusting: AcceptedJob
+    provider: ScriptedProvider, trusting_job: AcceptedJob
 ) -> None:
-    job, path = trusting, f"{trusting.path}/result"
+    job, path = trusting_job, f"{trusting_job.path}/result"
     early = await job.client.get(path)
     assert (early.status_code, early.json()["code"]) == (409, "no_result")
     link = "https://cdn.example/a b/é日.mp4?sig=%2F&x=1"
     await job.send({"status": "COMPLETED", "video": {"url": link}})
-    await job.when(done=True)
+    await job.wait_for(done=True)
     found = await job.client.get(path)
     assert found.status_code == 302
     assert found.headers["Location"] == (
@@ -42,27 +42,29 @@ async def test_a_result_is_a_redirect_once_there_is_one(
     assert provider.status_calls == []
 
 
-async def test_a_result_with_further_links_is_answered_as_it_is(trusting: AcceptedJob) -> None:
+async def test_a_result_with_further_links_is_answered_as_it_is(trusting_job: AcceptedJob) -> None:
     result = {"poster": "https://cdn.example/1.jpg", "videoUrl": "https://cdn.example/1.mp4"}
-    await trusting.send({"status": "COMPLETED", "result": result})
-    await trusting.when(done=True)
-    path = f"{trusting.path}/result"
-    whole = await trusting.client.get(path)
+    await trusting_job.send({"status": "COMPLETED", "result": result})
+    await trusting_job.wait_for(done=True)
+    path = f"{trusting_job.path}/result"
+    whole = await trusting_job.client.get(path)
     assert (whole.status_code, whole.json()) == (200, result)
     for n, name in ((1, "videoUrl"), (2, "poster")):
-        answer = await trusting.client.get(path, params={"n": n})
+        answer = await trusting_job.client.get(path, params={"n": n})
         assert (answer.status_code, answer.headers["Location"]) == (302, result[name])
 
 
-async def test_numbers_are_those_of_the_whole_result(trusting: AcceptedJob) -> None:
+async def test_numbers_are_those_of_the_whole_result(trusting_job: AcceptedJob) -> None:
     """The job shows only the first 64 KiB of the result, and its last link is cut."""
     links = [f"https://cdn.example/{n}?{'q' * 600}" for n in range(150)]
-    await trusting.send({"status": "COMPLETED", "result": {"videoUrl": links[0], "frames": links}})
-    await trusting.when(done=True)
-    path = f"{trusting.path}/result"
+    await trusting_job.send(
+        {"status": "COMPLETED", "result": {"videoUrl": links[0], "frames": links}}
+    )
+    await trusting_job.wait_for(done=True)
+    path = f"{trusting_job.path}/result"
     for n, link in enumerate(links[90:], 91):
-        assert (await trusting.client.get(path, params={"n": n})).headers["Location"] == link
-    answer = await trusting.client.get(path, params={"n": 151})
+        assert (await trusting_job.client.get(path, params={"n": n})).headers["Location"] == link
+    answer = await trusting_job.client.get(path, params={"n": 151})
     assert (answer.status_code, answer.json()["detail"]) == (404, "The result has 150 files.")
 
 
@@ -94,10 +96,10 @@ async def aged(
     clock = ShiftedClock()
     settings = provider.settings() | {"confirm_callbacks": False} | given
     service = await start(**settings, clock=clock)
-    made = [await accepted(service, provider) for _ in range(jobs)]
+    made = [await create_accepted_job(service, provider) for _ in range(jobs)]
     for number, job in enumerate(made, start=1):
         await job.send(old)
-        await job.when(done=True)
+        await job.wait_for(done=True)
         provider.states[f"up-{number}"] = completed(NEW)
     clock.ahead_ms = AGE + MINUTE
     return Aged(service, clock, made)

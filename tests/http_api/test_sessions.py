@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from receiver.http_api.sessions import COOKIE, HEADER, SESSION_SECONDS
-from tests.http_api.accepted_job import accepted
+from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import JOB, RunningService, ShiftedClock, eventually, running_service
@@ -28,10 +28,10 @@ def with_cookie(service: RunningService, value: str) -> httpx.AsyncClient:
 
 
 @SHARED_LOOP
-async def test_a_session_stands_for_its_key(shared: RunningService) -> None:
-    browser = await sign_in(shared, await shared.key("signed-in"))
-    admin = await sign_in(shared, await shared.key("root", admin=True))
-    for who, user in ((shared.client(), None), (browser, "signed-in"), (admin, "root")):
+async def test_a_session_stands_for_its_key(shared_service: RunningService) -> None:
+    browser = await sign_in(shared_service, await shared_service.key("signed-in"))
+    admin = await sign_in(shared_service, await shared_service.key("root", admin=True))
+    for who, user in ((shared_service.client(), None), (browser, "signed-in"), (admin, "root")):
         shown = {"user": user, "admin": who is admin, "retention_days": 30}
         assert (await who.get("/session")).json() == shown
     assert (await admin.get("/v1/jobs?user=root")).status_code == 200
@@ -46,9 +46,9 @@ async def test_a_session_stands_for_its_key(shared: RunningService) -> None:
 
 
 @SHARED_LOOP
-async def test_the_cookie_is_out_of_reach(shared: RunningService) -> None:
-    key = await shared.key()
-    answer = await shared.client().post("/session", json={"key": key}, headers=OWN)
+async def test_the_cookie_is_out_of_reach(shared_service: RunningService) -> None:
+    key = await shared_service.key()
+    answer = await shared_service.client().post("/session", json={"key": key}, headers=OWN)
     cookie = answer.headers["Set-Cookie"].lower()
     for part in ("httponly", "samesite=strict", "path=/", f"max-age={SESSION_SECONDS}"):
         assert part in cookie
@@ -64,21 +64,21 @@ async def test_behind_https_the_cookie_stays_there(start: Start) -> None:
 
 
 @SHARED_LOOP
-async def test_a_bad_key_and_none_open_no_session(shared: RunningService) -> None:
+async def test_a_bad_key_and_none_open_no_session(shared_service: RunningService) -> None:
     bodies: list[dict[str, Any]] = [{"key": key} for key in ("rk_" + "x" * 43, "é", "0" * 2000)]
     for body in bodies:
-        answer = await shared.client().post("/session", json=body, headers=OWN)
+        answer = await shared_service.client().post("/session", json=body, headers=OWN)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
         assert "Set-Cookie" not in answer.headers
     bodies = [{}, {"key": ""}, {"key": " "}, {"key": 1}, {"key": None}]
     for body in bodies:
-        answer = await shared.client().post("/session", json=body, headers=OWN)
+        answer = await shared_service.client().post("/session", json=body, headers=OWN)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/key")
 
 
 @SHARED_LOOP
-async def test_signing_out(shared: RunningService) -> None:
-    browser = await sign_in(shared, await shared.key())
+async def test_signing_out(shared_service: RunningService) -> None:
+    browser = await sign_in(shared_service, await shared_service.key())
     answer = await browser.request("DELETE", "/session", headers=OWN)
     assert answer.status_code == 200
     assert COOKIE not in browser.cookies
@@ -89,9 +89,9 @@ async def test_signing_out(shared: RunningService) -> None:
 
 
 @SHARED_LOOP
-async def test_a_change_needs_the_header_of_our_page(shared: RunningService) -> None:
-    key = await shared.key()
-    browser = await sign_in(shared, key)
+async def test_a_change_needs_the_header_of_our_page(shared_service: RunningService) -> None:
+    key = await shared_service.key()
+    browser = await sign_in(shared_service, key)
     for method, path in (
         *(("POST", "/v1/jobs"), ("POST", "/v1/jobs/job_x/cancel"), ("POST", "/v1/stream-tickets")),
         *(("POST", "/v1/deliveries/msg_x/retry"), ("POST", "/session"), ("DELETE", "/session")),
@@ -104,9 +104,11 @@ async def test_a_change_needs_the_header_of_our_page(shared: RunningService) -> 
 
 @SHARED_LOOP
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_what_a_browser_calls_foreign_is_refused(shared: RunningService, site: str) -> None:
+async def test_what_a_browser_calls_foreign_is_refused(
+    shared_service: RunningService, site: str
+) -> None:
     """Even if it is `same-site`: SameSite lets a page of a neighbouring host send the cookie."""
-    browser = await sign_in(shared, await shared.key())
+    browser = await sign_in(shared_service, await shared_service.key())
     foreign = OWN | {"Sec-Fetch-Site": site}
     assert (await browser.get("/v1/jobs", headers=foreign)).status_code == 403
     assert (await browser.post("/v1/jobs", json=JOB, headers=foreign)).status_code == 403
@@ -116,9 +118,9 @@ async def test_what_a_browser_calls_foreign_is_refused(shared: RunningService, s
 
 
 @SHARED_LOOP
-async def test_a_key_needs_no_header_and_outranks_a_session(shared: RunningService) -> None:
-    browser = await sign_in(shared, await shared.key("ada"))
-    headers = {"API-KEY": await shared.key("bob"), "Sec-Fetch-Site": "cross-site"}
+async def test_a_key_needs_no_header_and_outranks_a_session(shared_service: RunningService) -> None:
+    browser = await sign_in(shared_service, await shared_service.key("ada"))
+    headers = {"API-KEY": await shared_service.key("bob"), "Sec-Fetch-Site": "cross-site"}
     made = await browser.post("/v1/jobs", json=JOB, headers=headers)
     assert made.json()["user"] == "bob"
 
@@ -127,10 +129,10 @@ async def test_a_key_needs_no_header_and_outranks_a_session(shared: RunningServi
 
 
 @SHARED_LOOP
-async def test_a_session_ends_with_its_key(shared: RunningService) -> None:
-    key = await shared.key()
-    browser = await sign_in(shared, key)
-    await shared.store.keys.revoke(key[:11], 1)
+async def test_a_session_ends_with_its_key(shared_service: RunningService) -> None:
+    key = await shared_service.key()
+    browser = await sign_in(shared_service, key)
+    await shared_service.store.keys.revoke(key[:11], 1)
 
     await eventually(lambda: browser.get("/v1/jobs"), lambda answer: answer.status_code == 401)
     assert (await browser.get("/session")).json()["user"] is None
@@ -148,9 +150,9 @@ async def test_a_session_ends_in_time(start: Start) -> None:
 
 
 @SHARED_LOOP
-async def test_no_altered_cookie_is_a_session(shared: RunningService) -> None:
-    cookie = (await sign_in(shared, await shared.key())).cookies[COOKIE]
-    ticket = (await (await shared.user()).post("/v1/stream-tickets")).json()["ticket"]
+async def test_no_altered_cookie_is_a_session(shared_service: RunningService) -> None:
+    cookie = (await sign_in(shared_service, await shared_service.key())).cookies[COOKIE]
+    ticket = (await (await shared_service.user()).post("/v1/stream-tickets")).json()["ticket"]
     for other in (
         ticket,
         cookie[:-1] + ("A" if cookie[-1] != "A" else "B"),
@@ -160,20 +162,20 @@ async def test_no_altered_cookie_is_a_session(shared: RunningService) -> None:
         "x" * 5000,
         "..",
     ):
-        answer = await with_cookie(shared, other).get("/v1/jobs")
+        answer = await with_cookie(shared_service, other).get("/v1/jobs")
         assert answer.status_code == 400, other
 
 
 @SHARED_LOOP
-async def test_a_session_is_found_among_other_cookies(shared: RunningService) -> None:
-    cookie = (await sign_in(shared, await shared.key())).cookies[COOKIE]
+async def test_a_session_is_found_among_other_cookies(shared_service: RunningService) -> None:
+    cookie = (await sign_in(shared_service, await shared_service.key())).cookies[COOKIE]
     for cookies, expected in (
         (f'a="b\\"c"; {COOKIE}={cookie}; d', 200),
         (f";;\t{COOKIE}={cookie}", 200),
         (f"x{COOKIE}={cookie}", 400),
         (f"a={COOKIE}={cookie}", 400),
     ):
-        answer = await shared.client(Cookie=cookies).get("/v1/jobs")
+        answer = await shared_service.client(Cookie=cookies).get("/v1/jobs")
         assert answer.status_code == expected, cookies
 
 
@@ -184,7 +186,7 @@ async def test_what_is_signed_outlives_a_rotation_until_its_key_is_dropped(
     old, new = "o" * 32, "n" * 32
     async with running_service(tmp_path, **provider.settings(), secret_keys=old) as service:
         cookie = (await sign_in(service, await service.key())).cookies[COOKIE]
-        path = httpx.URL((await accepted(service, provider)).callback_url).path
+        path = httpx.URL((await create_accepted_job(service, provider)).callback_url).path
     for keys, session, callback in ((f"{new},{old}", 200, 200), (new, 400, 401)):
         async with running_service(tmp_path, **provider.settings(), secret_keys=keys) as service:
             answer = await with_cookie(service, cookie).get("/v1/jobs")

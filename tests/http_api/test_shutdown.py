@@ -12,7 +12,6 @@ from receiver.workers import submitter
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
-from tests.http_api.followed_job import RELAY
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import (
@@ -22,7 +21,15 @@ from tests.http_api.scripted_provider import (
     call_back,
     never,
 )
-from tests.support.service import MOVIE, RunningService, job_of, job_when, running_service, submit
+from tests.http_api.webhook_job import RELAY
+from tests.support.service import (
+    MOVIE,
+    RunningService,
+    job_of,
+    running_service,
+    submit,
+    wait_for_job,
+)
 
 
 async def test_a_drop_in_submission_is_answered_at_once(
@@ -73,7 +80,7 @@ async def test_a_submission_in_flight_gets_its_time(
     async with running_service(tmp_path, **provider.settings()) as service:
         client = service.client(key)
         assert (await job_of(client, first))["provider_request_id"] == "up-1"
-        await job_when(client, late, provider_request_id="up-2")
+        await wait_for_job(client, late, provider_request_id="up-2")
 
 
 async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
@@ -91,12 +98,12 @@ async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
         client = service.client(key)
         assert (await job_of(client, request_id))["phase"] == "submit_unconfirmed"
         other = (await submit(client))["request_id"]
-        await job_when(client, other, phase="accepted")
+        await wait_for_job(client, other, phase="accepted")
         assert len(provider.submissions) == 2
         path = provider.submissions[0].webhook_url.partition("/webhooks/")[2]
         healing = COMPLETED | {"request_id": "up-77"}
         assert (await call_back(f"{service.url}/webhooks/{path}", healing)).status_code == 200
-        await job_when(client, request_id, status="COMPLETED")
+        await wait_for_job(client, request_id, status="COMPLETED")
 
 
 async def test_streams_end_cleanly_at_shutdown(

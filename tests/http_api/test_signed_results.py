@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.http_api.conftest import SHARED_LOOP
-from tests.http_api.signed_job import FAL, REPLICATE, SEED, succeeded, take
+from tests.http_api.signed_job import FAL, REPLICATE, SEED, create_signed_job, success_body
 from tests.providers.path_server import PathServer
 from tests.support.service import RunningService
 
@@ -14,44 +14,49 @@ pytestmark = SHARED_LOOP
 
 
 async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
-    signing: RunningService, upstream: PathServer
+    signing_service: RunningService, upstream: PathServer
 ) -> None:
-    taken = await take(signing, upstream, FAL)
-    upstream.answers[taken.status_path] = (200, {"status": "IN_PROGRESS"})
-    upstream.answers[taken.status_path.removesuffix("/status")] = (200, {"seed": SEED})
-    body = {"request_id": taken.name, "status": "OK", "payload": None, "payload_error": "large"}
-    await taken.call_back(body)
-    job = await taken.when(status="COMPLETED")
-    assert (job["result"], taken.status_calls()) == ({"seed": SEED}, 0)
-    assert f'"seed":{SEED}' in (await taken.client.get(taken.path)).text
+    signed_job = await create_signed_job(signing_service, upstream, FAL)
+    upstream.answers[signed_job.status_path] = (200, {"status": "IN_PROGRESS"})
+    upstream.answers[signed_job.status_path.removesuffix("/status")] = (200, {"seed": SEED})
+    body = {
+        "request_id": signed_job.name,
+        "status": "OK",
+        "payload": None,
+        "payload_error": "large",
+    }
+    await signed_job.call_back(body)
+    job = await signed_job.wait_for(status="COMPLETED")
+    assert (job["result"], signed_job.status_calls()) == ({"seed": SEED}, 0)
+    assert f'"seed":{SEED}' in (await signed_job.client.get(signed_job.path)).text
 
 
-async def test_a_result_that_is_gone(signing: RunningService, upstream: PathServer) -> None:
-    taken = await take(signing, upstream, REPLICATE)
-    gone = {"id": taken.name, "status": "succeeded", "output": None, "data_removed": True}
-    upstream.answers[taken.status_path] = (200, gone)
-    await taken.call_back(succeeded(taken), ago=400)
-    job = await taken.when(status="FAILED")
+async def test_a_result_that_is_gone(signing_service: RunningService, upstream: PathServer) -> None:
+    signed_job = await create_signed_job(signing_service, upstream, REPLICATE)
+    gone = {"id": signed_job.name, "status": "succeeded", "output": None, "data_removed": True}
+    upstream.answers[signed_job.status_path] = (200, gone)
+    await signed_job.call_back(success_body(signed_job), ago=400)
+    job = await signed_job.wait_for(status="FAILED")
     assert (job["error"]["code"], job["result"]) == ("result_missing", None)
-    assert (await taken.client.get(f"{taken.path}/result")).status_code == 409
+    assert (await signed_job.client.get(f"{signed_job.path}/result")).status_code == 409
 
 
 async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
-    signing: RunningService, upstream: PathServer, monkeypatch: pytest.MonkeyPatch
+    signing_service: RunningService, upstream: PathServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = await take(signing, upstream, REPLICATE)
+    signed_job = await create_signed_job(signing_service, upstream, REPLICATE)
     whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
-    await taken.call_back(succeeded(taken, whole))
-    job = await taken.when(status="COMPLETED")
+    await signed_job.call_back(success_body(signed_job, whole))
+    job = await signed_job.wait_for(status="COMPLETED")
     shown = job["result"]["output"]
     assert job["result"]["truncated"] is True
     assert 50 < len(shown) < 200
     assert whole[: len(shown) - 1] == shown[:-1]
-    answer = await taken.client.get(f"{taken.path}/result")
+    answer = await signed_job.client.get(f"{signed_job.path}/result")
     assert (answer.status_code, answer.json()) == (200, {"output": whole})
 
     running = 0
-    read = signing.store.jobs.whole_result_of
+    read = signing_service.store.jobs.whole_result_of
 
     async def alone(job_id: str) -> Any:
         nonlocal running
@@ -61,7 +66,7 @@ async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
         running -= 1
         return found
 
-    monkeypatch.setattr(signing.store.jobs, "whole_result_of", alone)
-    result = f"{taken.path}/result"
-    answers = await asyncio.gather(*(taken.client.get(result) for _ in range(3)))
+    monkeypatch.setattr(signing_service.store.jobs, "whole_result_of", alone)
+    result = f"{signed_job.path}/result"
+    answers = await asyncio.gather(*(signed_job.client.get(result) for _ in range(3)))
     assert {answer.status_code for answer in answers} == {200}

@@ -12,19 +12,27 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.providers.signatures import LONGEST_KEY_WAIT
 from tests.http_api.conftest import SHARED_LOOP
-from tests.http_api.signed_job import CREATE, FAL, REPLICATE, SEED, settings_of, succeeded, take
+from tests.http_api.signed_job import (
+    CREATE,
+    FAL,
+    REPLICATE,
+    SEED,
+    create_signed_job,
+    settings_of,
+    success_body,
+)
 from tests.providers.conformance.subjects import sign_replicate
 from tests.providers.path_server import PathServer, path_server
 from tests.support.service import (
     RunningService,
     eventually,
-    grown,
     history_of,
     job_of,
     metric,
     running_service,
     submit,
-    verdicts_when,
+    wait_for_length,
+    wait_for_verdicts,
 )
 
 pytestmark = SHARED_LOOP
@@ -32,34 +40,34 @@ pytestmark = SHARED_LOOP
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_a_verified_outcome_needs_no_status_call(
-    signing: RunningService, upstream: PathServer, order: dict[str, Any]
+    signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    taken = await take(signing, upstream, order)
-    labels = f'provider="{taken.provider}",verdict="accepted",verified="true"'
-    before = await metric(signing, f"receiver_callbacks_total{{{labels}}}")
-    assert (await taken.call_back(succeeded(taken))).status_code == 200
-    job = await taken.when(status="COMPLETED", evidence="callback")
-    (line,) = await taken.verdicts("applied")
+    signed_job = await create_signed_job(signing_service, upstream, order)
+    labels = f'provider="{signed_job.provider}",verdict="accepted",verified="true"'
+    before = await metric(signing_service, f"receiver_callbacks_total{{{labels}}}")
+    assert (await signed_job.call_back(success_body(signed_job))).status_code == 200
+    job = await signed_job.wait_for(status="COMPLETED", evidence="callback")
+    (line,) = await signed_job.wait_for_verdicts("applied")
     assert (line["verified"], line["confirmed"]) == (True, None)
-    assert taken.status_calls() == 0
-    assert await metric(signing, f"receiver_callbacks_total{{{labels}}}") == before + 1
+    assert signed_job.status_calls() == 0
+    assert await metric(signing_service, f"receiver_callbacks_total{{{labels}}}") == before + 1
     assert job["result"] == (
         {"output": "https://a.example/1.png"}
-        if taken.provider == "replicate"
+        if signed_job.provider == "replicate"
         else {"images": [{"url": "https://a.example/1.png"}], "seed": SEED}
     )
-    answer = await taken.client.get(f"{taken.path}/result")
+    answer = await signed_job.client.get(f"{signed_job.path}/result")
     assert (answer.status_code, answer.headers["location"]) == (302, "https://a.example/1.png")
 
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_the_order_of_the_checks(
-    signing: RunningService, upstream: PathServer, order: dict[str, Any]
+    signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    taken = await take(signing, upstream, order)
-    huge = b" " * (signing.inner.context.settings.max_body_bytes + 1)
+    signed_job = await create_signed_job(signing_service, upstream, order)
+    huge = b" " * (signing_service.inner.context.settings.max_body_bytes + 1)
     bad = "bad_signature"
-    signature = "x-fal-webhook-signature" if taken.provider == "fal" else "webhook-signature"
+    signature = "x-fal-webhook-signature" if signed_job.provider == "fal" else "webhook-signature"
     stamp = signature.replace("signature", "timestamp")
     cases: list[tuple[Any, int, str, dict[str, Any]]] = [
         (b"{}", 401, bad, {"signed": False}),
@@ -73,60 +81,62 @@ async def test_the_order_of_the_checks(
         ({"id": "another", "request_id": "another", "status": "OK"}, 409, "id_conflict", {}),
     ]
     for body, status, code, named in cases:
-        answer = await taken.call_back(body, **named)
+        answer = await signed_job.call_back(body, **named)
         assert (answer.status_code, answer.json()["code"]) == (status, code), named
-    stored = await taken.callbacks()
+    stored = await signed_job.callbacks()
     assert [line["verdict"] for line in stored] == ["rejected", "conflict"]
-    taken.callback_url = taken.callback_url[:-1] + ("A" if taken.callback_url[-1] != "A" else "B")
-    assert (await taken.call_back(b"{}", signed=False)).json()["code"] == "bad_token"
+    signed_job.callback_url = signed_job.callback_url[:-1] + (
+        "A" if signed_job.callback_url[-1] != "A" else "B"
+    )
+    assert (await signed_job.call_back(b"{}", signed=False)).json()["code"] == "bad_token"
 
 
 async def test_a_job_that_is_gone_is_gone_before_its_signature_is_bad(
-    signing: RunningService, upstream: PathServer
+    signing_service: RunningService, upstream: PathServer
 ) -> None:
-    taken = await take(signing, upstream, REPLICATE)
-    await taken.call_back(succeeded(taken))
-    await taken.when(done=True)
-    await signing.store.jobs.remove_finished(2**60, 1_000)
-    assert (await taken.call_back(b"{}", signed=False)).status_code == 410
+    signed_job = await create_signed_job(signing_service, upstream, REPLICATE)
+    await signed_job.call_back(success_body(signed_job))
+    await signed_job.wait_for(done=True)
+    await signing_service.store.jobs.remove_finished(2**60, 1_000)
+    assert (await signed_job.call_back(b"{}", signed=False)).status_code == 410
 
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_a_stale_signature_makes_a_claim(
-    signing: RunningService, upstream: PathServer, order: dict[str, Any]
+    signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    taken = await take(signing, upstream, order)
+    signed_job = await create_signed_job(signing_service, upstream, order)
     state = (
         {"status": "COMPLETED"}
-        if taken.provider == "fal"
-        else succeeded(taken, "https://b.example")
+        if signed_job.provider == "fal"
+        else success_body(signed_job, "https://b.example")
     )
-    upstream.answers[taken.status_path] = (200, state)
-    upstream.answers[taken.status_path.removesuffix("/status")] = (
-        (200, {"images": []}) if taken.provider == "fal" else (200, state)
+    upstream.answers[signed_job.status_path] = (200, state)
+    upstream.answers[signed_job.status_path.removesuffix("/status")] = (
+        (200, {"images": []}) if signed_job.provider == "fal" else (200, state)
     )
-    assert (await taken.call_back(succeeded(taken), ago=400)).status_code == 200
-    job = await taken.when(status="COMPLETED")
-    (line,) = await taken.verdicts("confirmed")
+    assert (await signed_job.call_back(success_body(signed_job), ago=400)).status_code == 200
+    job = await signed_job.wait_for(status="COMPLETED")
+    (line,) = await signed_job.wait_for_verdicts("confirmed")
     assert (line["verified"], line["confirmed"]) == (False, True)
-    assert taken.status_calls() == 1
+    assert signed_job.status_calls() == 1
     assert job["result"] in ({"images": []}, {"output": "https://b.example"}), "the call counts"
 
 
 async def test_a_claim_that_comes_again_with_its_signature_counts(
-    signing: RunningService, upstream: PathServer
+    signing_service: RunningService, upstream: PathServer
 ) -> None:
-    taken = await take(signing, upstream, REPLICATE)
-    upstream.answers[taken.status_path] = (500, {})
-    body = succeeded(taken)
-    await taken.call_back(body, ago=400)
-    await taken.when(phase="confirming")
-    await taken.verdicts("claimed")
-    assert (await taken.call_back(body)).json() == {"status": "duplicate"}
-    await taken.when(status="COMPLETED")
-    (line,) = await taken.verdicts("applied")
+    signed_job = await create_signed_job(signing_service, upstream, REPLICATE)
+    upstream.answers[signed_job.status_path] = (500, {})
+    body = success_body(signed_job)
+    await signed_job.call_back(body, ago=400)
+    await signed_job.wait_for(phase="confirming")
+    await signed_job.wait_for_verdicts("claimed")
+    assert (await signed_job.call_back(body)).json() == {"status": "duplicate"}
+    await signed_job.wait_for(status="COMPLETED")
+    (line,) = await signed_job.wait_for_verdicts("applied")
     assert line["verified"] is True
-    assert (await taken.call_back(body, ago=400)).json() == {"status": "duplicate"}
+    assert (await signed_job.call_back(body, ago=400)).json() == {"status": "duplicate"}
 
 
 # --- cancelling -----------------------------------------------------------------------------------
@@ -144,35 +154,41 @@ async def passed_on(client: httpx.AsyncClient, request_id: str) -> dict[str, Any
     [(REPLICATE, 200, "accepted"), (FAL, 202, "accepted"), (FAL, 400, "refused")],
 )
 async def test_a_cancel_is_passed_on_once(
-    signing: RunningService, upstream: PathServer, order: dict[str, Any], status: int, outcome: str
+    signing_service: RunningService,
+    upstream: PathServer,
+    order: dict[str, Any],
+    status: int,
+    outcome: str,
 ) -> None:
-    taken = await take(signing, upstream, order)
-    path = taken.status_path.removeprefix("GET ").removesuffix("/status") + "/cancel"
-    call = f"PUT {path}" if taken.provider == "fal" else f"POST {path}"
+    signed_job = await create_signed_job(signing_service, upstream, order)
+    path = signed_job.status_path.removeprefix("GET ").removesuffix("/status") + "/cancel"
+    call = f"PUT {path}" if signed_job.provider == "fal" else f"POST {path}"
     upstream.answers[call] = (status, {})
-    answer = await taken.client.post(f"{taken.path}/cancel")
+    answer = await signed_job.client.post(f"{signed_job.path}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
-    line = await passed_on(taken.client, taken.request_id)
+    line = await passed_on(signed_job.client, signed_job.request_id)
     assert (line["outcome"], line["status_code"]) == (outcome, status)
-    ended = {"id": taken.name, "request_id": taken.name, "status": "canceled"}
-    await taken.call_back(ended if taken.provider == "replicate" else ended | {"status": "ERROR"})
-    await taken.verdicts("late")
+    ended = {"id": signed_job.name, "request_id": signed_job.name, "status": "canceled"}
+    await signed_job.call_back(
+        ended if signed_job.provider == "replicate" else ended | {"status": "ERROR"}
+    )
+    await signed_job.wait_for_verdicts("late")
     assert upstream.asked(call) == [call]
-    assert (await taken.document())["error"]["code"] == "canceled_by_user"
+    assert (await signed_job.document())["error"]["code"] == "canceled_by_user"
 
 
 @pytest.mark.parametrize("by", ["answer", "callback"])
 async def test_a_cancel_is_passed_on_when_the_id_is_known(
-    signing: RunningService, upstream: PathServer, by: str
+    signing_service: RunningService, upstream: PathServer, by: str
 ) -> None:
-    name, client = f"cancelled-{by}", await signing.user()
+    name, client = f"cancelled-{by}", await signing_service.user()
     cancel = f"POST /v1/predictions/{name}/cancel"
     upstream.answers |= {CREATE: (201, {"id": name}), cancel: (200, {})}
     upstream.held[CREATE] = asyncio.Event()
     before = len(upstream.calls)
     try:
         request_id = (await submit(client, **REPLICATE))["request_id"]
-        await grown(upstream.calls, before + 1, "the submission")
+        await wait_for_length(upstream.calls, before + 1, "the submission")
         assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
         assert await history_of(client, request_id, "provider_cancel") == []
         if by == "callback":  # the callback is the first to name the id
@@ -180,7 +196,7 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
             body = json.dumps({"id": name, "status": "starting"}).encode()
             headers = sign_replicate(body, int(time.time()))
             assert (await client.post(path, content=body, headers=headers)).status_code == 200
-            await verdicts_when(client, request_id, "late")
+            await wait_for_verdicts(client, request_id, "late")
         else:
             upstream.held[CREATE].set()
         assert (await passed_on(client, request_id))["outcome"] == "accepted"
@@ -194,8 +210,8 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
 # --- what runs ------------------------------------------------------------------------------------
 
 
-async def test_jobs_are_checked_by_their_provider(signing: RunningService) -> None:
-    client = await signing.user()
+async def test_jobs_are_checked_by_their_provider(signing_service: RunningService) -> None:
+    client = await signing_service.user()
     for order, pointers in (
         (REPLICATE | {"kind": FAL["kind"]}, ["/kind"]),
         (REPLICATE | {"kind": "o/" + "n" * 200}, ["/kind"]),
@@ -217,9 +233,9 @@ async def test_a_provider_that_hangs_delays_neither_start_nor_end_nor_a_callback
         began = clock.monotonic()
         async with running_service(tmp_path, **settings_of(away)) as service:
             assert clock.monotonic() - began < LONGEST_KEY_WAIT
-            taken = await take(service, away, FAL)
+            signed_job = await create_signed_job(service, away, FAL)
             began = clock.monotonic()
-            assert (await taken.call_back(succeeded(taken))).status_code == 200
+            assert (await signed_job.call_back(success_body(signed_job))).status_code == 200
             assert clock.monotonic() - began < LONGEST_KEY_WAIT + 2
             began = clock.monotonic()
         assert clock.monotonic() - began < LONGEST_KEY_WAIT

@@ -8,7 +8,7 @@ async def send_long_progress(job: AcceptedJob, number: int) -> None:
     """Send progress with 8,000 letters that take six times as many bytes in ASCII."""
     long = {"status": "IN_PROGRESS", "message": f"{number}:" + "é" * 8_000}
     await job.send(long | {"progress": number / 2})
-    await job.when(progress=number / 2)  # otherwise two may become one event
+    await job.wait_for(progress=number / 2)  # otherwise two may become one event
 
 
 async def test_a_slow_reader_misses_nothing(job: AcceptedJob) -> None:

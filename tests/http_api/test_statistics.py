@@ -8,8 +8,8 @@ import httpx
 
 from receiver.http_api.statistics import HOUR, NEWEST, summary
 from store.statistics import RecentAttempt, RecentJob
-from tests.http_api.followed_job import RELAY
-from tests.support.service import eventually, job_when, running_service, submit
+from tests.http_api.webhook_job import RELAY
+from tests.support.service import eventually, running_service, submit, wait_for_job
 
 SCHEDULE = {"relay_schedule": "0,0.01,0.01,0.01,0.01,0.01"}
 NOW = 1_767_323_045_678
@@ -70,7 +70,7 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
         ada, bob = await service.user("ada"), await service.user("bob")
         root = await service.user("root", admin=True)
         job = await submit(ada, webhookUrl="http://127.0.0.1:9/hook")
-        await job_when(ada, job["request_id"], status="COMPLETED")
+        await wait_for_job(ada, job["request_id"], status="COMPLETED")
         other = await submit(bob)
         await bob.post(other["links"]["cancel"])
 

@@ -11,7 +11,7 @@ from store.errors import OutcomeUnknown, StoreFull, StoreUnavailable
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering, never
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, MOVIE, RunningService, eventually, job_when, submit
+from tests.support.service import JOB, MOVIE, RunningService, eventually, submit, wait_for_job
 
 DROP_IN = "/v1/video/create_movie"
 AWAY = StoreUnavailable("the disk is away")
@@ -102,7 +102,7 @@ async def test_a_client_that_obeys_pays_once_when_a_read_fails(site: Site, way: 
     assert answer.status_code == way.status
     await site.provider.submitted()
     assert await site.jobs() == 1
-    await job_when(site.client, answer.json()["request_id"], phase="accepted")
+    await wait_for_job(site.client, answer.json()["request_id"], phase="accepted")
     assert len(site.provider.submissions) == 1
 
 
@@ -218,7 +218,9 @@ async def test_nothing_was_saved_is_said_where_that_is_sure(site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", DROP_IN])
-async def test_a_commit_whose_fate_is_unknown_has_a_code_of_its_own(site: Site, path: str) -> None:
+async def test_a_commit_whose_outcome_is_unknown_has_a_code_of_its_own(
+    site: Site, path: str
+) -> None:
     lost = OutcomeUnknown("the connection was lost during a commit")
     site.break_("jobs", "create", error=lost)
 

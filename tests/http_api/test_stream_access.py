@@ -78,11 +78,13 @@ async def test_an_admins_ticket_opens_whichever_job_it_names(
 
 
 @SHARED_LOOP
-async def test_a_ticket_is_asked_for_by_id(visitor: httpx.AsyncClient) -> None:
+async def test_a_ticket_is_asked_for_by_id(shared_client: httpx.AsyncClient) -> None:
     for body, status in (({"request_id": 5}, 400), ({"request_id": None}, 400), ([], 400)):
-        assert (await visitor.post("/v1/stream-tickets", json=body)).status_code == status, body
+        assert (await shared_client.post("/v1/stream-tickets", json=body)).status_code == status, (
+            body
+        )
     # A misspelt member would otherwise open the stream of all jobs.
-    typo = await visitor.post("/v1/stream-tickets", json={"requestid": "job_1"})
+    typo = await shared_client.post("/v1/stream-tickets", json={"requestid": "job_1"})
     assert (typo.status_code, typo.json()["errors"]) == (
         400,
         [{"pointer": "/requestid", "detail": "This member is unknown; did you mean request_id?"}],

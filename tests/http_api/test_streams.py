@@ -9,17 +9,17 @@ import httpx
 import pytest
 
 from receiver.http_api import events
-from tests.http_api.accepted_job import AcceptedJob, accepted
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import (
     RunningService,
     history_of,
-    job_when,
+    job_without_input,
     running_service,
     submit,
-    told_of,
+    wait_for_job,
 )
 
 
@@ -70,14 +70,14 @@ async def test_a_jobs_stream_from_snapshot_to_done(
         snapshot = await stream.next()
         assert snapshot is not None
         assert snapshot.event == "snapshot"
-        assert snapshot.data == await told_of(client, job.request_id)
+        assert snapshot.data == await job_without_input(client, job.request_id)
         assert snapshot.id
 
         for progress in (10, 20):
             await job.send(running(progress))
             (update,) = await stream.events(1)
             assert (update.event, update.data["progress"]) == ("update", progress)
-            assert update.data == await told_of(client, job.request_id)
+            assert update.data == await job_without_input(client, job.request_id)
             assert update.id
         await job.send(COMPLETED)
         final, done = await stream.events(2)
@@ -100,9 +100,9 @@ async def test_what_is_replayed_is_what_was_live_byte_for_byte(
 ) -> None:
     async with event_stream(client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
-        job = await accepted(client, provider)
+        job = await create_accepted_job(client, provider)
         await job.send(running(50) | {"message": "é\u2028\u0085\nid: 9\n\ndata: x"})
-        await job.when(progress=50)
+        await job.wait_for(progress=50)
         await job.send(COMPLETED)
         live = await stream.events(5)
     assert seqs(live) == [1, 2, 3, 4, 5]
@@ -120,13 +120,13 @@ async def test_a_resume_from_any_place_gives_the_rest_once(
     client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     start_at = await cursor_now(client, "/v1/events")
-    job = await accepted(client, provider)
-    other = await accepted(client, provider)
+    job = await create_accepted_job(client, provider)
+    other = await create_accepted_job(client, provider)
     for progress in range(1, 6):
         await job.send(running(progress))
-        await job.when(progress=progress)  # otherwise two may become one event
+        await job.wait_for(progress=progress)  # otherwise two may become one event
     await job.send(COMPLETED)
-    await job.when(done=True)
+    await job.wait_for(done=True)
     async with event_stream(client, "/v1/events", start_at) as stream:
         everything = await stream.events(12)  # nine events of one job, three of the other
     path = f"{job.path}/events"
@@ -153,7 +153,7 @@ async def test_the_header_outranks_the_query(
 ) -> None:
     """An EventSource reconnects to the same URL, and sends its position in the header."""
     old = await cursor_now(client, "/v1/events")
-    job = await accepted(client, provider)
+    job = await create_accepted_job(client, provider)
     new = await cursor_now(client, "/v1/events")
     await job.send(running(1))
     async with event_stream(client, f"/v1/events?last_event_id={old}", new) as stream:
@@ -173,11 +173,11 @@ async def test_a_resume_across_restarts_is_exactly_once(
             if not step:
                 key = await service.key()
                 client = service.client(key)
-                job = await accepted(client, provider)
+                job = await create_accepted_job(client, provider)
                 request_id, path = job.request_id, httpx.URL(job.callback_url).path
             client = service.client(key)
             await client.post(path, json=running(10 * step))  # before the client reconnects
-            await job_when(client, request_id, progress=10 * step)
+            await wait_for_job(client, request_id, progress=10 * step)
             async with event_stream(client, f"/v1/jobs/{request_id}/events", cursor) as stream:
                 for last in (10 * step + 1, 10 * step + 2):
                     await client.post(path, json=running(last))
@@ -196,9 +196,9 @@ async def test_a_users_stream_shows_the_unfinished_and_every_event(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client, other = await service.user(), await service.user("bob")
-    first = await accepted(client, provider)
-    second = await accepted(client, provider)
-    await accepted(other, provider)
+    first = await create_accepted_job(client, provider)
+    second = await create_accepted_job(client, provider)
+    await create_accepted_job(other, provider)
     async with event_stream(client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
         assert set(snapshot.data) == {"jobs"}
@@ -209,7 +209,7 @@ async def test_a_users_stream_shows_the_unfinished_and_every_event(
         await first.send(COMPLETED)
         (update,) = await stream.events(1)
         assert (update.data["request_id"], update.data["done"]) == (first.request_id, True)
-        third = await accepted(client, provider)
+        third = await create_accepted_job(client, provider)
         updates = await stream.events(3)
         assert {frame.data["request_id"] for frame in updates} == {third.request_id}
     async with event_stream(client, "/v1/events") as stream:
@@ -258,8 +258,8 @@ async def test_a_cursor_that_is_unknown_gets_a_reset_and_a_snapshot(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client, other = await service.user(), await service.user("bob")
-    job = await accepted(client, provider)
-    await accepted(other, provider)
+    job = await create_accepted_job(client, provider)
+    await create_accepted_job(other, provider)
     good = await cursor_now(client, "/v1/events")
     foreign = await cursor_now(other, "/v1/events")
     for path in ("/v1/events", f"{job.path}/events"):
@@ -276,9 +276,9 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
     service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     old = await cursor_now(client, "/v1/events")
-    gone = await accepted(client, provider)
+    gone = await create_accepted_job(client, provider)
     await gone.cancel()
-    kept = await accepted(client, provider)
+    kept = await create_accepted_job(client, provider)
     assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
     async with event_stream(client, "/v1/events", old) as stream:
         assert [f.event for f in await stream.events(2)] == ["reset", "snapshot"]

@@ -14,10 +14,10 @@ from receiver.open_telemetry import OpenTelemetry
 from receiver.tracing import job_span, tracing_by
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
-from tests.http_api.followed_job import RELAY, Follow
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, call_back
-from tests.support.service import JOB, RunningService, eventually, history_of, job_when, submit
+from tests.http_api.webhook_job import RELAY, WebhookJobs
+from tests.support.service import JOB, RunningService, eventually, history_of, submit, wait_for_job
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -47,7 +47,7 @@ class Spans:
     def text(self) -> str:
         return "".join(span.to_json() for span in self.exporter.get_finished_spans())
 
-    async def when(self, *names: str) -> list[ReadableSpan]:
+    async def wait_for(self, *names: str) -> list[ReadableSpan]:
         """Wait until exactly these spans have ended; returns them in the given order."""
 
         async def look() -> Sequence[str]:
@@ -111,13 +111,13 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
     created = await client.post("/v1/jobs", json=JOB | {"webhookUrl": sink.url}, headers=headers)
     request_id = created.json()["request_id"]
     submission = await provider.submitted()
-    await job_when(client, request_id, phase="accepted")
+    await wait_for_job(client, request_id, phase="accepted")
     async with event_stream(client, f"/v1/jobs/{request_id}/events"):
         provider.states["up-1"] = COMPLETED
         await call_back(submission.webhook_url, COMPLETED)
         (message,) = await sink.arrived(1)
 
-    posted, submitted, applied, polled, relayed = await spans.when(
+    posted, submitted, applied, polled, relayed = await spans.wait_for(
         "POST /v1/jobs", "submit job", "process callback", "poll job", "relay webhook"
     )
     assert {trace_id(span) for span in (posted, submitted, applied, polled, relayed)} == {TRACE_ID}
@@ -155,7 +155,7 @@ async def test_a_drop_in_submission_is_traced_too(
     client: httpx.AsyncClient, spans: Spans, provider: ScriptedProvider
 ) -> None:
     answer = await client.post("/v1/video/create_movie", json=JOB, headers={"traceparent": CALLER})
-    posted, submitted = await spans.when("POST /v1/video/create_movie", "submit job")
+    posted, submitted = await spans.wait_for("POST /v1/video/create_movie", "submit job")
     assert attribute(posted, "receiver.job.id") == answer.json()["request_id"]
     assert parent(posted) == CALLER
     assert parent(submitted) == traceparent(posted)
@@ -171,7 +171,7 @@ async def test_a_traceparent_that_is_none_begins_a_new_trace(
         spans.exporter.clear()
         client.headers["traceparent"] = malformed
         await submit(client)
-        posted, submitted = await spans.when("POST /v1/jobs", "submit job")
+        posted, submitted = await spans.wait_for("POST /v1/jobs", "submit job")
         assert posted.parent is None, malformed
         assert parent(submitted) == traceparent(posted)
         assert TRACE_ID not in traceparent(posted)
@@ -206,7 +206,7 @@ async def test_a_failed_span_has_no_text_of_others(
     sink.answer = always(500)
     await submit(client, webhookUrl=f"{sink.url}?token=secret-of-the-user")
     await sink.arrived(3)
-    _, submitted, *relayed = await spans.when(
+    _, submitted, *relayed = await spans.wait_for(
         "POST /v1/jobs", "submit job", "relay webhook", "relay webhook", "relay webhook"
     )
     assert attribute(submitted, "http.response.status_code") == 402
@@ -233,7 +233,7 @@ async def test_an_unreachable_webhook_is_one_word_in_its_span(
 async def test_an_exception_marks_its_step_by_its_name_alone(spans: Spans) -> None:
     with pytest.raises(ValueError, match="secret"), job_span("poll job", "client", CALLER, "job_1"):
         raise ValueError("secret")
-    (failed,) = await spans.when("poll job")
+    (failed,) = await spans.wait_for("poll job")
     assert failed.status.status_code is StatusCode.ERROR
     assert attribute(failed, "error.type") == "ValueError"
     assert "secret" not in spans.text()
@@ -251,19 +251,19 @@ async def test_only_a_submission_opens_a_trace_and_only_behind_a_key(
     assert spans.names() == []
 
     assert (await client.post("/v1/jobs", json={"kind": "poem"})).status_code == 400
-    (posted,) = await spans.when("POST /v1/jobs")
+    (posted,) = await spans.wait_for("POST /v1/jobs")
     assert attribute(posted, "http.response.status_code") == 400
     assert posted.status.status_code is StatusCode.UNSET
 
 
-async def test_a_job_from_before_has_no_trace(follow: Follow) -> None:
-    client = follow.service.client(await follow.service.key(), traceparent=CALLER)
-    await submit(client, webhookUrl=follow.sink.url)
-    submission = await follow.provider.submitted()
+async def test_a_job_from_before_has_no_trace(webhook_jobs: WebhookJobs) -> None:
+    client = webhook_jobs.service.client(await webhook_jobs.service.key(), traceparent=CALLER)
+    await submit(client, webhookUrl=webhook_jobs.sink.url)
+    submission = await webhook_jobs.provider.submitted()
     assert "traceparent" not in submission.headers
     spans = Spans()
     with tracing_by(OpenTelemetry([SimpleSpanProcessor(spans.exporter)])):
         await call_back(submission.webhook_url, COMPLETED)
-        (message,) = await follow.sink.arrived(1)
+        (message,) = await webhook_jobs.sink.arrived(1)
         assert "traceparent" not in message.headers
     assert spans.names() == []

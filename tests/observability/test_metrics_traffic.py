@@ -24,10 +24,10 @@ from tests.support.service import (
     RunningService,
     ShiftedClock,
     eventually,
-    job_when,
     metric,
     running_service,
     submit,
+    wait_for_job,
 )
 
 NOWHERE = "http://127.0.0.1:9/hooks"
@@ -96,7 +96,7 @@ async def _an_unconfirmed_submission(service: RunningService, provider: Scripted
     client = await service.user()
     provider.submit = answering(500, {})
     request_id = (await submit(client))["request_id"]
-    await job_when(client, request_id, phase="submit_unconfirmed")
+    await wait_for_job(client, request_id, phase="submit_unconfirmed")
     provider.submit = None
 
 

@@ -98,13 +98,13 @@ def test_the_environment_can_name_the_service(
 UNTRACED = """
 import asyncio, sys
 from pathlib import Path
-from tests.support.service import job_when, running_service, submit
+from tests.support.service import wait_for_job, running_service, submit
 
 async def main(folder: Path) -> None:
     async with running_service(folder) as service:
         client = await service.user()
         job = await submit(client)
-        await job_when(client, job["request_id"], done=True)
+        await wait_for_job(client, job["request_id"], done=True)
 
 asyncio.run(main(Path(sys.argv[1])))
 print([name for name in sys.modules if name.startswith("opentelemetry")])

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support.served import served
+from tests.support.asgi_server import asgi_server
 
 
 @dataclass
@@ -77,5 +77,5 @@ async def path_server(
     """Run the server until the block is left."""
     server = PathServer(answers=dict(answers or {}))
     routes = [Route("/{path:path}", server.answer, methods=["GET", "POST", "PUT"])]
-    async with served(Starlette(routes=routes)) as server.origin:
+    async with asgi_server(Starlette(routes=routes)) as server.origin:
         yield server

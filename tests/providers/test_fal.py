@@ -119,17 +119,17 @@ async def status(state: Any, response: tuple[int, Any] = (404, {})) -> StatusAns
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("provider_status", "expected"),
     [
         ("IN_QUEUE", Status.PENDING),
         ("IN_PROGRESS", Status.IN_PROGRESS),
         ("RESTING", Status.IN_PROGRESS),
     ],
 )
-async def test_an_unfinished_request(word: str, expected: Status) -> None:
-    said = await status({"status": word})
+async def test_an_unfinished_request(provider_status: str, expected: Status) -> None:
+    said = await status({"status": provider_status})
     assert isinstance(said, StatusReport)
-    assert (said.report.status, said.report.provider_status) == (expected, word)
+    assert (said.report.status, said.report.provider_status) == (expected, provider_status)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_member(body: dict[str, Any], member: str, read: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "provider_statuses"),
     [
         (Status.PENDING, ["PENDING"]),
         (Status.IN_PROGRESS, ["in_progress", "PAUSED", "IMAGE_GENERATION"]),
@@ -122,10 +122,10 @@ def test_a_member(body: dict[str, Any], member: str, read: Any) -> None:
         (Status.CANCELLED, ["CANCELLED", "canceled"]),
     ],
 )
-def test_status_words(status: Status, words: list[str]) -> None:
-    for word in words:
-        report = read_report({"status": word})
-        assert (report.status, report.provider_status) == (status, word)
+def test_provider_statuses(status: Status, provider_statuses: list[str]) -> None:
+    for provider_status in provider_statuses:
+        report = read_report({"status": provider_status})
+        assert (report.status, report.provider_status) == (status, provider_status)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ seed, and the exit status is 1. A campaign adds up the runs on the present state
 import sys
 
 from tests.replicas.faults import broken_under_load
-from tests.support import worlds
+from tests.support import long_runs
 
 JOBS_PER_WORLD = 10_000
 """Jobs in one world."""
 
 if __name__ == "__main__":
-    sys.exit(worlds.run("tests.replicas", __doc__ or "", "jobs", JOBS_PER_WORLD, broken_under_load))
+    sys.exit(
+        long_runs.run("tests.replicas", __doc__ or "", "jobs", JOBS_PER_WORLD, broken_under_load)
+    )

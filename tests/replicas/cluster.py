@@ -16,7 +16,7 @@ from tests.crash.process_faults import set_clock
 from tests.crash.processes import ROOT, Service, caller
 from tests.crash.surroundings import provider, reader, sink
 from tests.crash.world import FINISH_TIMEOUT, QUICK, World
-from tests.support.forked import Done
+from tests.support.forked import CommandResult
 from tests.support.pooler import Pooler
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
@@ -40,7 +40,7 @@ class Replica(Service):
         self.forked = self.sources == ROOT  # a forked process has this version's modules
         super().spawn(*command)
 
-    async def run(self, *arguments: str, **more: str) -> Done:
+    async def run(self, *arguments: str, **more: str) -> CommandResult:
         if self.sources == ROOT:
             return await super().run(*arguments, **more)
         process = await asyncio.create_subprocess_exec(
@@ -51,7 +51,7 @@ class Replica(Service):
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
-        return Done(process.returncode or 0, out.decode(), err.decode())
+        return CommandResult(process.returncode or 0, out.decode(), err.decode())
 
 
 @dataclass

@@ -18,7 +18,7 @@ from receiver.providers.samsar import InputRules
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
-from tests.support.served import served
+from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT
 
 MOVIE_PATH = "/v1/video/create_movie"
@@ -33,7 +33,7 @@ SAMSAR = partial(
 )
 
 
-class HandClock:
+class BlockingClock:
     """A clock that moves only by `advance`."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Sandbox:
 
     client: httpx.AsyncClient
     """Sends a key."""
-    clock: HandClock
+    clock: BlockingClock
     webhook_url: str
     callbacks: "asyncio.Queue[dict[str, Any]]"
 
@@ -114,14 +114,14 @@ async def start() -> AsyncIterator[Start]:
 
         async def start(api_key: str | None = None, **rules: Any) -> Sandbox:
             callbacks: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-            clock = HandClock()
+            clock = BlockingClock()
 
             async def take(request: Request) -> Response:
                 callbacks.put_nowait(await request.json())
                 return Response()
 
             hooks = Starlette(routes=[Route("/webhooks/samsar/token", take, methods=["POST"])])
-            hook = await stack.enter_async_context(served(hooks))
+            hook = await stack.enter_async_context(asgi_server(hooks))
             rules = {"render_seconds": 10, "seed": 1} | rules
             base_url = await stack.enter_async_context(
                 sandbox(SandboxRules(**rules), clock, partial(SAMSAR, api_key=api_key))

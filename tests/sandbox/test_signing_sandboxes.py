@@ -10,8 +10,15 @@ import pytest
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.replicate import ReplicateApi
 from receiver.sandbox.run import sandbox
-from tests.sandbox.conftest import HandClock
-from tests.support.service import eventually, history_of, job_of, job_when, metric, running_service
+from tests.sandbox.conftest import BlockingClock
+from tests.support.service import (
+    eventually,
+    history_of,
+    job_of,
+    metric,
+    running_service,
+    wait_for_job,
+)
 
 ORDERS = {
     "sandbox-replicate": {"kind": "owner/name", "input": {"prompt": "A heron"}},
@@ -43,7 +50,7 @@ async def test_every_fault_ends_in_an_outcome(tmp_path: Path, fault: str) -> Non
         for provider, order in ORDERS.items():
             answer = await client.post("/v1/jobs", json={"provider": provider, **order})
             request_id = answer.json()["request_id"]
-            job = await job_when(client, request_id, done=True)
+            job = await wait_for_job(client, request_id, done=True)
             assert job["status"] == ("FAILED" if fault == "fail" else "COMPLETED")
             assert job["evidence"] == ("poll" if fault == "drop" else "callback")
             if fault == "fail":
@@ -72,11 +79,11 @@ async def test_a_restarted_sandbox_continues_its_jobs_with_its_key(tmp_path: Pat
         key = client.headers["API-KEY"]
         order = ORDERS["sandbox-fal"]
         request_id = (await client.post("/v1/jobs", json=order)).json()["request_id"]
-        await job_when(client, request_id, phase="accepted")
+        await wait_for_job(client, request_id, phase="accepted")
         port = service.url.rpartition(":")[2]
     async with running_service(tmp_path, port=int(port), **given) as service:
         client = service.client(key)
-        job = await job_when(client, request_id, done=True)
+        job = await wait_for_job(client, request_id, done=True)
         assert (job["status"], job["evidence"]) == ("COMPLETED", "callback")
         (line,) = await history_of(client, request_id, "callback")
         assert line["verified"] is True
@@ -88,7 +95,7 @@ async def test_a_cancel_reaches_the_sandbox(tmp_path: Path, provider: str) -> No
     async with running_service(tmp_path, **given) as service:
         client = await service.user()
         request_id = (await client.post("/v1/jobs", json=ORDERS[provider])).json()["request_id"]
-        await job_when(client, request_id, phase="accepted")
+        await wait_for_job(client, request_id, phase="accepted")
         assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
         (line,) = await eventually(
             lambda: history_of(client, request_id, "provider_cancel"), bool, "a cancel passed on"
@@ -122,7 +129,7 @@ async def test_a_submission_whose_answer_and_callbacks_are_lost_is_looked_up(
     async with running_service(tmp_path, **given) as service:
         client = await service.user()
         request_id = (await client.post("/v1/jobs", json=ORDERS[provider])).json()["request_id"]
-        job = await job_when(client, request_id, done=True)
+        job = await wait_for_job(client, request_id, done=True)
         outcomes = [line["outcome"] for line in await history_of(client, request_id, "submission")]
         if provider == "sandbox-replicate" and looked_up:
             assert (job["status"], job["evidence"]) == ("COMPLETED", "poll")
@@ -135,7 +142,7 @@ async def test_a_submission_whose_answer_and_callbacks_are_lost_is_looked_up(
 
 
 async def test_replicates_sandbox_lists_its_predictions() -> None:
-    clock = HandClock()
+    clock = BlockingClock()
     rules = SandboxRules(render_seconds=7200, seed=1)
     async with (
         sandbox(rules, clock, ReplicateApi) as url,

@@ -44,7 +44,7 @@ GROWTH = 12.0
 UNNOTICED = 0.05
 """Seconds that a request may take by the contract. A long text, which is as long as a whole
 request, needs no second measurement if it takes less."""
-MOST = 0.25
+MAX_SECONDS = 0.25
 """Seconds that a reader may take for the long text, on a busy machine."""
 
 KEYS = ["k" * 32]
@@ -134,7 +134,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a provider's json": lambda text: provider_json(json.dumps([text]).encode()),
     "a provider's bytes": lambda text: provider_json(text.encode("utf-16", "replace")),
     "a provider's report": report,
-    "a provider's plain words": parsing.read_plain_text,
+    "a provider's plain text": parsing.read_plain_text,
     "Retry-After": lambda text: read_retry_after(text, 0),
     "Retry-After, a date": lambda text: read_retry_after(f"Mon, 01 Jan 2024 {text}", 0),
     "input": narrative,
@@ -191,7 +191,7 @@ def test_a_reader_takes_as_long_as_its_text_is(name: str) -> None:
     for part in REPEATED:
         text = part * (LONG // len(part))
         long = seconds(read, text)
-        assert long < MOST, f"{name}: {long:.3f} s for {part!r}"
+        assert long < MAX_SECONDS, f"{name}: {long:.3f} s for {part!r}"
         if long > UNNOTICED:
             short = seconds(read, text[:SHORT])
             assert long < GROWTH * short, f"{name}: {part!r}, {short:.4f} s and then {long:.4f} s"

@@ -14,7 +14,14 @@ from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET, Row
 from receiver.http_api.routes import API
 from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.relay_sink import relay_sink
-from tests.support.service import JOB, RunningService, eventually, job_when, running_service, submit
+from tests.support.service import (
+    JOB,
+    RunningService,
+    eventually,
+    running_service,
+    submit,
+    wait_for_job,
+)
 
 ASKING = [row for row in API if row.credential.schemes]
 BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
@@ -81,7 +88,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         ada, bob = await service.user("ada"), await service.user("bob")
         admin = await service.user("root", admin=True)
         job = await submit(ada, webhookUrl=hook.url, metadata={"secret": "of ada"})
-        await job_when(ada, job["request_id"], status="COMPLETED")
+        await wait_for_job(ada, job["request_id"], status="COMPLETED")
 
         async def deliveries() -> list[dict[str, Any]]:
             return list((await ada.get("/v1/deliveries?state=delivered")).json()["deliveries"])

@@ -37,17 +37,17 @@ from tests.support.service import RunningService, running_service
     ids=lambda value: repr(value)[:24],
 )
 async def test_a_head_that_is_too_large_is_refused(
-    shared: RunningService, head: bytes, status: int, code: str
+    shared_service: RunningService, head: bytes, status: int, code: str
 ) -> None:
-    async with raw_connection(shared.url) as connection:
+    async with raw_connection(shared_service.url) as connection:
         await connection.send(head)
         documented.assert_problem(await connection.answer(), status, code)
         assert head.endswith(b"\r\n\r\n") or await connection.ended()
 
 
 @SHARED_LOOP
-async def test_a_head_within_the_limits_is_not(shared: RunningService) -> None:
-    async with raw_connection(shared.url) as connection:
+async def test_a_head_within_the_limits_is_not(shared_service: RunningService) -> None:
+    async with raw_connection(shared_service.url) as connection:
         head = "GET /livez?" + "a" * 8_000 + " HTTP/1.1\r\n" + "A: b\r\n" * 98
         await connection.send(head.encode() + b"B: " + b"c" * 31_000 + b"\r\n\r\n")
         assert (await connection.answer()).status_code == 200
@@ -70,18 +70,18 @@ async def test_a_head_within_the_limits_is_not(shared: RunningService) -> None:
     ],
 )
 async def test_what_is_no_http_is_refused_in_the_one_shape(
-    shared: RunningService, request_: bytes
+    shared_service: RunningService, request_: bytes
 ) -> None:
-    async with raw_connection(shared.url) as connection:
+    async with raw_connection(shared_service.url) as connection:
         await connection.send(request_)
         documented.assert_problem(await connection.answer(), 400, "malformed_request")
         assert await connection.ended()
 
 
 @SHARED_LOOP
-async def test_nonsense_does_not_get_into_an_open_stream(shared: RunningService) -> None:
-    key = await shared.key()
-    async with raw_connection(shared.url) as connection:
+async def test_nonsense_does_not_get_into_an_open_stream(shared_service: RunningService) -> None:
+    key = await shared_service.key()
+    async with raw_connection(shared_service.url) as connection:
         await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
         await connection.until(b"event: snapshot")
         await connection.send(b"nonsense\r\n\r\n")
@@ -90,10 +90,10 @@ async def test_nonsense_does_not_get_into_an_open_stream(shared: RunningService)
 
 @SHARED_LOOP
 async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on(
-    shared: RunningService,
+    shared_service: RunningService,
 ) -> None:
     """The body is read to its end instead of a reset, so that the client sees the answer."""
-    client = await shared.user()
+    client = await shared_service.user()
     for content in (b" " * 8_000_000, pieces()):
         answer = await client.post("/v1/jobs", content=content)
         assert answer.status_code == 413

@@ -13,7 +13,7 @@ import pytest
 
 from tests.http_api.relay_sink import Sink, always, relay_sink
 from tests.support.ports import free_port
-from tests.support.service import RunningService, eventually, job_when, running_service, submit
+from tests.support.service import RunningService, eventually, running_service, submit, wait_for_job
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 TO_CANCEL = 12
@@ -101,7 +101,7 @@ async def _filled(
 async def _job(client: httpx.AsyncClient, **members: Any) -> str:
     """A finished job."""
     job_id = str((await submit(client, **members))["request_id"])
-    await job_when(client, job_id, done=True)
+    await wait_for_job(client, job_id, done=True)
     return job_id
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from receiver.server.load_shedding import ASGIApp
 from tests.http_api.raw_http import RawConnection, raw_connection
-from tests.support.served import served
+from tests.support.asgi_server import asgi_server
 
 
 @asynccontextmanager
 async def connected(app: ASGIApp) -> AsyncIterator[RawConnection]:
     """Serve the application; yields a connection."""
-    async with served(app) as url, raw_connection(url) as client:
+    async with asgi_server(app) as url, raw_connection(url) as client:
         yield client
 
 

@@ -13,7 +13,7 @@ from receiver.server.connection import GuardedConnection
 from receiver.server.incoming import Incoming
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.server.raw_asgi import respond
-from tests.support.served import served
+from tests.support.asgi_server import asgi_server
 
 
 @dataclass(eq=False)
@@ -56,14 +56,14 @@ def test_who_reads_nothing_for_longest_is_cut_off(
     assert [number for number, reader in enumerate(readers) if reader.is_cut] == cut
 
 
-def test_many_large_responses_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_large_responses_are_checked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer_limiter, "MAX_UNSENT", 4 * buffer_limiter.LARGE)
     reader = Reader(1.0, 5 * buffer_limiter.LARGE)
-    of_all = WriteBufferLimiter([reader])
+    limiter = WriteBufferLimiter([reader])
 
-    of_all.wrote(buffer_limiter.LARGE)
+    limiter.wrote(buffer_limiter.LARGE)
     assert not reader.is_cut
-    of_all.wrote(buffer_limiter.LARGE + 1)
+    limiter.wrote(buffer_limiter.LARGE + 1)
     assert reader.is_cut
 
 
@@ -76,7 +76,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
     async def long_answers(_scope: Any, _receive: Any, send: Any) -> None:
         await respond(send, b"x" * size)
 
-    async with served(long_answers) as url, AsyncExitStack() as stack:
+    async with asgi_server(long_answers) as url, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(raw_connection(url)) for _ in range(5)]
         *deaf, reader = clients
         with ExitStack() as reading_nothing:
@@ -97,7 +97,7 @@ async def test_a_pipelined_request_waits_until_the_response_before_is_read() -> 
         begun += scope["type"] == "http"
         await respond(send, b"x" * size)
 
-    async with served(long_answers) as url, raw_connection(url) as client:
+    async with asgi_server(long_answers) as url, raw_connection(url) as client:
         with client.deaf():
             await client.send(request_bytes("GET", "/") * 3)
             async with raw_connection(url) as other:

@@ -13,14 +13,14 @@ from receiver.server import load_shedding
 from receiver.server.load_shedding import MAX_WAITING, STARTED_AT_ONCE, LoadShedder
 from tests.http_api.raw_http import RawConnection, raw_connection
 from tests.server.raw_asgi import respond
-from tests.support.served import served
+from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT
 
 POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 
 
 @dataclass
-class Place:
+class FakeServer:
     """A server whose store is full when a test says so."""
 
     url: str = ""
@@ -44,36 +44,36 @@ class Place:
 
 
 @pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    place = Place()
+async def server() -> AsyncIterator[FakeServer]:
+    server = FakeServer()
     load_shedder = LoadShedder(
         exempt_from_shedding=exempt_from_shedding,
-        cannot_write=lambda: place.full,
-        on_refusal=lambda method, target: place.refused.append((method, target)),
+        cannot_write=lambda: server.full,
+        on_refusal=lambda method, target: server.refused.append((method, target)),
     )
-    async with served(place, load_shedder) as place.url:
-        yield place
+    async with asgi_server(server, load_shedder) as server.url:
+        yield server
 
 
-async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(place: Place) -> None:
+async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(server: FakeServer) -> None:
     offering = POST.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
-    async with place.connect() as client:
-        place.full = True
+    async with server.connect() as client:
+        server.full = True
         await client.send(offering.replace(b"body", b"GET ") + offering)
         assert (await client.answer()).status_code == 503
         assert (await client.answer()).status_code == 503
-        place.full = False
+        server.full = False
         await client.send(POST)
         assert (await client.answer()).status_code == 200
-    assert place.refused == [("POST", b"/v1/jobs")] * 2
-    assert place.served == ["/v1/jobs"]
+    assert server.refused == [("POST", b"/v1/jobs")] * 2
+    assert server.served == ["/v1/jobs"]
 
 
 async def test_while_the_store_is_full_writes_alone_are_refused_and_the_connection_goes_on(
-    place: Place,
+    server: FakeServer,
 ) -> None:
-    async with place.connect() as client:
-        place.full = True
+    async with server.connect() as client:
+        server.full = True
         for _ in range(2):
             await client.send(POST)
             refused = await client.answer()
@@ -84,19 +84,19 @@ async def test_while_the_store_is_full_writes_alone_are_refused_and_the_connecti
             assert refused.headers["x-request-id"]
         await client.send(b"GET /read HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await client.answer()).status_code == 200
-        place.full = False
+        server.full = False
         await client.send(POST)
         assert (await client.answer()).status_code == 200
 
-    assert place.served == ["/read", "/v1/jobs"]
-    assert place.refused == [("POST", b"/v1/jobs")] * 2
+    assert server.served == ["/read", "/v1/jobs"]
+    assert server.refused == [("POST", b"/v1/jobs")] * 2
 
 
 async def test_beyond_its_limit_an_iteration_admits_only_probes_and_streams(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load_shedding, "MAX_WAITING", 0)
-    async with place.connect() as client:
+    async with server.connect() as client:
         for target, status in (
             (b"/v1/jobs", 503),
             (b"/livez", 200),
@@ -202,33 +202,33 @@ def admitting() -> LoadShedder:
     )
 
 
-async def test_a_body_that_comes_after_the_refusal_is_dropped(place: Place) -> None:
-    place.full = True
-    async with place.connect() as client:
+async def test_a_body_that_comes_after_the_refusal_is_dropped(server: FakeServer) -> None:
+    server.full = True
+    async with server.connect() as client:
         await client.send(POST[:-4])
         assert (await client.answer()).status_code == 503
-        place.full = False
+        server.full = False
         await client.send(b"body" + POST)
         assert (await client.answer()).status_code == 200
 
 
-async def test_a_client_that_asked_to_close_is_closed(place: Place) -> None:
-    place.full = True
-    async with place.connect() as client:
+async def test_a_client_that_asked_to_close_is_closed(server: FakeServer) -> None:
+    server.full = True
+    async with server.connect() as client:
         await client.send(POST.replace(b"Host: x", b"Host: x\r\nConnection: close"))
         assert (await client.answer()).status_code == 503
         async with asyncio.timeout(TIMEOUT):
             assert await client.rest() == b""
 
 
-async def test_no_refusal_stands_in_the_middle_of_an_answer(place: Place) -> None:
-    async with place.connect() as client:
+async def test_no_refusal_stands_in_the_middle_of_an_answer(server: FakeServer) -> None:
+    async with server.connect() as client:
         await client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-        await asyncio.wait_for(place.begun.wait(), TIMEOUT)
-        place.full = True
+        await asyncio.wait_for(server.begun.wait(), TIMEOUT)
+        server.full = True
         await client.send(POST)
-        async with place.connect() as other:  # its answer shows that the first POST was read
+        async with server.connect() as other:  # its answer shows that the first POST was read
             await other.send(POST)
             assert (await other.answer()).status_code == 503
-        place.slow.set()
+        server.slow.set()
         assert [(await client.answer()).status_code for _ in range(2)] == [200, 200]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.http_api.raw_http import raw_connection
 from tests.server.raw_asgi import read_body, respond
-from tests.support.served import served
+from tests.support.asgi_server import asgi_server
 
 Seen = list[tuple[str, str, bytes]]
 
@@ -41,7 +41,7 @@ async def recording() -> AsyncIterator[tuple[str, Seen]]:
             seen.append((scope["method"], scope["path"], body))
             await respond(send, b"ok")
 
-    async with served(app) as url:
+    async with asgi_server(app) as url:
         yield url, seen
 
 
@@ -141,7 +141,7 @@ async def test_trailers_are_not_headers() -> None:
 
     request = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n%s\r\n"
     body = b"1\r\na\r\n0\r\nAPI-KEY: x\r\n\r\n"
-    async with served(app) as url:
+    async with asgi_server(app) as url:
         for upgrade in (b"", UPGRADES["h2c"]):
             async with raw_connection(url) as client:
                 await client.send(request % upgrade + body)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.http_api.accepted_job import accepted
+from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.scripted_provider import call_back, scripted_provider
 from tests.support.ports import free_port
 from tests.support.service import RunningService, eventually, metric, running_service
@@ -74,7 +74,7 @@ async def accepted_job(folder: Path, **given: Any) -> AsyncIterator[Job]:
         await where.start()
         try:
             key = await where.service.key()
-            job = await accepted(where.service.client(key), provider)
+            job = await create_accepted_job(where.service.client(key), provider)
             yield Job(where, key, job.request_id, job.callback_url)
         finally:
             await where.stop()

@@ -62,7 +62,7 @@ class Log:
         return new
 
 
-class Taking:
+class FakeConnection:
     """A connection that takes every chunk until `lags` is set."""
 
     def __init__(self) -> None:
@@ -87,9 +87,9 @@ class Streams:
         self.broadcast = Broadcast(store, self.hub, Metrics("test"), SystemClock(), heartbeat=60.0)
         self.tasks = [asyncio.create_task(self.broadcast.pump())]
 
-    async def open(self, user: int = ANN, after_seq: int = FIRST) -> Taking:
+    async def open(self, user: int = ANN, after_seq: int = FIRST) -> FakeConnection:
         """Open a stream of the user's events after `after_seq`."""
-        connection = Taking()
+        connection = FakeConnection()
         reader = Reader(
             no_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=after_seq
         )
@@ -282,7 +282,7 @@ async def test_streams_end_if_events_that_were_pushed_are_lost(
     streams: Streams, grown_again: tuple[int, ...]
 ) -> None:
     """A client that reconnects with the cursor of a lost event gets a reset."""
-    told, bobs = await streams.open(), await streams.open(BOB)
+    anns, bobs = await streams.open(), await streams.open(BOB)
     streams.commit(5, 6, known=False)
     await settled()
 
@@ -291,7 +291,7 @@ async def test_streams_end_if_events_that_were_pushed_are_lost(
     streams.hub.notify_all()
     await settled()
 
-    assert told.chunks == chunks_of(5, 6)
+    assert anns.chunks == chunks_of(5, 6)
     assert [task.done() for task in streams.tasks] == [False, True, False]
     again = await streams.open()
     last = FIRST + len(grown_again) + 1

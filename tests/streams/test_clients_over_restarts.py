@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from tests.streams.programs import CLIENT, Command, eventsource, follower
 from tests.streams.scripted_job import COMPLETED, HEARTBEAT, accepted_job
+from tests.streams.sse_clients import CLIENT, Command, eventsource, follower
 
 
 @CLIENT

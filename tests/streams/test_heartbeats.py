@@ -9,10 +9,10 @@ from receiver.streams.heartbeats import Heartbeats
 from receiver.streams.reader import Reader
 from store.database import Store
 from store.errors import StoreUnavailable
-from tests.streams.test_broadcast import Taking, no_send
+from tests.streams.test_broadcast import FakeConnection, no_send
 
 
-class Away:
+class UnreachableStore:
     """A store that cannot be reached."""
 
     @property
@@ -32,7 +32,9 @@ async def test_heartbeats_go_on_while_the_store_is_away() -> None:
         if len(beats) == 3:
             raise ThreeBeats
 
-    heartbeats = Heartbeats(cast(Store, Away()), SystemClock(), 0.01, beat)
-    heartbeats.add(Reader(no_send, Taking(), key_hash="k", user_id=1, job_id=None, after_seq=0))
+    heartbeats = Heartbeats(cast(Store, UnreachableStore()), SystemClock(), 0.01, beat)
+    heartbeats.add(
+        Reader(no_send, FakeConnection(), key_hash="k", user_id=1, job_id=None, after_seq=0)
+    )
     with pytest.raises(ThreeBeats):
         await heartbeats.run()

@@ -14,11 +14,11 @@ import pytest
 
 from tests.http_api.event_stream import event_stream
 from tests.streams.cutting_proxy import cutting_proxy
-from tests.streams.programs import CLIENT, Command, client, eventsource
 from tests.streams.scripted_job import COMPLETED, HEARTBEAT, accepted_job
+from tests.streams.sse_clients import CLIENT, Command, client, eventsource
 from tests.support.nginx import needs_nginx, nginx
 from tests.support.ports import free_port
-from tests.support.service import job_when
+from tests.support.service import wait_for_job
 
 long = pytest.mark.long
 IDLE = 2.0
@@ -129,7 +129,7 @@ async def test_an_eventsource_that_is_cut_misses_nothing(tmp_path: Path, command
             for step in range(3):
                 message = f"{round_}.{step}"
                 await job.callback(status="IN_PROGRESS", message=message)
-                await job_when(looking, job.request_id, message=message)  # one event for each
+                await wait_for_job(looking, job.request_id, message=message)  # one event for each
             for _ in range(3):
                 name, _, update = await reading.next()
                 assert name == "update"

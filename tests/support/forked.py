@@ -77,7 +77,7 @@ class ForkedProcess:
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     """What a command returned and printed."""
 
     status: int
@@ -90,7 +90,9 @@ class Done:
         return json.loads(self.out)
 
 
-def run(*arguments: str, environment: Mapping[str, str], folder: Path, timeout: float) -> Done:
+def run(
+    *arguments: str, environment: Mapping[str, str], folder: Path, timeout: float
+) -> CommandResult:
     """Run a command until it exits."""
     with tempfile.TemporaryDirectory() as name:
         out, err = Path(name, "out"), Path(name, "err")
@@ -98,7 +100,7 @@ def run(*arguments: str, environment: Mapping[str, str], folder: Path, timeout: 
             *arguments, environment=environment, folder=folder, out=out, err=err
         ) as process:
             status = process.wait(timeout)
-        return Done(status, out.read_text("utf-8"), err.read_text("utf-8"))
+        return CommandResult(status, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 def _run(

@@ -145,13 +145,13 @@ async def running_service(
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T]],
-    enough: Callable[[T], bool],
+    read: Callable[[], Awaitable[T]],
+    is_enough: Callable[[T], bool],
     what: str = "it",
     *,
     timeout: float = TIMEOUT,
 ) -> T:
-    """Call `look` until `enough` holds. After `timeout` seconds, fail and show the last result.
+    """Call `read` until `is_enough` holds. After `timeout` seconds, fail and show the last result.
 
     The first calls follow quickly: most changes come within milliseconds.
     """
@@ -159,8 +159,8 @@ async def eventually(
     pause = 0.002
     while True:
         began = time.monotonic()
-        seen = await look()
-        if enough(seen):
+        seen = await read()
+        if is_enough(seen):
             return seen
         assert began < until, f"{what} did not come; last seen: {str(seen)[:2000]}"
         # Looking at many jobs is slow, and must not keep the service busy.
@@ -168,7 +168,7 @@ async def eventually(
         pause = min(2 * pause, 0.02)
 
 
-async def grown(items: Sized, count: int, what: str) -> None:
+async def wait_for_length(items: Sized, count: int, what: str) -> None:
     """Wait until the list has this many items."""
 
     async def size() -> int:
@@ -190,14 +190,16 @@ async def job_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-async def told_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
+async def job_without_input(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
     """The job as lists, streams and answers show it, that is, without its input."""
     return {
         name: value for name, value in (await job_of(client, request_id)).items() if name != "input"
     }
 
 
-async def job_when(client: httpx.AsyncClient, request_id: str, **members: Any) -> dict[str, Any]:
+async def wait_for_job(
+    client: httpx.AsyncClient, request_id: str, **members: Any
+) -> dict[str, Any]:
     """Wait until the job has these values, and return it."""
     return await eventually(
         lambda: job_of(client, request_id),
@@ -220,7 +222,7 @@ async def history_of(
     return [line for line in answer.json()["history"] if type_ in ("", line["type"])]
 
 
-async def verdicts_when(
+async def wait_for_verdicts(
     client: httpx.AsyncClient, request_id: str, *expected: str
 ) -> list[dict[str, Any]]:
     """Wait until the history's callbacks have these verdicts in this order, and return them."""

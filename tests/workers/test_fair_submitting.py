@@ -22,9 +22,9 @@ from tests.support.service import (
     eventually,
     history_of,
     job_of,
-    job_when,
     running_service,
     submit,
+    wait_for_job,
 )
 
 LATER = answering(503, {"message": "Busy."}, **{"Retry-After": "86400"})
@@ -111,13 +111,13 @@ async def test_who_is_always_told_later_holds_the_others_once(tmp_path: Path) ->
 
         # The hold lasts a minute, although the provider asks for a day.
         clock.ahead_ms += 61_000
-        await job_when(bob, waiting, phase="accepted")
+        await wait_for_job(bob, waiting, phase="accepted")
 
         # From now on mallory's refusals hold nobody else.
         for _ in range(3):
             refused.append(await submit_of(mallory, "mallory"))
             await refusals(mallory, refused[-1], 1)
-            await job_when(bob, await submit_of(bob, "bob"), phase="accepted")
+            await wait_for_job(bob, await submit_of(bob, "bob"), phase="accepted")
             clock.ahead_ms += 301_000
         # A job with a Retry-After of a day waits until its deadline and is not sent again.
         for job_id in refused:
@@ -133,7 +133,7 @@ async def test_a_held_job_fails_at_its_deadline_and_not_later(tmp_path: Path) ->
 
         clock.ahead_ms += 21_000
 
-        job = await job_when(bob, waiting, done=True)
+        job = await wait_for_job(bob, waiting, done=True)
         assert job["error"]["code"] == "not_submitted"
         assert len(provider.submissions) == 1
 
@@ -148,4 +148,4 @@ async def test_holds_survive_a_restart(tmp_path: Path) -> None:
         waiting = await submit_of(bob, "bob")
         assert (await job_of(bob, waiting))["phase"] == "queued"
         clock.ahead_ms += 61_000
-        await job_when(bob, waiting, phase="accepted")
+        await wait_for_job(bob, waiting, phase="accepted")

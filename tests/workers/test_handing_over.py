@@ -19,7 +19,7 @@ from store.records.times import Due, Lane
 from tests.domain.jobs import new_job as any_job
 from tests.http_api.scripted_provider import ScriptedProvider, never
 from tests.store.world import add_key, event_data
-from tests.support.service import JOB, MOVIE, eventually, job_when, running_service, submit
+from tests.support.service import JOB, MOVIE, eventually, running_service, submit, wait_for_job
 from tests.workers.harness import CallRecorder
 
 
@@ -29,7 +29,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
     monkeypatch.setattr(submitter, "MAX_IDLE_SECONDS", 3600.0)
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
-        await job_when(client, (await submit(client))["request_id"], phase="accepted")
+        await wait_for_job(client, (await submit(client))["request_id"], phase="accepted")
         # Each read of the store's queue reads the holds too.
         looks = CallRecorder(service.store.submissions, "holds", "change_holds")
         names = ("create", "advance", "input_of", "trace_context_of", "release")
@@ -37,7 +37,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
 
         for _ in range(5):
             job = await submit(client)
-            await job_when(client, job["request_id"], phase="accepted")
+            await wait_for_job(client, job["request_id"], phase="accepted")
 
         calls = Counter(jobs.take())
         del calls["input_of"]  # called by the test's client, which reads the job
@@ -52,7 +52,7 @@ async def test_jobs_that_cannot_be_handed_over_are_found_in_the_store(
         client = await service.user()
         jobs = [await submit(client) for _ in range(50)]
         for job in jobs:
-            await job_when(client, job["request_id"], phase="accepted")
+            await wait_for_job(client, job["request_id"], phase="accepted")
     assert len(provider.submissions) == 50
 
 
@@ -93,7 +93,7 @@ async def test_a_job_is_submitted_although_its_client_disconnects(
         with pytest.raises(asyncio.CancelledError):
             await writing
         await provider.submitted(1)
-        await job_when(client, new.job.id, phase="accepted")
+        await wait_for_job(client, new.job.id, phase="accepted")
 
 
 async def test_a_job_cancelled_while_it_waits_is_not_sent(
@@ -108,7 +108,7 @@ async def test_a_job_cancelled_while_it_waits_is_not_sent(
         await provider.submitted(1)
         assert (await client.post(canceled["links"]["cancel"])).status_code == 202
         gate.set()
-        await job_when(client, kept["request_id"], phase="accepted")
+        await wait_for_job(client, kept["request_id"], phase="accepted")
     assert len(provider.submissions) == 2
 
 

@@ -20,7 +20,7 @@ from receiver.providers.contract import (
 from receiver.providers.signatures import is_fresh, signed_header
 from store.records.jobs import Status
 
-WORDS = {"QUEUED": Status.PENDING, "DONE": Status.COMPLETED, "BROKEN": Status.FAILED}
+STATUSES = {"QUEUED": Status.PENDING, "DONE": Status.COMPLETED, "BROKEN": Status.FAILED}
 
 
 class Minimal(Provider):
@@ -62,7 +62,7 @@ class Minimal(Provider):
         return verify
 
     def read(self, body: Mapping[str, Any]) -> Report:
-        status = parsing.read_status(body.get("state"), WORDS)
+        status = parsing.read_status(body.get("state"), STATUSES)
         drawing = parsing.clean_and_redact(body.get("drawing"), self._account.key)
         return Report(
             status=status,

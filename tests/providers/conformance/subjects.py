@@ -43,7 +43,7 @@ class Subject:
     """The answer that accepts a submission as `up-1`."""
     callbacks: Mapping[Status, Mapping[str, Any]]
     """The body of a callback for `up-1`, for each status that has one."""
-    words: Callable[[str], Mapping[str, Any]]
+    refusal: Callable[[str], Mapping[str, Any]]
     """Makes the body of a refusal with this text."""
     listed: Callable[[str], Mapping[str, Any]] | None = None
     """If the provider has a searchable list: makes one with `up-1`, whose callback URL is given."""
@@ -116,7 +116,7 @@ SAMSAR = Subject(
         Status.FAILED: {"request_id": "up-1", "status": "FAILED", "message": "It broke."},
         Status.CANCELLED: {"request_id": "up-1", "status": "CANCELLED"},
     },
-    words=lambda text: {"message": text},
+    refusal=lambda text: {"message": text},
 )
 
 VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
@@ -137,7 +137,7 @@ REPLICATE = Subject(
         Status.FAILED: {"id": "up-1", "status": "failed", "error": "It broke."},
         Status.CANCELLED: {"id": "up-1", "status": "canceled"},
     },
-    words=lambda text: {"title": "Refused", "detail": text, "status": 400},
+    refusal=lambda text: {"title": "Refused", "detail": text, "status": 400},
     listed=lambda url: {"results": [{"id": "up-1", "webhook": url}]},
     sign=sign_replicate,
     keys={"key": WHSEC},
@@ -170,7 +170,7 @@ FAL = Subject(
             "error_type": "client_cancelled",
         },
     },
-    words=lambda text: {"detail": text},
+    refusal=lambda text: {"detail": text},
     sign=sign_fal,
     keys=jwks(PRIVATE_KEY),
 )
@@ -187,7 +187,7 @@ MINIMAL = Subject(
         Status.COMPLETED: {"id": "up-1", "state": "done", "drawing": "https://a.example/1"},
         Status.FAILED: {"id": "up-1", "state": "broken", "why": "It broke."},
     },
-    words=lambda text: {"why": text},
+    refusal=lambda text: {"why": text},
     sign=sign_minimal,
 )
 

@@ -91,7 +91,7 @@ async def test_a_submission_is_one_call_and_names_its_callback(subject: Subject)
 async def test_answers_that_are_not_an_acceptance(
     subject: Subject, status: int, headers: dict[str, str], expected: type
 ) -> None:
-    body = {**subject.accepted, **subject.words("No such luck.")}
+    body = {**subject.accepted, **subject.refusal("No such luck.")}
     said, server = await submitted(subject, answer(status, as_body(body), headers))
     assert type(said) is expected
     assert len(server.bodies) == 1
@@ -150,7 +150,7 @@ async def test_a_submission_that_was_surely_not_sent(subject: Subject) -> None:
 
 async def test_neither_key_nor_token_is_quoted(subject: Subject) -> None:
     text = f"{KEY} and {CALLBACK} are wrong"
-    body = as_body(subject.words(text))
+    body = as_body(subject.refusal(text))
     for raw in (body, body.replace(KEY[:1].encode(), b"\\u%04x" % ord(KEY[0])), text.encode()):
         said, _ = await submitted(subject, answer(400, raw))
         assert isinstance(said, SubmitRefused)
@@ -171,7 +171,7 @@ async def test_neither_key_nor_token_is_quoted(subject: Subject) -> None:
 )
 async def test_status_calls_without_a_status(subject: Subject, status: int, expected: type) -> None:
     later = {"Retry-After": "7", "Location": "/elsewhere"}
-    said, server = await asked(subject, answer(status, as_body(subject.words("No.")), later))
+    said, server = await asked(subject, answer(status, as_body(subject.refusal("No.")), later))
     assert type(said) is expected
     assert not isinstance(said, StatusReport)
     assert said.retry_after == 7_000

@@ -17,7 +17,14 @@ import pytest
 from store.sqlite.connection import prepare
 from tests.http_api.event_stream import event_stream
 from tests.store.sqlite.test_migrations import schema
-from tests.support.service import JOB, ShiftedClock, history_of, job_of, job_when, running_service
+from tests.support.service import (
+    JOB,
+    ShiftedClock,
+    history_of,
+    job_of,
+    running_service,
+    wait_for_job,
+)
 
 KEPT = Path(__file__).with_name("schema_4.sql")
 KEY = "rk_" + 8 * "kept0" + "key"
@@ -82,7 +89,7 @@ async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Pa
     async with client_at(kept, LEFT_AT) as client:
         phases = {job["request_id"]: job["phase"] for job in await jobs_of(client)}
         assert phases == PHASES | {QUEUED: phases[QUEUED]}
-        await job_when(client, QUEUED, status="COMPLETED")
+        await wait_for_job(client, QUEUED, status="COMPLETED")
 
         # A stored first answer is repeated unchanged: it lacks members that today's OpenAPI
         # document requires.
@@ -103,9 +110,9 @@ async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Pa
     # The provider has forgotten the jobs, which is no answer: they live another day.
     async with client_at(kept, LEFT_AT + 2 * DAY) as client:
         for request_id in (RENDERING, ACCEPTED):
-            await job_when(client, request_id, status="FAILED")
+            await wait_for_job(client, request_id, status="FAILED")
         for request_id in (SUBMITTING, UNCONFIRMED):
-            job = await job_when(client, request_id, status="FAILED")
+            job = await wait_for_job(client, request_id, status="FAILED")
             assert job["error"]["code"] == "submit_outcome_unknown"
 
 

@@ -1,6 +1,6 @@
 """What maintenance costs concurrent callers: callbacks are acknowledged while a backup is made, a
 reader stays in a transaction, and old jobs are removed:
-`python -m tests.benchmarks.keeping [RATE] [SECONDS]`."""
+`python -m tests.benchmarks.maintenance [RATE] [SECONDS]`."""
 
 import asyncio
 import multiprocessing
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.benchmarks import costs
 from tests.benchmarks.growth import grow
-from tests.benchmarks.load import flood
+from tests.benchmarks.load import open_loop
 from tests.benchmarks.sender import Exchange
 from tests.benchmarks.table import quantile
 from tests.benchmarks.world import Callbacks, Server, fill, service
@@ -125,7 +125,7 @@ class Bench:
         """Send callbacks for this many seconds from another process; returns the exchanges."""
         requests = [self._next_request() for _ in range(int(self._rate * seconds))]
         sending = self._pool.submit(
-            flood, self._server.port, requests, self._rate, CONNECTIONS, timeout=30.0
+            open_loop, self._server.port, requests, self._rate, CONNECTIONS, timeout=30.0
         )
         return sending.result()
 
@@ -135,7 +135,7 @@ def main(rate: float = 200.0, seconds: float = 10.0) -> None:
         database = Path(folder) / "bench.db"
         (account,) = asyncio.run(fill(f"sqlite:///{database}", 1, jobs=OPEN))
         grow(database, FINISHED, 0)
-        _fatten(database)
+        _add_history(database)
         with service(f"sqlite:///{database}", LOG_LEVEL="warning") as server:
             bench = Bench(server, database, Callbacks(account).next, rate)
             bench.load(2.0)  # warms up
@@ -165,7 +165,7 @@ def _phases(
     yield "nothing else, again", lambda: time.sleep(seconds)
 
 
-def _fatten(database: Path) -> None:
+def _add_history(database: Path) -> None:
     """Give each finished job the rows that a real one has; the events belong to another user."""
     with closing(sqlite3.connect(database)) as db:
         db.executescript(HISTORY)  # synced, so that the disk is idle when the first phase begins

@@ -12,7 +12,7 @@ from receiver.server.serve import listen, origin, serving
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, load_shedder: LoadShedder | None = None) -> AsyncIterator[str]:
+async def asgi_server(app: ASGIApp, load_shedder: LoadShedder | None = None) -> AsyncIterator[str]:
     """Serve the application; yields its URL."""
     with listen("127.0.0.1", 0) as listener:
         async with serving(app, listener, grace=0, load_shedder=load_shedder):

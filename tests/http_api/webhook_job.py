@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tests.http_api.accepted_job import AcceptedJob, accepted
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import RunningService, eventually, make_key
@@ -18,7 +18,7 @@ RELAY: dict[str, Any] = {
 """Settings of a service that may send webhooks to this machine, and trusts callbacks."""
 
 
-class Followed(AcceptedJob):
+class WebhookJob(AcceptedJob):
     """A job whose webhooks go to a sink."""
 
     async def apply(self, body: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ class Followed(AcceptedJob):
         found = (await self.client.get("/v1/deliveries")).json()["deliveries"]
         return [each for each in found[::-1] if each["request_id"] == self.request_id]
 
-    async def states(self, *expected: str) -> list[dict[str, Any]]:
+    async def wait_for_states(self, *expected: str) -> list[dict[str, Any]]:
         """Wait until the deliveries have these states, oldest first, and return them."""
         return await eventually(
             self.deliveries,
@@ -43,22 +43,24 @@ class Followed(AcceptedJob):
         )
 
 
-async def follow_job(
+async def create_webhook_job(
     service: RunningService, provider: ScriptedProvider, url: str, **members: Any
-) -> Followed:
+) -> WebhookJob:
     """Create a job of the user ada whose webhooks go to that URL."""
     client = service.client(await make_key(service.store, "ada", secret=SECRET))
-    job = await accepted(client, provider, webhookUrl=url, **members)
-    return Followed(client, job.request_id, job.callback_url)
+    job = await create_accepted_job(client, provider, webhookUrl=url, **members)
+    return WebhookJob(client, job.request_id, job.callback_url)
 
 
 @dataclass
-class Follow:
+class WebhookJobs:
     """Creates jobs whose webhooks go to a sink, or to another URL."""
 
     service: RunningService
     provider: ScriptedProvider
     sink: Sink
 
-    async def __call__(self, url: str | None = None, **members: Any) -> Followed:
-        return await follow_job(self.service, self.provider, url or self.sink.url, **members)
+    async def create(self, url: str | None = None, **members: Any) -> WebhookJob:
+        return await create_webhook_job(
+            self.service, self.provider, url or self.sink.url, **members
+        )

@@ -25,12 +25,12 @@ class Source:
         return request("GET", self.path, headers=self.headers)
 
 
-class Listener(asyncio.Protocol):
+class EventReader(asyncio.Protocol):
     """One open stream."""
 
-    def __init__(self, source: Source, audience: "Audience", *, stalled: bool) -> None:
+    def __init__(self, source: Source, readers: "EventReaders", *, stalled: bool) -> None:
         self._source = source
-        self._audience = audience
+        self._readers = readers
         self._stalled = stalled
         self._tail = b""
 
@@ -42,24 +42,24 @@ class Listener(asyncio.Protocol):
         seen = self._tail + data
         if not self._tail:
             assert seen.startswith(b"HTTP/1.1 200"), seen[:500]
-            self._audience.begun += 1
+            self._readers.begun += 1
             if self._stalled:
                 self.transport.pause_reading()
-        self._audience.events += seen.count(_EVENT)
+        self._readers.events += seen.count(_EVENT)
         # Too short to contain `_EVENT`, so that none is counted twice.
         self._tail = seen[-(len(_EVENT) - 1) :]
-        self._audience.changed()
+        self._readers.changed()
 
 
-class Audience:
-    """Many listeners."""
+class EventReaders:
+    """Many readers."""
 
     def __init__(self) -> None:
         self.begun = 0
         """How many streams have been opened."""
         self.events = 0
         """How many events all of them have received together."""
-        self._listeners: list[Listener] = []
+        self._all: list[EventReader] = []
         self._waiting: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
 
     async def open(self, sources: Sequence[Source], *, stalled: bool = False) -> None:
@@ -68,9 +68,9 @@ class Audience:
 
         async def one(source: Source) -> None:
             async with places:
-                listener = Listener(source, self, stalled=stalled)
-                self._listeners.append(listener)
-                await _connect(listener, source.port, small=stalled)
+                reader = EventReader(source, self, stalled=stalled)
+                self._all.append(reader)
+                await _connect(reader, source.port, small=stalled)
 
         wanted = self.begun + len(sources)
         await asyncio.gather(*map(one, sources))
@@ -90,15 +90,15 @@ class Audience:
             self._waiting = None
 
     def close(self) -> None:
-        for listener in self._listeners:
-            listener.transport.abort()
+        for reader in self._all:
+            reader.transport.abort()
 
 
-async def _connect(listener: Listener, port: int, *, small: bool) -> None:
+async def _connect(reader: EventReader, port: int, *, small: bool) -> None:
     loop = asyncio.get_running_loop()
     connection = socket.socket()
     connection.setblocking(False)
     if small:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _TINY)
     await loop.sock_connect(connection, ("127.0.0.1", port))
-    await loop.create_connection(lambda: listener, sock=connection)
+    await loop.create_connection(lambda: reader, sock=connection)

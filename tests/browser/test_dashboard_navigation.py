@@ -4,9 +4,9 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Enter, Start, Visit
+from tests.browser.conftest import Start, StartSignedIn, Visit
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
-from tests.support.service import MOVIE, eventually, job_when, submit
+from tests.support.service import MOVIE, eventually, submit, wait_for_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -128,12 +128,12 @@ async def test_new_jobs_push_the_oldest_rows_out(
     await expect(older).to_be_hidden()
 
 
-async def test_submit_again_names_the_cost(enter: Enter) -> None:
-    service, visitor = await enter(sandbox_render=0.3)
+async def test_submit_again_names_the_cost(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(sandbox_render=0.3)
     client = await service.user()
     given = MOVIE | {"prompt": "Twice", "duration": 10.0}
     first = await submit(client, input=given, metadata={"order": "7"})
-    await job_when(client, first["request_id"], status="COMPLETED")
+    await wait_for_job(client, first["request_id"], status="COMPLETED")
     page = visitor.page
     await page.get_by_role("link", name="Twice").click()
     await page.get_by_role("button", name="Submit again").dblclick()  # asks only once
@@ -157,9 +157,9 @@ async def test_a_callback_and_its_effect_are_one_entry(
     client = await service.user()
     job = await submit(client)
     url = (await provider.submitted()).webhook_url
-    await job_when(client, job["request_id"], phase="accepted")
+    await wait_for_job(client, job["request_id"], phase="accepted")
     await call_back(url, {"status": "IN_PROGRESS", "progress": 40, "note": f"to {url} <b>"})
-    await job_when(client, job["request_id"], progress=40)
+    await wait_for_job(client, job["request_id"], progress=40)
     visitor = await visit(service.url, client)
     page = visitor.page
     await visitor.open(f"#/jobs/{job['request_id']}")
