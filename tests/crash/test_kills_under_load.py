@@ -24,6 +24,7 @@ USERS, STREAMS, KILLS = 10, 50, 20
 
 
 async def test_fifty_kills_under_load_lose_nothing_and_pay_nothing_twice(tmp_path: Path) -> None:
+    """`judge.py` checks it at the end, for every job."""
     seed = random.SystemRandom().getrandbits(32)
     print(f"\nseed {seed}")
 
