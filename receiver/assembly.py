@@ -84,7 +84,7 @@ class Service:
 
 
 def rules(settings: ServeSettings) -> Rules:
-    """The state machine's settings, in milliseconds."""
+    """The state machine's settings; times are in milliseconds."""
     return Rules(
         job_deadline=_ms(settings.job_deadline),
         unconfirmed_deadline=_ms(settings.unconfirmed_deadline),

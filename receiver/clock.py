@@ -1,4 +1,4 @@
-"""The clock that is passed to every part of the service."""
+"""The clock that is passed to the parts of the service; some use the event loop's instead."""
 
 import asyncio
 import time

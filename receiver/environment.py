@@ -1,4 +1,5 @@
-"""Reads settings from the environment: no other module does.
+"""Reads settings from the environment: no other module does, except that tracing and buckets are
+configured by the `OTEL_…` and `AWS_…` variables.
 
 A setting NAME is the environment variable `RECEIVER_NAME`, or a line of `.env` in the working
 directory; the environment takes precedence. A blank value means "not set", except for RATE_LIMIT.

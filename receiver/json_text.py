@@ -14,7 +14,8 @@ MAX_DEPTH = 64
 class UnreadableJson(ValueError):
     """Not JSON, or JSON with NaN, Infinity, a number that is too large, or too deep nesting.
 
-    The message says what and where, and quotes nothing of the JSON.
+    The message says what, and where if it is not JSON. It quotes nothing of the JSON except a
+    constant such as NaN.
     """
 
 
@@ -40,11 +41,11 @@ def parse(text: str) -> Any:
 
 
 def parse_answer(text: str) -> Any:
-    """Parse JSON that will not be passed on. NaN, Infinity and numbers that are too large become
-    None instead of an error. Limiting the depth is also up to the caller.
+    """Parse the answer to one of our calls. NaN, Infinity and numbers that are too large become
+    None instead of an error. The depth is not limited: the caller cleans the value.
 
     Raises:
-        UnreadableJson: it is not JSON, or nested hundreds of levels deep.
+        UnreadableJson: it is not JSON, or nested deeper than Python's decoder can follow.
     """
     return _decoded(_LENIENT, text)
 

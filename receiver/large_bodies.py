@@ -12,11 +12,11 @@ from receiver.clock import Clock
 LARGE: Final = 64 * 1024
 """Bytes. A larger body can take more than 50 ms of the event loop."""
 MAX_LARGE: Final = 32
-"""How many larger ones of one sender may wait."""
+"""How many larger ones of one sender may wait, including the one that is being parsed."""
 
 
 class TooManyLarge(Exception):
-    """`MAX_LARGE` bodies of the sender are waiting."""
+    """`MAX_LARGE` bodies of the sender are waiting or being parsed."""
 
 
 class LargeBodies:

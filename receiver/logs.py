@@ -1,9 +1,9 @@
 """Logging: one line per event, as JSON or for a terminal, without secrets.
 
 `structlog.get_logger()` returns loggers; values bound with `structlog.contextvars` (the request id)
-are on every line of that context. The standard library's loggers (uvicorn, httpx) use the same
-output. Redaction is the last step before rendering, so that it covers tracebacks and other
-libraries' lines too.
+are on every line of that context; the access log's JSON has only the request id. The standard
+library's loggers (uvicorn, httpx) use the same output. Redaction comes after every step that adds
+text, so that it covers tracebacks and other libraries' lines too.
 """
 
 import asyncio
@@ -38,7 +38,8 @@ longer recognised."""
 #
 # The text may be hostile and the event loop waits, so matching must take linear time. All runs are
 # possessive (`++`: no backtracking), and no match can start inside another one that fails: each
-# start has a character that the run before it does not match.
+# start has a character that the run before it does not match. (Only `rk_` has not, but a run after
+# it that fails is shorter than 32.)
 _SHAPES = re.compile(
     r"""
       (?P<key> rk_ ) [A-Za-z0-9_-]{32,}+
@@ -62,7 +63,8 @@ _DATABASE = re.compile(r"(?P<before>postgres(?:ql)?://[^\s:/@]*+:)(?P<rest>\S++)
 _SECRET_NAMES = frozenset(
     {"api-key", "apikey", "authorization", "cookie", "password", "secret", "set-cookie", "ticket"}
 )
-# Characters that could end the line, move the cursor or change the text direction.
+# Characters that could end the line, move the cursor or change the text direction, and surrogates,
+# which cannot be encoded.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _values: set[str] = set()
@@ -138,7 +140,7 @@ def configure(
 
 class _Lossy:
     """The stream of all loggers. Drops a line that cannot be written (a full disk, a pipe that
-    nobody reads): most lines report a failure, and logging must not cause another one."""
+    nobody reads): logging must not make a request or a job fail."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -172,8 +174,9 @@ def access(method: str, path: str, status: int, seconds: float, request_id: str)
     """Write the access log's line for one request. `path` must be redacted, and `request_id` must
     not need escaping in JSON.
 
-    Because it is written for every request, this line bypasses structlog: the JSON looks the same
-    at a tenth of the cost. The lines of one event-loop iteration are written together at its end.
+    Because it is written for every request, this line bypasses structlog if the log is JSON: it
+    looks the same, without other bound values, at a tenth of the cost. The lines of one event-loop
+    iteration are written together in the next one.
     """
     if _access is not None:
         _access.write(method, path, status, seconds, request_id)

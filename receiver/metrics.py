@@ -1,8 +1,9 @@
 """The service's Prometheus metrics.
 
-All are named `receiver_…`, with seconds and bytes as units. Each is an attribute with its name
+Our own are named `receiver_…`, with seconds and bytes as units; `process_…` comes from the client
+library. Each of ours, except `receiver_build`, is an attribute with its name
 (`metrics.status_polls.labels("samsar", "answered").inc()`). Gauges about stored data are set from
-the store by the janitor, so they are right after a restart too.
+the store by the janitor and the archiver, so they are right again soon after a restart.
 """
 
 from functools import cache, partial

@@ -79,8 +79,9 @@ class OpenTelemetry:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            # For the log. Each request or job has its own task, and so its own context: nothing
-            # needs to be unbound, and lines logged after the span have the id too.
+            # For the log. Each request and each step of a job has its own task, and so its own
+            # context: nothing needs to be unbound, and lines logged after the span have the id too
+            # (except the access log's JSON).
             bind_contextvars(trace_id=format_trace_id(span.get_span_context().trace_id))
             try:
                 yield

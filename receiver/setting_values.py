@@ -1,6 +1,6 @@
 """Types of settings: they convert and validate the text of a variable.
 
-Every error is a ValueError whose message says what is expected.
+Our own checks raise a ValueError, whose message is shown after the setting's name.
 """
 
 import base64
@@ -147,7 +147,7 @@ def _long_enough(secret: str) -> str:
     return secret
 
 
-# Internally all times are in milliseconds; the upper limits keep sums of times within the range of
+# Jobs' times are stored in milliseconds; the upper limits keep sums of times within the range of
 # dates and 64-bit integers.
 Seconds = Annotated[float, Field(ge=0.001, le=1e10, allow_inf_nan=False)]
 Gap = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]

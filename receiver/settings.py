@@ -1,8 +1,8 @@
 """The settings of the service and of its commands.
 
-Lists are comma-separated; durations are in seconds and may have fractions. The docstring below a
-field is its text in the reference (docs/settings.md); `repr=False` marks values that are never
-shown, in an error or anywhere else.
+Lists are comma-separated; durations are in seconds (RETENTION_DAYS in days) and may have fractions.
+The docstring below a field is its text in the reference (docs/settings.md), and in the error if it
+is needed and not set; `repr=False` marks values that are never shown, in an error or anywhere else.
 """
 
 from collections.abc import Iterator
@@ -126,7 +126,7 @@ class ClientSettings(AddressSettings):
 
 
 class SandboxSettings(Settings):
-    """The embedded provider."""
+    """The settings of the sandboxes, some of which the real providers share."""
 
     samsar_api_key: kinds.HeaderValue | None = Field(None, repr=False)
     """The operator's key at the provider. The sandbox accepts this key alone; not set, any key."""

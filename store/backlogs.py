@@ -55,7 +55,8 @@ class Backlogs(Repository):
         self, lane: Lane, most: Mapping[Backlog, int], now: Millis, lease: Lease
     ) -> list[Job]:
         """Lease due jobs, earliest first, at most `most[backlog]` per backlog. Jobs with expired
-        leases can be leased again. A lease also ends when its job is advanced or released."""
+        leases can be leased again. A lease also ends when a move changes its job, and by
+        `Jobs.release`."""
         shared = {**_times(lane, now, lease.until), **asdict(lease)}
 
         def work(db: Session, _: Effects) -> list[Job]:

@@ -1,9 +1,9 @@
 """Shares the writer's time between clients' writes and background work. Pure.
 
-Background work (applying callbacks, submitting, polling, delivering) gets at least a third of the
-time that the urgent part of a batch takes, and twice that once its oldest member has waited for
-0.2 s. Shares are by time, not by count: applying a callback takes ten times as long as accepting
-one. So a flood of callbacks or submissions cannot delay the outcome of a job.
+Background work (applying callbacks, submitting, polling, delivering, bulk work) gets about a third
+of the time that the urgent part of a batch takes, and twice that once its oldest member has waited
+for 0.2 s. Shares are by time, not by count: applying a callback takes ten times as long as
+accepting one. So a flood of callbacks or submissions cannot delay the outcome of a job.
 """
 
 SHARE = 1 / 3
@@ -20,7 +20,7 @@ MAX_URGENT = 40
 """Minimum and maximum number of urgent members in a batch."""
 
 MIN_BACKGROUND = 16
-"""Minimum number of background members in a batch: this few hardly slow down its commit."""
+"""A batch has room for at least this many background members: they hardly slow down its commit."""
 MAX_BACKGROUND = 64
 """Maximum number, even while no client waits: a client that arrives waits only milliseconds."""
 
@@ -53,8 +53,8 @@ class BatchSizer:
         return min(max(MIN_URGENT, int(URGENT_TIME / self._urgent)), MAX_URGENT)
 
     def background_members(self, urgent: int, waited: float) -> int:
-        """How many background members to add to a batch with `urgent` urgent ones; the oldest
-        background member has waited for `waited` seconds."""
+        """How many background members a batch with `urgent` urgent ones may have, if the oldest
+        waiting one has waited for `waited` seconds."""
         if not urgent or not self._background:
             return MAX_BACKGROUND
         share = SHARE if waited <= LATE else LATE_SHARE
@@ -63,5 +63,6 @@ class BatchSizer:
 
 
 def bulk_members(background: int, waiting: int) -> int:
-    """How many of the background members may be bulk work, of which `waiting` members wait."""
+    """How many of the `background` places to reserve for bulk work, of which `waiting` members
+    wait. Places that steps of jobs leave free are added to them."""
     return min(waiting, max(1, int(background * BULK_SHARE)))

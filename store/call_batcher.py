@@ -36,7 +36,7 @@ class CallBatcher(Generic[Item, T]):
         return caller
 
     async def finish(self) -> None:
-        """Wait until every call has its outcome."""
+        """Wait for the batches under way; a call of the current iteration may be in none yet."""
         await asyncio.gather(*self._running)
 
     def _begin(self) -> None:

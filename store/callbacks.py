@@ -29,7 +29,8 @@ class Receipt(StrEnum):
     REJECTED = "rejected"
     CONFLICT = "conflict"
     SURPLUS = "surplus"
-    """Over the limit of stored callbacks per job: the only kind that is not stored."""
+    """Over the limit of stored callbacks per job: the only kind whose body is not stored at all. (A
+    repeated body is stored once.)"""
 
 
 _ACCEPTED = Done(Receipt.ACCEPTED)
@@ -95,9 +96,10 @@ class Callbacks(Repository):
         and writes the move as `Jobs.advance` does.
 
         `final` says that one of them reports an outcome, which goes before progress. Takes at most
-        `most` callbacks and at most 256 KiB of bodies, but always at least one. If the job is due
-        for confirmation afterwards, `lease` is written with its due row, for the caller that makes
-        the status call. Raises `NotFound`, `ProviderIdTaken`, and `NotApplied` for anything that
+        `most` callbacks and at most 256 KiB of bodies, but at least one callback; none if other
+        jobs of the batch have used up its 1 MiB (`Applied.has_more`). If the job is due for
+        confirmation afterwards, `lease` is written with its due row, for the caller that makes the
+        status call. Raises `NotFound`, `ProviderIdTaken`, and `NotApplied` for anything that
         `decide` raises.
         """
         enqueue = self._writer.background if final else self._writer.bulk
@@ -158,8 +160,8 @@ class Callbacks(Repository):
     def _classify(
         self, db: Session, effects: Effects, arrival: IncomingCallback
     ) -> Outcome[Receipt]:
-        """Classify a callback that was not inserted. A new one is recorded if there is room, and
-        makes a poll due."""
+        """Classify a callback that was not inserted. One with a new body is stored if there is
+        room, and in any case makes a poll due."""
         parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
         row = db.execute(self._sql["classify"], parameters).fetchone()
         if row is None:

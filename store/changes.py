@@ -9,7 +9,8 @@ from store.records.times import Lane, Millis
 
 @dataclass(slots=True)
 class Changes:
-    """What commits changed: ids only; subscribers read the rows again."""
+    """What commits changed: mostly ids, so subscribers read the rows again; only new events are
+    included whole (`appended`)."""
 
     jobs: set[str] = field(default_factory=set)
     users: set[int] = field(default_factory=set)
@@ -18,9 +19,11 @@ class Changes:
     """Jobs with callbacks that this process has stored and not yet applied; the value says whether
     one of them reports an outcome."""
     applied: set[str] = field(default_factory=set)
-    """Jobs whose callbacks were all applied, including any stored in the same transaction."""
+    """Jobs whose callbacks were all applied, including any stored in the same transaction. `add`
+    removes them from `inbox` and does not merge them: in the sum of a batch this is empty."""
     due: dict[Lane, Millis] = field(default_factory=dict)
-    """By lane: the earliest time at which one of the changed jobs is due."""
+    """By lane: the earliest time at which a job is due again or its lease ends; 0 after a change of
+    holds."""
     relay: bool = False
     """Whether there are relay messages to send."""
     appended: dict[int, list[Event]] = field(default_factory=dict)

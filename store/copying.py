@@ -56,7 +56,8 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
     The source is locked meanwhile, as if a service ran on it. The target is filled in one
     transaction, and its rows are counted before the commit. Then the source is marked as moved, and
     no service can run on it any more. Raises `StoreInUse` if a service runs on the source,
-    `TargetNotEmpty`, and what `open_store` raises for either; the source is then unchanged.
+    `TargetNotEmpty`, and what `open_store` raises for either; the source is then unchanged, except
+    that its schema may have been upgraded.
 
     A crash between the two commits is harmless: until the source is marked, the target is marked as
     a copy, so its unsent jobs are not sent from there, even if the source is used again. If the

@@ -1,4 +1,4 @@
-"""The store: one object per table, all on one database. A backend is a subclass of `Store`.
+"""The store: one object per subject, all on one database. A backend is a subclass of `Store`.
 
 Every method that writes is one transaction: when it returns, the write is on disk; when it raises,
 nothing was written, except after `OutcomeUnknown`, when it may have been. Every method may raise
@@ -54,8 +54,8 @@ class Store(Repository, ABC):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self.on_change: Callable[[Changes], None] = ignore
-        """Called in the event loop after each commit, once per batch. Set it before the first
-        write."""
+        """Called in the event loop once per batch, after its commit; with empty changes if it
+        failed. Set it before the first write."""
         backend.writer.on_change = self._committed
         job_writer = JobWriter(backend)
         self.jobs = Jobs(backend, job_writer)
@@ -83,7 +83,8 @@ class Store(Repository, ABC):
         await self._writer.urgent(self._run("touch", one=one, other=other))
 
     async def is_unused_copy(self) -> bool:
-        """Whether this is a copy made by `backup` that no service has run on yet."""
+        """Whether no service has run yet on this copy: a backup, or a copy to PostgreSQL that was
+        interrupted or made from a backup or from a moved store."""
         return bool(await self._fetch("read-copy-mark"))
 
     async def remove_copy_mark(self) -> None:

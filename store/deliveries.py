@@ -77,7 +77,7 @@ class Deliveries(DeliveryReads):
         at others. A message can be leased again when its lease has ended, or if the lease ends more
         than ten minutes after `until`: such a lease was taken before the clock was set back.
 
-        `slots` creates the slots. It is called in the store's thread, and again if the transaction
+        `slots` creates the slots. It is called in the writer's thread, and again if the transaction
         is repeated. Returns the messages, and the slots of the committed transaction."""
 
         def work(db: Session, _: Effects) -> tuple[list[Delivery], S]:
@@ -99,10 +99,11 @@ class Deliveries(DeliveryReads):
         next_attempt_at: Millis | None,
     ) -> bool:
         """Record an attempt and the resulting state. Returns False if the lease was lost: then the
-        attempt is recorded in the history and the state is not changed. An update that is still
-        pending becomes SKIPPED if a newer message follows it (a final message only if it is
-        self-declared). DISABLED (410) turns off the job's webhook URL, and the job's other pending
-        messages become DISABLED too."""
+        attempt is recorded in the history and the state is not changed. A message that is still
+        pending becomes SKIPPED if it was overtaken: an update by a newer pending message, a
+        self-declared failure by the job's real outcome, even one without a webhook. DISABLED (410)
+        turns off the job's webhook URL, and the job's other pending messages become DISABLED
+        too."""
         delivered = state is DeliveryState.DELIVERED
         parameters = {
             **asdict(attempt),
@@ -133,7 +134,8 @@ class Deliveries(DeliveryReads):
         return await self._writer.background(WorkOnJobs(work, deliveries=(delivery_id,)))
 
     async def release(self, holder: str) -> None:
-        """Release all leases of the holder; the messages are due as before."""
+        """Release all leases of the holder. The messages are due as before, except that those
+        overtaken meanwhile are skipped."""
 
         def work(db: Session, effects: Effects) -> None:
             released = db.execute(self._sql["release"], {"holder": holder}).fetchall()
@@ -210,7 +212,8 @@ class Deliveries(DeliveryReads):
     def _read_due_hosts(
         self, db: Session, now: Millis, after: tuple[int, str], last_user: int
     ) -> list[DueHost]:
-        """The due hosts behind the pair of user and host in `after`, up to `last_user`."""
+        """The due hosts after the pair of user and host in `after`, up to `last_user`. A host at
+        the limit per user is included even if it is not due (`DueHost.is_last`)."""
         place = {"user_id": after[0], "host": after[1], "last": last_user}
         due = db.execute(self._sql["due-hosts"], {**place, "now": now, "most": HOSTS_AT_ONCE})
         return [DueHost(*row) for row in due.fetchall()]
@@ -226,7 +229,7 @@ class Deliveries(DeliveryReads):
         return [delivery_from_row(row) for result in leased for row in result]
 
     def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
-        """Skip the messages that were overtaken by a newer one while they were being sent."""
+        """Skip the messages that were overtaken while they were being sent (see `settle`)."""
         for delivery_id in delivery_ids:
             db.execute(self._sql["skip-overtaken"], {"delivery_id": delivery_id})
 

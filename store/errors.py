@@ -2,7 +2,7 @@
 
 StoreError
 ├── StoreUnavailable      nothing was written; a retry may work
-│   ├── StoreBusy         the queue is full
+│   ├── StoreBusy         a queue is full
 │   ├── StoreLocked       another process has held the database lock for too long
 │   ├── StoreFull         no space, or no permission, to write
 │   └── OutcomeUnknown    a commit failed, but may have been written
@@ -15,7 +15,7 @@ StoreError
 ├── BackupElsewhere       this store is backed up with the database's own tools
 ├── StoreInUse            another service runs on this database
 ├── StoreMoved            this database has been moved to another one
-├── NotFound              no such row, or not this user's
+├── NotFound              no such row, or not in the state that the call needs
 ├── ProviderIdTaken       another job holds this provider_request_id
 ├── NotApplied            applying callbacks failed
 ├── KeyReused             an idempotency key was reused with another body
@@ -34,7 +34,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreBusy(StoreUnavailable):
-    """The queue is full: load is shed instead of queued without bound."""
+    """A queue is full (of writes, reads or large callbacks): load is shed, not queued."""
 
 
 class StoreLocked(StoreUnavailable):
@@ -50,7 +50,7 @@ class OutcomeUnknown(StoreUnavailable):
 
 
 class StoreCorrupt(StoreError):
-    """The file is not a database, or is damaged."""
+    """The file is not one of our databases, or is damaged."""
 
 
 class AddressInvalid(StoreError, ValueError):
@@ -62,7 +62,7 @@ class SchemaTooNew(StoreError):
 
 
 class SchemaTooOld(StoreError):
-    """The database was written by an older release, and only `serve` upgrades it."""
+    """The database was written by an older release; `serve` and `copy` upgrade it."""
 
 
 class ServerUnfit(StoreError):
@@ -86,7 +86,8 @@ class StoreMoved(StoreError):
 
 
 class NotFound(StoreError):
-    """No such row, or it is another user's; the caller cannot tell which."""
+    """No such row, or it is not in the state that the call needs (a revoked key, an applied
+    callback)."""
 
 
 class ProviderIdTaken(StoreError):
@@ -122,7 +123,7 @@ class KeyInUse(StoreError):
 
 
 class AmbiguousPrefix(StoreError):
-    """The prefix matches more than one key. `prefixes` lists them."""
+    """The prefix matches more than one active key. `prefixes` lists theirs."""
 
     def __init__(self, prefixes: list[str]) -> None:
         super().__init__(f"the prefix matches {len(prefixes)} keys")

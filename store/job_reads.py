@@ -23,10 +23,11 @@ INDEXED = ("status", "provider", "kind")
 """Columns by which a user's jobs are indexed; the first that is given selects the candidates."""
 
 READ_AT_ONCE = 25
-"""History rows that are decoded per event-loop iteration: a few milliseconds if they are long."""
+"""History rows decoded in one event-loop iteration: a few milliseconds if they are long."""
 
 _AS_STORED = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
-"""Labels have U+FFFD instead of NUL, at which a pattern of SQLite would end."""
+"""Makes a text comparable with `lower(label)`: ASCII letters in lower case, and U+FFFD for NUL, as
+labels have it. A pattern of SQLite would end at NUL."""
 _WILD = re.compile(r"[%_\\]")
 
 
@@ -66,7 +67,7 @@ class JobReads(Repository):
         self._inputs = Lookups(backend.readers, self._sql["read-inputs"])
 
     async def find(self, job_id: str) -> Job | None:
-        """Any user's job; for workers, and for admin keys."""
+        """Any user's job; a route checks whether its caller may see it."""
         row = await self._lookups.find(job_id)
         return job_from_row(row) if row else None
 
@@ -103,7 +104,7 @@ class JobReads(Repository):
         return [job_from_row(row) for row in rows], last
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
-        """The job's `input`, as sent upstream. Raises `NotFound`."""
+        """The job's `input`, as sent to the provider. Raises `NotFound`."""
         found: Mapping[str, object] = json.loads(await self.input_text_of(job_id))
         return found
 
@@ -152,7 +153,8 @@ class JobReads(Repository):
 
 
 def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:
-    """The parts of `list-page` that select the candidates, by the most selective index."""
+    """The parts of `list-page` that select the candidates, by an index: that of the rarest metadata
+    member, else of the first given column in `INDEXED`."""
     if user_id is None:
         return {"candidates": "jobs WHERE TRUE", "condition": "TRUE", "key": "id"}
     if where.metadata:

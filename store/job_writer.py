@@ -23,9 +23,9 @@ from store.session import Done, Failed, Outcome, Row, Session
 from store.sql import MultiRowStatement
 
 JOB_BYTES = 256 * 1024
-"""Maximum size of the callback bodies applied to one job at once; the first is always applied."""
+"""Maximum size of the callback bodies applied to one job at once; a single larger one is too."""
 GROUP_BYTES = 1024 * 1024
-"""The same for all jobs of a group. The remaining jobs wait for a later batch."""
+"""The same for all jobs of a group. The callbacks of the remaining jobs wait for a later change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Applied:
     """The job afterwards."""
     move: Move | None
     has_more: bool
-    """Whether more callbacks are waiting: not all of them fit in one transaction."""
+    """Whether more callbacks are waiting: not all of them were within the limits of one change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,9 @@ class Jobs(JobReads):
         answer: StoredResponse | None = None,
         lease: Lease | None = None,
     ) -> Job | Replay:
-        """Write the job, its input, its first event, its submission intent and its trace context in
-        one transaction. With a `lease`, its holder has already taken the submission, and no
-        notification is sent for it.
+        """Write the job, its input, its first event, its due row and its trace context in one
+        transaction. With a `lease`, its holder has already taken the submission: subscribers are
+        notified of the lease's end, not of a job that is due now.
 
         With an idempotency key, the key is written in the same transaction, with `answer` if the
         first answer is already known (the key is then not in use). If the key exists, `Replay` is
@@ -69,15 +69,16 @@ class Jobs(JobReads):
     async def advance(
         self, job_id: str, decide: Decide, *, client_waits: bool = False
     ) -> tuple[Job, Move | None]:
-        """Change a job. Together with `Callbacks.apply`, this is the only way to do so.
+        """Change a job. Only this and `Callbacks.apply` write moves; other methods change only
+        leases, due times and `webhook_off` (`Deliveries.settle`, `retry`), or remove the job.
 
         Opens the transaction, reads the job, calls `decide`, and writes the whole move: job, due
-        row, event (numbered in the user's log), relay message, verdicts, notes, and the release of
-        its idempotency key. Returns the job afterwards, and the move. A new relay message marks the
-        job's pending ones as skipped: updates always, final ones only if self-declared, but never
-        one that is in flight (see `settle`) or a requested retry that has not been attempted yet.
-        The new message is due at once, or created `disabled` if `webhook_off`. `client_waits` gives
-        the write priority.
+        row, event (numbered in the user's log), relay message, verdicts, notes, whole result, and
+        whether its idempotency key is free again. Returns the job afterwards, and the move. A new
+        relay message marks the job's pending ones as skipped: updates always, final ones only if
+        self-declared, but never one that is in flight (see `settle`) or a requested retry that has
+        not been attempted yet. The new message is due after its `delay`, or created `disabled` if
+        `webhook_off`. `client_waits` gives the write priority.
         Raises `NotFound`, and `ProviderIdTaken` if the move gives the job an id that another job
         of the provider has.
         """
@@ -174,7 +175,7 @@ class Jobs(JobReads):
             self._moves.append_event(effects, job, new.event)
             if job.due is not None:
                 due.append(due_values(job, lease))
-                # The holder may never learn of the commit, so the lease's end is announced too.
+                # The holder may never learn of the commit, so notify of the lease's end.
                 effects.add_due(job.due.lane, job.due.at if lease is None else lease.until)
         self._write_new(db, made)
         self._new_due.run(db, due)

@@ -92,7 +92,8 @@ class MoveWriter:
             effects.jobs.add(job.id)
 
     def append_event(self, effects: Effects, job: Job, data: bytes) -> None:
-        """Append an event of the job to its user's log."""
+        """Record an event of the job in `effects`; the end of the transaction appends it to its
+        user's log."""
         effects.events.append(
             NewEvent(job.user_id, self._ids.nonce(), job.id, job.seq, job.updated_at, data)
         )
@@ -142,7 +143,7 @@ class MoveWriter:
             let_go = each.holder is not None and each.move.job != each.before
             if after != before or let_go or lease is not None:
                 fresh.append(due_values(each.move.job, lease))
-            # The holder may die or never learn of the commit, so the lease's end is announced too.
+            # The holder may die or never learn of the commit, so notify of the lease's end.
             effects.add_due(after.lane, after.at if lease is None else lease.until)
         self._set_due.run(session, fresh)
         self._clear_due.run(session, cleared)

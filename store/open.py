@@ -27,8 +27,8 @@ async def open_store(
 
     A SQLite file and its folder are created if missing. `serving` is for the one process that runs
     the jobs of a SQLite store; others may open the same store without it at the same time.
-    PostgreSQL may be served by several processes. `on_batch` is called after each committed batch
-    of writes. Close the store when done: it has threads.
+    PostgreSQL may be served by several processes. `on_batch` is called after each batch of writes,
+    committed or not. Close the store when done: it has threads.
 
     Raises `StoreInUse` if another process serves it, `StoreMoved` if `receiver copy` has moved it
     to another database, `StoreUnavailable`, `StoreCorrupt`, `SchemaTooNew`,
@@ -54,8 +54,8 @@ async def open_store(
 async def back_up_store(url: str, target: Path) -> None:
     """Write an online, consistent copy of the store at an address, even if its schema is older.
 
-    Raises `FileExistsError` if the target exists, `BackupElsewhere` for PostgreSQL, and as
-    `open_store` does.
+    Raises `FileExistsError` if the target exists, `BackupElsewhere` for every address that is not
+    SQLite's, and as `open_store` does.
     """
     if not url.startswith(_SQLITE):
         raise BackupElsewhere(

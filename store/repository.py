@@ -1,4 +1,4 @@
-"""The base class of the store's tables: one subject's SQL statements, and methods to run them."""
+"""The base class of the store's parts: one subject's SQL statements, and methods to run them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -65,7 +65,8 @@ class Retention:
         return Removed(len(found), last)
 
     def _record(self, db: Session, events: Sequence[Row]) -> None:
-        """Record in the users' logs which events were removed."""
+        """Record how far each user's log was removed, and the removed positions after a kept event:
+        a job's stream can still resume there."""
         positions: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for user_id, seq, nonce in events:
             positions[user_id].append((seq, nonce))

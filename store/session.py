@@ -18,7 +18,7 @@ Bound: TypeAlias = Parameters | Sequence[object]
 
 
 class Result(Protocol):
-    """A statement's result. The statement may not run until the result is used."""
+    """A statement's result. A backend may run the statement only when the result is used."""
 
     @property
     def rowcount(self) -> int: ...
@@ -57,14 +57,14 @@ class WorkOnJobs(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
-    """A member's value; it is on disk."""
+    """A member's value. Its caller gets it after the commit."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Nothing of this member was written."""
+    """A member's error. Nothing of the member was written, except maybe after `OutcomeUnknown`."""
 
     error: BaseException
 
@@ -93,7 +93,8 @@ class Batchable(Generic[Item, T]):
 
     run: Callable[[Session, Effects, Sequence[Item]], Sequence[Outcome[T]]]
     """Does the work for several items and returns an outcome for each, in order. It must write
-    nothing for an item that failed. When it raises, it is run again with fewer items."""
+    nothing for an item that failed. When it raises, it is run again with fewer items; with a single
+    item, that one fails."""
     item: Item
     jobs: tuple[str, ...] = ()
     """The jobs that it changes (see `WorkOnJobs`)."""

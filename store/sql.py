@@ -24,7 +24,8 @@ _NAMED = re.compile(r"(?<!:):(?P<colon>[a-z_]+)|%\((?P<percent>[a-z_]+)\)s")
 
 class Statements:
     """The shared statements together with those of one backend. Each file is a subject, and each
-    statement in it has a name and a comment, and `{names}` where the backends differ:
+    statement in it has a name and a comment, and `{names}` where the backends differ or where
+    `complete` inserts a part:
 
         -- name: read-newest
         -- When the newest job was created.
@@ -51,7 +52,7 @@ class Statements:
         return _PARAMETER.sub(self._parameter, sql)
 
     def complete(self, sql: str, **parts: str) -> str:
-        """A statement of `load` with its `{names}` replaced by SQL, as in `str.format`."""
+        """A statement of `load` with the other `{names}` replaced by SQL, as in `str.format`."""
         return sql.format_map({name: self.translate(part) for name, part in parts.items()})
 
     def _read(self, file: Path, statements: dict[str, str]) -> None:

@@ -1,8 +1,9 @@
-"""The single writer of a process: a thread that runs the queued writes as one transaction.
+"""The single writer of a process: a thread that runs the queued writes in batches.
 
-A client's write starts a batch at once, with all background work that is waiting. Background work
-alone waits for `LINGER` for other work, because each commit is a sync. During a commit, members of
-the next batch arrive, so batches grow under load. Clients' writes go first; background work gets a
+Usually a batch is one transaction; on PostgreSQL, one that fails is run again in parts. A client's
+write starts a batch at once, together with background work that is waiting. Background work alone
+waits for `LINGER` for other work, because each commit is a sync. During a commit, members of the
+next batch arrive, so batches grow under load. Clients' writes go first; background work gets a
 share of the time (batch_sizer.py).
 """
 
@@ -56,14 +57,15 @@ def ignore(_: object) -> None:
 
 
 class Batch(NamedTuple):
-    """The result of one transaction."""
+    """The result of one batch."""
 
     outcomes: list[Outcome[object]]
-    """One for each work, in order."""
+    """One for each member, in order."""
     changes: Changes
-    """The committed changes."""
+    """The committed changes; empty if it failed."""
     seconds: tuple[float, float] = (0.0, 0.0)
-    """Time of the urgent and of the background works, without begin and commit."""
+    """Time of the urgent and of the background members; zeros if the batch failed on SQLite. On
+    PostgreSQL these are shares of the total, with begin and commit."""
     blocked: StoreLocked | None = None
     """Set if the whole database is locked: queued work would wait as long, and then fail too."""
 
@@ -72,7 +74,8 @@ class Runner(Protocol):
     """Runs batches, in the writer's thread."""
 
     def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
-        """Run all of them in one transaction, the urgent ones first, and commit it."""
+        """Run all of them, the urgent ones first, and commit: in one transaction, or in several if
+        one of them fails it."""
         ...
 
     def close(self) -> None: ...
@@ -87,7 +90,7 @@ class Writer(ABC):
 
     def __init__(self) -> None:
         self.on_change: Callable[[Changes], None] = ignore
-        """Called after each commit, before the callers continue."""
+        """Called after each batch with what it committed, before the callers continue."""
 
     @property
     @abstractmethod
@@ -99,12 +102,13 @@ class Writer(ABC):
         return self._enqueue("urgent", work)
 
     def background(self, work: Work[T]) -> Awaitable[T]:
-        """Run a step of a job, after urgent work. Raises as `urgent` does."""
+        """Run a step of a job, or other work that is neither urgent nor bulk, after urgent work.
+        Raises as `urgent` does."""
         return self._enqueue("background", work)
 
     def bulk(self, work: Work[T]) -> Awaitable[T]:
-        """Run bulk work that changes no outcome: progress, and removing old data. It gets a share
-        of the background members. Raises as `urgent` does."""
+        """Run bulk work that decides no job: progress, removing old data, and retrying many
+        deliveries. It gets a share of the background members. Raises as `urgent` does."""
         return self._enqueue("bulk", work)
 
     @abstractmethod
@@ -156,11 +160,11 @@ class ThreadedWriter(Writer):
             raise StoreUnavailable("the store is closed")
         if self._is_full(queue):
             raise StoreBusy(f"{len(queue)} writes are waiting")
-        # Only the caller has this future: cancelling it leaves the member in its batch.
+        # Cancelling this future only ends the caller's wait: the member stays queued, and runs.
         caller: asyncio.Future[object] = self._loop.create_future()
         queue.append(_Member(work, caller, time.monotonic()))
-        # One wake-up for all works of this event-loop iteration: they share a batch, and the lock
-        # is taken once.
+        # One wake-up for all members of this event-loop iteration: they can share a batch, and the
+        # lock is taken once.
         if kind == "urgent":
             self._waking = self._waking or self._loop.call_soon(self._wake)
         elif self._waking_late is None:
@@ -220,7 +224,8 @@ class ThreadedWriter(Writer):
         self._in_loop(self._answer, members, outcomes, batch.changes, report)
 
     def _next_batch(self) -> tuple[list[_Member], list[_Member]]:
-        """The next urgent and background members, up to their limits; empty when closing."""
+        """Wait for work, then take the next urgent and background members, up to their limits. Both
+        are empty if nothing is queued (when closing, or after `Batch.blocked`)."""
         with self._arrival:
             while not (self._is_due or self._closing):
                 self._arrival.wait()

@@ -1,4 +1,4 @@
-"""Accepts a callback: parses just enough to answer it, and stores it raw before answering."""
+"""Accepts a callback: parses it for its status and id, and stores it raw before answering."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ class CallbackIntake:
         recent: RecentCallbacks,
         large: LargeBodies,
     ) -> None:
-        """`apply_soon` is called while a callback is being stored."""
+        """`apply_soon` is called while a callback that is a JSON object is being stored."""
         self._services = services
         self._apply_soon = apply_soon
         self._recent = recent
@@ -47,10 +47,12 @@ class CallbackIntake:
         *,
         verified: bool,
     ) -> Receipt:
-        """Store a callback; it is on disk when this returns, and applied later.
+        """Store a callback; an accepted one is on disk when this returns, and is applied in the
+        same transaction or later.
 
         Returns ACCEPTED, DUPLICATE, REJECTED or CONFLICT. A recently stored one is answered from
-        memory. `verified` says whether its signature is the provider's.
+        memory. One for which the job has no room is not stored, and returned as DUPLICATE, or
+        REJECTED if unreadable. `verified` says whether its signature is the provider's.
 
         Raises:
             NotFound: there is no such job.

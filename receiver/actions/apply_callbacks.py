@@ -31,7 +31,7 @@ async def apply_callbacks(
     Raises:
         NotFound: the job has been removed.
         NotApplied: applying them failed, but not because of the store; they are still waiting.
-        StoreUnavailable: nothing was written.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
     taken: set[str | None] = set()
 

@@ -22,7 +22,7 @@ async def cancel_job(services: ServiceContext, job_id: str) -> Job:
     Raises:
         NotFound: there is no such job.
         JobFinished: it was already finished.
-        StoreUnavailable: nothing was written.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
     can_cancel = (name for name, each in services.providers.items() if each.can_cancel)
     requested = CancelRequested(frozenset(can_cancel))

@@ -51,7 +51,7 @@ async def issue_key(
 
     Raises:
         UserNameRefused: the name is not allowed.
-        StoreUnavailable: nothing was written.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
     if not _USER_NAME.fullmatch(user):
         raise UserNameRefused(
@@ -88,6 +88,6 @@ async def rotate_secret(store: Store, now: Millis, entropy: Entropy, user: str) 
 
     Raises:
         NotFound: there is no such user.
-        StoreUnavailable: nothing was written.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
     return await store.keys.rotate_secret(user, new_secret(entropy(SECRET_BYTES)), now + OVERLAP)

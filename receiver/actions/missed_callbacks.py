@@ -12,7 +12,7 @@ MAX_MISSED: Final = 500
 
 
 class MissedCallbacks:
-    """Jobs to poll at once. In memory only: after a crash, they are polled as planned."""
+    """Jobs to poll soon. In memory only: after a restart, they are polled as planned."""
 
     def __init__(self, tokens: CallbackTokens) -> None:
         self._tokens = tokens

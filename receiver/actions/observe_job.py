@@ -1,6 +1,7 @@
-"""Applies an observation to a job: every change of a job goes through here.
+"""Applies an observation to a job. Almost every change of a job goes through here.
 
-Callbacks are the exception: `apply_callbacks` applies several at once.
+The exceptions: `apply_callbacks` applies several callbacks at once, and the archiver applies its
+own observations, which neither finish a job nor bring a provider id.
 """
 
 from dataclasses import replace
@@ -28,7 +29,7 @@ async def observe_job(
 
     Raises:
         NotFound: the job has been removed.
-        StoreUnavailable: nothing was written.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
     while True:
         try:
@@ -48,7 +49,7 @@ async def observe_job(
 
 
 def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
-    """Count and log the move if it has finished the job."""
+    """Count and log the move if it has finished the job, or corrected its end."""
     if move is None or move.event is None or not job.done:
         return
     services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()

@@ -34,7 +34,7 @@ class RecentCallbacks:
         return found[1]
 
     def remember(self, key: Key, receipt: Receipt) -> None:
-        """Remember the store's receipt for a callback, if the callback was stored."""
+        """Remember the receipt of a callback's duplicates, if the callback was stored."""
         if receipt is Receipt.SURPLUS:
             return
         again = Receipt.DUPLICATE if receipt is Receipt.ACCEPTED else receipt

@@ -15,10 +15,11 @@ log = structlog.get_logger()
 
 
 async def recover(services: ServiceContext) -> None:
-    """Mark every submission that a dead process had begun as unconfirmed, and end its leases.
+    """Mark every submission that a dead process had begun as unconfirmed, end all leases, and
+    release idempotency keys in use. In a restored copy, mark the unsent jobs too.
 
-    If several processes share the store, a submission under way may belong to another process, so
-    only an expired lease makes it unconfirmed.
+    If several processes share the store, all this may belong to another process, so only a restored
+    copy is handled here. A submission becomes unconfirmed when its lease expires.
     """
     store = services.store
     if await store.is_unused_copy():

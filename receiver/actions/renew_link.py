@@ -25,13 +25,15 @@ class LinkRenewals:
         self._under_way: dict[str, asyncio.Event] = {}
 
     async def renew(self, job: Job) -> Job:
-        """The job with a link that still works.
+        """The job, with a renewed link if the old one may no longer work.
 
         Unchanged if the link is recent or cannot be renewed: its provider is no longer configured,
-        no status call is allowed now, or the answer has no link.
+        no status call is allowed now, the answer has no link, or the new link cannot be stored. If
+        another request is renewing it, waits for that one.
 
         Raises:
             NotFound: the job was removed meanwhile.
+            StoreUnavailable: the job could not be read after another request's renewal.
         """
         if job.status is not Status.COMPLETED or not self._is_old(job):
             return job

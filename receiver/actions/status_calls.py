@@ -27,7 +27,8 @@ class StatusCalls:
     """One rate limit and one concurrency limit for all calls; for each provider, a circuit breaker
     and the queue of jobs that wait for it.
 
-    The poller works through a queue and counts its calls itself (`free`, `begin`, `ask`, `end`).
+    The poller works through the queues and counts its calls itself (`free`, `begin`, `ask`, `end`),
+    cancel requests included.
     `ask_soon` is for requests that can be answered without the call.
     """
 

@@ -19,9 +19,10 @@ QUEUE_LEASE: Millis = 30_000
 """How long a queued job is leased to this process before its submission starts."""
 MAX_HANDED_OVER = 256
 MAX_HANDED_OVER_PER_USER = 64
-"""Maximum number of new jobs handed over and not started: of all users, and of one user."""
+"""New jobs are handed over only while fewer jobs than this wait here: of all users, and of the
+job's user."""
 MAX_QUEUED = 512
-"""Jobs are leased from the store only while fewer than this wait here."""
+"""Jobs are leased from the store, except probes, only while fewer than this wait here."""
 
 
 @dataclass(slots=True)
@@ -49,11 +50,11 @@ class SubmissionQueue:
         self._clock = clock
         self._turns = FairQueue[QueuedSubmission](slots)
         self._ahead = 2 * slots
-        """How many jobs of one backlog are leased at a time."""
+        """How many jobs of one backlog are leased at a time, at most (except to choose a probe)."""
         self._promised: Counter[int] = Counter()
         """By user: leases of new jobs that have not been offered yet."""
         self._left: set[Backlog] = set()
-        """Backlogs that may have more jobs in the store."""
+        """Backlogs without a hold that may have more jobs in the store."""
         self._is_closed = False
 
     # --- handing over -----------------------------------------------------------------------------
@@ -109,7 +110,8 @@ class SubmissionQueue:
         return any(self._has_few(backlog) for backlog in self._left)
 
     def wanted(self, backlogs: Sequence[Backlog], now: Millis) -> dict[Backlog, int]:
-        """How many jobs to lease from the store at most, by backlog."""
+        """Choose how many jobs to lease from the store at most, by backlog, and remember which
+        backlogs may have more there."""
         probing = []
         free = []
         for backlog in backlogs:

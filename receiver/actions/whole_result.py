@@ -10,7 +10,8 @@ from store.records.jobs import Job
 
 
 async def whole_result(store: Store, job: Job) -> Mapping[str, Any]:
-    """The result of a job that has one, as the provider returned it."""
+    """The result of a job that has one, as the provider returned it; truncated if the whole is not
+    stored."""
     assert job.result is not None
     if job.result.get("truncated") is True:
         stored: Mapping[str, Any] | None = await store.jobs.whole_result_of(job.id)

@@ -19,7 +19,8 @@ class Archive(Protocol):
 
     async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
         """Store `content` as `key`, replacing what was there. When this returns, the file is
-        complete and durable. If it raises or is cancelled, `key` is unchanged.
+        complete and durable. If it raises or is cancelled, `key` is unchanged or has the complete
+        file, never a part of it.
 
         Raises `ArchiveUnavailable`, and whatever `content` raises.
         """
@@ -40,7 +41,7 @@ class Archive(Protocol):
         return 0
 
     async def close(self) -> None:
-        """Wait for its threads: the process cannot end while they run."""
+        """Wait for its threads, if it has any: the process cannot end while they run."""
         return
 
 
@@ -50,14 +51,15 @@ def folder_of(user: str, job_id: str) -> str:
 
 
 def key_of(user: str, job_id: str, number: int, content_type: str) -> str:
-    """The key of a file; numbers start at 1. No part of it comes from the provider: the media type
-    determines the extension."""
+    """The key of a file; numbers start at 1. No text from the provider gets into it: the extension
+    comes from our table of media types."""
     ending = _TYPES.guess_extension(content_type, strict=False) or ""
     return f"{folder_of(user, job_id)}/{number}{ending}"
 
 
 def type_of(content_type: str | None, path: str) -> str:
-    """The media type in a Content-Type header, without parameters; else guessed from the path."""
+    """The media type in a Content-Type header, without parameters. If it is missing, invalid or
+    generic, it is guessed from the path, or else `application/octet-stream`."""
     given = (content_type or "").partition(";")[0].strip().lower()
     if _TYPE.fullmatch(given) and given not in _GENERIC_TYPES:
         return given

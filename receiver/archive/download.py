@@ -2,8 +2,9 @@
 
 The link comes from a provider, and its host may redirect. So each hop is checked like a webhook
 address (`receiver.webhooks.targets`), and redirects, bytes and idle time are limited. The caller
-limits the total time. A lost connection is resumed with a range request if the host sent a
-validator; otherwise the attempt fails, and the next one starts from the beginning.
+limits the total time. If a connection is lost, the download is resumed with a range request,
+provided that the host sent a validator and the connection brought at least one byte. Otherwise the
+attempt fails, and the next one starts from the beginning.
 """
 
 import asyncio
@@ -62,7 +63,7 @@ class DownloadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Downloader:
-    """Settings of downloads. The caller limits how many run at once."""
+    """Network, clock and limits of all downloads. The caller limits how many run at once."""
 
     network: CheckedNetwork
     clock: Clock
@@ -71,7 +72,7 @@ class Downloader:
     """Origins of embedded providers; their links lead to this machine."""
 
     def network_of(self, url: str) -> CheckedNetwork:
-        """The network that a link may lead to."""
+        """The network for a link: a sandbox's links may lead to this machine."""
         if any(url.startswith(f"{origin}/") for origin in self.sandboxes):
             return replace(self.network, allow_http=True, allow_nets=LOOPBACK)
         return self.network
@@ -98,7 +99,7 @@ class Download:
 
     @property
     def sha256(self) -> str:
-        """Of the bytes received, hexadecimal."""
+        """Of the content that `content` has returned so far, hexadecimal."""
         return self._sha256.hexdigest()
 
     async def __aenter__(self) -> "Download":
@@ -219,8 +220,8 @@ class Download:
         return response.header(name) in (None, self._first.header(name))
 
     def _read_total(self, total: str) -> None:
-        """Check the file's length in `total`, or `*`. A host may send less than the rest (RFC 9110,
-        15.3.7), so without a length the end of the file is unknown."""
+        """Set the file's length from `total`, a number or `*`. A host may send less than the rest
+        (RFC 9110, 15.3.7), so without a length the end of the file is unknown."""
         length = self._length if total == "*" else int(total)
         if length is None or self._length not in (None, length):
             raise DownloadFailed("cannot_resume")
@@ -246,7 +247,8 @@ def _is_plain(response: Response) -> bool:
 
 
 def _encoded(link: str) -> str:
-    """A link as it is requested: its host in the `xn--` form, the rest percent-encoded."""
+    """A link as it is requested: its host in the `xn--` form, the rest percent-encoded, without the
+    fragment."""
     with suppress(ValueError):  # the check will refuse it
         host = urlsplit(link).netloc.partition(":")[0]
         link = link.replace(host, host.encode("idna").decode(), 1)

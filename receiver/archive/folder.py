@@ -21,15 +21,15 @@ SYNC_BYTES = 32 * 1024 * 1024
 the syncs of a database on the same disk."""
 
 THREADS = 32
-"""Maximum number of threads, which downloads and readers share."""
+"""Maximum number of threads, which `put`, `find`, `remove` and `sweep` share."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class FolderArchive:
-    """`receiver.archive.contract.Archive`. All disk access runs in threads of its own: on a network
-    mount that hangs, they hang too."""
+    """`receiver.archive.contract.Archive`. All its disk access runs in threads of its own: on a
+    network mount that hangs, they hang too. (The files that `find` returns are read elsewhere.)"""
 
     def __init__(self, root: Path) -> None:
         """`root` is created by the first write or sweep."""
@@ -59,7 +59,7 @@ class FolderArchive:
         return await self._run(_check, self._root / key, size)
 
     async def remove(self, folder: str) -> None:
-        # If this folder is missing, the archive is not mounted, and its files only seem to be gone.
+        # If `.partial` is missing, the archive is not mounted, and its files only seem to be gone.
         await self._in_thread(self._partial.stat)
         await self._in_thread(_remove, self._root / folder)
 

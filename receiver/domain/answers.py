@@ -71,14 +71,16 @@ class SubmitNotSent:
     outcome: ClassVar = "not_sent"
     reason: str
     retry_after: Millis | None = None
-    """The provider's Retry-After, in milliseconds from now. This job waits the full time."""
+    """The provider's Retry-After, in milliseconds from now. This job waits the full time, unless
+    its deadline comes first."""
     status_code: int | None = None
-    """429 or 503 if the provider refused the job for now: this holds other submissions too."""
+    """429 or 503 if the provider refused the job for now: this may hold other submissions too."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitAmbiguous:
-    """Bytes may have been sent without a readable answer: the job may be running and paid for."""
+    """Bytes may have been sent, and there was no answer or one that settles nothing (3xx, 5xx, or
+    2xx without a readable id): the job may be running and paid for."""
 
     outcome: ClassVar = "ambiguous"
     reason: str
@@ -97,12 +99,13 @@ class StatusReport:
     outcome: ClassVar = "reported"
     report: Report
     retry_after: Millis | None = None
-    """The provider's Retry-After, in milliseconds from now; unused if the status is final."""
+    """The provider's Retry-After, in milliseconds from now; unused if the report is an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusMissing:
-    """404: the provider does not know the job. This is often temporary."""
+    """404: the provider does not know the job. This is often temporary. For a look-up: the job is
+    not listed, or there was nothing to search."""
 
     outcome: ClassVar = "missing"
     retry_after: Millis | None = None
@@ -113,16 +116,18 @@ class StatusMissing:
 
 @dataclass(frozen=True, slots=True)
 class StatusUnavailable:
-    """No usable answer: timeout, reset, 5xx, 429, 401, an unreadable body, or an open breaker."""
+    """No usable answer: a timeout, a reset, any answer but 2xx and 404, an unreadable body, an open
+    breaker, or a provider that is not configured."""
 
     outcome: ClassVar = "unavailable"
     reason: str
     retry_after: Millis | None = None
     """The provider's Retry-After, in milliseconds from now."""
     credentials_refused: bool = False
-    """401 or 403: the operator's key was refused. Opens the breaker at once, but fails no job."""
+    """401 or 403: the operator's key was refused. Opens the breaker at once (unless the failures
+    are the job's own, see `ProbeQueue`), but fails no job."""
     only_this_job: bool = False
-    """The provider is up, but its answer is of no use for this job: no failure for the breaker."""
+    """The provider is up, but its answer is of no use for this job: a success for the breaker."""
 
 
 StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable

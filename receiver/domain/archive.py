@@ -15,7 +15,7 @@ from store.records.times import Due, Lane, Millis
 MAX_LINKS = 100
 """Maximum number of links kept per result (the first ones), as every change writes them all."""
 LONGEST_LINK = 8_192
-"""Maximum length of a link in characters. A longer one is numbered, but not downloaded."""
+"""Maximum length of a link in characters. A longer one is listed as failed, not downloaded."""
 LINK_LIVES = {"replicate": HOUR, "sandbox-replicate": HOUR}
 """By provider: how long a link is valid after completion."""
 LINK_LIFE = 7 * DAY
@@ -27,7 +27,7 @@ GAP_MAX = HOUR
 def begin(draft: Draft, result: Mapping[str, Any]) -> None:
     """Schedule the downloads of a job that has just completed."""
     if draft.rules.archive and result.get("truncated") is True:
-        # An unconfirmed claim has only the beginning of its result: the archiver reads the whole.
+        # This is a claim's truncated result: the archiver reads the whole one from the store.
         draft.set(due=Due(Lane.ARCHIVE, draft.now))
     elif draft.rules.archive:
         _set_files(draft, result)

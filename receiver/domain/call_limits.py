@@ -29,11 +29,12 @@ class Breaker:
 
     @property
     def probe_at(self) -> float | None:
-        """When the next probe is allowed; None while closed."""
+        """When the next probe is allowed; None while closed, and while a probe is under way."""
         return None if self._probing else self._probe_at
 
     def allows(self, now: float) -> bool:
-        """Whether a call is allowed. If it is a probe, no other is allowed until it has ended."""
+        """Returns whether a call is allowed. If it is a probe, it counts as begun: no other is
+        allowed until it has ended."""
         if self._probe_at is None:
             return True
         if self._probing or now < self._probe_at:
@@ -60,7 +61,8 @@ class Breaker:
             self._probe_at = now + self._pause
 
     def abandoned(self) -> None:
-        """Record that a call was cancelled: it is no success, no failure and no probe."""
+        """Record that a call was cancelled or raised an error: neither a success nor a failure.
+        Another probe is allowed."""
         self._probing = False
 
 
@@ -87,5 +89,5 @@ class RateLimiter:
         self._next -= self._gap
 
     def seconds_until_free(self, now: float) -> float:
-        """Seconds until a call is free."""
+        """Seconds until the next call may be made."""
         return max(0.0, self._next - now)

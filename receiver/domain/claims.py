@@ -1,4 +1,6 @@
-"""Applies callbacks. An unsigned terminal callback is a claim until a status call decides."""
+"""Applies callbacks. An unsigned terminal callback is a claim until a status call decides, or until
+CONFIRM_TIMEOUT has passed without a usable answer. If claims need no confirmation, it counts at
+once."""
 
 from dataclasses import replace
 
@@ -16,7 +18,8 @@ MAX_CLAIMS = 8
 
 
 def apply_callback(draft: Draft, callback: ParsedCallback) -> None:
-    """Apply a callback: progress counts at once, an outcome becomes a claim unless it is signed."""
+    """Apply a callback. Progress counts at once; an outcome becomes a claim, unless it is signed or
+    claims need no confirmation."""
     job, report = draft.job, callback.report
     named = report.provider_request_id
     if named is not None and (callback.id_is_taken or job.provider_request_id not in (None, named)):
@@ -42,8 +45,8 @@ def apply_callback(draft: Draft, callback: ParsedCallback) -> None:
 
 
 def _apply_progress(draft: Draft, callback: ParsedCallback) -> None:
-    """Apply a callback that is not final. Once COMPLETED is known, this older status is not shown,
-    and the call for the result is not postponed."""
+    """Apply a callback that is not final. Once COMPLETED is known, the provider's status in this
+    callback is ignored, and the call for the result is not postponed."""
     before, report = draft.job, callback.report
     completed = before.tracking.link_missing
     if before.done:
@@ -83,8 +86,9 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
 
 
 def _apply_claim(draft: Draft, callback: ParsedCallback) -> None:
-    """Apply a terminal callback. A verified one counts at once. Anybody could have sent an
-    unverified one: a status call decides it, and also fetches a result that is not in it."""
+    """Apply a terminal callback. One that is verified, or needs no confirmation, counts at once.
+    Anybody could have sent another: a status call decides it, and also fetches a result that is not
+    in it."""
     report = callback.report
     if not callback.verified:
         # Only the provider itself can say that a result is gone for good.
@@ -98,7 +102,7 @@ def _apply_claim(draft: Draft, callback: ParsedCallback) -> None:
 
 def _apply_unconfirmed(draft: Draft, callback_id: int, report: Report) -> None:
     """Apply a terminal callback without confirmation. If it lacks the result, only the result is
-    fetched, at once."""
+    fetched, as soon as the provider's id is known."""
     outcomes.reject_claims(draft)
     # After the claims: the callback may be one of them, sent again with a signature.
     draft.set_verdict(callback_id, Verdict.APPLIED)
@@ -110,8 +114,8 @@ def _apply_unconfirmed(draft: Draft, callback_id: int, report: Report) -> None:
 
 
 def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
-    """Keep a terminal callback as a claim until a status call decides. It cannot overturn a
-    COMPLETED from the provider itself, whose result may not be available for a while."""
+    """Keep a terminal callback as a claim. It cannot overturn a COMPLETED without a result from a
+    signed callback: that result may not be available for a while."""
     claims, completed = draft.job.tracking.claims, draft.job.tracking.completed_word is not None
     overturns = completed and report.status is not Status.COMPLETED
     if overturns or len(claims) >= MAX_CLAIMS:
@@ -119,7 +123,8 @@ def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
         return
     draft.set_verdict(callback.callback_id, Verdict.CLAIMED)
     assert report.status is not None
-    # One whole result is stored per job: that of the claim that `trust_claim` would accept.
+    # One whole result is stored per job: that of the first claim that has one, since `trust_claim`
+    # accepts no later result.
     keep = fitting_result if any(c.result is not None for c in claims) else draft.fitting
     result = report.result and keep(report.result)
     claim = Claim(
@@ -140,7 +145,8 @@ def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
 
 
 def retry_confirmation(draft: Draft, retry_after: Millis | None) -> None:
-    """After an unusable answer to a status call, retry; after CONFIRM_TIMEOUT, accept a claim."""
+    """After an answer that decides no claim (none, 404, or COMPLETED without a result), retry.
+    CONFIRM_TIMEOUT after the first of them, accept a claim."""
     tracking = draft.job.tracking
     since = draft.now if tracking.failing_since is None else tracking.failing_since
     draft.track(failing_since=since)

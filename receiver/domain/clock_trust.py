@@ -22,6 +22,8 @@ class ClockTrust:
     forward, the skipped time (or the whole retention, if shorter) must also have really passed: so
     a step alone never makes anything old. A clock that returns to the trusted time is trusted at
     once.
+
+    A step before the start cannot be measured: a doubtful clock is then trusted after an hour.
     """
 
     def __init__(
@@ -39,7 +41,8 @@ class ClockTrust:
             self._begin_probation(monotonic)
 
     def look(self, now: Millis, monotonic: float) -> bool:
-        """Whether the clock is trusted now. Call this about every minute."""
+        """Compare the clocks, and return whether the wall clock is trusted now. Call this about
+        every minute."""
         seen, before = _distance(now, monotonic), self._seen
         self._seen = seen
         if self._trusted is not None and abs(seen - self._trusted) <= CLOCK_TOLERANCE:

@@ -43,7 +43,8 @@ class Draft:
         self.verdicts[callback_id] = CallbackVerdict(callback_id, verdict, confirmed, evidence)
 
     def fitting(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The result, truncated to what the job's row can hold; the move then stores the whole."""
+        """Truncate a result to what the job's row can hold; if that cuts anything, the move also
+        stores the whole."""
         fitted = fitting_result(result)
         if fitted is not result:
             self.whole_result = result
@@ -55,25 +56,25 @@ class Draft:
 
 
 def visible(job: Job) -> tuple[Any, ...]:
-    """The fields whose change creates an event and a webhook. A finished job's provider id and its
-    renewed link do not."""
+    """The fields whose change creates an event, and a webhook if `relay_message` makes one. A
+    finished job's provider id and its renewed link do neither."""
     shown = (job.status, job.phase, job.progress, job.message, job.error, job.provider_status)
     return shown if job.done else (*shown, job.provider_request_id)
 
 
 def let_inbox_go_first(draft: Draft, lane: Lane) -> None:
-    """Postpone the decision until the stored callbacks have been applied."""
+    """Postpone the decision by `INBOX_FIRST`, so that stored callbacks can be applied first."""
     draft.set(due=Due(lane, draft.now + schedule.INBOX_FIRST))
 
 
 def next_poll(draft: Draft, retry_after: Millis | None) -> Millis:
-    """The time of the next poll after a call without an outcome. The gap grows, and the provider's
-    Retry-After is honoured."""
+    """Increase the poll gap, and return the time of the next poll: after the gap, or the provider's
+    Retry-After if that is longer."""
     gap = schedule.next_gap(draft.job.tracking.poll_gap, draft.rules)
     draft.track(poll_gap=gap)
     return draft.now + max(schedule.jittered(draft.job, gap, draft.rules), retry_after or 0)
 
 
 def schedule_status_call(draft: Draft, at: Millis) -> None:
-    """Schedule a status call at `at`; a job that cannot be polled waits for its deadline."""
+    """Schedule a status call at `at`, or what `next_status_call` puts in its place."""
     draft.set(due=schedule.next_status_call(draft.job, at, draft.now, draft.rules))

@@ -10,14 +10,15 @@ T = TypeVar("T")
 class FairQueue(Generic[T]):
     """Items that wait for a slot, by user.
 
-    While two users wait, neither gets more than half of the slots: the one with fewer slots is
-    next, or with equally many, the one whose last turn is longest ago.
+    A free slot goes to the waiting user with the fewest; with equally many, to the one who has
+    waited longest for a turn. So a user who has all slots must share them as soon as another waits
+    and slots become free.
     """
 
     def __init__(self, slots: int) -> None:
         self._free = slots
         self._waiting: dict[int, deque[T]] = {}
-        """By user, in order of their last turn, longest ago first; no empty queues."""
+        """By user, the one who has waited longest for a turn first; no empty queues."""
         self._taken: Counter[int] = Counter()
 
     def __len__(self) -> int:

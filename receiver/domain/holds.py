@@ -6,11 +6,12 @@ A refusal does not say whom the provider limits: all of us, one user, or one job
    probe, preferably another user's.
 2. If the probe is refused too, the next hold is twice as long; if the probe came long after the
    hold, it is as long as a first one.
-3. If the probe is accepted, the hold ends, and the users who were refused before are limited
-   individually: from now on, their refusals hold only themselves, by the same rules. If the probe
-   was the same user's, the refused jobs are limited individually: their refusals hold nothing.
+3. If the probe is accepted, or refused for its content, the hold ends, and the users who were
+   refused before are limited individually: from now on, their refusals hold only themselves, by
+   the same rules. If the probe was the same user's, the refused jobs are limited individually:
+   their refusals hold nothing.
 
-So nobody waits for more than one hold that others caused.
+So once a probe is accepted, those that are limited individually hold up no others.
 
 Pure: state and time are passed in, and the new state is returned.
 """
@@ -30,7 +31,7 @@ Change: TypeAlias = Callable[[ProviderHolds], ProviderHolds]
 DEFAULT_HOLD = 5 * SECOND
 """The hold's length if the provider gives none."""
 LONGEST_FIRST_HOLD = 60 * SECOND
-"""The longest hold from a Retry-After; the refused job itself waits for all of it."""
+"""The longest hold from a Retry-After. The refused job itself waits for the full Retry-After."""
 LONGEST_HOLD = 300 * SECOND
 LATEST_END = LONGEST_HOLD + 60 * SECOND
 """A hold that ends later than this from now was begun before the clock was set back, and counts as

@@ -1,6 +1,7 @@
 """The state machine of a job: `decide` turns an observation into a change.
 
-It is pure, and every change of a job goes through it, inside the write transaction.
+It is pure, and every change of a job that its user sees goes through it, inside the write
+transaction. (The store itself leases jobs, makes their polls due, and sets `webhook_off`.)
 docs/architecture.md describes the states and rules.
 """
 
@@ -58,7 +59,8 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
 
 
 def _seal(before: Job, draft: Draft) -> Move | None:
-    """Turn a draft into a move: add the event of a visible change; None if nothing changed."""
+    """Turn a draft into a move, with an event (and webhook) if users can see the change; None if
+    nothing changed."""
     after = draft.job
     event = relay = None
     is_news = visible(before) != visible(after)
@@ -139,7 +141,7 @@ def _renew_link(draft: Draft, renewed: observed.LinkRenewed) -> None:
 def deciding(observation: observed.Observation, now: Callable[[], Millis], rules: Rules) -> Decide:
     """Bind all arguments of `decide` except the job.
 
-    The clock is read when the store calls the function. That may be much later, and nothing stored
-    by then may be later than `now`.
+    The clock is read when the store calls the function: that may be much later, and `now` must not
+    be older than what was stored until then.
     """
     return lambda job: decide(job, observation, now(), rules)

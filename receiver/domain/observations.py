@@ -1,7 +1,7 @@
 """Observations of a job: the input of `lifecycle.decide`.
 
-They come from providers (answers to submissions and status calls), the inbox (callbacks), workers
-(timeouts) and users (cancellation). Nothing else changes a job.
+They come from providers (answers to all kinds of calls), the inbox (callbacks), workers (timeouts,
+holds, downloads) and users (cancellation). Nothing else changes what users see of a job.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class SubmissionBegins:
     attempt: int
     """Attempt number, from 1. Unless it is the job's next one, nothing changes."""
     lease_until: Millis
-    """When the attempt is certainly over, even if the worker died."""
+    """End of the lease: without a stored answer by then, the job becomes unconfirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class SubmissionLookedUp:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionHeld:
-    """The provider asked us to wait: no submission before `until`."""
+    """A hold applies to the job: do not send it before `until`, then check again."""
 
     until: Millis
 

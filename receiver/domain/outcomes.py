@@ -54,7 +54,8 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
 
 
 def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """Apply a final status. After a self-declared failure, this is the one allowed correction."""
+    """Apply a final status. COMPLETED without a result is no outcome yet: polling goes on. After a
+    self-declared failure, the outcome is the one allowed correction."""
     if report.result_is_gone:
         _lose_result(draft, report, evidence)
         return
@@ -81,7 +82,8 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
 
 
 def _lose_result(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """Fail a job that the provider has completed, but whose result it has removed since."""
+    """Fail a job that the provider has completed, but whose result it has removed since. A failure
+    that we declared before stays. It is not polled any more."""
     if not draft.job.done:
         _show_provider_status(draft, report)
         removed = "The provider completed the job and has removed the result since."
@@ -97,7 +99,8 @@ def pass_on_cancel(draft: Draft) -> None:
 
 
 def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """Wait for the link of a job that the provider has finished: a later status call returns it."""
+    """Mark a job as completed by the provider, but without a result: a later status call returns
+    that. The caller schedules the call."""
     reject_claims(draft)
     draft.track(link_missing=True)
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
@@ -144,7 +147,8 @@ def finish(
         evidence=evidence,
         error=error,
         message=message,
-        # If the clock is wrong (set back), `now` may be long ago once it is corrected.
+        # If the clock was set back, `now` is too early: the job would look old once the clock is
+        # corrected.
         done_at=max(draft.now, draft.job.updated_at),
         due=None,
         tracking=Tracking(polls=draft.job.tracking.polls),
@@ -152,7 +156,8 @@ def finish(
 
 
 def reject_claims(draft: Draft) -> None:
-    """Mark undecided claims as late: something else has decided the job."""
+    """Give undecided claims the verdict LATE: something else has decided the job, or has shown that
+    it is COMPLETED."""
     for claim in draft.job.tracking.claims:
         draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.track(claims=())
@@ -179,5 +184,5 @@ def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> Non
 
 def schedule_confirmation(draft: Draft, retry_after: Millis | None) -> None:
     """Schedule a status call for claims received after the last one began; Retry-After delays it
-    for a bounded time."""
+    by at most CONFIRM_TIMEOUT."""
     schedule_status_call(draft, draft.now + min(retry_after or 0, draft.rules.confirm_timeout))

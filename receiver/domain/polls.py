@@ -70,8 +70,8 @@ def _go_on(draft: Draft, polled: Polled) -> None:
 
 
 def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
-    """Fail the job if the call began after the deadline, else poll again. Without a usable answer,
-    the deadline is a day later."""
+    """Fail the job if the call began after the deadline and no callback waits, else poll again.
+    After a 404 or no usable answer, the deadline is a day later."""
     job, retry_after = draft.job, polled.answer.retry_after
     end = schedule.deadline(job, draft.rules)
     if not isinstance(polled.answer, StatusReport):
@@ -85,7 +85,8 @@ def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
 
 
 def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
-    """Apply a status that is not final. It denies earlier claims, and a passed deadline applies."""
+    """Apply a status that is not final. It denies earlier claims; if no later one is left, a passed
+    deadline applies."""
     before = draft.job
     _deny_claims(draft, report, polled.asked_at)
     draft.track(failing_since=None, link_missing=False, completed_word=None)
@@ -135,7 +136,8 @@ def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
 
 
 def _apply_miss(draft: Draft, polled: Polled) -> None:
-    """Fail a job that the provider has not known for a while; until then a miss decides nothing."""
+    """Fail a job that the provider has not known for a while; until then, or while a claim or
+    callback waits, the 404 counts as no usable answer."""
     tracking = draft.job.tracking
     since = draft.now if tracking.missed_since is None else tracking.missed_since
     draft.track(misses=tracking.misses + 1, missed_since=since)

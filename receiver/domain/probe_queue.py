@@ -50,8 +50,8 @@ class ProbeQueue:
         self.next_call_at = 0.0
 
     def failed(self, job_id: str) -> bool:
-        """Record a failed call, which ends the job's turn. Returns whether the provider may be at
-        fault."""
+        """Record a failed call: the job leaves the queue, and the next one may be selected at once.
+        Returns whether the provider may be at fault."""
         self._leave(job_id)
         self.next_call_at = 0.0
         first = self._failing.setdefault(job_id, self._answers)

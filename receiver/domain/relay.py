@@ -28,8 +28,8 @@ def after_attempt(
     """A delivery's state after attempt number `step` (from 0) of the schedule, and the time of the
     next attempt, if it is pending.
 
-    `jitter` from 0 to 1 scales the jitter. 2xx is delivered, 410 disables the URL, 429 and 503
-    honour Retry-After, everything else follows the schedule.
+    `jitter` from 0 to 1 scales `JITTER`. 2xx is delivered, and 410 disables the URL for the job. A
+    Retry-After with 429 or 503 can lengthen the gap; everything else follows the schedule.
     """
     if status_code is not None and 200 <= status_code < 300:
         return DeliveryState.DELIVERED, None

@@ -20,7 +20,7 @@ def fitting_result(result: Mapping[str, Any]) -> Mapping[str, Any]:
     string or an object. `"truncated": true` is added. A `videoUrl` goes first: without the link, a
     result is useless.
 
-    This runs inside the write transaction: what no longer fits is not even read.
+    This also runs inside write transactions, so what no longer fits is not even read.
     """
     _, left = _beginning(dict(result), RESULT_BYTES)
     if left >= 0:
@@ -32,7 +32,8 @@ def fitting_result(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def links_of(result: Mapping[str, Any]) -> list[str]:
-    """The `http(s)` links in a result, each once, in order; a `videoUrl` first."""
+    """The texts in a result that begin with `http://` or `https://`, each once, in order; a
+    `videoUrl` first."""
     texts = _texts([result.get("videoUrl"), *result.values()])
     return list(dict.fromkeys(text for text in texts if _is_link(text)))
 

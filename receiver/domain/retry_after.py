@@ -18,13 +18,13 @@ def read_retry_after(header: str | None, now: Millis) -> Millis | None:
     `LONGEST_RETRY_AFTER`; None if unreadable."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        # Python refuses to parse thousands of digits; more than twelve are over a day in any case.
+        # Python refuses to parse thousands of digits; more than twelve are taken for over a day.
         return LONGEST_RETRY_AFTER if len(text) > 12 else min(int(text) * 1000, LONGEST_RETRY_AFTER)
     if len(text) > _LONGEST_DATE:
         return None
     try:
         wished = parsedate_to_datetime(text)
-        # The obsolete date formats have no zone and mean UTC; a naive datetime would be local time.
+        # The asctime format has no zone and means UTC; a naive datetime would be local time.
         wished_at = round(
             (wished if wished.tzinfo else wished.replace(tzinfo=UTC)).timestamp() * 1000
         )

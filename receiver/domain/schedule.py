@@ -21,9 +21,10 @@ LATE_POLL_MAX = HOUR
 MISSES_TO_LOSE = 5
 MISSING_TO_LOSE = 10 * MINUTE
 LINK_MAX_AGE = 6 * DAY
-"""A result link older than this is renewed before it is used; the provider keeps it seven days."""
+"""A result link older than this is renewed before it is used; Samsar keeps it seven days."""
 INBOX_FIRST = 1 * SECOND
-"""How long a deadline waits for unapplied callbacks."""
+"""The pause before the next check, while unapplied callbacks keep a job from its deadline or from
+being sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,13 @@ class Rules:
 
 
 def deadline(job: Job, rules: Rules) -> Millis:
-    """The job's deadline, counted from acceptance, or from creation while queued."""
+    """The job's deadline, counted from acceptance, or until then from creation."""
     return (job.accepted_at or job.created_at) + rules.job_deadline
 
 
 def submit_backoff(job: Job) -> Millis:
-    """The delay after an attempt that certainly sent nothing: 1 s, doubling to 30 s."""
+    """The delay after an attempt that was certainly not accepted (not sent, 429, or 503 with
+    Retry-After): 1 s, doubling to 30 s, with jitter."""
     pause = min(SUBMIT_BACKOFF_MIN << min(job.attempts - 1, 10), SUBMIT_BACKOFF_MAX)
     return max(SUBMIT_BACKOFF_MIN, min(_spread(job, pause), SUBMIT_BACKOFF_MAX))
 
@@ -66,17 +68,19 @@ def next_gap(gap: Millis | None, rules: Rules, longest: Millis | None = None) ->
 
 
 def jittered(job: Job, gap: Millis, rules: Rules) -> Millis:
-    """The gap with a tenth of jitter, at least POLL_MIN and at most the gap's maximum."""
+    """The gap, spread by 5 % either way; at least POLL_MIN, and at most POLL_MAX or, if longer, the
+    gap itself."""
     return max(rules.poll_min, min(_spread(job, gap), max(gap, rules.poll_max)))
 
 
 def next_status_call(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
-    """The due row of an accepted, unfinished job whose next status call should be at `at`.
+    """The due row of an accepted job whose next status call should be at `at`. It may be finished,
+    if it has claims that could correct a failure that we declared.
 
-    A job without a provider id cannot be polled and waits for its deadline. The deadline of any
-    other job, and the end of its grace period, take effect only by a call begun after them. So no
-    poll is scheduled past the next of these times, whatever the provider's Retry-After. After both,
-    the gap is at most POLL_MAX.
+    A job without a provider id cannot be polled: it waits for CONFIRM_TIMEOUT after its first claim
+    or, without a claim, for its deadline. The deadline of any other job, and the end of its grace
+    period, take effect only by a call begun after them. So no poll is scheduled past the next of
+    these times, whatever the provider's Retry-After. After both, the gap is at most POLL_MAX.
     """
     end = deadline(job, rules)
     claims = job.tracking.claims
@@ -89,7 +93,7 @@ def next_status_call(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
 
 
 def _spread(job: Job, gap: Millis) -> Millis:
-    """`gap` plus or minus a twentieth, by a hash of the job id and its number of polls: different
-    between jobs, but reproducible."""
+    """`gap` plus or minus a twentieth, by a hash of the job's id and its numbers of attempts and
+    polls: different between jobs, but reproducible."""
     share = zlib.crc32(f"{job.id}:{job.attempts}:{job.tracking.polls}".encode()) / 2**32
     return gap + int(gap * (share - 0.5) / 10)

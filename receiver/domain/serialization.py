@@ -27,7 +27,8 @@ SELF_DECLARED = frozenset(
         ErrorCode.PROVIDER_JOB_LOST,
     }
 )
-"""Failures that we declared ourselves: the provider's own outcome replaces each of them once."""
+"""Failures that we declared without knowing the outcome (NOT_SUBMITTED is certain): the provider's
+own outcome replaces each of them once."""
 
 RETRYABLE = frozenset({ErrorCode.NOT_SUBMITTED, ErrorCode.PROVIDER_CREDENTIALS})
 """Failures after which a new submission may succeed without the risk of paying twice."""
@@ -59,7 +60,7 @@ def number(progress: float | None) -> float | int | None:
 
 
 def is_self_declared(job: Job) -> bool:
-    """Whether we declared the job failed, so that it may still be corrected."""
+    """Whether the job failed by our own decision and may still be corrected (`SELF_DECLARED`)."""
     return job.error is not None and job.error.code in SELF_DECLARED
 
 
@@ -135,7 +136,7 @@ _STATUS_MEMBERS = ("request_id", "status", "progress", "result", "message")
 
 
 def status_document(job: Job) -> dict[str, Any]:
-    """The job in the format of the provider's own status call; missing values are left out."""
+    """The job in the format of Samsar's status call; missing values are left out."""
     document = {
         "request_id": job.id,
         "status": job.status,
@@ -164,8 +165,9 @@ def relay_body(event: str, document: Mapping[str, Any]) -> dict[str, Any]:
 def relay_message(before: Job, after: Job, now: Millis, delay: Millis) -> RelayMessage | None:
     """The webhook for a change at `now`; None if the user did not subscribe to it.
 
-    IN_PROGRESS is sent at the change to that status, `progress` at each later visible change, and a
-    final status under its own name. `delay` is the schedule's first gap.
+    IN_PROGRESS is sent at the change to that status, `progress` at each later change of what
+    `status_document` shows, and a final status under its own name. `delay` is the schedule's first
+    gap.
     """
     if after.webhook_url is None:
         return None

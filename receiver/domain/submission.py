@@ -1,4 +1,4 @@
-"""Applies the steps of a submission: its start, its answer, and its look-up."""
+"""Applies the steps of a submission: its start, postponement, answer, loss, and look-up."""
 
 from typing import assert_never
 
@@ -102,7 +102,8 @@ def lose(draft: Draft, reason: str) -> None:
 
 
 def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) -> None:
-    """Record that the job may be running: only the provider can tell, and it is never sent again.
+    """Note in the history that the answer is unknown. If this is the attempt under way, the job may
+    be running: only the provider can tell, and it is never sent again.
 
     `attempt` defaults to the latest one.
     """
@@ -112,7 +113,8 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
         which = {} if attempt is None else {"attempt": attempt}
         draft.note("submission", outcome="unknown", reason=reason, **which)
     if not current:
-        # A callback has already proved more than this, or the job is finished.
+        # The job has left `submitting`: it is unconfirmed, queued again, accepted or finished. Or
+        # another attempt is under way.
         return
     rules = draft.rules
     if rules.look_up_submissions:
@@ -179,7 +181,7 @@ def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> Non
 def accept(
     draft: Draft, answer: SubmitAccepted, attempt: int, *, outcome: str = "accepted"
 ) -> None:
-    """Apply an acceptance; its id takes precedence over one from a callback."""
+    """Apply an acceptance. Until the job is finished, its id takes precedence over a callback's."""
     job, provider_request_id, taken = draft.job, answer.provider_request_id, answer.taken_id
     why = {} if taken is None else {"reason": f"the id {taken} belongs to another job"}
     said = {"outcome": outcome, "attempt": attempt, "provider_request_id": provider_request_id}

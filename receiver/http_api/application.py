@@ -68,7 +68,7 @@ class Application:
         except (ClientDisconnect, asyncio.CancelledError):
             # Only a shutdown cancels requests, and only after it has cut their connections.
             status = status or 499  # nginx's code for a client that disconnected; nothing is sent
-        except Exception as error:  # noqa: BLE001 - logged, and answered 500 unless it is known
+        except Exception as error:  # noqa: BLE001 - answered; logged if it is a bug or a 5xx
             problem = _logged(error)
             if not status:
                 await problem.response()(scope, receive, answer)

@@ -51,8 +51,8 @@ def read_file_number(request: Request) -> int | None:
 async def archived_file(
     context: ApiContext, request: Request, job: Job, number: int
 ) -> Response | None:
-    """The response with the file of this number; None if it is not stored. Raises Problem 416 for a
-    range outside the file."""
+    """The response with the file of this number, or a redirect to it in the bucket; None if it is
+    not stored or cannot be read now. Raises Problem 416 for a range outside the file."""
     if number > len(job.archive):
         return None
     file = job.archive[number - 1]
@@ -63,8 +63,8 @@ async def archived_file(
 
 
 def redirect(link: str) -> Response:
-    """A redirect to the percent-encoded link: storage links may contain characters that are invalid
-    in headers."""
+    """A redirect to the link, percent-encoded: links may contain characters that are invalid in
+    headers."""
     return RedirectResponse(link, status_code=302, headers=NO_STORE)
 
 
@@ -86,7 +86,8 @@ def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
     if etag_matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     if not _takes_range(request, tag, file.bytes or 0):
-        # RFC 9110, 14.2: ranges that are malformed or do not apply are ignored.
+        # RFC 9110, 14.2: a server may ignore Range. We do if it is malformed, does not apply, or
+        # has several ranges.
         del MutableHeaders(scope=request.scope)["range"]
     return FileResponse(
         path,
@@ -98,7 +99,8 @@ def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
 
 
 def _takes_range(request: Request, tag: str, size: int) -> bool:
-    """Whether to answer with a single range; several ranges are answered with the whole file."""
+    """Whether to answer with a single range; several ranges are answered with the whole file.
+    Raises Problem 416."""
     match = _RANGE.fullmatch(request.headers.get("range", ""))
     if request.method != "GET" or match is None:
         return False

@@ -56,8 +56,8 @@ class Authenticator:
         """The caller of a request, by its API key or else its session.
 
         Raises:
-            Problem: 400 without a key, 401 for an unknown or revoked one, 429 after too many such
-                keys, 403 if a session is used from a page that is not ours.
+            Problem: 400 without a key or a valid session, 401 for an unknown or revoked key, 429
+                after too many such keys, 403 if a session is used from a page that is not ours.
             StoreUnavailable: the key could not be looked up.
         """
         key = _given_key(scope)

@@ -1,4 +1,4 @@
-"""The provider's callbacks. A hot route: plain ASGI, and one write to the store per callback."""
+"""The provider's callbacks. A hot route: plain ASGI, and at most one write to the store each."""
 
 from typing import Final
 

@@ -52,7 +52,8 @@ async def create_job(context: ApiContext, request: Request, caller: Caller) -> R
 
 
 class _JobCreation(Creation):
-    """Answers with the job's document: at once, or with `Prefer: wait=N` when the job is done."""
+    """Answers with the job's document: at once, or with `Prefer: wait=N` when the job is done or
+    the time is over."""
 
     def read(self, body: Mapping[str, Any]) -> Submission:
         return read_job(self.context, body)

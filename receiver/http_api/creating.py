@@ -1,5 +1,5 @@
 """Shared by all routes that create a job. A repeated Idempotency-Key creates no second job: the
-first response is replayed. Each request is a span in its job's trace."""
+first response is replayed. Each request is a span; a new job continues that span's trace."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -37,7 +37,8 @@ class Creation(ABC):
     request: Request
     caller: Caller
     wait: float | None
-    """How long the request may wait for its job, in seconds; None if it did not ask to wait."""
+    """How long the request may wait for its job, in seconds; None if the client may ask to wait and
+    did not."""
 
     def __post_init__(self) -> None:
         self._until = self.context.services.clock.monotonic() + (self.wait or 0)
@@ -56,7 +57,7 @@ class Creation(ABC):
 
     @abstractmethod
     def answer(self, job: Job) -> StoredResponse:
-        """The response after the wait."""
+        """The response with the job in its present state: after the wait, or to a replay."""
 
     @abstractmethod
     async def answer_again(self, replay: Replay) -> StoredResponse:
@@ -115,7 +116,8 @@ class Creation(ABC):
         return answer
 
     async def _store_answer(self, job: Job, answer: StoredResponse | None) -> None:
-        """Store the first answer with the job's key; None if the client disconnected.
+        """Store the first answer with the job's key; None if there is none, normally because the
+        client disconnected.
 
         Errors are only logged: the job is stored, and replays are built from it once the key is no
         longer in use.
@@ -162,8 +164,8 @@ class Creation(ABC):
 
 
 def _trace_headers(request: Request) -> dict[str, list[str]]:
-    # W3C Trace Context allows repeated headers; a mapping would keep only the first. Headers that
-    # are too long to store are ignored.
+    # Lists, since W3C Trace Context allows a repeated `tracestate`. Values that are too long to
+    # store are ignored.
     return {
         name: [text for text in request.headers.getlist(name) if len(text) <= tracing.LONGEST_STATE]
         for name in ("traceparent", "tracestate")

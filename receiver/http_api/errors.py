@@ -85,7 +85,7 @@ def invalid(at: str, detail: str) -> Problem:
 
 def raise_for_faults(faults: Iterable[InputFault]) -> None:
     """Refuse a body that has faults. The first one becomes the message. At most `MAX_FAULTS` are
-    listed; if there are more, the last entry says how many.
+    listed; if there are more, the last entry says how many are missing.
 
     Raises:
         Problem: 400, if there are any.

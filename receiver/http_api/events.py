@@ -30,7 +30,7 @@ SNAPSHOT_JOBS: Final = 1_000
 SNAPSHOT_BYTES: Final = 256 * 1024
 """Limits on the snapshot of a user's jobs; the newest are in it."""
 FEW_JOBS: Final = 50
-"""How many jobs are read first: if they are long, no more would fit."""
+"""How many jobs are read first. If these do not fit, no more are read."""
 TICKET_MS: Final = 3_600_000
 _RESUME: Final = (
     Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
@@ -84,7 +84,7 @@ async def _start(
     request: Request, can_resume: Callable[[Cursor], Awaitable[bool]]
 ) -> tuple[Cursor | None, bool]:
     """The cursor to resume at, if the request has a valid one, and whether its cursor is no longer
-    valid. `can_resume` says whether the log can be read on from a cursor."""
+    valid. `can_resume` says whether all events after a cursor can still be read."""
     given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     if not given:
         return None, False

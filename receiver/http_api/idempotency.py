@@ -35,13 +35,15 @@ IDEMPOTENCY_KEY: Final = Parameter(
 )
 
 _LONG_NUMBER = 1e24
-"""Larger whole numbers keep their exponent: `1e308` would have 309 digits."""
+"""From here on, whole numbers are written with an exponent where that is exact: `1e308` would have
+309 digits."""
 
 
 def read_key(
     context: ApiContext, request: Request, body: Mapping[str, Any], wait: Millis
 ) -> IdempotencyKey | None:
-    """The request's key, in use for at most `wait` milliseconds; None if there is none.
+    """The request's key, in use for at most `wait` milliseconds and `IN_USE_SLACK`; None if there
+    is none.
 
     Raises:
         Problem: 400, if it is not one key of 1 to 255 printable ASCII characters.
@@ -90,7 +92,7 @@ def _plain(value: Any) -> Any:
 
 
 def _shortened(number: int) -> int | float:
-    """The float that JSON writes for the same number, if there is one."""
+    """The float that is written as this very number, if there is one; else the number."""
     try:
         short = float(number)
     except OverflowError:

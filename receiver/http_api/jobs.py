@@ -40,7 +40,8 @@ from store.records.times import Millis
 
 RAW_BODY = 2_048
 RAW_BODIES = 32_768
-"""Maximum characters that a history shows of one callback's body, and of all bodies together."""
+"""Maximum characters that a history shows of one callback's body, and that it reads of all bodies
+together; further bodies are null. (The store returns the first 3,072 bytes of each.)"""
 
 _SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
@@ -167,7 +168,7 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
     if job.result.get("truncated") is not True:
         return _link_or_whole(job.result, number)
-    # The whole result can be megabytes, which take seconds to encode.
+    # The whole result can be megabytes: one at a time is read, and encoded in a thread.
     async with context.long_read_locks.of(caller.user_id), context.whole_result_lock:
         if await request.is_disconnected():
             raise ClientDisconnect
@@ -176,7 +177,8 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
 
 
 def _link_or_whole(result: Mapping[str, Any], number: int | None) -> Response:
-    """A redirect to the result's only link, or to the one with the number."""
+    """A redirect to the result's only link, or to the one with the number; without a number, the
+    whole result as JSON if it has several links or none. Raises Problem 404."""
     links = links_of(result)
     if number is not None and number > len(links):
         raise Problem(404, "no_such_file", f"The result has {len(links)} files.")
@@ -253,7 +255,7 @@ def _read_time(request: Request, name: str, to_whole: Callable[[float], Millis])
 
 def _moment(text: str) -> datetime:
     """A time, or the beginning of a day. Without an offset it is UTC. Raises ValueError."""
-    # Python also reads 1111111111 as a date, of the year 1111.
+    # Python also reads 11111111 as a date, of the year 1111.
     if not _MOMENT.fullmatch(text):
         raise ValueError
     # An offset may begin with "+", which means a space in a query.

@@ -21,7 +21,7 @@ HEADERS: Final = 100
 HEADER_BYTES: Final = 32 * 1024
 
 FAILED_LOGINS: Final = Rate(300, 60)
-"""Maximum rate of requests with an invalid key or ticket, per client address."""
+"""Maximum rate of requests with an invalid key or ticket, per IPv4 address or IPv6 /64."""
 
 _REMEMBERED: Final = 50_000
 
@@ -63,7 +63,7 @@ def exempt_from_shedding(target: bytes) -> bool:
 
 
 class RateLimit:
-    """A token bucket per caller, by the generic cell rate algorithm (ITU-T I.371).
+    """A token bucket per key or network, by the generic cell rate algorithm (ITU-T I.371).
 
     A bucket holds `rate.count` requests and refills within `rate.seconds`.
     """
@@ -99,8 +99,8 @@ class RateLimit:
 
 
 class UserLocks:
-    """Serialises the requests of each user; those of different users run concurrently. So a user
-    waits for at most one request of each other user."""
+    """Serialises the requests of each user; those of different users run concurrently. So at most
+    one request of each other user competes with a user's own."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()

@@ -11,7 +11,7 @@ from receiver.json_schema import Schema
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 ResponseTexts: TypeAlias = Mapping[int | str, str]
-"""ResponseTexts of responses by status; `4XX` for statuses that the provider chooses."""
+"""Texts of responses by status; `4XX` for statuses that the provider chooses."""
 
 
 class Group(Enum):
@@ -31,7 +31,7 @@ class Parameter:
     description: str
     schema: Schema = field(default_factory=lambda: {"type": "string"})
     location: str = "query"
-    """`query` or `header`."""
+    """`query`, `header` or `path`."""
     required: bool = False
     problems: ResponseTexts = field(default_factory=dict)
     """The error responses that it may cause, by status."""
@@ -51,7 +51,8 @@ class Operation:
 
     The handler's docstring has the summary in its first line, and in its section `Responses:` a
     line `STATUS: TEXT` for each response, followed by a line `- HEADER: TEXT` for each of its
-    headers. The error responses for a bad path, body, credential or parameter are added to them.
+    headers. The error responses for a bad path, body, credential or parameter, and those that every
+    route may give, are added to them.
     """
 
     group: Group

@@ -71,7 +71,8 @@ async def _create(context: ApiContext, request: Request, caller: Caller, kind: s
 
 @dataclass
 class _DropIn(Creation):
-    """Answers with the job's id, when the provider has answered or `submit_wait` is over."""
+    """Answers when the provider has answered or `submit_wait` is over: with the job's id, or with
+    the provider's refusal."""
 
     provider: str
     kind: str
@@ -83,7 +84,8 @@ class _DropIn(Creation):
         return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
 
     def answer(self, job: Job) -> StoredResponse:
-        """A provider's refusal with its status and message; otherwise, the job is accepted."""
+        """A provider's refusal with its status and message (502 if it rejects the operator's key);
+        otherwise, the job is accepted."""
         if job.error is None or job.refused_with is None:
             return _accepted(job.id)
         credentials = job.error.code is ErrorCode.PROVIDER_CREDENTIALS
@@ -130,7 +132,7 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
 
 
 async def _find(store: Store, request_id: str) -> Job | None:
-    """The job by our id or by the provider's."""
+    """The job by our id or by the provider's; None if it is another provider's."""
     job = await store.jobs.find(request_id)
     for name in _PROVIDERS:
         job = job or await store.jobs.find_by_provider_id(name, request_id)

@@ -70,7 +70,8 @@ class Page:
     name: str
     """Name of the list, and of the response's member with its entries."""
     user_id: int | None
-    """Whose entries; None: all users'."""
+    """Whose entries; None: all users'. In the lists of users and keys, which have no owner, the
+    caller."""
     limit: int
     after: str | None
     """The id that ended the previous page."""

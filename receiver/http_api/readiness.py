@@ -35,7 +35,8 @@ class Readiness:
         self._good_until = 0.0
 
     async def error_code(self) -> str | None:
-        """Why nothing can be stored, in one word; None if all is well."""
+        """Why nothing can be stored, in one word; None if all is well. If the check takes longer
+        than `ANSWER_SECONDS`, the last error, or "unavailable"."""
         check = self._check
         if check is None or (check.done() and self._clock.monotonic() >= self._good_until):
             check = self._check = asyncio.create_task(self._ask())

@@ -1,7 +1,8 @@
 """Bodies of requests and callbacks, as types for the OpenAPI document.
 
-Nothing is parsed through these types: `validation` checks the bodies, because the messages are
-the provider's own. Limits come from the code that checks them.
+Nothing is parsed through these types: `validation` checks submissions, because the messages are
+the provider's own, and the handlers check the other bodies. Most limits come from the code that
+checks them.
 """
 
 from typing import Annotated, Any, Final, NotRequired

@@ -12,8 +12,8 @@ JSON: Final = "application/json"
 ENCODED_AT_ONCE: Final = 512 * 1024
 """Bytes of a list that are encoded in one event-loop iteration: a few milliseconds."""
 NO_STORE: Final = {"Cache-Control": "no-store"}
-"""For responses that no cache may keep: a shared one only knows by `Authorization` that a response
-is private, not by `API-KEY` (RFC 9111, 3.5)."""
+"""For responses that no cache may keep. A shared cache treats responses to requests with
+`Authorization` as private, but not those to requests with `API-KEY` (RFC 9111, 3.5)."""
 
 
 def json_response(document: Mapping[str, Any], status_code: int = 200) -> Response:

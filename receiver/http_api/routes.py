@@ -1,4 +1,5 @@
-"""The route table: all paths of the service, and the credential that each requires."""
+"""The route table: the paths of the API, and the credential that each requires. assembly.py adds
+the pages of the dashboard."""
 
 from typing import Any
 
@@ -28,7 +29,7 @@ from receiver.http_api.openapi import openapi_json
 from receiver.settings import ServeSettings
 
 CALLBACK_PATH = "/webhooks/{provider}/{token}"
-"""The values of its parameters are never logged: the token is a secret."""
+"""Its token is a secret and never logged; its provider is logged only if it is a known one."""
 
 _PROVIDER_API: tuple[Row[Any], ...] = (
     Row("POST", "/v1/video/create_movie", KEY, provider_api.create_movie),

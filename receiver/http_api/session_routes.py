@@ -68,7 +68,7 @@ def _session(context: ApiContext, caller: Caller | None) -> Response:
 
 
 async def list_keys(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """`GET /session/keys`: a page of keys by their first characters, newest first."""
+    """`GET /session/keys`: a page of keys, newest first. Each is shown by its first characters."""
     page = await read_page(context, request, caller, "keys", *PAGE)
     found = await context.services.store.keys.list_page(page.after or "", page.limit + 1)
     keys = found[: page.limit]

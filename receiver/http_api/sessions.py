@@ -1,8 +1,8 @@
 """Sessions: a browser signs in with an API key once, and then uses a signed cookie.
 
-The cookie is HttpOnly, so scripts cannot read it. It contains only the key's hash, and the session
-ends when the key is revoked. Against CSRF, requests that change something also need a header that
-pages of other origins cannot set.
+The cookie is HttpOnly, so scripts cannot read it. It contains only the key's hash and an expiry
+time; the session also ends when the key is revoked. Against CSRF, requests that change something
+need a header that pages of other origins cannot set.
 """
 
 import re
@@ -32,7 +32,8 @@ _OURS: Final = re.compile(rb"(?:\A|;)[ \t]*+" + COOKIE.encode() + rb"=([^;\s]{1,
 
 
 class Sessions:
-    """Opens, reads and ends sessions. Stateless: signing out only deletes the browser's cookie."""
+    """Opens, reads and ends sessions. No session is stored: signing out only deletes the browser's
+    cookie."""
 
     def __init__(self, keys: Sequence[str], clock: Clock, *, secure: bool) -> None:
         """`keys` are newest first; `secure` restricts the cookie to HTTPS.
@@ -92,8 +93,8 @@ class Sessions:
 
 
 def _session_cookie(scope: Scope) -> str | None:
-    """Our cookie. If there are several, the first, which browsers use for the most specific path
-    (RFC 6265, 5.4)."""
+    """The session cookie. If there are several, the first: browsers send the one with the longest
+    path first (RFC 6265, 5.4)."""
     for name, value in scope["headers"]:
         if name == b"cookie" and (found := _OURS.search(value)):
             return str(found[1].decode("latin-1"))

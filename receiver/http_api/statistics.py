@@ -1,4 +1,4 @@
-"""Statistics of the last 24 hours (`GET /v1/statistics`)."""
+"""Statistics of this hour and the 23 before it (`GET /v1/statistics`)."""
 
 import asyncio
 import math
@@ -24,7 +24,8 @@ from store.statistics import RecentAttempt, RecentJob
 HOUR: Millis = 3_600_000
 HOURS = 24
 NEWEST = 5_000
-"""Maximum number of jobs, and of deliveries, that are counted, so that the cost is bounded."""
+"""Maximum number of jobs, and of deliveries, that are counted, so that the cost is bounded. Of
+those deliveries, at most twice as many attempts are counted."""
 MAX_HOSTS = 100
 
 
@@ -101,7 +102,7 @@ def summary(
     attempts: Sequence[RecentAttempt],
     is_throttled: Callable[[str], bool],
 ) -> Statistics:
-    """Jobs by hour of creation, attempts by hour and by host. The rows are newest first."""
+    """Jobs by hour of creation, attempts by hour and by host. `jobs` are newest first."""
     jobs_of: defaultdict[Millis, list[RecentJob]] = defaultdict(list)
     attempts_of: defaultdict[Millis, list[RecentAttempt]] = defaultdict(list)
     hosts: defaultdict[str, list[RecentAttempt]] = defaultdict(list)

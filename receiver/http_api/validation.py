@@ -21,7 +21,8 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
     """Read the body of `POST /v1/jobs`. Members besides `MEMBERS` are refused.
 
     Raises:
-        Problem: 400, with all faults.
+        Problem: 400, with all faults; without those of the input if the provider or the kind is
+            wrong.
     """
     provider = body.get("provider")
     if provider is None:

@@ -4,8 +4,8 @@ Why not httpx or httpcore: with them, the two or three calls of a job took a thi
 the event loop. And after a failed submission we must know whether any byte may have been sent,
 which is clear if connecting and sending are separate calls.
 
-It has no pool, redirects, proxies or timeouts: use `asyncio.timeout`. The methods HEAD and CONNECT,
-whose answers are framed differently, are not supported.
+It has no pool, redirects or proxies, and only `connect` has a timeout: use `asyncio.timeout`. The
+methods HEAD and CONNECT, whose answers are framed differently, are not supported.
 """
 
 from receiver.http_client.connection import Connection as Connection

@@ -54,8 +54,8 @@ class Connection(asyncio.Protocol):
         headers: Iterable[tuple[str, str]],
         content: bytes = b"",
     ) -> Response:
-        """Send a request, and wait for the head of the answer. Once this is called, any byte may
-        have arrived.
+        """Send a request, and wait for the head of the answer. Unless this raises `ValueError`, any
+        byte may have arrived.
 
         Args:
             target: path and query, ASCII without spaces.
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         Raises:
             ValueError: the target or a header has invalid characters; nothing was sent.
             BadAnswer, AnswerTooLong: the answer's head is invalid, incomplete or too long.
-            OSError: the connection was lost.
+            OSError: the connection was lost, or was closed before.
         """
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
         if method != "GET":
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         response = self._response
         if response is None or response.is_complete:
-            self.close()  # it would be taken for the next answer
+            self.close()  # else it would be taken for the answer to the next request
             return
         response.feed(data[: self._left])
         self._left -= len(data)
@@ -168,7 +168,8 @@ async def connect(
         longest: as for `Connection`.
 
     Raises:
-        OSError: no connection to the last address; a `TimeoutError` if it did not answer in time.
+        OSError: no address could be connected to. It is the last one's error: a `TimeoutError` if
+            that one did not answer in time.
     """
     tried = addresses[:ADDRESSES_TRIED]
     loop, failure = asyncio.get_running_loop(), OSError("no address")

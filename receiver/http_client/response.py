@@ -3,11 +3,11 @@
 import httptools
 
 LONGEST_HEAD = 64 * 1024
-"""Maximum number of bytes before an answer's body, interim answers included."""
+"""Approximate maximum number of bytes before an answer's body, interim answers included."""
 
 
 class BadAnswer(Exception):
-    """The answer is not HTTP, or the response ended before it was complete."""
+    """The answer is not HTTP, has an unknown transfer coding, or ended before it was complete."""
 
 
 class AnswerTooLong(Exception):
@@ -15,7 +15,8 @@ class AnswerTooLong(Exception):
 
 
 class Response:
-    """One response, as far as it has arrived. What follows a complete one is ignored.
+    """One response, as far as it has arrived. What follows a complete one is ignored, except that
+    it clears `keeps_alive`.
 
     `status` and `header` are for callers; the rest is for the `Connection`.
     """

@@ -1,7 +1,7 @@
-"""Makes calls and turns their answers into observations, by rules that apply to all providers.
+"""Makes calls and classifies their answers (`domain.answers`), by rules for all providers.
 
-A provider's own code only names paths, and reads statuses and ids. A submission that surely did not
-arrive is retried; one that may have arrived never is.
+A provider's own code names paths, and reads bodies. A submission is sent again only if the provider
+surely did not accept it: no byte was sent, or the answer was 429, or 503 with `Retry-After`.
 """
 
 import math
@@ -46,13 +46,14 @@ class Account:
     base_url: str
     """Paths are appended to it."""
     key: str = field(repr=False)
-    """The operator's key, which is redacted in all messages."""
+    """The operator's key. It is redacted in messages and results, unless it is very short
+    (`parsing.MIN_SECRET`)."""
     clock: Clock
-    """The base for a `Retry-After` date."""
+    """For `Retry-After` dates, the age of signatures and keys, and the time limit of a look-up."""
     submit_timeout: float = 60.0
     """For a submission, from connecting to the last byte."""
     status_timeout: float = 15.0
-    """For every other call, likewise."""
+    """For every other call about a job, likewise."""
     connect_timeout: float = 10.0
     """For connecting, including TLS; part of the other two."""
     tls: ssl.SSLContext | None = None
@@ -60,7 +61,7 @@ class Account:
 
 
 class Api(HttpClient):
-    """Makes the calls of one provider, and turns their answers into observations."""
+    """Makes the calls of one provider, and classifies their answers."""
 
     def __init__(
         self,
@@ -158,8 +159,8 @@ class Api(HttpClient):
         return message or f"The provider answered {answer.status_code}."
 
     def unavailable(self, answer: Answer, reason: str | None = None) -> StatusUnavailable:
-        """The observation for an answer without the job's status. The reason is the provider's own
-        message if none is given."""
+        """Classify an answer without the job's status. The reason is the provider's own message if
+        none is given."""
         code = answer.status_code
         return StatusUnavailable(
             reason or self.error_message(answer),

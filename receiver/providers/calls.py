@@ -23,7 +23,7 @@ from receiver.json_text import UnreadableJson, decode, parse_answer
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The body of a longer answer is ignored. Some contain inputs, logs and whole results."""
 KEPT_CONNECTIONS = 16
-"""Maximum number of idle connections kept for status calls."""
+"""Maximum number of idle connections kept for GETs: status calls, look-ups, requests for keys."""
 KEPT_SECONDS = 30.0
 """How long they are kept. Firewalls silently drop idle connections, and a call on a dropped one
 gets no answer."""
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status line, and as much of the rest as could be read."""
+    """The head of an answer, and as much of its body as could be read."""
 
     status_code: int
     retry_after: str | None
@@ -74,7 +74,8 @@ class Answer:
 
 
 class NoAnswer(Exception):
-    """No status line was received. The message says why, and never quotes the request."""
+    """No whole head of an answer was received. The message says why, and never quotes the
+    request."""
 
     def __init__(self, reason: str, *, may_have_arrived: bool) -> None:
         super().__init__(reason)
@@ -153,7 +154,7 @@ class HttpClient:
         self._idle.clear()
 
     def _kept_connection(self) -> Connection | None:
-        """The connection that was used last, if it is not too old."""
+        """Take the connection that was used last; if even that one is too old, close them all."""
         if self._idle and self._idle[-1][1] < asyncio.get_running_loop().time():
             self.close()
         return self._idle.pop()[0] if self._idle else None
@@ -171,7 +172,7 @@ class HttpClient:
     async def _exchange(self, connection: Connection, request: _Request, until: float) -> Answer:
         """Send the request and read the answer by the loop time `until`. Raises NoAnswer.
 
-        Once the status line has been received there is an answer, even if its body breaks off.
+        Once the head has been received there is an answer, even if its body breaks off.
         """
         response: Response | None = None
         raw, flaw = bytearray(), ""

@@ -1,5 +1,5 @@
-"""The interface of a provider. To add one, implement it in a file and add a line to `registry`
-(docs/providers.md has a walk-through)."""
+"""The interface of a provider. To add one, implement it in a file, and add its name and settings
+(docs/providers.md has the steps)."""
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -32,7 +32,7 @@ class UpstreamJob:
     """The provider_request_id."""
     kind: str
     urls: Mapping[str, str]
-    """From `SubmitAccepted.urls`; empty if the id was learned from a callback."""
+    """From `SubmitAccepted.urls`; empty if the provider gave none, or its answer was lost."""
 
 
 def upstream_job(job: Job) -> UpstreamJob | None:
@@ -51,15 +51,15 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 Verify: TypeAlias = Callable[[bytes], Awaitable[bool]]
 """Given a callback's raw body, returns True if the signature is the provider's. Returns False if no
-key is available to verify it, or if it is valid but too old: the callback is then treated as
-unsigned. Raises `BadSignature`."""
+key is available to verify it, or if it is valid but its timestamp is too far from our clock: the
+callback is then treated as unsigned. Raises `BadSignature`."""
 
 
 class Provider(Protocol):
     """One upstream API. An adapter inherits from this; methods with a body here are optional.
 
-    `submit`, `status`, `cancel` and `look_up` report failures of the network or the provider in
-    what they return. They raise only `asyncio.CancelledError`.
+    `submit`, `status`, `result`, `cancel` and `look_up` report failures of the network or the
+    provider in what they return. They raise only `asyncio.CancelledError`.
     """
 
     name: str

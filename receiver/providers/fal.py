@@ -88,8 +88,8 @@ class Fal(Provider):
         } or None
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        """Read a request's status, and its result if it has ended: only the result shows whether it
-        succeeded."""
+        """Read a request's status and, if that is COMPLETED without an error, its result: only the
+        result shows whether it succeeded."""
         now = asyncio.get_running_loop().time
         until = now() + self._account.status_timeout
         said = await self._api.status(self._path(job, "status", "/status"), self.read)

@@ -39,7 +39,7 @@ def open_provider(
     if base_url is None:
         assert sandbox is not None, "an embedded provider is called where its sandbox listens"
         base_url = sandbox + SANDBOX_PATHS[api]
-        # Settings for the real provider do not apply to its sandbox.
+        # These settings are for the real provider; its key applies to the sandbox too.
         own: dict[str, object] = {
             "samsar_auth_header": "API-KEY",
             "replicate_webhook_secret": None,

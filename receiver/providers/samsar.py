@@ -69,7 +69,7 @@ _LINK_NAMES: Final = (
 _READ: Final = (*_LINK_NAMES, "result", "status", "message", "error", "expressGenerationError")
 
 # Spaces are allowed, since storage links have them. Control characters are not, since a link ends
-# up in a Location header; nor is U+FFFD, which replaces them.
+# up in a Location header; nor is U+FFFD, which replaces a character that could not be kept.
 _LINK = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f\ufffd][^\x00-\x1f\x7f\ufffd]*", re.IGNORECASE)
 
 
@@ -136,7 +136,7 @@ def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
         progress=_progress(body.get("progress")),
         result=_result(safe),
         message=read_message(safe),
-        # From the original body: cleaning could change an id.
+        # From the original body: redaction could change an id.
         provider_request_id=read_request_id(body),
     )
 
@@ -205,8 +205,8 @@ class InputRules:
     video_models: frozenset[str]
 
     def faults(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
-        """All errors that the provider would report, in the order of its checks. `kind` is one of
-        `KINDS`."""
+        """All errors, in the order of the provider's checks; it would report only the first. `kind`
+        is one of `KINDS`."""
         check = self._movie_faults if kind == "create_movie" else self._narrative_faults
         return list(check(body_input))
 

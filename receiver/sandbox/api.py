@@ -98,8 +98,8 @@ class SandboxApi(ABC):
         return hmac.compare_digest(key.encode(), self._api_key.encode())
 
     def begin_status(self, request_id: str) -> SandboxJob:
-        """Count a status call, and find its job. Raises HTTPException 404, or if a fault is planned
-        for the call."""
+        """Find a job, and count a status call for it. Raises HTTPException 404 (not counted), or if
+        a fault is planned for the call."""
         job = self.find(request_id)
         self._jobs.counts["status_calls"] += 1
         job.status_calls += 1

@@ -68,7 +68,8 @@ class JobPlan:
     failure: str | None
     """The message of a job that fails; None if it completes."""
     answer: Literal["accepted", "error", "never"]
-    """How its submission is answered; after the last two, the sender cannot know of the job."""
+    """How its submission is answered; after the last two, only a callback or a look-up tells the
+    sender of the job."""
     callbacks: tuple[PlannedCallback, ...]
     """In the order of sending."""
 

@@ -1,4 +1,4 @@
-"""The jobs of the sandbox: created by submissions; their progress depends only on the time."""
+"""The jobs of the sandbox. Unless a job is cancelled, its progress depends only on the time."""
 
 import asyncio
 from collections import Counter
@@ -84,8 +84,8 @@ class Jobs:
         return self._begin(record, created_at=now, sending_from=now)
 
     def resume(self) -> None:
-        """Continue the jobs of an earlier process. Callbacks that were due while no process was
-        running are lost."""
+        """Continue the jobs of an earlier process, even cancelled ones. Callbacks that were due
+        while no process was running are lost."""
         now, monotonic = self.clock.now(), self.clock.monotonic()
         for record in self.journal.jobs:
             created_at = monotonic - (now - record.created_at) / 1_000
@@ -128,8 +128,9 @@ class Jobs:
         ]
 
     def stats(self) -> dict[str, int]:
-        """The number of jobs, and counts since the start of this process: authenticated
-        submissions, status calls, and POSTs of callbacks, copies included."""
+        """The next job's ordinal, as the number of jobs, and counts since the start of this
+        process: authenticated submissions, status calls for known jobs, and callbacks sent (copies
+        included), dropped and duplicated."""
         names = ("submissions", "status_calls")
         callbacks = ("callbacks_sent", "callbacks_dropped", "callbacks_duplicated")
         counts = {name: self.counts[name] for name in (*names, *callbacks)}
@@ -173,7 +174,7 @@ class Jobs:
                     webhook_url, content=callback.body, headers=headers, timeout=_CALLBACK_TIMEOUT
                 )
             except (httpx.HTTPError, httpx.InvalidURL):
-                # The provider does not retry: a receiver that cannot be reached misses it.
+                # A sandbox never retries: a receiver that cannot be reached misses it.
                 continue
 
     def _is_over(self, job: SandboxJob) -> bool:

@@ -1,7 +1,8 @@
 """Persists the jobs of an embedded sandbox, so that they survive a restart of the service.
 
-A file of JSON lines: first the sandbox's seed and port, then one line per job. Everything else
-about a job follows from the seed, its ordinal and the time.
+A file of JSON lines: the sandbox's seed and port, again whenever the port has changed, and one line
+per job. Everything else about a job follows from the seed, its ordinal, the time and the settings,
+except its cancellation, which is not recorded: after a restart, a cancelled job goes on.
 """
 
 import json
@@ -37,7 +38,7 @@ class Journal:
         self._file = file
 
     def add(self, job: JobRecord) -> None:
-        """Append a job. It survives a kill of the process."""
+        """Add a job. In a file it survives a kill of the process, but not always a power cut."""
         self.jobs.append(job)
         self._write([job.ordinal, job.kind, job.input, job.webhook_url, job.created_at])
 
@@ -58,7 +59,7 @@ class Journal:
 
 
 def open_journal(path: Path, seed: int | None, now: Millis) -> Journal:
-    """Open the journal in a file; create the file if it is missing. `seed` overrides the file's.
+    """Open the journal in a file, which is written anew; `seed` overrides the file's.
 
     Jobs that are older than a week are dropped, with their results.
     """

@@ -57,9 +57,10 @@ async def sandbox(
 ) -> AsyncIterator[str]:
     """Serve a sandbox while the block runs; yields its origin, `http://HOST:PORT`.
 
-    Port 0 selects a free one. With the file `journal_path`, it continues the jobs of the previous
-    process, on the same port if that is free, so that result links still work. At the end, open
-    requests are cut off: submissions that are never answered would keep it running forever.
+    With the file `journal_path`, it continues the jobs of the previous process. Port 0 selects the
+    previous process's port, so that result links still work; without one, or if it is taken, any
+    free port. At the end, open requests are cut off: submissions that are never answered would keep
+    it running forever.
 
     Raises:
         OSError: the port is in use, or the address is not this machine's.

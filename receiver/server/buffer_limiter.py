@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Final, Protocol
 
 LARGE: Final = 64 * 1024
-"""Bytes. Shorter responses are not counted between two checks."""
+"""Bytes. A response that leaves less in its buffer is not counted between two checks."""
 MAX_UNSENT: Final = 128 * 1024 * 1024
 """Bytes buffered for all clients together; beyond them the slowest are cut off."""
 
@@ -13,7 +13,8 @@ class Client(Protocol):
     """A connection to a client."""
 
     unsent: tuple[int, float]
-    """Bytes buffered for it at the last check, and the loop time at which they last changed."""
+    """Bytes buffered for it at the last check, or 0 if it could be written to, and the loop time at
+    which a check last found this or a change."""
 
     def buffered_bytes(self) -> int:
         """Bytes buffered for it now."""
@@ -29,7 +30,7 @@ class WriteBufferLimiter:
         """`clients` is a live view of all connections."""
         self._clients = clients
         self._written = 0
-        """Bytes of large responses since the last check."""
+        """Bytes that large responses have left in buffers since the last check."""
 
     def wrote(self, size: int) -> None:
         """Count `size` bytes that a response has left in a client's buffer."""
@@ -39,8 +40,8 @@ class WriteBufferLimiter:
                 self.check()
 
     def check(self) -> None:
-        """If too much is buffered, cut off clients: first those that have read nothing for longest,
-        and among them those with the most bytes."""
+        """If too much is buffered, cut off clients until it is not: first those that have read
+        nothing for longest, and among these the one with the most bytes."""
         self._written = 0
         sizes = {client: size for client in self._clients if (size := client.buffered_bytes())}
         excess = sum(sizes.values()) - MAX_UNSENT

@@ -1,8 +1,8 @@
 """A client connection with limits that uvicorn lacks: on the size of heads and on slow clients.
 
 uvicorn collects a request's head, and the trailers of a chunked body, without a limit on their size
-or time. A request that is refused here is not complete, so the application does not see it; the
-response still has the application's shape.
+or time. A request that is refused here does not reach the application; if its head has, the
+application sees a client disconnect. The response still has the application's shape.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from receiver.server.responses import OVERLOADED, ResponseWriter, error_response
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a buffered response."""
 CHECK_SECONDS: Final = 1.0
-"""How often connections are checked, and so the precision of these limits."""
+"""Pause between two checks of all connections, and so the precision of the time limits."""
 TARGET_BYTES: Final = 16 * 1024
 """Longest request target that is kept. (The application's own limit is half of that.)"""
 CONNECTION: Final = "receiver.connection"
@@ -69,8 +69,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._incoming = Incoming()
         self._buffer_limiter = buffer_limiter
         self.unsent = (0, self.loop.time())
-        """Bytes buffered for the client at the last check, and the loop time at which they last
-        changed."""
+        """As `Client.unsent` in `buffer_limiter`."""
 
     # uvicorn narrows the type too: a server's transport reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -87,14 +86,15 @@ class GuardedConnection(HttpToolsProtocol):
             self._on_lost()
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """Call `call` once the connection is lost; at once if it already is."""
+        """Call `call` once the connection is lost; at once if it already is. Replaces an earlier
+        one."""
         if self._lost:
             call()
         self._on_lost = call
 
     def push(self, chunk: bytes) -> bool:
         """Write a chunk of the current response, which must be chunked. Returns False, and writes
-        nothing, while the client has not read what was sent before."""
+        nothing, while the write buffer is full. If the connection is closing, drops the chunk."""
         if self.flow.write_paused:
             return False
         if not self.transport.is_closing():
@@ -115,8 +115,8 @@ class GuardedConnection(HttpToolsProtocol):
         if self._incoming.is_too_large:
             self._refuse(431, "head_too_large", "The head or the trailers are too large.")
         elif self._incoming.stage is Stage.NOTHING and not self._is_answering():
-            # uvicorn has stopped its keep-alive timer, but the data does not begin a request: it is
-            # the end of a dropped body, or blank lines.
+            # The keep-alive timer was stopped above, but the data does not begin a request: it is
+            # the end of a dropped body, or blank lines. So the time limit of a head applies.
             self._incoming = Incoming()
             self._incoming.await_head(self.loop.time())
 
@@ -136,9 +136,9 @@ class GuardedConnection(HttpToolsProtocol):
         """Continue with a request as if it had no `Upgrade` header (RFC 9110, 7.8).
 
         The parser treats the body as the other protocol: it ends the message after the head, and
-        would read a new request there. So a new parser takes over. It is fed the head again,
-        without the upgrade, and its callbacks are ignored until the body: no other head can come
-        while a request is incomplete.
+        would read a new request there. So a new parser takes over. It is fed a short head with the
+        headers in `_FRAMING`. `on_message_begin` and `on_headers_complete` ignore this head: they
+        know that the request has one already.
         """
         head = [b"POST / HTTP/%s" % self.parser.get_http_version().encode("ascii")]
         head += [b"%s: %s" % header for header in self.scope["headers"] if header[0] in _FRAMING]
@@ -228,7 +228,7 @@ class GuardedConnection(HttpToolsProtocol):
                 self.transport.close()
 
     def _is_stalled(self, now: float) -> bool:
-        """Whether the client has read nothing of a buffered response for too long."""
+        """Update `unsent`; returns whether the client has read nothing for too long."""
         if not self.flow.write_paused:
             self.unsent = (0, now)
             return False
@@ -274,12 +274,12 @@ class GuardedConnection(HttpToolsProtocol):
 
 
 _FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-"""The headers that frame the request's body and the connection."""
+"""The headers that say how the body ends, and whether the connection stays open."""
 
 
 async def watch_connections(connections: Iterable[Any], buffer_limiter: WriteBufferLimiter) -> None:
-    """Close slow connections; runs for ever. Checking them all periodically is cheaper than a timer
-    for each request."""
+    """Close slow connections, and the slowest if too much is buffered; runs for ever. Checking them
+    all periodically is cheaper than a timer for each request."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(CHECK_SECONDS)

@@ -9,10 +9,10 @@ HEAD_BYTES: Final = 64 * 1024
 FRAMING_BYTES: Final = 8 * 1024 * 1024
 """Limit on the total size of a body's chunk sizes, extensions and trailers."""
 HEAD_SECONDS: Final = 15.0
-"""Time limit for a head, from its first byte; for the first one, from the connection's start."""
+"""Time limit for a head, from its first byte; on a new connection, also for that first byte."""
 UNREAD_SECONDS: Final = 60.0
-"""Time limit for receiving a whole request. The application's own limit for a body is shorter and
-answers first, so this one only ends bodies whose requests were already answered."""
+"""Time limit for receiving a whole request, from its first byte. The application's own limit for a
+body is shorter and answers first, so this one ends bodies that it does not read."""
 QUIET_SECONDS: Final = 5.0
 """Time limit between two parts of a body that is dropped. It is read nevertheless: closing a
 connection with unread bytes resets it, and the client would lose the response."""
@@ -42,9 +42,10 @@ class Incoming:
 
     stage: Stage = Stage.NOTHING
     began_at: float = 0.0
-    """Loop time at which its head was first awaited."""
+    """Loop time of its first byte; before that, the time since which it is awaited."""
     framing: int = 0
-    """Its bytes so far, without its body's content."""
+    """Its bytes so far, without its body's content. A pipelined request's bytes that come together
+    with the end of the one before are not counted."""
     rest_at: float = 0.0
     """Loop time at which some of its rest last arrived."""
 

@@ -1,4 +1,4 @@
-"""Accepts new connections, several per event-loop iteration, as many as open files allow.
+"""Accepts new connections, several per event-loop iteration. Limits them by the open files allowed.
 
 uvloop accepts one in each iteration of its loop (https://github.com/libuv/libuv/pull/3696). With
 short iterations that is enough; under load, new clients would wait until the load is over.
@@ -19,7 +19,7 @@ RETRY_SECONDS: Final = 1.0
 """Pause after the system has failed to accept a connection."""
 
 SPARE_FILES: Final = 256
-"""Open files reserved for the database, calls to providers, and webhooks."""
+"""Open files reserved for the database, calls to providers, and webhooks; at most half of all."""
 MAX_FILES: Final = 65_536
 
 log = structlog.get_logger()
@@ -70,13 +70,13 @@ class Acceptor:
 
 
 def most_connections() -> int:
-    """The maximum number of open connections; further ones are closed at once."""
+    """The maximum number of open connections. Further ones are accepted and closed at once."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(files - SPARE_FILES, files // 2)
 
 
 def allow_many_connections() -> None:
-    """Raise this process's limit on open files as far as the system allows."""
+    """Raise this process's limit on open files as far as the system allows, up to `MAX_FILES`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft < wanted:

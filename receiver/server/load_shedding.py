@@ -24,7 +24,8 @@ are refused. Requests under way do not count: most of them may be waiting for so
 
 
 class LoadShedder:
-    """Decides about each request when its head is complete. For one event loop."""
+    """Admits or refuses each request when its head is complete, and paces their starts. For one
+    event loop."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class LoadShedder:
         """Requests admitted in this iteration. In the next one they start, or join those that
         wait."""
         self._started = 0
-        """Requests started in this iteration."""
+        """Requests started in this iteration, or released in it."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_scheduled = False
 

@@ -15,9 +15,9 @@ from receiver.server.listener import Acceptor
 from receiver.server.load_shedding import ASGIApp, LoadShedder
 
 _BACKLOG: Final = 4096
-"""The listen backlog: Linux's maximum (`net.core.somaxconn`)."""
+"""The listen backlog: Linux's default maximum (`net.core.somaxconn`)."""
 _KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than clients and proxies keep an idle connection, so that they close it first."""
+"""Longer than most clients and proxies keep an idle connection, so that they close it first."""
 _AFTER_THE_CUT: Final = 1.0
 """Seconds from the cut of a connection until its request, if it still runs, is cancelled."""
 _CHECK_SECONDS: Final = 0.002
@@ -124,7 +124,8 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Server:
 
 
 async def _shut_down(server: uvicorn.Server, listener: socket.socket, timeout: float) -> None:
-    """Like uvicorn's shutdown, whose first check for open connections comes only after 0.1 s."""
+    """Instead of uvicorn's shutdown, whose first check for open connections comes only after 0.1 s.
+    After `timeout` seconds, requests that still run are cancelled."""
     listener.close()
     state = server.server_state
     for connection in list(state.connections):

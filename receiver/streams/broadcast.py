@@ -1,8 +1,9 @@
-"""Fan-out: an event is read once and encoded once, and the same bytes go to every reader.
+"""Fan-out: a new event is encoded once, and the same bytes go to every reader that keeps up.
 
-A reader needs no extra task, no queue and no wake-up per event: while it keeps up, its user's
-channel writes directly to its connection. A reader that lags leaves the channel, catches up from
-the store in its own coroutine at its own pace, and joins again. Nothing is buffered for it here.
+Such a reader needs no extra task, no queue and no wake-up per event: its user's channel writes
+directly to its connection. A reader that lags is no longer pushed to: it reads from the store in
+its own coroutine, at its own pace, until it has caught up. Nothing is buffered for a single reader;
+the channel keeps a few recent events for all that catch up.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ class Broadcast:
         self._channels: dict[int, Channel] = {}
         """By user."""
         self._notified: dict[Channel, float] = {}
-        """Channels with new events, and since when."""
+        """Channels that may have new events, and when they were notified."""
         self._wake = asyncio.Event()
         self.closing = False
         """Whether the service is shutting down and streams end."""
@@ -80,7 +81,7 @@ class Broadcast:
             channel = self._enter(reader.user_id)
             try:
                 if not channel.is_open:
-                    # Read after subscribing to the hub, so that no commit in between is missed.
+                    # Read after `_enter` has added the channel, so that no commit is missed.
                     channel.open(await self._store.events.latest(reader.user_id))
                     self._wake.set()
                 await self._follow(reader, channel, final_bytes)
@@ -136,7 +137,7 @@ class Broadcast:
         return bool(page) and (reader.job_id is not None or reader.written_seq < pushed_seq)
 
     def _beat(self, reader: Reader) -> None:
-        """Send a heartbeat; a reader that is catching up is being written to anyway."""
+        """Send a heartbeat, unless the reader is catching up: then its next bytes are events."""
         channel = self._channels.get(reader.user_id)
         if channel is not None and reader in channel.readers:
             channel.beat(reader)
@@ -166,7 +167,7 @@ class Broadcast:
     async def _push_new(self, channel: Channel) -> None:
         """Push the log's events that were not pushed yet."""
         notified_at = self._notified.pop(channel, None)
-        if notified_at is None:  # its readers have left
+        if notified_at is None:  # its streams have ended
             return
         if offered := channel.take_offered():
             self._push(channel, offered, notified_at)
@@ -185,8 +186,9 @@ class Broadcast:
             raise
 
     async def _is_lost(self, channel: Channel, page: Sequence[Event]) -> bool:
-        """Whether the log was set back to before the last pushed event, by a standby without it or
-        an older copy. `page` begins with that event, unless retention has removed it."""
+        """Whether the last pushed event is no longer in the log, because a standby without it or an
+        older copy took over. `page` is what follows the event before it; retention may have removed
+        it too."""
         at = page[0].cursor if page else await self._store.events.latest(channel.user_id)
         return at.seq <= channel.pushed.seq and at != channel.pushed
 

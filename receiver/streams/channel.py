@@ -9,10 +9,10 @@ from receiver.streams.reader import Reader
 from store.records.events import Cursor, Event
 
 READS_AT_ONCE = 8
-"""Maximum number of pages read at once for a user's readers that catch up: a process has four
-connections to PostgreSQL for reads."""
+"""Maximum number of pages read at once for a user's readers that catch up: otherwise many of them
+would delay all other reads, for which a process has four connections to PostgreSQL."""
 MAX_OFFERED = 1_000
-"""Events kept to be pushed; with more, they are read from the store instead."""
+"""Events that wait to be pushed. With more, they are dropped and read from the store instead."""
 RECENT_BYTES = 64 * 1024
 """Bytes of recent events kept while readers are catching up, so that a reader can join without a
 gap between its last read of the log and the join."""
@@ -55,7 +55,8 @@ class Channel:
         self.offered.extend(events)
 
     def take_offered(self) -> list[Event]:
-        """The offered events, if they continue from `pushed` without a gap; else none."""
+        """Return the offered events if they continue from `pushed` without a gap, else none, and
+        forget them. The first ones may have been pushed already."""
         # Batches that commit at the same time are announced in any order.
         events = sorted(self.offered, key=lambda event: event.cursor.seq)
         self.offered.clear()
@@ -75,9 +76,10 @@ class Channel:
         return taken
 
     def join(self, reader: Reader) -> None:
-        """Add the reader, if the recent events cover all that it is missing.
+        """Add the reader, and push the recent events that it is missing.
 
-        It may not be added, or may be removed again at once: then it must catch up from the store.
+        It is not added if they do not cover all of these, and is removed again if it lags or its
+        job may be done. Then it must catch up from the store.
         """
         if reader.written_seq < self._dropped_seq:
             return

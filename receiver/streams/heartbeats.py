@@ -8,7 +8,7 @@ from receiver.streams.reader import Reader
 from store.database import Store
 
 BEAT_SECONDS = 0.05
-"""Heartbeats due within this time are sent together."""
+"""Minimum pause between two rounds: heartbeats that become due within it are sent together."""
 
 
 class Heartbeats:
@@ -40,8 +40,8 @@ class Heartbeats:
         del self._next[reader]
 
     async def run(self) -> None:
-        """Send every reader a heartbeat per interval; runs as long as the service. It never waits
-        for the store: proxies end streams that are silent, during an outage too."""
+        """Call `beat` for every reader once per interval; runs as long as the service. It never
+        waits for the store: proxies end streams that are silent, during an outage too."""
         shortest = min(self._interval, BEAT_SECONDS)
         while True:
             now = self._clock.monotonic()

@@ -1,8 +1,8 @@
 """Notifications within the process: they say that something changed, and carry no data.
 
-The store sends them after each commit. Subscribers read the changes from the store, so a lost
-notification (a cancelled task, another process) costs latency but never an event. `notify_all` is
-called when another process has committed.
+The store announces each commit. Subscribers read the changes from the store, so a lost notification
+(a cancelled task, another process) costs latency but never an event. Only commit listeners get the
+commit's `Changes`, with its new events. `notify_all` is called when another process has committed.
 """
 
 import asyncio
@@ -15,13 +15,14 @@ from store.changes import Changes
 
 
 class FixedTopic(Enum):
-    """Topics besides jobs and lanes. Only `notify_all` notifies STREAMS and lanes: after a commit,
-    `Changes` says which events are new and when its jobs are due."""
+    """Topics besides jobs and lanes. Only `notify_all` notifies STREAMS and lanes: commit listeners
+    learn from `Changes` which events are new and when jobs are due."""
 
     RELAY = "relay"
     STREAMS = "streams"
     STOP = "stop"
-    """Notified once, when the service begins to shut down: requests that wait are answered now."""
+    """Notified when the service begins to shut down, so that waiting requests are answered. As
+    `notify_all` notifies it too, subscribers must check whether the service is stopping."""
 
 
 Topic: TypeAlias = str | FixedTopic

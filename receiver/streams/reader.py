@@ -14,11 +14,13 @@ class Connection(Protocol):
     itself if its client reads nothing for too long."""
 
     def push(self, chunk: bytes) -> bool:
-        """Write now if the client can take it now; if it lags, write nothing and return False."""
+        """Write without waiting. If the client lags, write nothing and return False; if the
+        connection is closing, drop the chunk and return True."""
         ...
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """Call `call` once the connection is lost; at once if it already is."""
+        """Call `call` once the connection is lost; at once if it already is. Replaces an earlier
+        one."""
         ...
 
 
@@ -41,7 +43,7 @@ class Reader:
         self.written_seq = after_seq
         """The user's events up to here are written, or do not concern this reader."""
         self.ended = False
-        """Whether to write nothing more: client gone, key revoked, or shutting down."""
+        """Whether to write nothing more: client gone, key revoked, log set back, or shutdown."""
         self.push = connection.push
         """Writes a chunk without waiting; see `Connection.push`."""
         self._send = send
@@ -53,7 +55,7 @@ class Reader:
         return event.cursor.seq > self.written_seq and self.job_id in (None, event.job_id)
 
     def wake(self) -> None:
-        """Wake the reader's own coroutine."""
+        """Wake the reader's own coroutine, if it waits in `woken`."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 

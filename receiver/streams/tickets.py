@@ -28,7 +28,7 @@ class Tickets:
     """Issues and reads stream tickets."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """`keys` are newest first: the first one signs, all of them verify.
+        """`keys` are signing keys, newest first: the first one signs, all of them verify.
 
         Raises:
             ValueError: `keys` is empty.

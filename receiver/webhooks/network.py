@@ -47,11 +47,11 @@ class CheckedNetwork:
         certificate) and `Host` still see the name.
 
         Args:
-            timeout: seconds for connecting, and again for TLS.
+            timeout: seconds for connecting, and again for TLS; `resolve` has its own.
             longest: maximum number of bytes of the answer, including its head.
 
         Raises:
-            NoAddress: the name has no address.
+            NoAddress: the name has no address, or the lookup took too long.
             TargetRefused: one of the addresses is not allowed; then none is tried.
             NotConnected: no connection, or no TLS.
             TimeoutError: no answer in time.

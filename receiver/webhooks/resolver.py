@@ -6,7 +6,7 @@ looked up in separate threads, with these bounds:
 
 - No caller waits longer than `timeout` seconds. The thread of an abandoned lookup runs until the
   system gives up, and occupies its slot until then.
-- Each name has at most one thread, however many callers wait for it or have given up.
+- A name has at most one thread at a time, however many callers wait for it or have given up.
 - There are two lanes with separate slots: names whose last lookup was answered, and all others.
   Dead names can fill the second lane and delay names that were never resolved before, but not names
   that work.

@@ -31,10 +31,10 @@ def sign(secrets: Sequence[str], message_id: str, at: Millis, body: bytes) -> di
     """All headers of an attempt, including the signature of `body`.
 
     Args:
-        secrets: the `whsec_…` secrets to sign with, at least one; two for a while after a
-            rotation, so that a receiver that knows either one can verify.
-        message_id: the same at every attempt, so that a receiver can detect duplicates.
-        at: the time of this attempt; receivers refuse messages that are minutes old.
+        secrets: the `whsec_…` secrets to sign with, at least one; two for a day after a rotation,
+            so that an endpoint that knows either one can verify.
+        message_id: the same at every attempt, so that an endpoint can detect duplicates.
+        at: the time of this attempt; endpoints refuse messages that are minutes old.
         body: the exact bytes that are sent, as UTF-8.
 
     Raises:

@@ -1,8 +1,8 @@
 """Checks the URLs of users' webhooks, against server-side request forgery.
 
-Users choose where we send, so a URL is checked twice: as text when it is submitted, and by IP
-address whenever a connection is opened, since a name may resolve to anything, and differently each
-time.
+Users choose where we send, so a URL is checked as text when it is submitted and again before each
+attempt, and by IP address whenever a connection is opened, since a name may resolve to anything,
+and differently each time.
 
 Reasons for a refusal never contain the IP address: that would reveal the addresses of names that
 only our network can resolve.
@@ -28,7 +28,7 @@ LONGEST_URL = 2048
 
 
 class TargetRefused(Exception):
-    """The address is not allowed; the message tells its user why."""
+    """The URL, or an IP address of its host, is not allowed; the message tells its user why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +177,8 @@ _SPECIAL_USE: Sequence[tuple[IPNetwork, str]] = [
         ("224.0.0.0/4", "is multicast (RFC 5771)"),
         ("255.255.255.255/32", "is the broadcast address (RFC 919)"),
         ("240.0.0.0/4", "is reserved (RFC 1112)"),
-        # IANA IPv6 Special-Purpose Address Registry. First those with an embedded IPv4 address: a
-        # gateway may turn a connection to it into one to that IPv4 address.
+        # IANA IPv6 Special-Purpose Address Registry. A gateway may turn a connection to an address
+        # with an embedded IPv4 address into one to the latter.
         ("::/128", "is unspecified (RFC 4291)"),
         ("::1/128", "is a loopback address (RFC 4291)"),
         ("::/96", "embeds an IPv4 address (compatible, RFC 4291)"),
@@ -209,11 +209,11 @@ def check_address(address: IPAddress, allow_nets: Sequence[IPNetwork]) -> None:
     """Check an IP address before connecting to it.
 
     Args:
-        allow_nets: special-use networks that are allowed; an IPv4 network also covers its mapped
-            form (`::ffff:…`).
+        allow_nets: networks that are allowed although they are not public; an IPv4 network also
+            covers its mapped form (`::ffff:…`).
 
     Raises:
-        TargetRefused: it is a special-use address, and not in `allow_nets`.
+        TargetRefused: it is not public, and not in `allow_nets`.
     """
     if _is_in(address, allow_nets):
         return

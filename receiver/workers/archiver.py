@@ -55,7 +55,8 @@ class Archiver:
     ) -> None:
         """`concurrency`: maximum number of simultaneous downloads, one per job."""
         self.leases = DownloadLeases(services)
-        """To be run as a worker of its own: this one may wait for the archive."""
+        """To be run as a worker of its own: this one can wait up to `MAINTENANCE_SECONDS` for a
+        free slot, and leases must be renewed more often."""
         self._services = services
         self._store = services.store
         self._archive = archive
@@ -65,14 +66,14 @@ class Archiver:
         self._upkeep = TaskPool(1)
         self._running: Counter[int] = Counter()
         """By user: their downloads under way."""
-        # A slow host can keep a slot for half an hour, so one user never gets all of them, even
-        # while nobody else waits.
+        # A slow host can keep a slot for half an hour, so one user gets at most half of them,
+        # rounded up, even while nobody else waits.
         self._max_per_user = (concurrency + 1) // 2
         self._maintain_at = self._sweep_at = services.clock.monotonic()
         self._swept = asyncio.Event()
-        """Set when the first sweep has ended; no download writes before that."""
+        """Set when the first sweep has ended, even if it failed; no download starts before that."""
         self._removed_to = ""
-        """The removed job whose files we tried to delete last."""
+        """The last job of the previous batch of removals; empty if the next batch is the first."""
 
     async def run_once(self) -> int:
         """Start due downloads within the limit; returns their number."""
@@ -104,7 +105,7 @@ class Archiver:
     # --- fair scheduling ------------------------------------------------------------------------
 
     async def _pass(self, now: Millis) -> int:
-        """Start one download of each user, as far as there are slots; returns their number."""
+        """Start at most one download for each user, while slots are free; returns their number."""
         backlogs, lane = self._store.backlogs, Lane.ARCHIVE
         due = await backlogs.due(lane, now)
         self._timer.schedule_pass(lane, due.next_at)
@@ -234,7 +235,8 @@ class Archiver:
             log.info("removed partial files", files=left)
 
     async def _remove(self) -> bool:
-        """Delete the files of one batch of removed jobs; returns whether there may be more."""
+        """Delete the files of one batch of removed jobs; returns whether to continue at once: there
+        may be more, and some of these could be deleted."""
         removals = await self._store.archive.removals(self._removed_to, REMOVALS_PER_BATCH)
         # What cannot be removed is tried again after all others.
         self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_PER_BATCH else ""

@@ -1,4 +1,5 @@
-"""Handles timeouts: ended submission leases, and deadlines of jobs that cannot be polled."""
+"""Handles timeouts that need no status call: ended submission leases, and for jobs that cannot be
+polled, deadlines and the confirm timeout of claims."""
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
@@ -23,7 +24,8 @@ class Deadlines(Worker):
         self._timer = DueTimer(services, hub, *LANES)
 
     async def run_once(self) -> int:
-        """Apply the timeout of every job that is due; returns how many."""
+        """Apply timeouts that are due, at most `TIMEOUTS_PER_BATCH` per lane; returns the number of
+        jobs leased for it."""
         return sum([await self._pass(lane) for lane in LANES])
 
     async def _pass(self, lane: Lane) -> int:

@@ -11,8 +11,8 @@ from store.records.times import Millis
 
 
 class HoldKeeper:
-    """Checks whether a submission may be sent, and records its result. Writes raise
-    `StoreUnavailable` and may be repeated."""
+    """Decides whether a submission may be sent, and records probes, refusals and answers. Every
+    method that writes raises `StoreUnavailable` and may be repeated."""
 
     def __init__(self, services: ServiceContext) -> None:
         self._services = services
@@ -22,7 +22,8 @@ class HoldKeeper:
         may lack them: a read that began before may have ended after."""
 
     def learn(self, found: Mapping[str, ProviderHolds]) -> None:
-        """Take over the store's current holds, and export them as metrics."""
+        """Take over the store's current holds, and export the end of each provider's hold on all
+        users as a metric."""
         self._queue.holds = found
         now = self._services.clock.now()
         held_until = self._services.metrics.submissions_held_until_timestamp_seconds
@@ -32,7 +33,8 @@ class HoldKeeper:
             held_until.labels(provider).set(until / 1_000)
 
     async def held_until(self, job: Job) -> Millis:
-        """0 if the job may be sent (as a probe if a hold has ended), else when to check again."""
+        """Return 0 if the job may be sent, else when to check again. After the end of a hold, the
+        job may be sent only as a probe, and is recorded as one."""
         known = self._queue.holds.get(job.provider, rules.NO_HOLDS)
         if not rules.holds_on(known, job.user_id):
             return 0
@@ -54,7 +56,8 @@ class HoldKeeper:
             )
 
     async def answered(self, job: Job) -> None:
-        """Record that the provider accepted the job, or refused it for its content."""
+        """Record that the provider accepted a probe, or refused it for its content; no effect if
+        the job is no probe of this process."""
         if job.id in self._probes:
             now = self._services.clock.now()
             await self._change(job, lambda holds: rules.answered(holds, job.user_id, job.id, now))

@@ -1,8 +1,9 @@
 """Applies stored callbacks: one batch per job, outcomes before progress. In a flood of progress,
-all waiting callbacks of a job become one change.
+up to `CALLBACKS_PER_BATCH` waiting callbacks of a job become one change.
 
-A callback that this process stores is offered here after its commit. Once a second the store is
-queried for the rest: callbacks left by a crash or stored by another process.
+A callback that this process stores is offered here after its commit, unless it was applied in the
+same transaction. Once a second the store is queried for the rest: callbacks left by a crash or
+stored by another process.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ JOBS_PER_BATCH = 64
 CALLBACKS_PER_BATCH = 100
 """Maximum number of a job's callbacks in one change."""
 DIRECT_AT_ONCE = 8
-"""Maximum number of callbacks applied at once in the transaction that stores them."""
+"""Maximum number of concurrent attempts to apply a callback in the transaction that stores it."""
 MAX_JOBS_OFFERED = 50_000
 """Maximum number of jobs remembered; others are found among the leftovers."""
 LEFTOVER_SECONDS = 1.0
@@ -44,7 +45,7 @@ class Inbox:
     name = "inbox"
 
     def __init__(self, services: ServiceContext, hub: Hub, confirm: Callable[[Job], None]) -> None:
-        """`confirm` takes over a job whose claim must be confirmed, leased for `POLL_LEASE`."""
+        """`confirm` takes over a job that is due for confirmation, leased for `POLL_LEASE`."""
         self._services = services
         self._confirm = confirm
         self._outcomes: dict[str, Millis] = {}
@@ -63,8 +64,9 @@ class Inbox:
 
     def apply_soon(self, job_id: str, *, final: bool) -> None:
         """Apply a callback whose write has just been enqueued, if possible in the same transaction,
-        which saves a commit under light load. Does nothing while others wait: then it is better to
-        apply several callbacks of a job together."""
+        which saves a commit under light load. Does nothing while other jobs wait, since then it is
+        better to apply several callbacks of a job together, or while `DIRECT_AT_ONCE` are being
+        applied this way: after its commit the callback is offered."""
         if not self._outcomes and not self._progress and self._direct.free:
             now = self._services.clock.now()
             self._direct.begin(f"apply {job_id}", self._apply_directly, job_id, now, final)
@@ -96,7 +98,8 @@ class Inbox:
         await self._offered.wait(max(pause, 0.001))
 
     async def stop(self) -> None:
-        """Nothing to release: what was not applied is applied at the next start."""
+        """Wait for callbacks that are being applied outside `run_once`. Nothing is released: what
+        was not applied is applied at the next start."""
         await self._direct.drain()
         await self._overtaking.drain()
 
@@ -149,12 +152,14 @@ class Inbox:
         if applied is None or applied.move is None:
             return
         trace = await self._services.trace_of(job_id)
-        # The span starts when the callback was stored: the route is called too often for a span.
+        # The span starts when the job was offered or the callback's write was enqueued: the route
+        # is called too often for a span.
         with tracing.job_span("process callback", "consumer", trace, job_id, since):
             tracing.set_attribute("receiver.job.status", applied.job.status)
 
     async def _apply_some(self, job_id: str, most: int, *, final: bool) -> Applied | None:
-        """Apply the waiting callbacks; None if that failed and the failure was counted."""
+        """Apply at most `most` of the waiting callbacks; None if that failed and the failure was
+        counted."""
         lease = Lease(self._services.holder, self._services.clock.now() + POLL_LEASE)
         try:
             applied = await apply_callbacks(self._services, job_id, most, lease, final=final)

@@ -13,8 +13,8 @@ from store.retention import START
 REMOVED_PER_BATCH = 100
 PAUSE_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
-without the pause nearly every write would. This removes about 300 jobs with
-five events each per second, about as many as can be submitted."""
+without the pause nearly every write would. This removes about 300 jobs with five events each per
+second, about as many as can be submitted."""
 RETENTION_SWEEP_SECONDS = 30.0
 MEASURE_SECONDS = 30.0
 
@@ -38,7 +38,7 @@ class Janitor(Worker):
 
     async def run_once(self) -> int:
         """Update the gauges if they are due, then remove one batch of each kind. Returns the number
-        of rows removed, at least 1 until the sweep has ended.
+        of jobs and idempotency keys removed, at least 1 until all old jobs have been examined.
 
         Nothing is removed while the clock is not trusted.
         """

@@ -1,11 +1,12 @@
-"""Polls the providers, users round-robin: first to confirm claims, then for jobs whose poll is due.
+"""Polls the providers, fairly by user: to confirm claims, and for jobs whose poll is due, which get
+every fifth call while there are both.
 
 A job that lost the answer to its submission has no provider id: the provider's list is searched for
 it. Cancel requests are sent from here too, as soon as the id is known.
 
-One rate limit and one concurrency limit apply to all these calls. A call refused by an open breaker
-counts for its job as a call without an answer, so gaps, timeouts and deadlines follow the same
-rules while a provider is down.
+One rate limit and one concurrency limit apply to all these calls. A call refused by an open circuit
+breaker counts for its job as a call without an answer, so gaps, timeouts and deadlines follow the
+same rules while a provider is down.
 """
 
 import asyncio
@@ -31,20 +32,21 @@ from store.records.jobs import Job
 from store.records.times import Lane, Millis
 
 POLL_LEASE: Millis = 30_000
-"""How long a job is leased for one call: longer than a call and its write take."""
+"""How long a job is leased for its wait here and one call. No call begins after the lease's end;
+one that begins late may outlast it."""
 MAX_WAITING_CLAIMS = 1_000
 MAX_CLAIMS_PER_USER = 100
-"""A claim that is handed over while so many wait here, of all users or of one, goes back to the
-store."""
+"""A job that is handed over to be confirmed while so many wait here, of all users or of one, is
+released to the store."""
 CLAIMS_AHEAD = 200
-"""Claims are leased from the store while fewer than this wait here: more than
-`MAX_CLAIMS_PER_USER`, so that one user cannot keep the others out, and few enough to leave some to
-other processes."""
+"""Jobs to confirm are leased from the store while fewer than this wait here: more than
+`MAX_CLAIMS_PER_USER`, so that one user cannot keep the others out, and few enough to leave some
+to other processes."""
 MAX_FAILING_PER_USER = 100
-"""Maximum number of a user's failing jobs that wait for a slot; others are found when their lease
-ends."""
+"""While so many of a user's failing jobs wait for a slot, no further ones are queued for a poll:
+they are found when their lease ends. Jobs to confirm or to cancel are queued in any case."""
 CALLS_PER_PASS = 100
-"""Maximum number of calls started in one pass."""
+"""Maximum number of jobs that a pass leases to confirm, and then to poll."""
 MISSED_PER_BATCH = 20
 """Maximum number of jobs a second that are polled because their callback was refused: status calls
 must not add much to the overload that refused it."""
@@ -76,9 +78,9 @@ class Poller:
         self._claims: dict[str, tuple[Job, Millis]] = {}
         """Jobs to confirm, with the end of the lease that this worker already has."""
         self._turns = FairQueue[str](self._calls.concurrency)
-        """Their ids, queued by user."""
+        """The ids of the jobs to confirm, queued by user."""
         self._surplus: list[str] = []
-        """Jobs that were handed over and found no place, to be released."""
+        """Jobs that were handed over while the queue was full, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
         self._failing = FairQueue[tuple[Job, Millis]](max(1, self._calls.concurrency // 2))
@@ -100,7 +102,7 @@ class Poller:
         self._timer.wake()
 
     async def run_once(self) -> int:
-        """Start the status calls that are due, within the rate limit; returns how many."""
+        """Start calls that are due, within the limits; returns how many."""
         await self._make_turns_due()
         begun = self._begin_failing(self._room(Lane.POLL))
         begun += await self._poll_due(self._confirms // CONFIRMS_PER_POLL)
@@ -111,7 +113,7 @@ class Poller:
         await self._release_surplus()
         await self._make_missed_due()
         if begun:
-            await asyncio.sleep(0)  # they begin; those that a breaker refuses free the rate limit
+            await asyncio.sleep(0)  # let them start; what a breaker refuses frees the rate limit
         return begun
 
     async def idle(self) -> None:
@@ -131,15 +133,16 @@ class Poller:
         await self._timer.wait(most)
 
     async def stop(self) -> None:
-        """Cancelled calls have changed nothing: their leases are released, the jobs stay due."""
+        """Release the jobs that wait here, and cancel calls that do not end soon. An answer that
+        was not stored is lost: its job stays due."""
         waiting = [*self._claims, *self._surplus, *(job.id for job, _ in self._failing)]
         if waiting:
             await self._services.store.jobs.release(self._services.holder, waiting)
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
     def _turn_at(self, provider: str) -> float | None:
-        """When the next queued job may be polled: as a probe, or at once if the provider answers
-        again. None while a probe is under way."""
+        """When the next job in the provider's probe queue may be called for: as a probe, or at once
+        if the provider answers again. None while a probe is under way."""
         breaker = self._calls.breakers[provider]
         if breaker.state == "closed":
             return 0.0
@@ -147,7 +150,7 @@ class Poller:
         return None if at is None else max(at, self._calls.queues[provider].next_call_at)
 
     async def _make_missed_due(self) -> None:
-        """Poll some of the jobs whose callback was refused."""
+        """Make polls due for some of the jobs whose callback was refused."""
         monotonic, now = self._services.clock.monotonic(), self._services.clock.now()
         if monotonic < self._missed_at:
             return
@@ -157,8 +160,9 @@ class Poller:
         self._missed.remove(job_ids)
 
     async def _make_turns_due(self) -> None:
-        """Poll a queued job as soon as a breaker allows a probe, so that a recovery is noticed then
-        and not minutes later, when the next job is due. Then poll the others."""
+        """Make a queued job's call due as soon as a breaker allows a probe, so that a recovery is
+        noticed then and not minutes later, when the next job is due. Once the breaker is closed,
+        make the others due: one of each provider per pass."""
         monotonic = self._services.clock.monotonic()
         for provider, queue in list(self._calls.queues.items()):
             at = self._turn_at(provider)
@@ -166,8 +170,8 @@ class Poller:
                 await self._call_next(queue, monotonic)
 
     async def _call_next(self, queue: ProbeQueue, monotonic: float) -> None:
-        """Make the next queued job due. If it needs no status call any more, the next pass follows
-        at once and takes another: many finished jobs must not delay the polls."""
+        """Make the next queued job's call due. If it needs no status call any more, the next pass
+        follows at once and takes another: many finished jobs must not delay the polls."""
         job_id, now = queue.take_next(monotonic), self._services.clock.now()
         if job_id is not None and not await self._services.store.jobs.make_status_call_due(
             job_id, now
@@ -181,7 +185,8 @@ class Poller:
         self._claims[job.id] = job, until
 
     async def _lease_claims(self) -> None:
-        """Let claims that are due in the store take turns with those that were handed over."""
+        """Lease jobs that are due for confirmation in the store, and queue them with those that
+        were handed over."""
         most = min(CALLS_PER_PASS, CLAIMS_AHEAD - len(self._claims))
         until = self._services.clock.now() + POLL_LEASE
         async with self._timer.leased(Lane.CONFIRM, POLL_LEASE, most) as jobs:
@@ -189,14 +194,15 @@ class Poller:
                 self._add_claim(job, until)
 
     async def _release_surplus(self) -> None:
-        """Release claims that found no place here: they are due in the store."""
+        """Release jobs that were handed over while the queue was full: they stay due."""
         if surplus := self._surplus:
             self._surplus = []
             await self._services.store.jobs.release(self._services.holder, surplus)
 
     def _begin_claims(self) -> int:
-        """Start confirming calls, users in turn, within the limits. Jobs whose lease has ended are
-        left to the next lease."""
+        """Start confirming calls, the user with the fewest first, within the limits; in place of a
+        job that cannot start, a failing one may. Jobs whose lease has ended are dropped: they can
+        be leased again."""
         begun = 0
         while self._room(Lane.CONFIRM) > 0 and (job_id := self._turns.take()):
             job, until = self._claims.pop(job_id)
@@ -235,8 +241,8 @@ class Poller:
         return room
 
     def _may_begin(self, job: Job, until: Millis, *, ahead: bool) -> bool:
-        """Whether to call for the job now. If its last call failed, it waits for a slot instead,
-        behind or ahead of its user's others."""
+        """Return whether to call for the job now. If its last call failed, queue it for one of the
+        failing jobs' slots instead, behind or ahead of its user's others."""
         if self._is_running(job):
             # Any change of a job ends its lease, so it can be leased again during a call. The end
             # of that call releases it.
@@ -248,7 +254,7 @@ class Poller:
         return False
 
     def _begin_failing(self, most: int) -> int:
-        """Start calls for failing jobs, users in turn, as far as they have slots."""
+        """Start at most `most` calls for failing jobs, while they have free slots."""
         begun = 0
         while begun < most and (waiting := self._failing.take()):
             job, until = waiting
@@ -267,7 +273,7 @@ class Poller:
         self._task_pool.begin(f"poll {job.id}", work, job)
 
     async def _poll_in_turn(self, give_back: Callable[[int], None], job: Job) -> None:
-        """Poll, and give the user's slot back."""
+        """Poll, and give the job's slot back with `give_back`."""
         try:
             await self._poll(job)
         finally:

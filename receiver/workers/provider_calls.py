@@ -46,7 +46,7 @@ class ProviderCalls:
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer:
         """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
-        there is only one such call, and until it succeeds the job costs money."""
+        there is only one such call, and without it the job goes on costing money."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
             return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
@@ -55,7 +55,8 @@ class ProviderCalls:
         return answer
 
     async def _look_up(self, job: Job) -> LookUpAnswer:
-        """Search the provider's list for a job without an id."""
+        """Search the provider's list for a job without an id. If it cannot be searched, or
+        look-ups are off, the answer is `StatusMissing` without a call."""
         provider = self._services.providers.get(job.provider)
         cannot = provider is not None and not provider.can_look_up
         if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:

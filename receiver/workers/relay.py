@@ -55,8 +55,8 @@ class Relay:
         return host in self._known.throttled
 
     async def run_once(self) -> int:
-        """Start the attempts that are due and have a free slot; returns how many, or 0 if no more
-        can start now.
+        """Start the attempts that are due and have a free slot. If they take all that are free,
+        returns how many: there may be more due. Otherwise returns 0.
 
         Messages without a slot are started when an attempt ends, which notifies.
         """
@@ -94,7 +94,8 @@ class Relay:
         await self._subscription.wait(min(waits))
 
     async def stop(self) -> None:
-        """Let the attempts in flight finish, and release the other messages."""
+        """Let the attempts in flight finish within `RELAY_DRAIN_SECONDS`, then cancel the rest, and
+        release their messages."""
         await self._task_pool.drain(RELAY_DRAIN_SECONDS)
         await self._services.store.deliveries.release(self._services.holder)
 

@@ -2,7 +2,7 @@
 
 A hanging host keeps its slot for the whole timeout. A host is proven if its last attempt got an
 answer. An unproven host gets one attempt at a time. While fewer than sixteen such attempts are
-under way any user may start one; beyond that each user gets one.
+under way any user may start one; beyond that, up to 56, only a user who has none under way.
 """
 
 from collections import Counter
@@ -43,8 +43,8 @@ class InFlight:
 
 
 class Slots:
-    """The free slots of one pass; implements `store.deliveries.Slots`. Used in the store's thread,
-    where it only reads the state of hosts."""
+    """The free slots of one pass; implements `store.deliveries.Slots`. Created and used in the
+    store's thread, where it only reads the shared state of hosts and attempts."""
 
     def __init__(
         self, in_flight: InFlight, known: KnownHosts, now: float, free: int, unproven: int

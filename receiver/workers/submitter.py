@@ -49,9 +49,10 @@ from store.records.times import Lane, Millis
 SUBMISSION_DRAIN_SECONDS = 7.0
 """Time for submissions in flight at shutdown."""
 LOST_PROBE_PAUSE: Millis = 1_000
-"""How long a submission waits if another one became the probe."""
+"""How long a leased submission is postponed at most when a hold applies to it."""
 LOOK_PAUSE = 0.05
-"""Minimum number of seconds between two reads of the store's queue."""
+"""Minimum number of seconds from a read of the store's queue to one that a notification requests.
+Reads for other reasons may follow sooner."""
 EXPIRED_PER_BATCH = 100
 """Maximum number of jobs past their deadline that are ended in one pass."""
 
@@ -62,7 +63,8 @@ class Submitter:
     """The worker behind `POST /v1/jobs` and the drop-in routes.
 
     New jobs are handed over to the queue. Others are read from the store: when it announces some,
-    when one becomes due, and every second in any case.
+    when one becomes due or a hold ends, when the queue runs short of them, and every second in any
+    case.
     """
 
     name = "submitter"
@@ -229,10 +231,10 @@ class Submitter:
             raise
 
     async def _may_be_sent(self, job: Job) -> bool:
-        """Whether the job may be sent now. If a hold applies, the job is postponed."""
+        """Return whether the job may be sent now. If a hold applies, postpone the job."""
         until = await self._holds.held_until(job)
         if until:
-            # Not for longer: the other probe may be accepted at any moment.
+            # Not for longer: a probe may be accepted, which ends the hold, at any moment.
             until = min(until, self._services.clock.now() + LOST_PROBE_PAUSE)
             await observe_job(self._services, job.id, SubmissionHeld(until))
         return not until
@@ -267,7 +269,9 @@ class Submitter:
             return answer
 
     async def _report_once(self, job: Job, begun: SubmissionBegins, answer: SubmitAnswer) -> None:
-        """Store an answer without retries, at shutdown: the next start recovers what is missing."""
+        """Store an answer without retries, at shutdown, and release the job. If the answer
+        cannot be stored, a job that is `submitting` becomes unconfirmed at the next start, or at
+        the end of its lease."""
         try:
             await observe_job(self._services, job.id, SubmissionEnded(begun, answer))
         except StoreUnavailable as error:

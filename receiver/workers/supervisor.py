@@ -12,7 +12,8 @@ from receiver.workers.worker import STORE_RETRY_SECONDS, Worker
 from store.errors import StoreUnavailable
 
 RESTART_SECONDS = (0.5, 30.0)
-"""Shortest and longest pause after an unexpected error; it doubles each time."""
+"""Shortest and longest pause after an unexpected error. It doubles each time, and is reset once the
+worker has run for more than the longest."""
 
 log = structlog.get_logger()
 

@@ -19,7 +19,8 @@ from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 
 MAX_IDLE_SECONDS = 1.0
-"""How long a worker waits at most before it looks again."""
+"""How long a worker that leases due jobs waits at most before its next pass, unless it has no free
+slot."""
 LEASE_SLACK: Millis = 15_000
 """How much longer a lease lasts than the longest attempt that it covers."""
 STORE_RETRY_SECONDS = 1.0
@@ -41,7 +42,7 @@ class Worker(Protocol):
     name: str
 
     async def run_once(self) -> int:
-        """Do or start the work that is due now; returns how much. Tests call this."""
+        """Do or start work that is due now. Returns how much; after 0 the loop calls `idle`."""
         ...
 
     async def idle(self) -> None:
@@ -89,7 +90,8 @@ class DueTimer:
 
     @contextmanager
     def one_pass(self, lane: Lane) -> Iterator[None]:
-        """Run one pass in the block, which schedules the next. If it raises, it is repeated."""
+        """Run one pass in the block, which schedules the next. If the block raises, a pass is due
+        at once."""
         self._at[lane] = None
         try:
             yield
@@ -110,7 +112,8 @@ class DueTimer:
         return at is not None and at <= self._services.clock.now()
 
     async def wait(self, most: float) -> None:
-        """Wait until a pass is due or has been rescheduled, at most `most` seconds."""
+        """Wait until a pass is due or has been rescheduled, or `wake` is called, at most `most`
+        seconds."""
         now = self._services.clock.now()
         seconds = [max(0.001, (at - now) / 1_000) for at in self._at.values() if at is not None]
         await self._sooner.wait(min([most, *seconds]))
@@ -146,7 +149,7 @@ def _shares(turns: FairQueue[Backlog], due: Sequence[Backlog], most: int) -> Cou
 
 
 class TaskPool:
-    """A worker's running tasks, limited in number."""
+    """A worker's running tasks. `begin` does not enforce the limit: check `free` before it."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -41,7 +41,7 @@ class Address:
 
     conninfo: str
     listen: str | None
-    """Where to listen for notifications; None if that is not possible."""
+    """The conninfo to listen for notifications; None if that is not possible."""
     pooled: bool
     """Whether there is a pooler, which may run each transaction in another session."""
     display_name: str

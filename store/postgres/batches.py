@@ -5,13 +5,15 @@ a lock, an append and a commit, both in this process and in the server: one tran
 took ten times the CPU of a full batch (docs/postgresql.md).
 
 Members have no savepoints: with more than 64 in a transaction, the snapshots of every other session
-become slow. A member that fails before it has written anything fails alone. Otherwise the batch is
-rolled back and run again in parts: one by one after a conflict, a deadlock or a timeout, otherwise
-in halves. Members can be repeated (`store.session.Work`).
+become slow. A member that raises an error of its own before it has written anything fails alone.
+After the server's error for a member, or after writes, the batch is rolled back and run again in
+parts: one by one after a conflict, a deadlock or a timeout, otherwise in halves. When the database
+itself fails, the whole batch fails. Members can be repeated (`store.session.Work`).
 
 All processes take locks in one order: first the batch's jobs, sorted; last the users' logs, sorted.
-In between they only use `SKIP LOCKED`. If two still deadlock (for example on the same two
-idempotency keys), the server aborts one of them, and that batch is run again one by one.
+In between, statements that look for work use `SKIP LOCKED`, but others may wait: for an idempotency
+key, a provider's holds, an expired lease. If two batches deadlock, the server aborts one of them,
+and that batch is run again one by one.
 """
 
 import time
@@ -84,7 +86,8 @@ class PostgresBatchRunner:
         self._connection: psycopg.Connection | None = None
 
     def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
-        """Run all of them in one transaction, the urgent ones first, and commit it."""
+        """Run all of them in one transaction, the urgent ones first, and commit it. If one of them
+        fails the transaction, they are run again in several."""
         began = time.perf_counter()
         works = [*urgent, *background]
         outcomes, changes = self._run(works)
@@ -137,13 +140,13 @@ class PostgresBatchRunner:
             except psycopg.Error:
                 if not connection.closed:
                     raise
-                # The connection was lost since the last batch; nothing was committed.
+                # The connection was lost before the commit: nothing was written. Try a new one.
         connection = self._connection = self._connect()
         return self._run_on(connection, works)
 
     def _run_on(self, connection: psycopg.Connection, works: Sequence[Work[object]]) -> _RunResult:
-        """Run one transaction; when it raises, the transaction is rolled back. Closes a connection
-        that is lost."""
+        """Run one transaction; when it raises anything but `OutcomeUnknown`, the transaction is
+        rolled back. Closes a connection that is lost."""
         transaction = _Transaction()
         try:
             with connection.pipeline() as pipeline:
@@ -195,7 +198,7 @@ class PostgresBatchRunner:
     ) -> _RunResult:
         """Find out whether a commit happened whose answer was lost with the connection.
 
-        Raises `OutcomeUnknown` if the server does not answer in time.
+        Raises `OutcomeUnknown` if that is not known after `OUTCOME_TIMEOUT`.
         """
         until = time.monotonic() + OUTCOME_TIMEOUT
         while (outcome := self._read_outcome(transaction.committing)) in ("unknown", "in progress"):
@@ -231,7 +234,8 @@ def _run_group(
     try:
         outcomes = group(session, effects)
     except Exception as error:  # a `Work` may raise anything, for its own caller
-        # A single member that has written nothing fails alone; otherwise the transaction fails.
+        # A single member that has written nothing fails alone. Otherwise, and after every error of
+        # the server, the transaction fails.
         if isinstance(error, psycopg.Error) or len(indexes) > 1 or session.has_written():
             raise
         transaction.outcomes[indexes[0]] = Failed(error)

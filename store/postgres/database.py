@@ -41,7 +41,8 @@ class PostgresStore(Store):
 
     async def durability(self) -> Durability:
         ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")
-        # The third such setting, synchronous_commit, is set by each transaction (`begin`).
+        # The third such setting, synchronous_commit, is not asked: each transaction turns it on if
+        # it is off (`begin`).
         crash_safe = (fsync, full_page_writes) == ("on", "on")
         advice = STANDBY_MAY_LAG if self._fails_over and not standbys else None
         return Durability(

@@ -1,4 +1,4 @@
-"""Translates PostgreSQL's errors to the store's. The only place that reads SQLSTATEs.
+"""Translates PostgreSQL's errors to the store's. Only `PooledReaders.fetch` reads SQLSTATEs too.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -39,7 +39,8 @@ _CLASSES = {
 def to_store_error(error: Exception) -> StoreError | None:
     """The store's error for a failure of the database; None if it is not one.
 
-    A violated constraint or a mistake in our SQL is not a failure of the database.
+    A violated constraint or a mistake in our SQL is not a failure of the database. One constraint
+    is translated too: a provider's id that another job has is `ProviderIdTaken`.
     """
     if not isinstance(error, psycopg.Error):
         return None
@@ -68,12 +69,14 @@ def concerns_one_write(error: Exception) -> bool:
 
 
 def is_slow(error: Exception) -> bool:
-    """Whether the write waited for another process, or for its own statement, for too long."""
+    """Whether the write conflicted or deadlocked with another one, or timed out at a lock or in a
+    statement: a new attempt may wait as long again."""
     return isinstance(error, psycopg.Error) and error.sqlstate in {*_COLLISIONS, "57014"}
 
 
 def is_collision(error: Exception) -> bool:
-    """Whether repeating the same write may succeed."""
+    """Whether the write conflicted or deadlocked with another one. Repeating it at once may
+    succeed."""
     return isinstance(error, psycopg.Error) and error.sqlstate in {"40001", "40P01"}
 
 

@@ -1,8 +1,9 @@
 """Detects commits by other processes. Checked every second, in case a notification was lost.
 
 PostgreSQL's snapshots say which transactions have ended. One that ended between two snapshots and
-is not ours was another process's, or the server's own, which costs one needless read of the store.
-This needs no writes, and misses no commit, in whatever order transactions end.
+was not recorded as ours was another process's. Or it was the server's own, or one of ours that was
+rolled back: then the store is read once without need. This needs no writes, and misses no commit,
+in whatever order transactions end.
 """
 
 import re
@@ -21,13 +22,14 @@ class ForeignCommits:
         self._running: set[int] = set()
 
     def record_own(self, transaction: int) -> None:
-        """Record one of our transactions before it commits. May be called from any thread."""
+        """Record one of our transactions: a batch before it commits, a notification just after.
+        May be called from any thread."""
         self._own.add(transaction)
 
     def changed(self, snapshot: str) -> bool:
-        """Whether another process has ended a transaction since the last call; False on the first
-        call. `snapshot` is `pg_current_snapshot()`: the first running transaction, the end, and all
-        running ones."""
+        """Whether another process may have ended a transaction since the last call; False on the
+        first call. `snapshot` is `pg_current_snapshot()`: the first running transaction, the end,
+        and all running ones."""
         oldest, end, *running = map(int, re.findall("[0-9]+", snapshot))
         before, self._end = self._end, end
         ran, self._running = self._running, set(running)

@@ -1,4 +1,4 @@
-"""Notifications between processes, by NOTIFY: ids only, no data.
+"""Notifications between processes, by NOTIFY: ids and due times, no other data.
 
 A NOTIFY takes a server-wide lock at commit, which would cut the write rate to a third if it were
 part of the writes' transactions. So it is sent afterwards in its own transaction, at most every 20
@@ -25,13 +25,15 @@ from store.postgres.failures import in_one_line
 CHANNEL = "receiver"
 
 NOTIFY_PAUSE = 0.02
-"""Seconds between two notifications."""
+"""Seconds after a notification, or after the several that large changes need, before the next."""
 
 IDS = 128
-"""Ids of jobs, and of users, in one notification, whose limit is 8000 bytes."""
+"""Maximum number of job ids, and of user ids, in one notification, which is limited to 8000
+bytes."""
 
 LISTEN_BACKOFF = (0.5, 10.0)
-"""Shortest and longest delay between attempts to listen, in seconds; it doubles, with jitter."""
+"""Shortest and longest delay between attempts to listen, in seconds; it doubles. Jitter shortens it
+by up to half."""
 
 _CHANGES = TypeAdapter(Changes)
 
@@ -75,7 +77,7 @@ class Notifications:
             self._changed.set()
 
     def may_have_missed(self) -> bool:
-        """Whether a notification may have been missed since the last call."""
+        """Whether a notification may have been missed since the last call; resets the answer."""
         missed, self._missed = self._missed, False
         return missed
 
@@ -112,7 +114,7 @@ class Notifications:
 
 
 def _payloads(node: str, changes: Changes) -> Iterator[str]:
-    """The notifications for changes, split by size."""
+    """The notifications for changes, each with at most `IDS` job ids and user ids."""
     jobs, users = sorted(changes.jobs), sorted(changes.users)
     rest: dict[str, object] = {"relay": changes.relay, "due": changes.due}
     for at in range(0, max(len(jobs), len(users), 1), IDS):

@@ -1,4 +1,4 @@
-"""The pool of read connections, which see the last commit and never write.
+"""The pool of read connections, which see the last commit and never write. They also send NOTIFY.
 
 A read is one statement, and so one snapshot. A read that takes too long is cancelled at the server.
 """
@@ -18,7 +18,7 @@ from store.postgres.failures import translate_errors
 from store.session import Bound, Row
 
 POOL_SIZE = 4
-"""Read connections per process, in addition to the writer's and the listener's."""
+"""Maximum number of read connections per process, besides the writer's and the listener's."""
 
 MAX_WAITING_READS = 1_000
 """Reads that may wait for a connection; further ones are refused at once."""

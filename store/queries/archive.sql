@@ -7,13 +7,13 @@ SELECT count(*), min(j.done_at)
   JOIN jobs j ON j.id = d.job_id;
 
 -- name: remember-files
--- Remember a job that is removed, if it has archived files.
+-- Remember a job that is removed, if it has files to archive, even if none is stored yet.
 INSERT INTO archive_removals (job_id, user_name)
 SELECT j.id, u.name FROM jobs j JOIN users u ON u.id = j.user_id
  WHERE j.id = :job_id AND j.archive IS NOT NULL;
 
 -- name: list-removals
--- Removed jobs whose files may still exist, after one of them.
+-- Removed jobs whose files may still exist, by id, after the id `after`.
 SELECT job_id, user_name FROM archive_removals WHERE job_id > :after ORDER BY job_id LIMIT :limit;
 
 -- name: forget-removal

@@ -21,7 +21,7 @@ SELECT j.id, j.provider, a.at, a.digest, 'waiting', a.verified, a.headers, a.bod
 
 -- name: classify
 -- Why a callback was not inserted: whether its id conflicts, the verdict of an earlier callback
--- with the same bytes, and how many the job has. No row: there is no such job.
+-- with the same bytes, and how many the job has, up to `room`. No row: there is no such job.
 SELECT CAST(:provider_request_id AS text) IS NOT NULL
        AND (j.provider_request_id <> :provider_request_id
             OR (j.provider_request_id IS NULL

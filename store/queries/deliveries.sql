@@ -8,7 +8,7 @@ UPDATE deliveries
 
 -- name: skip-replaced
 -- Skip a job's self-declared failure, because the job now has its real outcome. A message that is
--- being sent is skipped when its lease ends.
+-- being sent is skipped when its lease ends. One whose retry was requested is not skipped.
 UPDATE deliveries SET state = 'skipped', next_attempt_at = NULL
  WHERE job_id = :job_id AND state = 'pending' AND self_declared AND NOT retried
    AND holder IS NULL;
@@ -42,8 +42,8 @@ UNION ALL
 SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :latest_end;
 
 -- name: end-leases
--- End the leases of a process that is gone; the next lease handles them like expired ones, and
--- skips messages that were overtaken meanwhile.
+-- End all leases: the process that took them is gone. The next call that leases handles them like
+-- expired ones, and skips messages that were overtaken meanwhile.
 UPDATE deliveries SET held_until = 0 WHERE holder IS NOT NULL AND held_until <> 0;
 
 -- name: release
@@ -98,7 +98,7 @@ UPDATE deliveries
  WHERE job_id = :job_id AND state = 'pending';
 
 -- name: turn-on
--- Send to the webhook URL of a delivery's job again.
+-- Send to the webhook URL of a delivery's job again, if the delivery was disabled.
 UPDATE jobs SET webhook_off = FALSE
  WHERE webhook_off AND id = (SELECT job_id FROM deliveries
                               WHERE deliveries.id = :delivery_id AND state = 'disabled');

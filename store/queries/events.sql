@@ -28,7 +28,7 @@ SELECT u.events_removed FROM users u
                     WHERE r.user_id = u.id AND r.seq = :seq AND r.nonce = :nonce));
 
 -- name: events-after
--- A job's or a user's events after a position: at most 1 MiB, but at least one.
+-- A job's or a user's events after a position, up to the one with which they reach `bytes`.
 SELECT seq, nonce, job_id, at, data FROM events
  WHERE {whose} AND seq > :seq AND seq <= (
        SELECT max(seq) FROM (

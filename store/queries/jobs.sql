@@ -28,8 +28,8 @@ SELECT job_id, input FROM job_inputs WHERE job_id IN (VALUES (:key));
 SELECT trace_context FROM jobs WHERE id = :job_id;
 
 -- name: change-job
--- Update only the changed columns of a job: status, phase, end and the provider's id are indexed,
--- and their indexes are updated too (24 µs for all columns, 4 µs for progress alone).
+-- Update only the changed columns of a job. Some are indexed (status, phase, end, the provider's
+-- id), and setting them updates the indexes too: 24 µs for all columns, 4 µs for progress alone.
 UPDATE jobs SET {changes} WHERE id = :id;
 
 -- name: change-jobs
@@ -86,7 +86,7 @@ INSERT INTO notes (job_id, at, type, detail) VALUES (:job_id, :at, :type, :detai
 -- name: list-page
 -- Those of the newest `most` candidates that match the filter, newest first; and the last
 -- candidate, if there are `most`. `n` numbers the candidates.
--- Without `unlikely()`, newer releases of SQLite (3.53) take all jobs of the user as candidates.
+-- Without `unlikely()`, newer releases of SQLite (3.53) read all jobs of the user to find them.
 SELECT page.n, page.fits, j.* FROM (
     SELECT id, n, fits FROM (
         SELECT id, row_number() OVER (ORDER BY id DESC) AS n,
@@ -149,24 +149,25 @@ UPDATE due SET held_until = :until
 RETURNING job_id, lane;
 
 -- name: end-leases
--- End the leases of a process that is gone.
+-- End all leases: the process that took them is gone.
 UPDATE due SET holder = NULL, held_until = NULL WHERE holder IS NOT NULL;
 
 -- name: make-poll-due
--- Move a job's next poll forward. During a poll, the job is due again when that one ends.
+-- Make a job's next poll due now. During a poll, the job is due again when that one ends.
 UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
 -- name: make-status-call-due
--- Move a job's next status call forward, even one that confirms a claim. No row if there is none.
+-- Make a job's next status call due now, even one that confirms a claim. No row if there is none.
 UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
  WHERE job_id = :job_id AND lane IN ('poll', 'confirm')
 RETURNING lane;
 
 -- name: list-removable
--- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim
--- or call to the provider. A pending file does not count unless it is being downloaded: it would be
--- removed with its job, and without an archive nobody downloads it. A lease that ended before
+-- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim,
+-- unapplied callback or call to the provider. A message due since before `overdue_since` does not
+-- count. A pending file does not count unless it is being downloaded: it would be removed with its
+-- job, and without an archive nobody downloads it. A download's lease that ended before
 -- `done_before` does not count: its holder died.
 SELECT done_at, id FROM jobs
  WHERE id IN (SELECT id FROM jobs

@@ -1,5 +1,5 @@
 """The store's records, all frozen, and their enumerations.
 
 Times are `Millis`, whole milliseconds since the Unix epoch. Records have no behaviour beyond
-properties of their own fields; the state machine is in `receiver.domain.lifecycle`.
+properties and changed copies of themselves; the state machine is in `receiver.domain.lifecycle`.
 """

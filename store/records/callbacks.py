@@ -22,9 +22,10 @@ class Verdict(StrEnum):
     DENIED = "denied"
     """A claim that a status call contradicted."""
     LATE = "late"
-    """The job was already finished; nothing was changed."""
+    """Not used: the job was finished already, another claim was chosen, there were too many claims,
+    or the job is known to be COMPLETED."""
     CONFLICT = "conflict"
-    """It named another provider_request_id than the job's."""
+    """It named another provider_request_id than the job's, or one that another job has."""
     REJECTED = "rejected"
     """Not a JSON object."""
     FAILED = "failed"

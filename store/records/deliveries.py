@@ -15,11 +15,12 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     """Answered with 2xx."""
     SKIPPED = "skipped"
-    """Replaced by a newer message before it was delivered."""
+    """Replaced before it was delivered: by a newer message or, a failure that we declared, by the
+    job's real outcome."""
     EXHAUSTED = "exhausted"
     """Every attempt of the schedule failed."""
     DISABLED = "disabled"
-    """The address answered 410 for this job."""
+    """The address answered 410 to this or another message of the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class RelayMessage:
     """A webhook to the user, for the outbox."""
 
     final: bool
-    """A final status: never skipped."""
+    """A final status: never skipped, unless `self_declared`."""
     self_declared: bool
     """A failure that we declared: if undelivered, the provider's own outcome replaces it."""
     status: Status

@@ -10,7 +10,8 @@ from store.records.times import Due, Millis
 
 
 class Status(StrEnum):
-    """The status a user sees. It never goes back, and the last three are final."""
+    """The status a user sees. It never goes back, and the last three are final, except that the
+    provider's own outcome replaces a failure that we declared, once."""
 
     PENDING = "PENDING"
     """Stored, and the provider has not started (or has not been asked yet)."""
@@ -32,18 +33,19 @@ class Phase(StrEnum):
     """The state of a job, finer than `Status` and shown beside it."""
 
     QUEUED = "queued"
-    """On disk, and nothing has been sent; also after an attempt that certainly sent nothing."""
+    """On disk, and the provider has not accepted it: nothing has been sent, or the attempt surely
+    sent nothing, or the provider answered "later" (429, 503 with Retry-After)."""
 
     SUBMITTING = "submitting"
     """A submission is under way. This phase is committed before the first byte is sent; a job
     found here after its lease has ended becomes `submit_unconfirmed` and is never sent again."""
 
     SUBMIT_UNCONFIRMED = "submit_unconfirmed"
-    """Bytes may have been sent, and there was no readable answer. Only the provider can resolve
-    it: by the job's callback, or by a late answer to the submission."""
+    """Bytes may have been sent, and there was no usable answer. The job's callback, a late answer
+    to the submission or a look-up resolves it; otherwise it fails at its deadline."""
 
     ACCEPTED = "accepted"
-    """The provider has it (proved by its answer or a callback), and has not started."""
+    """The provider has it (proved by an answer, a look-up or a callback), and has not started."""
 
     RENDERING = "rendering"
     """The provider is working on it."""
@@ -129,7 +131,7 @@ class Tracking:
 
 @dataclass(frozen=True)  # no slots, because of `changed`
 class Job:
-    """One submission, as stored."""
+    """One job, as stored."""
 
     id: str
     user_id: int
@@ -174,7 +176,7 @@ class Job:
     """Whether it has unapplied callbacks in the inbox; they go before any deadline."""
     tracking: Tracking = Tracking()
     provider_urls: Mapping[str, str] | None = None
-    """The job's URLs at the provider, by purpose, if the answer to the submission had any."""
+    """The job's URLs at the provider, by purpose, if the answer that accepted it had any."""
     cancel_wanted: bool = False
     """Whether the provider still has to be asked to cancel the job."""
     archive: tuple[ArchivedFile, ...] = ()

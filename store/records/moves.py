@@ -41,7 +41,7 @@ class Move:
 
 Decide: TypeAlias = Callable[[Job], Move | None]
 """Takes the job as read inside the write transaction; returns the change to make, or None.
-It must be pure and fast: it runs on the writer."""
+It must be pure and fast: it runs in the writer's thread, and again if the batch is repeated."""
 
 DecideCallbacks: TypeAlias = Callable[[Job, Sequence[Callback]], Move | None]
 """The same, but also takes the job's oldest waiting callbacks; the move has a verdict for each."""

@@ -11,7 +11,7 @@ class Lane(StrEnum):
     """What a job waits for next; each such job has one row in the table `due`."""
 
     SUBMIT = "submit"
-    """The next submission attempt (or the deadline for it)."""
+    """The next submission attempt, or the deadline for it if that comes first."""
     SUBMITTING = "submitting"
     """The end of the lease of the submission under way."""
     WAIT = "wait"
@@ -22,7 +22,7 @@ class Lane(StrEnum):
     POLL = "poll"
     """The next status call."""
     ARCHIVE = "archive"
-    """The next download of a result file; the only lane of finished jobs."""
+    """The next download of a result file."""
 
 
 @dataclass(frozen=True, slots=True)

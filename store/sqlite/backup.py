@@ -30,9 +30,10 @@ SYNC_SECONDS = 0.05
 def back_up(source: Path, target: Path) -> None:
     """Write a copy of `source`, marked as one, mode 0600, and verify it. Blocks.
 
-    It has the name `target` only once it is complete, verified and on disk: a process that is
-    killed leaves a file named `.partial`. Raises `FileExistsError`, `StoreUnavailable`,
-    `StoreCorrupt`, `StoreMoved`, `SchemaTooNew`.
+    The copy is written to `TARGET.….partial`, and renamed once it is complete, verified and on
+    disk. A process that is killed leaves that file and, if killed just before the renaming, an
+    empty `target`. Raises `FileExistsError`, `StoreUnavailable`, `StoreCorrupt`, `StoreMoved`,
+    `SchemaTooNew`.
     """
     if os.path.lexists(target):
         raise FileExistsError(target)

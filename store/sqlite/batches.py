@@ -25,8 +25,8 @@ _EVENT_ROWS = MultiRowStatement(_EVENTS["append-event"])
 class BatchRunner:
     """Runs batches on a connection of its own. Synchronous, and bound to one thread.
 
-    The connection is opened at the first batch, and again after a failure that may have left it in
-    an unknown state, so that the store recovers by itself when the disk comes back.
+    The connection is opened at the first batch, and again after every batch that failed as a whole,
+    so that the store recovers by itself when the disk comes back.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class BatchRunner:
         except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
             self.close()
             failure = to_store_error(error) or error
-            # Each caller raises it in a task of its own.
+            # `outcomes` gets copies: each caller raises its own, in a task of its own.
             blocked = failure if isinstance(failure, StoreLocked) else None
             outcomes = [Failed(copy(failure)) for _ in (*urgent, *background)]
             return Batch(outcomes, Changes(), blocked=blocked)

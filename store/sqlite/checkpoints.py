@@ -3,7 +3,7 @@
 By default SQLite checkpoints within the commit that makes the log long: under load every fortieth
 batch took ten times as long as the others. Here a thread checkpoints about once a second. The log
 restarts when a commit finds it fully checkpointed. If it reaches `WAL_AUTOCHECKPOINT_PAGES` before
-that, the commit checkpoints it, when little is left to do.
+that, the commit checkpoints it too; then little is left to do.
 """
 
 import sqlite3

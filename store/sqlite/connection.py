@@ -27,7 +27,8 @@ _LOCK_PAUSE = 0.02
 """Seconds between attempts to lock a folder: flock itself would wait without limit."""
 
 WAL_LIMIT = 64 * 1024 * 1024
-"""Bytes to which the write-ahead log file is truncated after a checkpoint."""
+"""Bytes to which the write-ahead log file is truncated, by the first commit after it was fully
+checkpointed."""
 
 WAL_AUTOCHECKPOINT_PAGES = 8_000
 """Pages of the write-ahead log (32 MiB) above which commits checkpoint it too, not only
@@ -48,8 +49,8 @@ _APPLICATION_ID = 0x72637672
 """`PRAGMA application_id` of our databases ("rcvr")."""
 
 _CACHED_STATEMENTS = 512
-"""Size of a connection's statement cache: larger than the number of statements, including those for
-every number of rows (`store.sql.MultiRowStatement`)."""
+"""Size of a connection's statement cache: enough for all single statements and for the usual sizes
+of those for many rows (`store.sql.MultiRowStatement`), each of which has up to 64."""
 
 
 class Connection(sqlite3.Connection):
@@ -138,7 +139,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
     the services of an older release cannot use it any more.
 
     Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`,
-    and `SchemaTooOld` without `upgrade`; the file is then unchanged.
+    and `SchemaTooOld` without `upgrade`; the data is then unchanged, but not the file's mode.
     """
     with translate_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +150,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             _lock(folder, path.parent)
-            # SQLite's -wal and -shm files get its mode.
+            # SQLite creates the -wal and -shm files with the mode of the database file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if path.stat().st_mode & 0o077:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
@@ -179,8 +180,9 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 def check_wal(path: Path) -> None:
     """Refuse a copy beside the log of the database that it replaced, before SQLite writes that log
-    into it. A copy that was never opened has no log: its header says that it is not in WAL mode
-    (https://sqlite.org/fileformat2.html#file_format_version_numbers). Raises `StoreUnavailable`."""
+    into it. A copy on which no service has run is not in WAL mode, which its header says
+    (https://sqlite.org/fileformat2.html#file_format_version_numbers), so the log cannot be its own.
+    Raises `StoreUnavailable`."""
     log = path.with_name(f"{path.name}-wal")
     with path.open("rb") as file:
         versions = file.read(20)[18:]

@@ -54,7 +54,7 @@ class SqliteStore(Store):
 
     async def durability(self) -> Durability:
         def work(db: Session, _: Effects) -> Durability:
-            # These settings belong to the connection that commits.
+            # `synchronous` belongs to the connection, so ask the one that commits.
             journal, synchronous, version = (
                 db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "user_version")
@@ -102,7 +102,7 @@ async def open_sqlite(
 
 
 def _prepare(path: Path, serving: bool, resources: ExitStack) -> Path:
-    """Prepare the file, locked when serving, and check that it has not moved. Returns its resolved
+    """Lock the file if `serving`, prepare it, and check that it has not moved. Returns its resolved
     path."""
     path = path.resolve()
     if serving:

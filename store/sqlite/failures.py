@@ -44,9 +44,9 @@ def may_have_committed(error: sqlite3.Error) -> bool:
     """Whether a COMMIT that failed with this error may have been written.
 
     A failure before the last frame is in the log (a full disk, a lock, a write) is rolled back.
-    When the sync or a later step fails, the whole transaction is in the log: it is not read, and
-    the next commit overwrites it, but a crash before that recovers it. (Observed with a failing
-    fsync; https://sqlite.org/walformat.html#recovery.)
+    When the sync or a later step fails, the whole transaction is in the log. No connection reads
+    it, and the next commit overwrites it; but if the machine crashes before that, the recovery
+    applies it. (Observed with a failing fsync; https://sqlite.org/walformat.html#recovery.)
     """
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return (
@@ -58,8 +58,9 @@ def may_have_committed(error: sqlite3.Error) -> bool:
 
 @contextmanager
 def translate_errors(file: Path | None = None) -> Iterator[None]:
-    """Raise the store's errors instead of SQLite's and the file system's. The message names `file`
-    if the system's error names none, as for a call by descriptor such as flock."""
+    """Raise the store's errors instead of the file system's, and of SQLite's for a failure of the
+    database (`to_store_error`). The message names `file` if the system's error names none, as for a
+    call by descriptor such as flock."""
     try:
         yield
     except sqlite3.Error as error:

@@ -13,8 +13,8 @@ from store.sqlite.failures import translate_errors
 
 @contextmanager
 def serving_lock(database: Path) -> Iterator[None]:
-    """Hold exclusive locks on `DATABASE.lock` and on the database, which is created if missing;
-    `database` is a resolved path.
+    """Hold exclusive locks on `DATABASE.lock` and, on Linux, on the database, which is created if
+    missing; `database` is a resolved path.
 
     The kernel releases them when the process ends, in any way. The lock file stays: removing it
     would let two processes lock two files of the same name. Raises `StoreInUse`,

@@ -1,6 +1,6 @@
 -- name: list-backlogs
--- Each provider and user with a due, unleased job, most overdue first; then the pair whose job is
--- due next; and all leases with their ends. A loose index scan skips from pair to pair, so the cost
+-- By time: each provider and user with a due, unleased job; the pair whose job is due next; and all
+-- leases, by their ends. A loose index scan skips from pair to pair, so the cost
 -- does not depend on the length of their backlogs.
 WITH RECURSIVE first_of_user (provider, user_id, at) AS (
     (SELECT provider, user_id, at FROM due

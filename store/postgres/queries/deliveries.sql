@@ -1,5 +1,5 @@
 -- name: due-hosts
--- Pairs of user and host with messages due, from a given pair to the last user, `most` hosts per
+-- Pairs of user and host with messages due, after a given pair up to user `last`, `most` hosts per
 -- user: the row that reaches the limit is returned too, due or not. A loose index scan skips from
 -- pair to pair, so the cost does not depend on the length of their backlogs.
 WITH RECURSIVE pair (next_attempt_at, user_id, host, n) AS (

@@ -1,6 +1,6 @@
 -- name: list-backlogs
--- Each provider and user with a due, unleased job, most overdue first; then the pair whose job is
--- due next; and all leases with their ends. A loose index scan skips from pair to pair: the largest
+-- By time: each provider and user with a due, unleased job; the pair whose job is due next; and all
+-- leases, by their ends. A loose index scan skips from pair to pair: the largest
 -- possible time sorts after all of a user's rows, and the `+` removes the user id's affinity, which
 -- would keep the comparison from using the index.
 WITH RECURSIVE first_of_user (job_id) AS (

@@ -1,5 +1,5 @@
 -- name: due-hosts
--- Pairs of user and host with messages due, from a given pair to the last user, `most` hosts per
+-- Pairs of user and host with messages due, after a given pair up to user `last`, `most` hosts per
 -- user: the row that reaches the limit is returned too, due or not. A loose index scan skips from
 -- pair to pair: the largest possible time sorts after all of a pair's rows, and the `+` removes the
 -- user id's affinity, which would keep the comparison from using the index. `n` counts the hosts of
