@@ -101,7 +101,7 @@ async def _running_on(
         faults = sandbox_faults or sandbox_rules(settings)
         sandboxes: list[str] = []
         providers: dict[str, Provider] = {}
-        for name in settings.running:
+        for name in settings.provider_names:
             own = None
             if settings.base_url_of(name) is None:
                 api, file = sandbox_api(name, settings), settings.sandbox_file(name)
@@ -176,7 +176,7 @@ async def serve(settings: ServeSettings) -> None:
                     grace=STOP_SECONDS,
                     load_shedder=load_shedder(service.context),
                 ):
-                    provider = ", ".join(settings.running)
+                    provider = ", ".join(settings.provider_names)
                     log.info("serving", url=origin(listener), provider=provider)
                     if not await store.keys.list_page("", 1):
                         log.info("no keys yet: `receiver keys create USER` makes one")

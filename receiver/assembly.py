@@ -156,7 +156,7 @@ def assemble(
 
 
 def _dashboard(settings: ServeSettings) -> Iterator[Row[OpenHandler]]:
-    urls = map(settings.base_url_of, settings.running)
+    urls = map(settings.base_url_of, settings.provider_names)
     nearby = any(url is None or is_this_machine(url) for url in urls)
     for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
         yield Row("GET", path, PUBLIC, page)

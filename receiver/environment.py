@@ -75,7 +75,7 @@ class Settings(BaseSettings):
 
     def warnings(self) -> list[str]:
         """Probable mistakes, one sentence each; unreadable lines come first."""
-        return list(_unread())
+        return list(_ignored_settings())
 
 
 S = TypeVar("S", bound=Settings)
@@ -92,13 +92,13 @@ def load(kind: type[S], **given: Any) -> S:
         details = error.errors(include_url=False)
         # Skip a default that could not be made because of another setting's error, reported too.
         own = [each for each in details if each["type"] != "default_factory_not_called"]
-        faults = dict.fromkeys(_in_words(each, kind) for each in own)
-        raise SettingsError(tuple(faults), tuple(_unread())) from None
+        faults = dict.fromkeys(_describe_error(each, kind) for each in own)
+        raise SettingsError(tuple(faults), tuple(_ignored_settings())) from None
     except (OSError, UnicodeError) as error:
         raise SettingsError((f".env cannot be read: {error}",)) from None
 
 
-def _in_words(detail: ErrorDetails, kind: type[Settings]) -> str:
+def _describe_error(detail: ErrorDetails, kind: type[Settings]) -> str:
     field_name = str(detail["loc"][0])
     name = PREFIX + field_name.upper()
     field = kind.model_fields[field_name]
@@ -117,7 +117,7 @@ def _in_words(detail: ErrorDetails, kind: type[Settings]) -> str:
     return f"{name} is {shown[:200]!r}: {reason}"
 
 
-def _unread() -> Iterator[str]:
+def _ignored_settings() -> Iterator[str]:
     if _FILE.is_file():
         with _FILE.open(encoding="utf-8") as file:
             for read in parse_stream(file):

@@ -27,8 +27,8 @@ class LargeBodies:
         self._clock = clock
         self._waiting: Counter[Hashable] = Counter()
         """By sender: those that wait or are being parsed."""
-        self._of_sender: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
-        self._one = asyncio.Lock()
+        self._sender_locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._lock = asyncio.Lock()
         self._next_at = 0.0
         """Monotonic time."""
 
@@ -43,7 +43,7 @@ class LargeBodies:
             raise TooManyLarge
         self._waiting[sender] += 1
         try:
-            async with self._of_sender.setdefault(sender, asyncio.Lock()), self._one:
+            async with self._sender_locks.setdefault(sender, asyncio.Lock()), self._lock:
                 pause = self._next_at - self._clock.monotonic()
                 if pause > 0:
                     await self._clock.sleep(pause)

@@ -30,7 +30,7 @@ _MAX_DEPTH = 12
 
 LONGEST = 8 * 1024
 """Maximum length of a text in characters; of a longer one only the beginning and end are logged."""
-_SEAM = 1024
+_CUT_MARGIN = 1024
 """Extra characters left out on each side of such a cut, because a secret that is cut through is no
 longer recognised."""
 
@@ -90,7 +90,7 @@ def redact(text: str) -> str:
     if len(text) <= LONGEST:
         return _hide(text)
     half = LONGEST // 2
-    head, tail = _hide(text[:half])[:-_SEAM], _hide(text[-half:])[_SEAM:]
+    head, tail = _hide(text[:half])[:-_CUT_MARGIN], _hide(text[-half:])[_CUT_MARGIN:]
     return f"{head}… (cut: {len(text):,} characters in all) …{tail}"
 
 
@@ -117,7 +117,7 @@ def configure(
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
     processors = _processors(as_json=as_json, colors=stream.isatty())
-    stream = cast(TextIO, _Lossy(stream))
+    stream = cast(TextIO, _BestEffortStream(stream))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -138,7 +138,7 @@ def configure(
     _take_over_stdlib(handler, threshold)
 
 
-class _Lossy:
+class _BestEffortStream:
     """The stream of all loggers. Drops a line that cannot be written (a full disk, a pipe that
     nobody reads): logging must not make a request or a job fail."""
 

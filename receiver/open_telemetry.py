@@ -25,7 +25,7 @@ CLOSE_SECONDS = 1.0
 collector, but shutdown has ten seconds."""
 
 _EXPORTERS = "opentelemetry_traces_exporter"
-_NANOSECONDS = 1_000_000
+_NANOSECONDS_PER_MS = 1_000_000
 _W3C = TraceContextTextMapPropagator()
 
 
@@ -74,7 +74,7 @@ class OpenTelemetry:
             _W3C.extract(headers),
             SpanKind[kind.upper()],
             attributes,
-            start_time=None if began is None else began * _NANOSECONDS,
+            start_time=None if began is None else began * _NANOSECONDS_PER_MS,
             # An exception's message may contain a secret.
             record_exception=False,
             set_status_on_exception=False,

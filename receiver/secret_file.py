@@ -18,7 +18,7 @@ class SecretFileError(Exception):
     """The file cannot be created, read or used; the message names it, but not its content."""
 
 
-class SecretsUnfit(SecretFileError):
+class SecretsInvalid(SecretFileError):
     """The file's content cannot be used: a configuration error."""
 
 
@@ -26,7 +26,7 @@ def load_or_create(path: Path) -> list[str]:
     """The secrets in `path`, newest first; if there is no file yet, it is created with a new one.
 
     Processes that start at the same time get the same secret. A file that others can read is set to
-    mode 0600. Raises SecretFileError, and SecretsUnfit if the content is invalid.
+    mode 0600. Raises SecretFileError, and SecretsInvalid if the content is invalid.
     """
     try:
         if not path.exists():
@@ -41,15 +41,15 @@ def load_or_create(path: Path) -> list[str]:
             f"the signing secrets cannot be read from or written to {path}: {error.strerror}"
         ) from None
     except UnicodeError:
-        raise SecretsUnfit(f"the secrets file {path} is not ASCII text") from None
+        raise SecretsInvalid(f"the secrets file {path} is not ASCII text") from None
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
-        raise SecretsUnfit(
+        raise SecretsInvalid(
             f"the secrets file {path} is empty: restore the signing secret,"
             " or delete the file to get a new one"
         )
     if any(len(secret) < MIN_SECRET_LENGTH for secret in found):
-        raise SecretsUnfit(
+        raise SecretsInvalid(
             f"the secrets file {path} has a secret of fewer than {MIN_SECRET_LENGTH} characters"
         )
     return found

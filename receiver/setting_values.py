@@ -29,7 +29,7 @@ class Rate:
     seconds: int
 
 
-def _listed(value: object) -> object:
+def _split_list(value: object) -> object:
     if isinstance(value, str):
         return tuple(member.strip() for member in value.split(",") if member.strip())
     return value
@@ -157,9 +157,9 @@ Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Bytes = Annotated[int, Field(gt=0, le=10**13)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
-Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_listed)]
+Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split_list)]
 ListedOrUnset = Annotated[
-    tuple[T, ...] | None, NoDecode, BeforeValidator(_listed), AfterValidator(_not_empty)
+    tuple[T, ...] | None, NoDecode, BeforeValidator(_split_list), AfterValidator(_not_empty)
 ]
 Names = Annotated[Listed[str], AfterValidator(_not_empty)]
 Networks = Listed[Annotated[Network, BeforeValidator(ipaddress.ip_network)]]

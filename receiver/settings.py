@@ -251,7 +251,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
         return keys
 
     @property
-    def running(self) -> tuple[str, ...]:
+    def provider_names(self) -> tuple[str, ...]:
         """The providers that run, the default one first."""
         return tuple(dict.fromkeys((self.provider, *self.providers)))
 
@@ -285,7 +285,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
 
     def warnings(self) -> list[str]:
         found = super().warnings()
-        urls = filter(None, map(self.base_url_of, self.running))
+        urls = filter(None, map(self.base_url_of, self.provider_names))
         if is_this_machine(self.public_url) and not all(map(is_this_machine, urls)):
             found.append(
                 f"{PREFIX}PUBLIC_URL is {self.public_url}, which the provider cannot reach:"

@@ -39,4 +39,4 @@ class Archive(Repository):
             for removal in removals:
                 db.execute(self._sql["forget-removal"], {"job_id": removal.job_id})
 
-        await self._writer.background(work)
+        await self._writer.normal(work)

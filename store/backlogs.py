@@ -67,7 +67,7 @@ class Backlogs(Repository):
                 taken += db.execute(self._sql["lease-of-user"], parameters).fetchall()
             return self._job_writer.read_leased(db, taken)
 
-        return await self._writer.background(work)
+        return await self._writer.normal(work)
 
 
 def _times(lane: Lane, now: Millis, until: Millis) -> Mapping[str, str | Millis]:

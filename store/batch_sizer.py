@@ -62,7 +62,7 @@ class BatchSizer:
         return max(MIN_BACKGROUND, min(members, MAX_BACKGROUND))
 
 
-def bulk_members(background: int, waiting: int) -> int:
+def reserved_for_bulk(background: int, waiting: int) -> int:
     """How many of the `background` places to reserve for bulk work, of which `waiting` members
     wait. Places that steps of jobs leave free are added to them."""
     return min(waiting, max(1, int(background * BULK_SHARE)))

@@ -62,7 +62,7 @@ class Callbacks(Repository):
 
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
-        self._inbox = MultiRowStatement(self._sql["receive"])
+        self._receive_statement = MultiRowStatement(self._sql["receive"])
         self._job_writer = job_writer
         self._moves = job_writer.moves
 
@@ -102,7 +102,7 @@ class Callbacks(Repository):
         status call. Raises `NotFound`, `ProviderIdTaken`, and `NotApplied` for anything that
         `decide` raises.
         """
-        enqueue = self._writer.background if final else self._writer.bulk
+        enqueue = self._writer.normal if final else self._writer.bulk
         change = Change(job_id, decide, most, lease)
         return await enqueue(Batchable(self._job_writer.change, change, jobs=(job_id,)))
 
@@ -125,7 +125,7 @@ class Callbacks(Repository):
                 self._moves.make_poll_due(db, effects, job_id, now)
             return int(tries)
 
-        return await self._writer.background(work)
+        return await self._writer.normal(work)
 
     async def backlog(self) -> tuple[int, Millis | None]:
         """The number of waiting callbacks, and when the oldest was received."""
@@ -143,7 +143,7 @@ class Callbacks(Repository):
         }
         for indexes in rounds(readable):
             rows = [arrivals[index] for index in indexes]
-            results = self._inbox.run(db, rows, room=MAX_STORED_CALLBACKS)
+            results = self._receive_statement.run(db, rows, room=MAX_STORED_CALLBACKS)
             # A row count, not RETURNING: SQLite's driver releases the GIL for each returned row,
             # and then waits for the event loop to get it back.
             if sum(result.rowcount for result in results) == len(indexes):

@@ -89,7 +89,7 @@ class Store(Repository, ABC):
 
     async def remove_copy_mark(self) -> None:
         """Remove the copy mark: from now on a service runs on this database."""
-        await self._writer.background(self._run("remove-copy-mark"))
+        await self._writer.normal(self._run("remove-copy-mark"))
 
     async def close(self) -> None:
         """Finish the queued work and stop."""

@@ -88,7 +88,7 @@ class Deliveries(DeliveryReads):
             chosen = self._choose(db, times, free)
             return self._lease(db, chosen, {**times, "holder": holder, "until": until}), free
 
-        return await self._writer.background(work)
+        return await self._writer.normal(work)
 
     async def settle(
         self,
@@ -115,7 +115,7 @@ class Deliveries(DeliveryReads):
         }
 
         def work(db: Session, effects: Effects) -> bool:
-            counted = db.execute(self._sql["count-attempt"], parameters)
+            counted = db.execute(self._sql["record-attempt"], parameters)
             settled = db.execute(self._sql["settle"], parameters).fetchone()
             for (n,) in counted.fetchall():
                 if n > ATTEMPTS_KEPT:
@@ -131,7 +131,7 @@ class Deliveries(DeliveryReads):
             effects.relay = True
             return True
 
-        return await self._writer.background(WorkOnJobs(work, deliveries=(delivery_id,)))
+        return await self._writer.normal(WorkOnJobs(work, deliveries=(delivery_id,)))
 
     async def release(self, holder: str) -> None:
         """Release all leases of the holder. The messages are due as before, except that those
@@ -142,7 +142,7 @@ class Deliveries(DeliveryReads):
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in released))
             effects.relay = True
 
-        await self._writer.background(work)
+        await self._writer.normal(work)
 
     async def end_leases(self) -> None:
         """End every lease: the process that took them is gone."""
@@ -151,7 +151,7 @@ class Deliveries(DeliveryReads):
             db.execute(self._sql["end-leases"])
             effects.relay = True
 
-        await self._writer.background(work)
+        await self._writer.normal(work)
 
     async def retry(self, delivery_id: str, now: Millis) -> Delivery:
         """Make a delivery due now, out of the job's order, and restart its schedule. For a DISABLED

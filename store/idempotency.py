@@ -87,7 +87,7 @@ class Idempotency(Repository):
 
     async def release_all(self) -> None:
         """Mark all keys as not in use: the process that used them is gone."""
-        await self._writer.background(self._run("release-all"))
+        await self._writer.normal(self._run("release-all"))
 
     async def remove_expired(self, now: Millis, limit: int) -> int:
         return await self._writer.bulk(

@@ -13,7 +13,7 @@ Entropy = Callable[[int], bytes]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_AS_PYTHON_COUNTS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_TO_PYTHON_DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _ALLOWED = frozenset(_ALPHABET)
 _LENGTH = 26
 _RANDOM_BITS = 80
@@ -45,7 +45,7 @@ def time_of(id_: str) -> Millis:
     digits = id_.rpartition("_")[2]
     if len(digits) != _LENGTH or not _ALLOWED.issuperset(digits):
         raise ValueError(f"{id_!r} is not an id")
-    return int(digits[:10].translate(_AS_PYTHON_COUNTS), 32)
+    return int(digits[:10].translate(_TO_PYTHON_DIGITS), 32)
 
 
 def first_id(prefix: str, at: Millis) -> str:

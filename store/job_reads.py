@@ -22,10 +22,10 @@ _END_OF_TIME: Millis = 2**62
 INDEXED = ("status", "provider", "kind")
 """Columns by which a user's jobs are indexed; the first that is given selects the candidates."""
 
-READ_AT_ONCE = 25
+ROWS_PER_ITERATION = 25
 """History rows decoded in one event-loop iteration: a few milliseconds if they are long."""
 
-_AS_STORED = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
+_TO_LOWER_LABEL = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
 """Makes a text comparable with `lower(label)`: ASCII letters in lower case, and U+FFFD for NUL, as
 labels have it. A pattern of SQLite would end at NUL."""
 _WILD = re.compile(r"[%_\\]")
@@ -133,7 +133,7 @@ class JobReads(Repository):
         lines = []
         for row in rows:
             lines.append(_history_line(_HistoryRow._make(row)))
-            if len(lines) % READ_AT_ONCE == 0:
+            if len(lines) % ROWS_PER_ITERATION == 0:
                 await asyncio.sleep(0)
         return lines
 
@@ -196,7 +196,7 @@ def _parameters(where: JobFilter) -> dict[str, object]:
 
 def _containing(text: str) -> str:
     """A LIKE pattern for lower-case labels that contain the text."""
-    return "%" + _WILD.sub(r"\\\g<0>", text.translate(_AS_STORED)) + "%"
+    return "%" + _WILD.sub(r"\\\g<0>", text.translate(_TO_LOWER_LABEL)) + "%"
 
 
 class _HistoryRow(NamedTuple):

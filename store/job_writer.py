@@ -50,7 +50,7 @@ class Change:
     lease: Lease | None = None
 
 
-class _Stored(NamedTuple):
+class _CallbackRow(NamedTuple):
     """A waiting callback, without its body."""
 
     id: int
@@ -135,9 +135,9 @@ class JobWriter:
     ) -> Mapping[str, _Waiting]:
         """By job: the callbacks to apply, within the limits on their bodies' size."""
         most = {change.job_id: change.max_callbacks for change in changes if change.max_callbacks}
-        stored: dict[str, list[_Stored]] = {}
+        stored: dict[str, list[_CallbackRow]] = {}
         for result in self._waiting.run(session, [{"job_id": job_id} for job_id in most]):
-            for each in map(_Stored._make, result):
+            for each in map(_CallbackRow._make, result):
                 stored.setdefault(each.job_id, []).append(each)
         chosen = _choose(stored, most)
         wanted = [{"id": each.id} for some in chosen.values() for each in some]
@@ -205,11 +205,11 @@ def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
 
 
 def _choose(
-    stored: Mapping[str, Sequence[_Stored]], most: Mapping[str, int]
-) -> dict[str, list[_Stored]]:
+    stored: Mapping[str, Sequence[_CallbackRow]], most: Mapping[str, int]
+) -> dict[str, list[_CallbackRow]]:
     """By job: its oldest callbacks, at most `most`, while their bodies fit. Jobs get room in the
     order of `most`: in a batch, outcomes come before progress."""
-    chosen: dict[str, list[_Stored]] = {job_id: [] for job_id in most if job_id in stored}
+    chosen: dict[str, list[_CallbackRow]] = {job_id: [] for job_id in most if job_id in stored}
     room = GROUP_BYTES
     for job_id, some in chosen.items():
         limit = min(room, JOB_BYTES)

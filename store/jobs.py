@@ -83,7 +83,7 @@ class Jobs(JobReads):
         of the provider has.
         """
         change = Change(job_id, lambda job, _: decide(job))
-        enqueue = self._writer.urgent if client_waits else self._writer.background
+        enqueue = self._writer.urgent if client_waits else self._writer.normal
         applied = await enqueue(Batchable(self._job_writer.change, change, jobs=(job_id,)))
         return applied.job, applied.move
 
@@ -98,7 +98,7 @@ class Jobs(JobReads):
                 for lane, at in db.execute(self._sql["release-due"], parameters).fetchall():
                     effects.add_due(Lane(lane), at)
 
-        await self._writer.background(WorkOnJobs(work, jobs=tuple(job_ids)))
+        await self._writer.normal(WorkOnJobs(work, jobs=tuple(job_ids)))
 
     async def renew(self, job_ids: Sequence[str], lease: Lease) -> set[str]:
         """Renew the leases of `lease.holder` on these jobs until `lease.until`; returns the ids of
@@ -112,11 +112,11 @@ class Jobs(JobReads):
                 effects.add_due(Lane(lane), lease.until)
             return set(renewed)
 
-        return await self._writer.background(WorkOnJobs(work, jobs=tuple(job_ids)))
+        return await self._writer.normal(WorkOnJobs(work, jobs=tuple(job_ids)))
 
     async def end_leases(self) -> None:
         """End every lease: the process that took them is gone."""
-        await self._writer.background(self._run("end-leases"))
+        await self._writer.normal(self._run("end-leases"))
 
     async def make_poll_due(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status
@@ -125,7 +125,7 @@ class Jobs(JobReads):
         def work(db: Session, effects: Effects) -> None:
             self._moves.make_poll_due(db, effects, job_id, now)
 
-        await self._writer.background(WorkOnJobs(work, jobs=(job_id,)))
+        await self._writer.normal(WorkOnJobs(work, jobs=(job_id,)))
 
     async def make_status_call_due(self, job_id: str, now: Millis) -> bool:
         """Move the job's next status call forward to `now`, even one that confirms a claim. Returns
@@ -138,7 +138,7 @@ class Jobs(JobReads):
                 effects.add_due(Lane(row[0]), now)
             return row is not None
 
-        return await self._writer.background(WorkOnJobs(work, jobs=(job_id,)))
+        return await self._writer.normal(WorkOnJobs(work, jobs=(job_id,)))
 
     async def remove_finished(
         self, done_before: Millis, limit: int, after: Position = START

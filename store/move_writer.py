@@ -66,7 +66,7 @@ class MoveWriter:
         self._clear_due = MultiRowStatement(self._jobs["clear-due"])
         self._set_verdict = MultiRowStatement(self._jobs["set-verdict"])
         self._note = MultiRowStatement(self._jobs["note"])
-        self._changing: dict[tuple[str, ...], tuple[str, MultiRowStatement]] = {}
+        self._change_statements: dict[tuple[str, ...], tuple[str, MultiRowStatement]] = {}
         """By changed columns: the statements for one job and for several."""
 
     def write(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
@@ -113,7 +113,7 @@ class MoveWriter:
                 rows = by_columns.setdefault(tuple(changed), [])
                 rows.append({**changed, "id": each.before.id})
         for columns, rows in by_columns.items():
-            for_one, for_several = self._changing.get(columns) or self._prepare(columns)
+            for_one, for_several = self._change_statements.get(columns) or self._prepare(columns)
             if len(rows) == 1:
                 session.execute(for_one, rows[0])
             else:
@@ -124,7 +124,7 @@ class MoveWriter:
         own = ", ".join(f"{column} = :{column}" for column in columns)
         fresh = ", ".join(f"{column} = fresh.column{n}" for n, column in enumerate(columns, 2))
         complete = self._statements.complete
-        self._changing[columns] = prepared = (
+        self._change_statements[columns] = prepared = (
             complete(self._jobs["change-job"], changes=own),
             MultiRowStatement(complete(self._jobs["change-jobs"], changes=fresh, values=values)),
         )
@@ -140,8 +140,8 @@ class MoveWriter:
                 continue
             lease = each.lease if after.lane is Lane.CONFIRM else None
             # A note is not a change: the lease holder keeps its lease.
-            let_go = each.holder is not None and each.move.job != each.before
-            if after != before or let_go or lease is not None:
+            ends_lease = each.holder is not None and each.move.job != each.before
+            if after != before or ends_lease or lease is not None:
                 fresh.append(due_values(each.move.job, lease))
             # The holder may die or never learn of the commit, so notify of the lease's end.
             effects.add_due(after.lane, after.at if lease is None else lease.until)

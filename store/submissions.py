@@ -38,4 +38,4 @@ class Submissions(Repository):
                 effects.add_due(Lane.SUBMIT, 0)
             return after
 
-        return await self._writer.background(work)
+        return await self._writer.normal(work)

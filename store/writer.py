@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_args
 
-from store.batch_sizer import BatchSizer, bulk_members
+from store.batch_sizer import BatchSizer, reserved_for_bulk
 from store.changes import Changes
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
 from store.session import Failed, Outcome, Work, set_outcome
@@ -81,7 +81,7 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
-Kind: TypeAlias = Literal["urgent", "background", "bulk"]
+Kind: TypeAlias = Literal["urgent", "normal", "bulk"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -101,10 +101,10 @@ class Writer(ABC):
         """Run work that a client waits for. Raises `StoreUnavailable` and what the work raises."""
         return self._enqueue("urgent", work)
 
-    def background(self, work: Work[T]) -> Awaitable[T]:
+    def normal(self, work: Work[T]) -> Awaitable[T]:
         """Run a step of a job, or other work that is neither urgent nor bulk, after urgent work.
         Raises as `urgent` does."""
-        return self._enqueue("background", work)
+        return self._enqueue("normal", work)
 
     def bulk(self, work: Work[T]) -> Awaitable[T]:
         """Run bulk work that decides no job: progress, removing old data, and retrying many
@@ -139,8 +139,8 @@ class ThreadedWriter(Writer):
         self._arrival = Condition()
         self._is_due = False
         """Whether the thread may begin a batch with what is queued."""
-        self._waking: asyncio.Handle | None = None
-        self._waking_late: asyncio.TimerHandle | None = None
+        self._wake_handle: asyncio.Handle | None = None
+        self._wake_timer: asyncio.TimerHandle | None = None
         self._batch_seconds = 0.0
         self._batch_sizer = BatchSizer()
         self._closing = False
@@ -166,9 +166,9 @@ class ThreadedWriter(Writer):
         # One wake-up for all members of this event-loop iteration: they can share a batch, and the
         # lock is taken once.
         if kind == "urgent":
-            self._waking = self._waking or self._loop.call_soon(self._wake)
-        elif self._waking_late is None:
-            self._waking_late = self._loop.call_later(LINGER, self._wake)
+            self._wake_handle = self._wake_handle or self._loop.call_soon(self._wake)
+        elif self._wake_timer is None:
+            self._wake_timer = self._loop.call_later(LINGER, self._wake)
         return cast(Awaitable[T], caller)
 
     def _is_full(self, queue: deque[_Member]) -> bool:
@@ -176,10 +176,10 @@ class ThreadedWriter(Writer):
         return len(queue) >= MAX_QUEUED or batches_before * self._batch_seconds > MAX_QUEUE_SECONDS
 
     def _wake(self) -> None:
-        for handle in (self._waking, self._waking_late):
+        for handle in (self._wake_handle, self._wake_timer):
             if handle is not None:
                 handle.cancel()
-        self._waking = self._waking_late = None
+        self._wake_handle = self._wake_timer = None
         with self._arrival:
             self._is_due = True
             self._arrival.notify()
@@ -215,11 +215,11 @@ class ThreadedWriter(Writer):
         self._batch_sizer.record(len(urgent), len(background), batch.seconds)
         members, outcomes = urgent + background, batch.outcomes
         if batch.blocked is not None:
-            late = [
+            queued_members = [
                 member for queue in self._queues.values() for member in _take(queue, MAX_QUEUED)
             ]
-            members += late
-            outcomes += [Failed(copy(batch.blocked)) for _ in late]
+            members += queued_members
+            outcomes += [Failed(copy(batch.blocked)) for _ in queued_members]
         report = BatchReport(len(members), seconds, waiting=sum(map(len, self._queues.values())))
         self._in_loop(self._answer, members, outcomes, batch.changes, report)
 
@@ -229,12 +229,12 @@ class ThreadedWriter(Writer):
         with self._arrival:
             while not (self._is_due or self._closing):
                 self._arrival.wait()
-            steps, bulk = self._queues["background"], self._queues["bulk"]
+            steps, bulk = self._queues["normal"], self._queues["bulk"]
             urgent = _take(self._queues["urgent"], self._batch_sizer.urgent_members)
             oldest = [queue[0].since for queue in (steps, bulk) if queue]
             waited = time.monotonic() - min(oldest) if oldest else 0.0
             most = self._batch_sizer.background_members(len(urgent), waited)
-            background = _take(steps, most - bulk_members(most, len(bulk)))
+            background = _take(steps, most - reserved_for_bulk(most, len(bulk)))
             background += _take(bulk, most - len(background))
             self._is_due = any(self._queues.values())
             return urgent, background

@@ -77,7 +77,7 @@ class CallbackIntake:
                 "job_id": job_id,
                 "at": self._services.clock.now(),
                 "digest": digest,
-                "headers": _kept(headers),
+                "headers": _headers_to_store(headers),
                 "body": body,
                 "provider_request_id": reader.read_id(said),
                 "readable": content is not None,
@@ -111,7 +111,7 @@ def read_object(body: bytes) -> Mapping[str, object] | None:
     return content if isinstance(content, dict) else None
 
 
-def _kept(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _headers_to_store(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The raw headers, one per line, without those that may hold a proxy's secrets."""
     return b"\n".join(
         [b"%s: %s" % header for header in headers if header[0] not in _SECRET_HEADERS]

@@ -10,7 +10,7 @@ import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.domain.answers import SubmitAccepted
-from receiver.domain.lifecycle import deciding
+from receiver.domain.lifecycle import decider
 from receiver.domain.observations import Observation, SubmissionEnded, SubmissionLookedUp
 from store.errors import ProviderIdTaken
 from store.records.jobs import Job
@@ -35,7 +35,7 @@ async def observe_job(
         try:
             job, move = await services.store.jobs.advance(
                 job_id,
-                deciding(observation, services.clock.now, services.rules),
+                decider(observation, services.clock.now, services.rules),
                 client_waits=client_waits,
             )
         except ProviderIdTaken:

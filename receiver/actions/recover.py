@@ -26,7 +26,7 @@ async def recover(services: ServiceContext) -> None:
         await _recover_copy(services)
     if store.exclusive:
         while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, RECOVERED_PER_BATCH):
-            await _lose(services, job_ids, "the service stopped during the submission")
+            await _mark_unconfirmed(services, job_ids, "the service stopped during the submission")
         # All holders are dead: nothing needs to wait for a lease to end.
         await store.jobs.end_leases()
         await store.deliveries.end_leases()
@@ -45,11 +45,11 @@ async def _recover_copy(services: ServiceContext) -> None:
         while (
             job_ids := await store.jobs.in_phase(phase, RECOVERED_PER_BATCH)
         ) and await store.is_unused_copy():
-            await _lose(services, job_ids, "the database is a restored copy")
+            await _mark_unconfirmed(services, job_ids, "the database is a restored copy")
     await store.remove_copy_mark()
 
 
-async def _lose(services: ServiceContext, job_ids: Sequence[str], reason: str) -> None:
+async def _mark_unconfirmed(services: ServiceContext, job_ids: Sequence[str], reason: str) -> None:
     for job_id in job_ids:
         await observe_job(services, job_id, SubmissionLost(reason))
     log.warning("recovered jobs at start", reason=reason, jobs=len(job_ids))

@@ -78,7 +78,7 @@ class StatusCalls:
         name = provider.name
         breaker, now = self.breakers[name], self._clock.monotonic()
         may_call = breaker.state == "closed" or self.queues[name].allows(job_id)
-        if not (may_call and breaker.allows(now)):
+        if not (may_call and breaker.try_acquire(now)):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
             self._rate_limiter.give_back()
             return None

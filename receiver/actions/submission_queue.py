@@ -53,7 +53,7 @@ class SubmissionQueue:
         """How many jobs of one backlog are leased at a time, at most (except to choose a probe)."""
         self._promised: Counter[int] = Counter()
         """By user: leases of new jobs that have not been offered yet."""
-        self._left: set[Backlog] = set()
+        self._in_store: set[Backlog] = set()
         """Backlogs without a hold that may have more jobs in the store."""
         self._is_closed = False
 
@@ -67,7 +67,7 @@ class SubmissionQueue:
         if (
             self._is_closed
             or self._holds_on(backlog)
-            or backlog in self._left  # older jobs go first
+            or backlog in self._in_store  # older jobs go first
             or of_user >= MAX_HANDED_OVER_PER_USER
             or len(self._turns) + self._promised.total() >= MAX_HANDED_OVER
         ):
@@ -107,9 +107,9 @@ class SubmissionQueue:
     @property
     def is_short(self) -> bool:
         """Whether a user has more jobs in the store but few here."""
-        return any(self._has_few(backlog) for backlog in self._left)
+        return any(self._has_few(backlog) for backlog in self._in_store)
 
-    def wanted(self, backlogs: Sequence[Backlog], now: Millis) -> dict[Backlog, int]:
+    def plan_leases(self, backlogs: Sequence[Backlog], now: Millis) -> dict[Backlog, int]:
         """Choose how many jobs to lease from the store at most, by backlog, and remember which
         backlogs may have more there."""
         probing = []
@@ -119,7 +119,7 @@ class SubmissionQueue:
                 free.append(backlog)
             elif not self._must_wait(backlog, now):
                 probing.append(backlog)
-        self._left = set(free)
+        self._in_store = set(free)
         return self._probes(probing) | self._shares(free)
 
     def add(self, jobs: Sequence[Job], wanted: Mapping[Backlog, int], lease: Lease) -> list[str]:
@@ -127,7 +127,7 @@ class SubmissionQueue:
         leased: dict[Backlog, list[Job]] = {backlog: [] for backlog in wanted}
         for job in jobs:
             leased.setdefault(_backlog_of(job), []).append(job)
-        self._left -= {each for each, most in wanted.items() if len(leased[each]) < most}
+        self._in_store -= {each for each, most in wanted.items() if len(leased[each]) < most}
         known = {waiting.job.id: waiting for waiting in self._turns}
         surplus = []
         for backlog, found in leased.items():

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.domain.results import fitting_result
+from receiver.domain.results import truncate_result
 from store.database import Store
 from store.records.jobs import Job
 
@@ -16,6 +16,6 @@ async def whole_result(store: Store, job: Job) -> Mapping[str, Any]:
     if job.result.get("truncated") is True:
         stored: Mapping[str, Any] | None = await store.jobs.whole_result_of(job.id)
         # The stored one can be that of another claim, which was denied.
-        if stored is not None and await asyncio.to_thread(fitting_result, stored) == job.result:
+        if stored is not None and await asyncio.to_thread(truncate_result, stored) == job.result:
             return stored
     return job.result

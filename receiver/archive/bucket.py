@@ -27,12 +27,12 @@ class BucketArchive(Archive):
     def __init__(self, url: str) -> None:
         """`url` is `s3://bucket/prefix`; `AWS_…` environment variables configure the rest. Raises
         `ArchiveUnavailable` if they are not valid."""
-        with _translated():
+        with _translate_errors():
             self._store = S3Store.from_url(url, client_options={"allow_http": True})
 
     async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
         name = key.replace("/", "-")
-        with _translated():
+        with _translate_errors():
             await obstore.put_async(
                 self._store,
                 key,
@@ -47,17 +47,17 @@ class BucketArchive(Archive):
             )
 
     async def find(self, key: str, size: int) -> str:
-        with _translated():
+        with _translate_errors():
             return await obstore.sign_async(self._store, "GET", key, SIGNED_LINK_LIFE)
 
     async def remove(self, folder: str) -> None:
-        with _translated():
+        with _translate_errors():
             async for page in obstore.list(self._store, prefix=folder):
                 await obstore.delete_async(self._store, [found["path"] for found in page])
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:

@@ -89,9 +89,9 @@ class Download:
     def __init__(self, downloader: Downloader, link: str) -> None:
         self.size = 0
         """Bytes received so far."""
-        self._begin = 0
+        self._size_at_connect = 0
         """`size` when the latest connection was made."""
-        self._from = downloader
+        self._downloader = downloader
         self._link = link
         self._sha256 = hashlib.sha256()
         self._closing = ExitStack()
@@ -105,7 +105,7 @@ class Download:
     async def __aenter__(self) -> "Download":
         """Send the request and read the response head. Raises `DownloadFailed`."""
         try:
-            with _translated():
+            with _translate_errors():
                 self._read_head(await self._get(()))
         except BaseException:
             self._closing.close()
@@ -135,7 +135,7 @@ class Download:
     async def content(self) -> AsyncIterator[bytes]:
         """The content in pieces of about 1 MiB. Raises `DownloadFailed`, also at the end if the
         length or digest differs from the announced one."""
-        with _translated():
+        with _translate_errors():
             while piece := await self._piece():
                 await asyncio.to_thread(self._sha256.update, piece)
                 yield piece
@@ -172,13 +172,13 @@ class Download:
         raise DownloadFailed("too_many_redirects")
 
     async def _ask(self, url: str, headers: Sequence[tuple[str, str]]) -> Response:
-        network = self._from.network_of(url)
+        network = self._downloader.network_of(url)
         try:
             target = network.check(url, LONGEST_LINK)
         except TargetRefused as refusal:
             raise DownloadFailed(failure_code(refusal), final=True) from None
         # Chunked encoding needs more bytes than the file has.
-        longest = 2 * self._from.most_bytes + LONGEST_HEAD
+        longest = 2 * self._downloader.most_bytes + LONGEST_HEAD
         self._connection = await network.connect(target, CONNECT_SECONDS, longest)
         self._closing.callback(self._connection.close)
         async with asyncio.timeout(IDLE_SECONDS):
@@ -193,12 +193,12 @@ class Download:
                     data = await self._connection.read()
                 self.size += len(data)
                 self._check_size(self.size)
-                if data or self._length in (None, self.size) or self.size == self._begin:
+                if data or self._length in (None, self.size) or self.size == self._size_at_connect:
                     return data
             except _LOST:
-                if not self._validator or self.size == self._begin:
+                if not self._validator or self.size == self._size_at_connect:
                     raise
-                await self._from.clock.sleep(RESUME_AFTER)
+                await self._downloader.clock.sleep(RESUME_AFTER)
             await self._resume()
 
     async def _resume(self) -> None:
@@ -209,7 +209,7 @@ class Download:
             raise DownloadFailed("cannot_resume")
         if not (_is_plain(response) and self._is_same(response)):
             raise DownloadFailed("cannot_resume")
-        self._begin = self.size
+        self._size_at_connect = self.size
         self._read_total(part[2])
         # In a partial response too, it is the digest of the whole file (RFC 9530, section 3).
         self._digest = response.header("repr-digest") or self._digest
@@ -229,8 +229,8 @@ class Download:
         self._check_size(length)
 
     def _check_size(self, size: int) -> None:
-        if size > self._from.most_bytes:
-            most = f"it has more than {self._from.most_bytes:,} bytes"
+        if size > self._downloader.most_bytes:
+            most = f"it has more than {self._downloader.most_bytes:,} bytes"
             raise DownloadFailed(f"too_large: {most}", final=True)
 
     def _check_whole(self) -> None:
@@ -256,7 +256,7 @@ def _encoded(link: str) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Turn any error into `DownloadFailed`: a hostile host may make the HTTP stack raise any."""
     try:
         yield

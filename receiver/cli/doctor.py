@@ -62,13 +62,13 @@ ARCHIVE_ADVICE = (
 async def check_all(settings: ServeSettings, clock: Clock) -> list[Finding]:
     """Run all checks, one after the other; none raises."""
     findings = [Finding("settings", "warning", warning) for warning in settings.warnings()]
-    running = ", ".join(settings.running)
+    running = ", ".join(settings.provider_names)
     findings.append(Finding("settings", "ok", f"provider {running}, {settings.public_url}"))
     findings += await _check_store(settings)
     if settings.archive_url is not None:
         findings.append(await _check_archive(settings.archive_url))
-    findings += [await _check_provider(name, settings, clock) for name in settings.running]
-    if "fal" in settings.running and settings.fal_user_id is None:
+    findings += [await _check_provider(name, settings, clock) for name in settings.provider_names]
+    if "fal" in settings.provider_names and settings.fal_user_id is None:
         findings.append(ANY_FAL_CUSTOMER)
     findings.append(await _check_public_address(settings))
     findings.append(await _check_clock(settings, clock))
@@ -244,7 +244,7 @@ async def _check_clock(settings: ServeSettings, clock: Clock) -> Finding:
 
 def _real_providers(settings: ServeSettings) -> list[str]:
     """The base URLs of the providers that are not embedded sandboxes."""
-    return [url for url in map(settings.base_url_of, settings.running) if url is not None]
+    return [url for url in map(settings.base_url_of, settings.provider_names) if url is not None]
 
 
 async def _get(url: str) -> httpx.Response:

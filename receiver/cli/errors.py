@@ -17,7 +17,7 @@ from receiver.cli.output import on_one_line
 from receiver.client import ApiError, ClientError, Unreachable
 from receiver.environment import SettingsError
 from receiver.logs import redact
-from receiver.secret_file import SecretFileError, SecretsUnfit
+from receiver.secret_file import SecretFileError, SecretsInvalid
 from store.errors import (
     AddressInvalid,
     AmbiguousPrefix,
@@ -35,7 +35,7 @@ USAGE = 2
 
 _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     UserNameRefused: (USAGE, ""),
-    SecretsUnfit: (USAGE, ""),
+    SecretsInvalid: (USAGE, ""),
     SecretFileError: (FAILED, ""),
     ArchiveUnavailable: (USAGE, "Correct RECEIVER_ARCHIVE_URL or the AWS_… variables."),
     OSError: (FAILED, ""),

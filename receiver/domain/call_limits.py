@@ -32,7 +32,7 @@ class Breaker:
         """When the next probe is allowed; None while closed, and while a probe is under way."""
         return None if self._probing else self._probe_at
 
-    def allows(self, now: float) -> bool:
+    def try_acquire(self, now: float) -> bool:
         """Returns whether a call is allowed. If it is a probe, it counts as begun: no other is
         allowed until it has ended."""
         if self._probe_at is None:

@@ -40,7 +40,7 @@ class ClockTrust:
             self._trusted = None
             self._begin_probation(monotonic)
 
-    def look(self, now: Millis, monotonic: float) -> bool:
+    def check(self, now: Millis, monotonic: float) -> bool:
         """Compare the clocks, and return whether the wall clock is trusted now. Call this about
         every minute."""
         seen, before = _distance(now, monotonic), self._seen

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from receiver.domain import schedule
-from receiver.domain.results import fitting_result
+from receiver.domain.results import truncate_result
 from receiver.domain.schedule import Rules
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
@@ -42,13 +42,13 @@ class Draft:
         evidence = Evidence.POLL if by_call else Evidence.CALLBACK
         self.verdicts[callback_id] = CallbackVerdict(callback_id, verdict, confirmed, evidence)
 
-    def fitting(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+    def truncate(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Truncate a result to what the job's row can hold; if that cuts anything, the move also
         stores the whole."""
-        fitted = fitting_result(result)
-        if fitted is not result:
+        truncated = truncate_result(result)
+        if truncated is not result:
             self.whole_result = result
-        return fitted
+        return truncated
 
     def note(self, type_: str, **detail: Any) -> None:
         """Add a note to the history."""
@@ -67,7 +67,7 @@ def let_inbox_go_first(draft: Draft, lane: Lane) -> None:
     draft.set(due=Due(lane, draft.now + schedule.INBOX_FIRST))
 
 
-def next_poll(draft: Draft, retry_after: Millis | None) -> Millis:
+def plan_next_poll(draft: Draft, retry_after: Millis | None) -> Millis:
     """Increase the poll gap, and return the time of the next poll: after the gap, or the provider's
     Retry-After if that is longer."""
     gap = schedule.next_gap(draft.job.tracking.poll_gap, draft.rules)

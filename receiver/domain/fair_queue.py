@@ -25,30 +25,30 @@ class FairQueue(Generic[T]):
         return sum(map(len, self._waiting.values()))
 
     def __iter__(self) -> Iterator[T]:
-        for things in self._waiting.values():
-            yield from things
+        for items in self._waiting.values():
+            yield from items
 
     def waiting(self, user_id: int) -> int:
         """How many items of the user wait."""
         return len(self._waiting.get(user_id, ()))
 
-    def add(self, user_id: int, thing: T, *, ahead: bool = False) -> None:
+    def add(self, user_id: int, item: T, *, ahead: bool = False) -> None:
         """Queue an item, behind or ahead of the user's others."""
-        things = self._waiting.setdefault(user_id, deque())
-        (things.appendleft if ahead else things.append)(thing)
+        items = self._waiting.setdefault(user_id, deque())
+        (items.appendleft if ahead else items.append)(item)
 
     def take(self) -> T | None:
         """Give a slot to the next item and return it; None if no slot is free or nothing waits."""
         if not self._free or not self._waiting:
             return None
         user_id = min(self._waiting, key=self._taken.__getitem__)
-        things = self._waiting.pop(user_id)
-        thing = things.popleft()
-        if things:
-            self._waiting[user_id] = things  # re-inserted at the end
+        items = self._waiting.pop(user_id)
+        item = items.popleft()
+        if items:
+            self._waiting[user_id] = items  # re-inserted at the end
         self._free -= 1
         self._taken[user_id] += 1
-        return thing
+        return item
 
     def give_back(self, user_id: int) -> None:
         """Release a slot of the user."""
@@ -58,10 +58,10 @@ class FairQueue(Generic[T]):
 
     def remove(self, is_wanted: Callable[[T], bool]) -> list[T]:
         """Remove and return the wanted items; they get no slot."""
-        wanted = [thing for thing in self if is_wanted(thing)]
+        wanted = [item for item in self if is_wanted(item)]
         left = {
-            user_id: deque(thing for thing in things if not is_wanted(thing))
-            for user_id, things in self._waiting.items()
+            user_id: deque(item for item in items if not is_wanted(item))
+            for user_id, items in self._waiting.items()
         }
-        self._waiting = {user_id: things for user_id, things in left.items() if things}
+        self._waiting = {user_id: items for user_id, items in left.items() if items}
         return wanted

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import assert_never
 
-from receiver.domain import archive, claims, outcomes, polls, serialization, submission
+from receiver.domain import archive, callbacks, outcomes, polls, serialization, submission
 from receiver.domain import observations as observed
 from receiver.domain.draft import Draft, let_inbox_go_first, visible
 from receiver.domain.schedule import Rules
@@ -33,12 +33,12 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
         case observed.SubmissionLost():
             submission.lose(draft, observation.reason)
         case observed.SubmissionEnded():
-            submission.end(draft, observation)
+            submission.apply_answer(draft, observation)
         case observed.SubmissionLookedUp():
             submission.look_up(draft, observation.answer)
         case observed.CallbackBatch():
             for callback in observation.callbacks:
-                claims.apply_callback(draft, callback)
+                callbacks.apply_callback(draft, callback)
         case observed.Polled():
             polls.apply_poll(draft, observation)
         case observed.TimePassed():
@@ -100,7 +100,7 @@ def _pass_time(draft: Draft) -> None:
     if job.callbacks_waiting:
         let_inbox_go_first(draft, job.due.lane)
     elif job.tracking.claims:
-        claims.trust_claim(draft)
+        callbacks.trust_claim(draft)
     elif job.phase is Phase.SUBMITTING:
         submission.become_unconfirmed(draft, "its lease expired before an answer came")
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
@@ -135,10 +135,10 @@ def _end_cancel(draft: Draft, passed_on: observed.CancelAnswer) -> None:
 
 def _renew_link(draft: Draft, renewed: observed.LinkRenewed) -> None:
     if draft.job.status is Status.COMPLETED:
-        draft.set(result=draft.fitting(renewed.result), result_at=draft.now)
+        draft.set(result=draft.truncate(renewed.result), result_at=draft.now)
 
 
-def deciding(observation: observed.Observation, now: Callable[[], Millis], rules: Rules) -> Decide:
+def decider(observation: observed.Observation, now: Callable[[], Millis], rules: Rules) -> Decide:
     """Bind all arguments of `decide` except the job.
 
     The clock is read when the store calls the function: that may be much later, and `now` must not

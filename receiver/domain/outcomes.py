@@ -6,7 +6,7 @@ from typing import Any, Final
 from receiver.domain import archive, schedule, serialization
 from receiver.domain.answers import Report
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
-from receiver.domain.draft import Draft, next_poll, schedule_status_call
+from receiver.domain.draft import Draft, plan_next_poll, schedule_status_call
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane, Millis
@@ -63,14 +63,14 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
         if draft.job.done:
             watch_for_correction(draft)
         else:
-            wait_for_link(draft, report, evidence)
-            schedule_status_call(draft, next_poll(draft, None))
+            mark_link_missing(draft, report, evidence)
+            schedule_status_call(draft, plan_next_poll(draft, None))
         return
     _show_provider_status(draft, report)
     message = report.message and report.message[:MESSAGE_CHARACTERS]
     if report.status is Status.COMPLETED:
         assert report.result is not None
-        result = draft.fitting(report.result)
+        result = draft.truncate(report.result)
         draft.set(result=result, result_at=draft.now, progress=100.0)
         finish(draft, Status.COMPLETED, evidence, None, message=message)
         archive.begin(draft, report.result)
@@ -88,7 +88,7 @@ def _lose_result(draft: Draft, report: Report, evidence: Evidence) -> None:
         _show_provider_status(draft, report)
         removed = "The provider completed the job and has removed the result since."
         give_up(draft, ErrorCode.RESULT_MISSING, evidence=evidence, message=removed)
-    reject_claims(draft)
+    mark_claims_late(draft)
     draft.set(due=None)
 
 
@@ -98,10 +98,10 @@ def pass_on_cancel(draft: Draft) -> None:
         draft.set(due=Due(Lane.POLL, draft.now))
 
 
-def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
+def mark_link_missing(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Mark a job as completed by the provider, but without a result: a later status call returns
     that. The caller schedules the call."""
-    reject_claims(draft)
+    mark_claims_late(draft)
     draft.track(link_missing=True)
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
     _show_provider_status(draft, report)
@@ -140,7 +140,7 @@ def finish(
     draft: Draft, status: Status, evidence: Evidence, error: JobError | None, *, message: str | None
 ) -> None:
     """Finish the job."""
-    reject_claims(draft)
+    mark_claims_late(draft)
     draft.set(
         status=status,
         phase=Phase.FINISHED,
@@ -155,7 +155,7 @@ def finish(
     )
 
 
-def reject_claims(draft: Draft) -> None:
+def mark_claims_late(draft: Draft) -> None:
     """Give undecided claims the verdict LATE: something else has decided the job, or has shown that
     it is COMPLETED."""
     for claim in draft.job.tracking.claims:

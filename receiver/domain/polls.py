@@ -5,8 +5,8 @@ from typing import assert_never
 
 from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report, StatusMissing, StatusReport, StatusUnavailable
-from receiver.domain.claims import retry_confirmation
-from receiver.domain.draft import Draft, next_poll, schedule_status_call, visible
+from receiver.domain.callbacks import retry_confirmation
+from receiver.domain.draft import Draft, plan_next_poll, schedule_status_call, visible
 from receiver.domain.observations import Polled
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, ErrorCode, Evidence, Job, Phase, Status
@@ -81,7 +81,7 @@ def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
     elif polled.asked_at >= end and not job.callbacks_waiting:
         outcomes.miss_deadline(draft, retry_after)
     else:
-        schedule_status_call(draft, next_poll(draft, retry_after))
+        schedule_status_call(draft, plan_next_poll(draft, retry_after))
 
 
 def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
@@ -131,7 +131,7 @@ def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
         if not draft.job.tracking.link_missing:
             draft.note("poll", provider_status=report.provider_status, link_missing=True)
             draft.track(poll_gap=None)
-        outcomes.wait_for_link(draft, report, Evidence.POLL)
+        outcomes.mark_link_missing(draft, report, Evidence.POLL)
     _go_on(draft, polled)
 
 
@@ -152,10 +152,10 @@ def _apply_miss(draft: Draft, polled: Polled) -> None:
 def _apply_outcome(draft: Draft, report: Report) -> None:
     tracking = draft.job.tracking
     agreeing = [c for c in tracking.claims if c.status is report.status]
-    taken = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK
-    told_before = taken or tracking.completed_word is not None
-    told = agreeing or (told_before and report.status is Status.COMPLETED)
-    if told and report.provider_status is None:
+    completed_by_callback = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK
+    callback_said_completed = completed_by_callback or tracking.completed_word is not None
+    by_callback = agreeing or (callback_said_completed and report.status is Status.COMPLETED)
+    if by_callback and report.provider_status is None:
         report = replace(report, provider_status=tracking.completed_word)
     if report.message is None:
         message = next((claim.message for claim in agreeing if claim.message), None)
@@ -167,7 +167,7 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
         else:
             draft.set_verdict(claim.callback_id, Verdict.DENIED)
     draft.track(claims=())
-    outcomes.apply_terminal(draft, report, Evidence.CALLBACK if told else Evidence.POLL)
+    outcomes.apply_terminal(draft, report, Evidence.CALLBACK if by_callback else Evidence.POLL)
 
 
 def _is_lost(job: Job, now: Millis) -> bool:

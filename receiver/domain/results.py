@@ -13,7 +13,7 @@ _MARK: Final = {"truncated": True}
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def fitting_result(result: Mapping[str, Any]) -> Mapping[str, Any]:
+def truncate_result(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """The result itself if it is small enough; otherwise a truncated copy.
 
     The copy has the members in order while they fit. The last one is cut short if it is a list, a

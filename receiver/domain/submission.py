@@ -12,7 +12,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.documents import MESSAGE_CHARACTERS
-from receiver.domain.draft import Draft, let_inbox_go_first, next_poll, schedule_status_call
+from receiver.domain.draft import Draft, let_inbox_go_first, plan_next_poll, schedule_status_call
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane, Millis
@@ -56,7 +56,7 @@ def postpone(draft: Draft, until: Millis) -> None:
         draft.set(due=Due(Lane.SUBMIT, min(max(until, planned), end)))
 
 
-def end(draft: Draft, ended: SubmissionEnded) -> None:
+def apply_answer(draft: Draft, ended: SubmissionEnded) -> None:
     """Apply the answer to an attempt. If the attempt is not the current one, the answer only goes
     into the history, unless it is an acceptance: then the provider has the job."""
     begun, answer = ended.begun, ended.answer
@@ -148,7 +148,7 @@ def look_up(draft: Draft, answer: LookUpAnswer) -> None:
         give_up_unconfirmed(draft)
         return
     answered = not isinstance(answer, StatusUnavailable)
-    at = end if answered else min(next_poll(draft, answer.retry_after), end)
+    at = end if answered else min(plan_next_poll(draft, answer.retry_after), end)
     draft.set(due=Due(Lane.POLL, at))
 
 

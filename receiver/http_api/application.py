@@ -69,7 +69,7 @@ class Application:
             # Only a shutdown cancels requests, and only after it has cut their connections.
             status = status or 499  # nginx's code for a client that disconnected; nothing is sent
         except Exception as error:  # noqa: BLE001 - answered; logged if it is a bug or a 5xx
-            problem = _logged(error)
+            problem = _log_and_convert(error)
             if not status:
                 await problem.response()(scope, receive, answer)
         self._context.services.metrics.count_request(
@@ -101,7 +101,7 @@ class Application:
         raise Problem(404, "unknown_path", "There is no such path.")
 
 
-def _logged(error: Exception) -> Problem:
+def _log_and_convert(error: Exception) -> Problem:
     """The problem response for an error. Logs a bug with its traceback, and any other 5xx as a
     warning."""
     problem = as_problem(error)

@@ -25,12 +25,12 @@ from store.idempotency import Replay, StoredResponse
 from store.records.jobs import Job
 from store.records.moves import NewJob
 
-LONGEST_PREFERENCE: Final = 60
+MAX_WAIT_SECONDS: Final = 60
 
 _WAIT: Final = re.compile(r'wait\s*=\s*"?([0-9]+)"?', re.IGNORECASE)
 _PREFER: Final = Parameter(
     "Prefer",
-    f"`wait=N`: hold the response until the job is done, at most {LONGEST_PREFERENCE} seconds.",
+    f"`wait=N`: hold the response until the job is done, at most {MAX_WAIT_SECONDS} seconds.",
     {"type": "string", "examples": ["wait=30"]},
     "header",
 )
@@ -96,5 +96,5 @@ def preferred_wait(request: Request) -> int | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), at most 60; None without a usable one."""
     for preference in parse_http_list(",".join(request.headers.getlist("prefer"))):
         if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
-            return min(int(match[1][:9]), LONGEST_PREFERENCE)
+            return min(int(match[1][:9]), MAX_WAIT_SECONDS)
     return None

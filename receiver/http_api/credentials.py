@@ -79,7 +79,7 @@ async def _admin(context: ApiContext, scope: Scope) -> Caller:
     return caller
 
 
-async def _reader(context: ApiContext, scope: Scope) -> Caller:
+async def _caller_by_key_or_ticket(context: ApiContext, scope: Scope) -> Caller:
     text = Request(scope).query_params.get("ticket")
     if not text:
         return await _rate_limited_caller(context, scope)
@@ -133,7 +133,7 @@ KEY_WITHOUT_RATE_LIMIT: Final = Credential(
 """Like `KEY`, but without the rate limit, for cheap reads."""
 ADMIN_KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_admin))
 """Like `KEY`, but only an admin's."""
-KEY_OR_TICKET: Final = Credential((*_KEY_SCHEMES, "ticket"), _bind_by(_reader))
+KEY_OR_TICKET: Final = Credential((*_KEY_SCHEMES, "ticket"), _bind_by(_caller_by_key_or_ticket))
 """For event streams."""
 CALLBACK_TOKEN: Final = Credential((), _bind_by_token)
 """The token in a callback's path, which names its job."""

@@ -56,7 +56,7 @@ async def follow_job(context: ApiContext, request: Request, caller: Caller) -> A
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
     events = context.services.store.events
-    resumed_at, is_reset = await _start(request, partial(events.can_resume_job, job))
+    resumed_at, is_reset = await _read_cursor(request, partial(events.can_resume_job, job))
     if (
         resumed_at is not None
         and job.done
@@ -77,10 +77,10 @@ async def follow_user(context: ApiContext, request: Request, caller: Caller) -> 
     """
     user_id = await selected_user(context, request, caller)
     can_resume = partial(context.services.store.events.can_resume, user_id)
-    return _UserStream(context, caller, user_id, None, *await _start(request, can_resume))
+    return _UserStream(context, caller, user_id, None, *await _read_cursor(request, can_resume))
 
 
-async def _start(
+async def _read_cursor(
     request: Request, can_resume: Callable[[Cursor], Awaitable[bool]]
 ) -> tuple[Cursor | None, bool]:
     """The cursor to resume at, if the request has a valid one, and whether its cursor is no longer
@@ -121,15 +121,15 @@ class _UserStream(EventStream):
         read = partial(self.context.services.store.events.snapshot_for_user, self.user_id)
         async with self.context.long_read_locks.of(self.caller.user_id):
             at, jobs, more = await read(FEW_JOBS)
-            shown, all_fit = _newest(jobs)
+            shown, all_fit = _encode_fitting(jobs)
             if more and all_fit:
                 at, jobs, more = await read(SNAPSHOT_JOBS)
-                shown, all_fit = _newest(jobs)
+                shown, all_fit = _encode_fitting(jobs)
         truncated = b',"truncated":true' if more or not all_fit else b""
         return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
 
 
-def _newest(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
+def _encode_fitting(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
     """The jobs that fit into a snapshot, encoded, and whether all do."""
     shown: list[bytes] = []
     room = SNAPSHOT_BYTES - len(b'{"jobs":[],"truncated":true}')

@@ -10,7 +10,7 @@ from receiver.http_api.documents import Health
 from receiver.http_api.errors import Problem
 from receiver.http_api.operation import Group, Operation, TextResponse
 from receiver.http_api.responses import json_response
-from receiver.http_api.stopping import stopping
+from receiver.http_api.stopping import service_stopping
 from receiver.metrics import CONTENT_TYPE
 
 
@@ -35,7 +35,7 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
         503: No, or the service is stopping; `code` has the reason.
     """
     if context.stopping:
-        raise stopping()
+        raise service_stopping()
     word = await context.readiness.error_code()
     if word is not None:
         raise Problem(503, word, "Callbacks cannot be stored now.", headers={"Retry-After": "2"})

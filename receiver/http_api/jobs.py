@@ -43,7 +43,7 @@ RAW_BODIES = 32_768
 """Maximum characters that a history shows of one callback's body, and that it reads of all bodies
 together; further bodies are null. (The store returns the first 3,072 bytes of each.)"""
 
-_SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
+_LATER_MEMBERS: Final[dict[str, Any]] = {"label": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
 _IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", location="header")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,7 +51,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _MOMENT: Final = re.compile(
     r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[-+ ]\d\d:\d\d)?)?", re.ASCII
 )
-_FINER: Final = re.compile(r"(?<=\.\d{3})\d*[1-9]\d*", re.ASCII)
+_BEYOND_MILLISECONDS: Final = re.compile(r"(?<=\.\d{3})\d*[1-9]\d*", re.ASCII)
 """The digits of a time beyond milliseconds, unless all are zero."""
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
@@ -125,16 +125,16 @@ async def job_history(context: ApiContext, request: Request, caller: Caller) -> 
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
     history = await context.services.store.jobs.history_of(job.id)
-    return await list_response("history", _shown(history))
+    return await list_response("history", _history_documents(history))
 
 
-def _shown(history: Iterable[HistoryLine]) -> Iterator[dict[str, Any]]:
+def _history_documents(history: Iterable[HistoryLine]) -> Iterator[dict[str, Any]]:
     """The lines as the API shows them."""
     room = RAW_BODIES
     for line in history:
         shown = {"at": timestamp(line.at), "type": line.type, **line.detail}
         if line.type == "event":
-            shown["job"] = _SINCE_ADDED | shown["job"]
+            shown["job"] = _LATER_MEMBERS | shown["job"]
         if (body := shown.get("body")) is not None:
             room -= len(body)
             # Redact first: a provider may quote a secret that the limit would cut in two.
@@ -248,7 +248,7 @@ def _read_time(request: Request, name: str, to_whole: Callable[[float], Millis])
         return None
     try:
         # Python drops digits beyond microseconds. To round, one digit that is not zero is enough.
-        return to_whole((_moment(_FINER.sub("1", text)) - _EPOCH) / _MILLISECOND)
+        return to_whole((_moment(_BEYOND_MILLISECONDS.sub("1", text)) - _EPOCH) / _MILLISECOND)
     except ValueError:
         raise bad_query(name, "must be a time such as 2026-01-02T03:04:05.678Z") from None
 

@@ -23,7 +23,7 @@ HEADER_BYTES: Final = 32 * 1024
 FAILED_LOGINS: Final = Rate(300, 60)
 """Maximum rate of requests with an invalid key or ticket, per IPv4 address or IPv6 /64."""
 
-_REMEMBERED: Final = 50_000
+_CLEANUP_SIZE: Final = 50_000
 
 LONG_METADATA: Final = 4_096
 """Total characters of a job's metadata above which its writes are serialised by user."""
@@ -93,7 +93,7 @@ class RateLimit:
                 f" Wait {wait:.1f} seconds.",
                 headers={"Retry-After": str(int(wait) + 1)},
             )
-        if len(self._arrivals) >= _REMEMBERED:
+        if len(self._arrivals) >= _CLEANUP_SIZE:
             self._arrivals = {who: at for who, at in self._arrivals.items() if at > now}
         self._arrivals[who] = due + self._gap
 

@@ -33,7 +33,7 @@ from receiver.http_api.webhook_documents import A_MESSAGE, Relay
 from receiver.json_schema import Schema, example_of, ref, schemas_of
 from receiver.settings import ServeSettings
 
-_EVERYWHERE: Final[ResponseTexts] = {
+_ON_EVERY_ROUTE: Final[ResponseTexts] = {
     414: "Path and query are too long.",
     431: "The headers are too large, or too many.",
     500: "An internal error; the log has it under this response's X-Request-ID.",
@@ -52,7 +52,7 @@ _WITH_KEY: Final[ResponseTexts] = {
     403: "A session was used from a page that is not ours.",
     429: "Too many requests with this key, or too many bad ones from this address.",
 }
-_RETRYING: Final = ("429", "503")
+_RETRY_STATUSES: Final = ("429", "503")
 """Statuses with a Retry-After header."""
 _WITH_CONTENT: Final = ("200", "202", "206")
 
@@ -135,7 +135,7 @@ def _operation(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema
         causes.append({403: "The key is not an admin's."})
     if row.credential.schemes:
         causes.append(_WITH_KEY)
-    responses = _responses(row, operation.responds, [*causes, _EVERYWHERE], schemas)
+    responses = _responses(row, operation.responds, [*causes, _ON_EVERY_ROUTE], schemas)
     described: Schema = {
         "operationId": re.sub(r"_(.)", lambda found: found[1].upper(), row.handler.__name__),
         "summary": summary_of(row.handler),
@@ -178,7 +178,7 @@ def _responses(
         problems[str(code)].append(text)
     wait = {"Retry-After": "Seconds to wait before trying again."}
     for status, texts in problems.items():
-        described[status] = _response(" ".join(texts), wait if status in _RETRYING else {})
+        described[status] = _response(" ".join(texts), wait if status in _RETRY_STATUSES else {})
         described[status]["content"] = {CONTENT_TYPE: {"schema": ref(Problem.__name__)}}
     return described
 

@@ -66,11 +66,11 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
 async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
     wait, provider = context.settings.submit_wait, provider_of(context.settings)
     assert provider is not None, "without one, these routes are not in the table"
-    return await _DropIn(context, request, caller, wait, provider, kind).respond()
+    return await _ProviderApiCreation(context, request, caller, wait, provider, kind).respond()
 
 
 @dataclass
-class _DropIn(Creation):
+class _ProviderApiCreation(Creation):
     """Answers when the provider has answered or `submit_wait` is over: with the job's id, or with
     the provider's refusal."""
 
@@ -111,7 +111,7 @@ def _accepted(job_id: str) -> StoredResponse:
 def provider_of(settings: ServeSettings) -> str | None:
     """The running provider behind these routes: Samsar or its sandbox; None if neither runs. If
     both run, the default provider if it is one of them, else Samsar."""
-    fitting = set(settings.running) & set(_PROVIDERS)
+    fitting = set(settings.provider_names) & set(_PROVIDERS)
     return next((name for name in (settings.provider, *_PROVIDERS) if name in fitting), None)
 
 

@@ -32,13 +32,13 @@ class Readiness:
         self._check: asyncio.Task[str | None] | None = None
         self._last: str | None = None
         """The result of the last completed check."""
-        self._good_until = 0.0
+        self._reuse_until = 0.0
 
     async def error_code(self) -> str | None:
         """Why nothing can be stored, in one word; None if all is well. If the check takes longer
         than `ANSWER_SECONDS`, the last error, or "unavailable"."""
         check = self._check
-        if check is None or (check.done() and self._clock.monotonic() >= self._good_until):
+        if check is None or (check.done() and self._clock.monotonic() >= self._reuse_until):
             check = self._check = asyncio.create_task(self._ask())
         # Neither a client's disconnect nor the timeout cancels the shared check.
         ended, _ = await asyncio.wait({check}, timeout=ANSWER_SECONDS)
@@ -51,5 +51,5 @@ class Readiness:
         except StoreError as error:
             self._last = _CODES.get(type(error), _UNAVAILABLE)
         finally:
-            self._good_until = self._clock.monotonic() + REUSE_SECONDS
+            self._reuse_until = self._clock.monotonic() + REUSE_SECONDS
         return self._last

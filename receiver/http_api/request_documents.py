@@ -208,14 +208,14 @@ class Callback(TypedDict):
 def configured(settings: ServeSettings) -> dict[str, Schema]:
     """The schemas that depend on which providers and models are configured here."""
     models = {
-        "Provider": enum_schema(settings.running),
+        "Provider": enum_schema(settings.provider_names),
         "ImageModel": enum_schema(sorted(settings.image_models)),
         "VideoModel": enum_schema(sorted(settings.video_models)),
         "NarrativeVideoModel": enum_schema(
             sorted({*settings.video_models, *NARRATIVE_VIDEO_MODELS})
         ),
     }
-    if {"samsar", "sandbox"}.issuperset(settings.running):
+    if {"samsar", "sandbox"}.issuperset(settings.provider_names):
         return models | {"Kind": enum_schema(KINDS)}
     # Other providers than Samsar define their own kinds and inputs.
     kind: Schema = {

@@ -28,7 +28,7 @@ _SAME_ORIGIN_SITES: Final = frozenset({None, "same-origin", "none"})
 
 # Parsed here, and not unquoted: the standard library's unquoting takes quadratic time
 # (CVE-2024-7592), and our cookie has no quotes.
-_OURS: Final = re.compile(rb"(?:\A|;)[ \t]*+" + COOKIE.encode() + rb"=([^;\s]{1,1024})")
+_COOKIE_PATTERN: Final = re.compile(rb"(?:\A|;)[ \t]*+" + COOKIE.encode() + rb"=([^;\s]{1,1024})")
 
 
 class Sessions:
@@ -44,17 +44,17 @@ class Sessions:
         self._payloads = PayloadSigner(keys, b"receiver.session")
         self._clock = clock
         self._secure = secure
-        self._once: dict[str, str] = {}
+        self._one_time_tokens: dict[str, str] = {}
 
     def allow_once(self, key_hash: str, token: str) -> str:
         """Let `token` open one session for the key with this hash, in this process. Returns the
         token, which must be impossible to guess."""
-        self._once[token] = key_hash
+        self._one_time_tokens[token] = key_hash
         return token
 
     def redeem(self, token: str) -> str | None:
         """The key hash of a token from `allow_once`; None if it is unknown or already used."""
-        return self._once.pop(token, None)
+        return self._one_time_tokens.pop(token, None)
 
     def open(self, response: Response, key_hash: str) -> None:
         """Set the cookie of a new session for the key with this hash."""
@@ -96,7 +96,7 @@ def _session_cookie(scope: Scope) -> str | None:
     """The session cookie. If there are several, the first: browsers send the one with the longest
     path first (RFC 6265, 5.4)."""
     for name, value in scope["headers"]:
-        if name == b"cookie" and (found := _OURS.search(value)):
+        if name == b"cookie" and (found := _COOKIE_PATTERN.search(value)):
             return str(found[1].decode("latin-1"))
     return None
 

@@ -11,7 +11,7 @@ from receiver.streams.hub import FixedTopic
 T = TypeVar("T")
 
 
-def stopping(detail: str = "Shutting down.") -> Problem:
+def service_stopping(detail: str = "Shutting down.") -> Problem:
     """The problem for a request that is refused or interrupted by the shutdown."""
     return Problem(503, "stopping", detail, headers={"Retry-After": "5"})
 
@@ -29,7 +29,7 @@ async def unless_stopping(context: ApiContext, work: Coroutine[Any, Any, T], det
             while not (task.done() or context.stopping):
                 await subscription.wait(None)
         if not task.done():
-            raise stopping(detail)
+            raise service_stopping(detail)
         return task.result()
     finally:
         task.cancel()

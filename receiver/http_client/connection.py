@@ -16,7 +16,7 @@ MAX_UNREAD = 128 * 1024
 """Approximate number of body bytes that are buffered. Then reading from the server pauses until
 they are consumed."""
 
-ADDRESSES_TRIED = 4
+MAX_ADDRESSES = 4
 """Maximum number of a name's addresses that are tried."""
 
 _INVALID = re.compile(r"[\r\n\0]")
@@ -132,8 +132,8 @@ class Connection(asyncio.Protocol):
         if self._left < 0:
             response.fail(AnswerTooLong("it has more bytes than the limit"))
             self.close()
-        is_slow = len(response.body) > MAX_UNREAD and not self._is_paused
-        if is_slow and not self._transport.is_closing():
+        is_full = len(response.body) > MAX_UNREAD and not self._is_paused
+        if is_full and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()
         self._wake()
@@ -162,7 +162,7 @@ async def connect(
     """Connect to the first of the IP addresses that answers.
 
     Args:
-        addresses: at least one; no more than `ADDRESSES_TRIED` are tried.
+        addresses: at least one; no more than `MAX_ADDRESSES` are tried.
         timeout: in seconds. Each address has its share, so that an unresponsive one leaves time for
             the next.
         longest: as for `Connection`.
@@ -171,7 +171,7 @@ async def connect(
         OSError: no address could be connected to. It is the last one's error: a `TimeoutError` if
             that one did not answer in time.
     """
-    tried = addresses[:ADDRESSES_TRIED]
+    tried = addresses[:MAX_ADDRESSES]
     loop, failure = asyncio.get_running_loop(), OSError("no address")
     for address in tried:
         try:

@@ -143,7 +143,7 @@ class HttpClient:
     async def ask(self, path: str, timeout: float) -> Answer:
         """GET, on a kept connection if there is one. Raises NoAnswer."""
         until = asyncio.get_running_loop().time() + timeout
-        while (kept := self._kept_connection()) is not None:
+        while (kept := self._take_kept_connection()) is not None:
             with suppress(_ConnectionBroke):  # a GET can safely be repeated
                 return await self._ask_on(kept, path, until)
         return await self._ask_on(await self._connect(until), path, until)
@@ -153,7 +153,7 @@ class HttpClient:
             connection.close()
         self._idle.clear()
 
-    def _kept_connection(self) -> Connection | None:
+    def _take_kept_connection(self) -> Connection | None:
         """Take the connection that was used last; if even that one is too old, close them all."""
         if self._idle and self._idle[-1][1] < asyncio.get_running_loop().time():
             self.close()

@@ -63,7 +63,7 @@ class VerificationKeys(Generic[K]):
         self._read = read
         self._known = known
         self._lifetime = lifetime
-        self._given_at = math.inf
+        self._fetched_at = math.inf
         """Monotonic time at which they were fetched; keys that were not fetched never expire."""
         self._ask_at = 0.0
         """Monotonic time before which no further request is made."""
@@ -75,7 +75,7 @@ class VerificationKeys(Generic[K]):
         if self._ask is None:
             return
         if self._asking is None:
-            self._asking = asyncio.create_task(self._learn(self._ask))
+            self._asking = asyncio.create_task(self._request_keys(self._ask))
         await asyncio.wait({self._asking}, timeout=longest)
 
     def verifier(self, timestamp: bytes, matches: Callable[[K, bytes], bool]) -> Verify:
@@ -105,7 +105,7 @@ class VerificationKeys(Generic[K]):
 
     def _current(self) -> Sequence[K]:
         """The keys, unless they have expired."""
-        age = self._clock.monotonic() - self._given_at
+        age = self._clock.monotonic() - self._fetched_at
         return self._known if age < self._lifetime else ()
 
     async def _fetch_again(self) -> None:
@@ -117,7 +117,7 @@ class VerificationKeys(Generic[K]):
             self._ask_at = now + ASK_PAUSE
         await self.fetch(LONGEST_KEY_WAIT)
 
-    async def _learn(self, ask: Ask) -> None:
+    async def _request_keys(self, ask: Ask) -> None:
         try:
             answer = await ask()
             given = self._read(answer.body or {}) if answer.status_code == 200 else ()
@@ -126,6 +126,6 @@ class VerificationKeys(Generic[K]):
         finally:
             self._asking = None
         if given:
-            self._known, self._given_at = given, self._clock.monotonic()
+            self._known, self._fetched_at = given, self._clock.monotonic()
         else:
             log.warning("could not fetch the keys that verify callbacks")

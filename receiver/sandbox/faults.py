@@ -88,7 +88,7 @@ class FaultPlan:
     def of_job(self, ordinal: int) -> JobPlan:
         """The plan of job number `ordinal`, counted from 0."""
         rules = self.rules
-        draws = self._draws(f"job/{ordinal}")
+        draws = self._random_for(f"job/{ordinal}")
         request_id = draws.randbytes(12).hex()
         failure = draws.choice(_FAILURES)
         fails = draws.random() < rules.fail_jobs
@@ -117,23 +117,23 @@ class FaultPlan:
 
     def is_broken(self, submission: int) -> bool:
         """Whether submission number `submission` is answered 500 without creating a job."""
-        return self._draws(f"broken/{submission}").random() < self.rules.server_errors_before
+        return self._random_for(f"broken/{submission}").random() < self.rules.server_errors_before
 
     def busy_status(self, caller: str, call: int) -> int | None:
         """429 or 503 if call number `call` of `caller` is part of a burst, else None."""
         for begun in range(max(0, call - _BURST_LENGTH + 1), call + 1):
-            if self._draws(f"busy/{caller}/{begun}").random() < self.rules.busy_bursts:
+            if self._random_for(f"busy/{caller}/{begun}").random() < self.rules.busy_bursts:
                 return 429 if call % 2 == 0 else 503
         return None
 
     def signing_seed(self) -> bytes:
         """32 bytes from which a signing provider derives its key."""
-        return self._draws("signing").randbytes(32)
+        return self._random_for("signing").randbytes(32)
 
     def _copies(self, draws: random.Random) -> int:
         dropped = draws.random() < self.rules.drop_callbacks
         duplicated = draws.random() < self.rules.duplicate_callbacks
         return 0 if dropped else 2 if duplicated else 1
 
-    def _draws(self, purpose: str) -> random.Random:
+    def _random_for(self, purpose: str) -> random.Random:
         return random.Random(f"{self._seed}/{purpose}")

@@ -166,7 +166,7 @@ class GuardedConnection(HttpToolsProtocol):
             return
         # Further headers are a chunked body's trailers, which are not headers of the request.
         self.headers = []
-        if self._is_shed():
+        if self._shed_if_busy():
             self._incoming.drop_rest(self.loop.time())
             self.transport.write(with_request_id(OVERLOADED))
             return
@@ -217,7 +217,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""
-        if self._is_stalled(now):
+        if self._check_stall(now):
             self.transport.abort()
         elif self._incoming.is_too_slow(now):
             if self._incoming.has_head:
@@ -227,7 +227,7 @@ class GuardedConnection(HttpToolsProtocol):
             else:
                 self.transport.close()
 
-    def _is_stalled(self, now: float) -> bool:
+    def _check_stall(self, now: float) -> bool:
         """Update `unsent`; returns whether the client has read nothing for too long."""
         if not self.flow.write_paused:
             self.unsent = (0, now)
@@ -241,11 +241,11 @@ class GuardedConnection(HttpToolsProtocol):
             return False
         return now - since > STALLED_SECONDS
 
-    def _is_shed(self) -> bool:
+    def _shed_if_busy(self) -> bool:
         if self._load_shedder is None or self._is_answering():
             return False
         method = self.parser.get_method().decode("ascii")
-        return not self._load_shedder.admits(method, self.url)
+        return not self._load_shedder.admit(method, self.url)
 
     def _is_answering(self) -> bool:
         """Whether a response is under way, during which no other may be written."""

@@ -29,10 +29,10 @@ class Acceptor:
     """Accepts connections on a listening socket from creation until it is stopped. Must be created
     in the event loop that serves them."""
 
-    def __init__(self, listener: socket.socket, connect: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, listener: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
         listener.setblocking(False)
         self._listener = listener
-        self._connect = connect
+        self._factory = factory
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[object]] = set()
         self._retry: asyncio.TimerHandle | None = None
@@ -63,7 +63,7 @@ class Acceptor:
                 return
             connection.setblocking(False)
             task = self._loop.create_task(
-                self._loop.connect_accepted_socket(self._connect, connection)
+                self._loop.connect_accepted_socket(self._factory, connection)
             )
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)

@@ -49,7 +49,7 @@ class LoadShedder:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_scheduled = False
 
-    def admits(self, method: str, target: bytes) -> bool:
+    def admit(self, method: str, target: bytes) -> bool:
         busy = self._admitted + len(self._waiting) >= MAX_WAITING or (
             method == "POST" and self._cannot_write()
         )

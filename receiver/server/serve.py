@@ -18,7 +18,7 @@ _BACKLOG: Final = 4096
 """The listen backlog: Linux's default maximum (`net.core.somaxconn`)."""
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than most clients and proxies keep an idle connection, so that they close it first."""
-_AFTER_THE_CUT: Final = 1.0
+_CANCEL_DELAY_SECONDS: Final = 1.0
 """Seconds from the cut of a connection until its request, if it still runs, is cancelled."""
 _CHECK_SECONDS: Final = 0.002
 """Pause between two checks for open connections at shutdown."""
@@ -88,19 +88,19 @@ async def serving(
             load_shedder=load_shedder,
         ),
     )
-    ticking = asyncio.gather(server.main_loop(), watch_connections(connections, buffer_limiter))
+    loops = asyncio.gather(server.main_loop(), watch_connections(connections, buffer_limiter))
     try:
         yield
     finally:
-        ticking.cancel()
+        loops.cancel()
         with suppress(asyncio.CancelledError):
-            await ticking
+            await loops
         await acceptor.stop()
-        cutting = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
+        cut_timer = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
         try:
-            await _shut_down(server, listener, grace + _AFTER_THE_CUT)
+            await _shut_down(server, listener, grace + _CANCEL_DELAY_SECONDS)
         finally:
-            cutting.cancel()
+            cut_timer.cancel()
             # In case the shutdown was interrupted: the remaining clients would wait for ever.
             _cut_connections(server)
         await asyncio.sleep(0)  # cut connections close in the next event-loop iteration

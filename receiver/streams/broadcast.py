@@ -47,7 +47,7 @@ class Broadcast:
         self.closing = False
         """Whether the service is shutting down and streams end."""
         hub.add_commit_listener(self._on_commit)
-        hub.add_listener(FixedTopic.STREAMS, self._look_everywhere)
+        hub.add_listener(FixedTopic.STREAMS, self._notify_all)
 
     def close(self) -> None:
         """End every stream cleanly, including those requested from now on."""
@@ -78,15 +78,15 @@ class Broadcast:
         self.heartbeats.add(reader)
         self._metrics.streams_open.inc()
         try:
-            channel = self._enter(reader.user_id)
+            channel = self._attach(reader.user_id)
             try:
                 if not channel.is_open:
-                    # Read after `_enter` has added the channel, so that no commit is missed.
+                    # Read after `_attach` has added the channel, so that no commit is missed.
                     channel.open(await self._store.events.latest(reader.user_id))
                     self._wake.set()
                 await self._follow(reader, channel, final_bytes)
             finally:
-                self._leave(reader, channel)
+                self._detach(reader, channel)
         finally:
             self._metrics.streams_open.dec()
             self.heartbeats.remove(reader)
@@ -107,9 +107,9 @@ class Broadcast:
                 await reader.write(final)
                 return
             channel.join(reader)
-            if reader in channel.readers and not self._is_over(reader):
-                await reader.woken()
-            channel.readers.discard(reader)
+            if reader in channel.live_readers and not self._is_over(reader):
+                await reader.wait_until_woken()
+            channel.live_readers.discard(reader)
 
     def _is_over(self, reader: Reader) -> bool:
         return reader.ended or self.closing
@@ -139,23 +139,23 @@ class Broadcast:
     def _beat(self, reader: Reader) -> None:
         """Send a heartbeat, unless the reader is catching up: then its next bytes are events."""
         channel = self._channels.get(reader.user_id)
-        if channel is not None and reader in channel.readers:
+        if channel is not None and reader in channel.live_readers:
             channel.beat(reader)
 
-    def _enter(self, user_id: int) -> Channel:
+    def _attach(self, user_id: int) -> Channel:
         channel = self._channels.get(user_id)
         if channel is None:
             channel = self._channels[user_id] = Channel(user_id)
-        channel.members += 1
+        channel.reader_count += 1
         return channel
 
-    def _leave(self, reader: Reader, channel: Channel) -> None:
-        channel.readers.discard(reader)
-        channel.members -= 1
-        if channel.members == 0:
-            self._close(channel)
+    def _detach(self, reader: Reader, channel: Channel) -> None:
+        channel.live_readers.discard(reader)
+        channel.reader_count -= 1
+        if channel.reader_count == 0:
+            self._forget(channel)
 
-    def _close(self, channel: Channel) -> None:
+    def _forget(self, channel: Channel) -> None:
         self._notified.pop(channel, None)
         if self._channels.get(channel.user_id) is channel:
             del self._channels[channel.user_id]
@@ -172,20 +172,20 @@ class Broadcast:
         if offered := channel.take_offered():
             self._push(channel, offered, notified_at)
             return
-        after = partial(self._store.events.after_for_user, channel.user_id, limit=PAGE)
+        read_after = partial(self._store.events.after_for_user, channel.user_id, limit=PAGE)
         try:
-            page = await after(channel.pushed.seq - 1)
-            if await self._is_lost(channel, page):
+            page = await read_after(channel.pushed.seq - 1)
+            if await self._log_went_back(channel, page):
                 self._end_streams(channel)
                 return
             while page:
                 self._push(channel, page, notified_at)
-                page = await after(channel.pushed.seq)
+                page = await read_after(channel.pushed.seq)
         except StoreUnavailable:
             self._notify(channel)
             raise
 
-    async def _is_lost(self, channel: Channel, page: Sequence[Event]) -> bool:
+    async def _log_went_back(self, channel: Channel, page: Sequence[Event]) -> bool:
         """Whether the last pushed event is no longer in the log, because a standby without it or an
         older copy took over. `page` is what follows the event before it; retention may have removed
         it too."""
@@ -195,7 +195,7 @@ class Broadcast:
     def _end_streams(self, channel: Channel) -> None:
         """End the streams of a log that has gone back. The clients reconnect with their cursors,
         and those whose cursor is lost get a reset."""
-        self._close(channel)
+        self._forget(channel)
         for reader in self.heartbeats.readers:
             if reader.user_id == channel.user_id:
                 reader.end()
@@ -213,7 +213,7 @@ class Broadcast:
                 channel.offer(changes.appended.get(user_id, ()))
                 self._notify(channel)
 
-    def _look_everywhere(self) -> None:
+    def _notify_all(self) -> None:
         """Notify every channel: something has changed, and it is unknown what."""
         for channel in self._channels.values():
             self._notify(channel)

@@ -30,8 +30,8 @@ class Channel:
         self.is_open = False
         self.pushed = Cursor(0, "")
         """All events up to here were pushed, or are older than the channel."""
-        self.readers: set[Reader] = set()
-        self.members = 0
+        self.live_readers: set[Reader] = set()
+        self.reader_count = 0
         """The number of readers, including those catching up."""
         self.reads = asyncio.Semaphore(READS_AT_ONCE)
         """Limits the reads of the log by readers that are catching up."""
@@ -70,7 +70,7 @@ class Channel:
         """Push the event to every reader that wants it; returns how many accepted it."""
         chunk = frames.update(event)
         give = self._give
-        taken = sum([give(reader, event, chunk) for reader in tuple(self.readers)])
+        taken = sum([give(reader, event, chunk) for reader in tuple(self.live_readers)])
         self.pushed = event.cursor
         self._remember(event, chunk)
         return taken
@@ -83,9 +83,9 @@ class Channel:
         """
         if reader.written_seq < self._dropped_seq:
             return
-        self.readers.add(reader)
+        self.live_readers.add(reader)
         for event, chunk in self._recent:
-            if reader in self.readers:
+            if reader in self.live_readers:
                 self._give(reader, event, chunk)
 
     def beat(self, reader: Reader) -> None:
@@ -94,7 +94,7 @@ class Channel:
             self._dismiss(reader)
 
     def _dismiss(self, reader: Reader) -> None:
-        self.readers.discard(reader)
+        self.live_readers.discard(reader)
         reader.wake()
 
     def _give(self, reader: Reader, event: Event, chunk: bytes) -> bool:
@@ -111,7 +111,7 @@ class Channel:
     def _remember(self, event: Event, chunk: bytes) -> None:
         self._recent.append((event, chunk))
         self._recent_bytes += len(chunk)
-        all_follow = self.members == len(self.readers)
+        all_follow = self.reader_count == len(self.live_readers)
         while self._recent and (all_follow or self._recent_bytes > RECENT_BYTES):
             oldest, its_chunk = self._recent.popleft()
             self._recent_bytes -= len(its_chunk)

@@ -7,7 +7,7 @@ from receiver.clock import Clock
 from receiver.streams.reader import Reader
 from store.database import Store
 
-BEAT_SECONDS = 0.05
+MIN_PAUSE_SECONDS = 0.05
 """Minimum pause between two rounds: heartbeats that become due within it are sent together."""
 
 
@@ -42,7 +42,7 @@ class Heartbeats:
     async def run(self) -> None:
         """Call `beat` for every reader once per interval; runs as long as the service. It never
         waits for the store: proxies end streams that are silent, during an outage too."""
-        shortest = min(self._interval, BEAT_SECONDS)
+        shortest = min(self._interval, MIN_PAUSE_SECONDS)
         while True:
             now = self._clock.monotonic()
             first = next(iter(self._next.values()), now + self._interval)

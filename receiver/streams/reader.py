@@ -55,7 +55,7 @@ class Reader:
         return event.cursor.seq > self.written_seq and self.job_id in (None, event.job_id)
 
     def wake(self) -> None:
-        """Wake the reader's own coroutine, if it waits in `woken`."""
+        """Wake the reader's own coroutine, if it waits in `wait_until_woken`."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
@@ -64,7 +64,7 @@ class Reader:
         self.ended = True
         self.wake()
 
-    async def woken(self) -> None:
+    async def wait_until_woken(self) -> None:
         """Wait until `wake` is called."""
         self._wake = asyncio.get_running_loop().create_future()
         try:

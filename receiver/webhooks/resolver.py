@@ -27,7 +27,7 @@ from receiver.webhooks.targets import IPAddress
 Lookup = Callable[[str], Sequence[IPAddress]]
 """Blocks and returns the addresses of a name. An `OSError` (such as `gaierror`) means none."""
 
-_REMEMBERED = 4096
+_MAX_REMEMBERED = 4096
 """Maximum number of names remembered as answered; the oldest is dropped for a new one."""
 
 
@@ -98,7 +98,7 @@ class Resolver:
         self._answered.pop(host, None)
         if addresses:
             self._answered[host] = None
-        if len(self._answered) > _REMEMBERED:
+        if len(self._answered) > _MAX_REMEMBERED:
             del self._answered[next(iter(self._answered))]
         self._under_way.pop(host).set_result(addresses)
 

@@ -13,7 +13,7 @@ from receiver.actions.whole_result import whole_result
 from receiver.archive.contract import Archive, ArchiveUnavailable, folder_of, key_of
 from receiver.archive.download import Download, Downloader, DownloadFailed
 from receiver.domain.archive import next_file
-from receiver.domain.lifecycle import deciding
+from receiver.domain.lifecycle import decider
 from receiver.domain.observations import (
     DownloadEnded,
     FileFailed,
@@ -171,7 +171,7 @@ class Archiver:
         await self._observe(job, ResultRead(await whole_result(self._store, job)))
 
     async def _observe(self, job: Job, observation: Observation) -> None:
-        decide = deciding(observation, self._services.clock.now, self._services.rules)
+        decide = decider(observation, self._services.clock.now, self._services.rules)
         await self._store.jobs.advance(job.id, decide)
 
     async def _download(self, job: Job, index: int) -> FileStored | FileFailed:

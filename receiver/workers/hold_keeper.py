@@ -32,7 +32,7 @@ class HoldKeeper:
             until = next((hold.until for is_of_all, hold in holds if is_of_all), 0)
             held_until.labels(provider).set(until / 1_000)
 
-    async def held_until(self, job: Job) -> Millis:
+    async def admit(self, job: Job) -> Millis:
         """Return 0 if the job may be sent, else when to check again. After the end of a hold, the
         job may be sent only as a probe, and is recorded as one."""
         known = self._queue.holds.get(job.provider, rules.NO_HOLDS)
@@ -47,7 +47,7 @@ class HoldKeeper:
             return 0
         return rules.held_until(holds, job.user_id, now)
 
-    async def refused(self, job: Job, answer: SubmitNotSent, at: Millis) -> None:
+    async def record_refusal(self, job: Job, answer: SubmitNotSent, at: Millis) -> None:
         """Record a refusal at time `at`; no effect if the answer is not a rate-limit refusal."""
         if answer.status_code is not None:
             refusal = Refusal(job.id, job.user_id, job.user, answer.status_code)
@@ -55,7 +55,7 @@ class HoldKeeper:
                 job, lambda holds: rules.refused(holds, refusal, answer.retry_after, at)
             )
 
-    async def answered(self, job: Job) -> None:
+    async def record_answer(self, job: Job) -> None:
         """Record that the provider accepted a probe, or refused it for its content; no effect if
         the job is no probe of this process."""
         if job.id in self._probes:

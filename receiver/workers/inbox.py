@@ -58,7 +58,7 @@ class Inbox:
         self._direct = TaskPool(DIRECT_AT_ONCE)
         self._overtaking = TaskPool(1)
         """Outcomes that came while progress was being applied."""
-        self._in_progress = False
+        self._applies_progress = False
         """Whether the round under way applies progress, which large bodies can make slow."""
         hub.add_commit_listener(self._on_commit)
 
@@ -87,11 +87,11 @@ class Inbox:
         await self._find_leftovers()
         outcomes = _take(self._outcomes, JOBS_PER_BATCH)
         progress = _take(self._progress, JOBS_PER_BATCH - len(outcomes))
-        self._in_progress = bool(progress)
+        self._applies_progress = bool(progress)
         try:
             return await self._apply_all(outcomes, progress)
         finally:
-            self._in_progress = False
+            self._applies_progress = False
 
     async def idle(self) -> None:
         pause = self._next_read_at - self._services.clock.monotonic()
@@ -110,11 +110,11 @@ class Inbox:
     def _on_commit(self, changes: Changes) -> None:
         for job_id, final in changes.inbox.items():
             self.offer(job_id, final=final)
-        if self._in_progress and self._outcomes and self._overtaking.free:
+        if self._applies_progress and self._outcomes and self._overtaking.free:
             self._overtaking.begin("apply outcomes", self._apply_outcomes)
 
     async def _apply_outcomes(self) -> None:
-        while self._in_progress and self._outcomes:
+        while self._applies_progress and self._outcomes:
             await self._apply_all(_take(self._outcomes, JOBS_PER_BATCH), {})
 
     async def _find_leftovers(self) -> None:

@@ -47,7 +47,7 @@ class Janitor(Worker):
         if monotonic >= self._measure_at:
             self._measure_at = monotonic + MEASURE_SECONDS
             await self._measure(now)
-        if not await self._trusts(now):
+        if not await self._check_clock(now):
             return 0
         removed = await store.jobs.remove_finished(
             now - self._retention, REMOVED_PER_BATCH, self._after
@@ -61,12 +61,12 @@ class Janitor(Worker):
     async def idle(self) -> None:
         await self._services.clock.sleep(RETENTION_SWEEP_SECONDS)
 
-    async def _trusts(self, now: Millis) -> bool:
+    async def _check_clock(self, now: Millis) -> bool:
         monotonic = self._services.clock.monotonic()
         if self._trust is None:
             newest = await self._services.store.jobs.newest()
             self._trust = ClockTrust(now, monotonic, newest, self._retention)
-        trusted = self._trust.look(now, monotonic)
+        trusted = self._trust.check(now, monotonic)
         if trusted is self._paused:
             self._paused = not trusted
             self._services.metrics.retention_paused.set(self._paused)

@@ -34,20 +34,20 @@ from store.records.times import Lane, Millis
 POLL_LEASE: Millis = 30_000
 """How long a job is leased for its wait here and one call. No call begins after the lease's end;
 one that begins late may outlast it."""
-MAX_WAITING_CLAIMS = 1_000
-MAX_CLAIMS_PER_USER = 100
+MAX_TO_CONFIRM = 1_000
+MAX_TO_CONFIRM_PER_USER = 100
 """A job that is handed over to be confirmed while so many wait here, of all users or of one, is
 released to the store."""
-CLAIMS_AHEAD = 200
+CONFIRMS_AHEAD = 200
 """Jobs to confirm are leased from the store while fewer than this wait here: more than
-`MAX_CLAIMS_PER_USER`, so that one user cannot keep the others out, and few enough to leave some
+`MAX_TO_CONFIRM_PER_USER`, so that one user cannot keep the others out, and few enough to leave some
 to other processes."""
 MAX_FAILING_PER_USER = 100
 """While so many of a user's failing jobs wait for a slot, no further ones are queued for a poll:
 they are found when their lease ends. Jobs to confirm or to cancel are queued in any case."""
 CALLS_PER_PASS = 100
 """Maximum number of jobs that a pass leases to confirm, and then to poll."""
-MISSED_PER_BATCH = 20
+MISSED_PER_SECOND = 20
 """Maximum number of jobs a second that are polled because their callback was refused: status calls
 must not add much to the overload that refused it."""
 CONFIRMS_PER_POLL = 4
@@ -75,11 +75,11 @@ class Poller:
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.concurrency)
-        self._claims: dict[str, tuple[Job, Millis]] = {}
+        self._to_confirm: dict[str, tuple[Job, Millis]] = {}
         """Jobs to confirm, with the end of the lease that this worker already has."""
-        self._turns = FairQueue[str](self._calls.concurrency)
+        self._confirm_queue = FairQueue[str](self._calls.concurrency)
         """The ids of the jobs to confirm, queued by user."""
-        self._surplus: list[str] = []
+        self._overflow: list[str] = []
         """Jobs that were handed over while the queue was full, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
@@ -93,24 +93,24 @@ class Poller:
         until = self._services.clock.now() + POLL_LEASE
         # If the job is not confirmed by then, for whatever reason, it can be leased again.
         self._timer.schedule_pass(Lane.CONFIRM, until)
-        of_user = self._turns.waiting(job.user_id)
-        has_place = of_user < MAX_CLAIMS_PER_USER and len(self._claims) < MAX_WAITING_CLAIMS
-        if has_place or job.id in self._claims:
-            self._add_claim(job, until)
+        of_user = self._confirm_queue.waiting(job.user_id)
+        has_place = of_user < MAX_TO_CONFIRM_PER_USER and len(self._to_confirm) < MAX_TO_CONFIRM
+        if has_place or job.id in self._to_confirm:
+            self._queue_confirm(job, until)
         else:
-            self._surplus.append(job.id)
+            self._overflow.append(job.id)
         self._timer.wake()
 
     async def run_once(self) -> int:
         """Start calls that are due, within the limits; returns how many."""
-        await self._make_turns_due()
-        begun = self._begin_failing(self._room(Lane.POLL))
+        await self._make_queued_due()
+        begun = self._begin_failing_jobs(self._room(Lane.POLL))
         begun += await self._poll_due(self._confirms // CONFIRMS_PER_POLL)
-        await self._lease_claims()
-        begun += self._begin_claims()
+        await self._lease_confirms()
+        begun += self._begin_confirms()
         begun += await self._poll_due(CALLS_PER_PASS)
         # Last: if the store still refuses this, the calls above have begun.
-        await self._release_surplus()
+        await self._release_overflow()
         await self._make_missed_due()
         if begun:
             await asyncio.sleep(0)  # let them start; what a breaker refuses frees the rate limit
@@ -126,7 +126,7 @@ class Poller:
             return
         monotonic = self._services.clock.monotonic()
         probes = (
-            self._turn_at(provider) for provider, queue in self._calls.queues.items() if queue
+            self._queue_due_at(provider) for provider, queue in self._calls.queues.items() if queue
         )
         waits = [at - monotonic for at in probes if at is not None]
         most = max(0.01, min([MAX_IDLE_SECONDS, *waits]))
@@ -135,12 +135,12 @@ class Poller:
     async def stop(self) -> None:
         """Release the jobs that wait here, and cancel calls that do not end soon. An answer that
         was not stored is lost: its job stays due."""
-        waiting = [*self._claims, *self._surplus, *(job.id for job, _ in self._failing)]
+        waiting = [*self._to_confirm, *self._overflow, *(job.id for job, _ in self._failing)]
         if waiting:
             await self._services.store.jobs.release(self._services.holder, waiting)
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
-    def _turn_at(self, provider: str) -> float | None:
+    def _queue_due_at(self, provider: str) -> float | None:
         """When the next job in the provider's probe queue may be called for: as a probe, or at once
         if the provider answers again. None while a probe is under way."""
         breaker = self._calls.breakers[provider]
@@ -155,21 +155,21 @@ class Poller:
         if monotonic < self._missed_at:
             return
         self._missed_at = monotonic + MAX_IDLE_SECONDS
-        jobs, job_ids = self._services.store.jobs, self._missed.first(MISSED_PER_BATCH)
+        jobs, job_ids = self._services.store.jobs, self._missed.first(MISSED_PER_SECOND)
         await asyncio.gather(*(jobs.make_poll_due(job_id, now) for job_id in job_ids))
         self._missed.remove(job_ids)
 
-    async def _make_turns_due(self) -> None:
+    async def _make_queued_due(self) -> None:
         """Make a queued job's call due as soon as a breaker allows a probe, so that a recovery is
         noticed then and not minutes later, when the next job is due. Once the breaker is closed,
         make the others due: one of each provider per pass."""
         monotonic = self._services.clock.monotonic()
         for provider, queue in list(self._calls.queues.items()):
-            at = self._turn_at(provider)
+            at = self._queue_due_at(provider)
             if at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
-                await self._call_next(queue, monotonic)
+                await self._make_next_due(queue, monotonic)
 
-    async def _call_next(self, queue: ProbeQueue, monotonic: float) -> None:
+    async def _make_next_due(self, queue: ProbeQueue, monotonic: float) -> None:
         """Make the next queued job's call due. If it needs no status call any more, the next pass
         follows at once and takes another: many finished jobs must not delay the polls."""
         job_id, now = queue.take_next(monotonic), self._services.clock.now()
@@ -179,41 +179,41 @@ class Poller:
             queue.give_back()
             self._timer.wake()
 
-    def _add_claim(self, job: Job, until: Millis) -> None:
-        if job.id not in self._claims:
-            self._turns.add(job.user_id, job.id)
-        self._claims[job.id] = job, until
+    def _queue_confirm(self, job: Job, until: Millis) -> None:
+        if job.id not in self._to_confirm:
+            self._confirm_queue.add(job.user_id, job.id)
+        self._to_confirm[job.id] = job, until
 
-    async def _lease_claims(self) -> None:
+    async def _lease_confirms(self) -> None:
         """Lease jobs that are due for confirmation in the store, and queue them with those that
         were handed over."""
-        most = min(CALLS_PER_PASS, CLAIMS_AHEAD - len(self._claims))
+        most = min(CALLS_PER_PASS, CONFIRMS_AHEAD - len(self._to_confirm))
         until = self._services.clock.now() + POLL_LEASE
         async with self._timer.leased(Lane.CONFIRM, POLL_LEASE, most) as jobs:
             for job in jobs:
-                self._add_claim(job, until)
+                self._queue_confirm(job, until)
 
-    async def _release_surplus(self) -> None:
+    async def _release_overflow(self) -> None:
         """Release jobs that were handed over while the queue was full: they stay due."""
-        if surplus := self._surplus:
-            self._surplus = []
-            await self._services.store.jobs.release(self._services.holder, surplus)
+        if overflow := self._overflow:
+            self._overflow = []
+            await self._services.store.jobs.release(self._services.holder, overflow)
 
-    def _begin_claims(self) -> int:
+    def _begin_confirms(self) -> int:
         """Start confirming calls, the user with the fewest first, within the limits; in place of a
         job that cannot start, a failing one may. Jobs whose lease has ended are dropped: they can
         be leased again."""
         begun = 0
-        while self._room(Lane.CONFIRM) > 0 and (job_id := self._turns.take()):
-            job, until = self._claims.pop(job_id)
-            is_held = self._services.clock.now() < until
-            if is_held and self._may_begin(job, until, ahead=True):
+        while self._room(Lane.CONFIRM) > 0 and (job_id := self._confirm_queue.take()):
+            job, until = self._to_confirm.pop(job_id)
+            is_leased = self._services.clock.now() < until
+            if is_leased and self._admit(job, until, ahead=True):
                 self._confirms += self._timer.is_due(Lane.POLL)
-                self._start(job, partial(self._poll_in_turn, self._turns.give_back))
+                self._begin(job, partial(self._poll_in_slot, self._confirm_queue.give_back))
                 begun += 1
             else:
-                self._turns.give_back(job.user_id)
-                begun += self._begin_failing(1)
+                self._confirm_queue.give_back(job.user_id)
+                begun += self._begin_failing_jobs(1)
         return begun
 
     async def _poll_due(self, most: int) -> int:
@@ -222,12 +222,12 @@ class Poller:
         begun = 0
         async with self._timer.leased(Lane.POLL, POLL_LEASE, room) as jobs:
             for job in jobs:
-                if self._may_begin(job, until, ahead=job.cancel_wanted):
+                if self._admit(job, until, ahead=job.cancel_wanted):
                     self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL)
-                    self._start(job, self._poll)
+                    self._begin(job, self._poll)
                     begun += 1
                 else:
-                    begun += self._begin_failing(1)
+                    begun += self._begin_failing_jobs(1)
         if not self._timer.is_due(Lane.POLL):
             self._confirms = 0
         return begun
@@ -240,7 +240,7 @@ class Poller:
             return max(0, room - polls)
         return room
 
-    def _may_begin(self, job: Job, until: Millis, *, ahead: bool) -> bool:
+    def _admit(self, job: Job, until: Millis, *, ahead: bool) -> bool:
         """Return whether to call for the job now. If its last call failed, queue it for one of the
         failing jobs' slots instead, behind or ahead of its user's others."""
         if self._is_running(job):
@@ -253,13 +253,13 @@ class Poller:
             self._failing.add(job.user_id, (job, until), ahead=ahead)
         return False
 
-    def _begin_failing(self, most: int) -> int:
+    def _begin_failing_jobs(self, most: int) -> int:
         """Start at most `most` calls for failing jobs, while they have free slots."""
         begun = 0
         while begun < most and (waiting := self._failing.take()):
             job, until = waiting
             if self._services.clock.now() < until and not self._is_running(job):
-                self._start(job, partial(self._poll_in_turn, self._failing.give_back))
+                self._begin(job, partial(self._poll_in_slot, self._failing.give_back))
                 begun += 1
             else:
                 self._failing.give_back(job.user_id)
@@ -268,11 +268,11 @@ class Poller:
     def _is_running(self, job: Job) -> bool:
         return self._task_pool.is_running(f"poll {job.id}")
 
-    def _start(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
+    def _begin(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
         self._calls.begin()
         self._task_pool.begin(f"poll {job.id}", work, job)
 
-    async def _poll_in_turn(self, give_back: Callable[[int], None], job: Job) -> None:
+    async def _poll_in_slot(self, give_back: Callable[[int], None], job: Job) -> None:
         """Poll, and give the job's slot back with `give_back`."""
         try:
             await self._poll(job)

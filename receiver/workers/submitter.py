@@ -50,7 +50,7 @@ SUBMISSION_DRAIN_SECONDS = 7.0
 """Time for submissions in flight at shutdown."""
 LOST_PROBE_PAUSE: Millis = 1_000
 """How long a leased submission is postponed at most when a hold applies to it."""
-LOOK_PAUSE = 0.05
+READ_PAUSE = 0.05
 """Minimum number of seconds from a read of the store's queue to one that a notification requests.
 Reads for other reasons may follow sooner."""
 EXPIRED_PER_BATCH = 100
@@ -129,8 +129,8 @@ class Submitter:
             self._schedule_read((at - self._services.clock.now()) / 1_000)
 
     def _schedule_read(self, seconds: float) -> None:
-        """Schedule a read of the store's queue, unless one is due sooner; keeps `LOOK_PAUSE`."""
-        at = max(self._services.clock.monotonic() + seconds, self._last_read_at + LOOK_PAUSE)
+        """Schedule a read of the store's queue, unless one is due sooner; keeps `READ_PAUSE`."""
+        at = max(self._services.clock.monotonic() + seconds, self._last_read_at + READ_PAUSE)
         if at < self._next_read_at:
             self._next_read_at = at
             self._queue.wake.notify()
@@ -147,7 +147,7 @@ class Submitter:
             )
             self._holds.learn(holds)
             await self._release(self._queue.remove_held(now))
-            if wanted := self._queue.wanted(due.backlogs, now):
+            if wanted := self._queue.plan_leases(due.backlogs, now):
                 lease = self._queue.new_lease()
                 jobs = await store.backlogs.lease(Lane.SUBMIT, wanted, now, lease)
                 await self._release(self._queue.add(jobs, wanted, lease))
@@ -198,10 +198,10 @@ class Submitter:
         if isinstance(answer, SubmitNotSent):
             # The hold first, so that it is stored before the job is due again.
             now = self._services.clock.now()
-            await self._until_stored(partial(self._holds.refused, job, answer, now))
+            await self._until_stored(partial(self._holds.record_refusal, job, answer, now))
         await self._report(job, begins, answer)
         if isinstance(answer, SubmitAccepted | SubmitRefused):
-            await self._until_stored(partial(self._holds.answered, job))
+            await self._until_stored(partial(self._holds.record_answer, job))
 
     async def _call(
         self, waiting: QueuedSubmission, begins: SubmissionBegins
@@ -209,7 +209,7 @@ class Submitter:
         """The provider's answer; None if the job is not sent, now or ever."""
         job = waiting.job
         try:
-            if not (await self._may_be_sent(job) and await self._begin(job, begins)):
+            if not (await self._admit_or_postpone(job) and await self._begin(job, begins)):
                 return None
         except NotFound:
             return None  # it was not created, or was removed
@@ -230,9 +230,9 @@ class Submitter:
             await self._report_once(job, begins, SubmitAmbiguous("the service stopped meanwhile"))
             raise
 
-    async def _may_be_sent(self, job: Job) -> bool:
+    async def _admit_or_postpone(self, job: Job) -> bool:
         """Return whether the job may be sent now. If a hold applies, postpone the job."""
-        until = await self._holds.held_until(job)
+        until = await self._holds.admit(job)
         if until:
             # Not for longer: a probe may be accepted, which ends the hold, at any moment.
             until = min(until, self._services.clock.now() + LOST_PROBE_PAUSE)

@@ -65,7 +65,7 @@ class DueTimer:
         self._services = services
         self._at: dict[Lane, Millis | None] = dict.fromkeys(lanes, 0)  # there may be leftovers
         self._turns = {lane: FairQueue[Backlog](1) for lane in lanes}
-        self._sooner = Subscription()
+        self._subscription = Subscription()
         hub.add_commit_listener(self._on_commit)
         for lane in lanes:
             hub.add_listener(lane, self._look_now)
@@ -104,7 +104,7 @@ class DueTimer:
         before = self._at[lane]
         if at is not None and (before is None or at < before):
             self._at[lane] = at
-            self._sooner.notify()
+            self._subscription.notify()
 
     def is_due(self, lane: Lane) -> bool:
         """Whether a pass is due."""
@@ -116,11 +116,11 @@ class DueTimer:
         seconds."""
         now = self._services.clock.now()
         seconds = [max(0.001, (at - now) / 1_000) for at in self._at.values() if at is not None]
-        await self._sooner.wait(min([most, *seconds]))
+        await self._subscription.wait(min([most, *seconds]))
 
     def wake(self) -> None:
         """End the wait: there is other work."""
-        self._sooner.notify()
+        self._subscription.notify()
 
     def _look_now(self) -> None:
         """Schedule all passes now: something has changed, and it is unknown what."""

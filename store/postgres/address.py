@@ -77,24 +77,24 @@ def parse(url: str) -> Address:
     database = options.get("dbname") or options.get("user") or "named after the user"
     return Address(
         conninfo=make_conninfo("", **options),
-        listen=_listening(options, listen),
+        listen=_listen_conninfo(options, listen),
         pooled=listen is not None,
         display_name=f"{options.get('host', 'the local socket')}, database {database}",
         has_several_hosts="," in options.get("host", ""),
     )
 
 
-def _listening(options: dict[str, str], listen: str | None) -> str | None:
+def _listen_conninfo(options: dict[str, str], listen: str | None) -> str | None:
     if listen == "none":
         return None
     if not listen:
         return make_conninfo("", **options)
     try:
         server = urlsplit(f"//{listen}")
-        there = {"host": server.hostname or "", "port": str(server.port or 5432)}
+        endpoint = {"host": server.hostname or "", "port": str(server.port or 5432)}
     except ValueError:
         raise AddressInvalid("the address's parameter listen must be host:port or none") from None
-    return make_conninfo("", **{**options, **there})
+    return make_conninfo("", **{**options, **endpoint})
 
 
 def _what_is_wrong(query: str) -> str:

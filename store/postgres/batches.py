@@ -28,7 +28,7 @@ import psycopg
 from store.changes import Changes, Effects, NewEvent
 from store.errors import OutcomeUnknown, StoreUnavailable
 from store.postgres.connection import STATEMENTS
-from store.postgres.failures import concerns_one_write, is_collision, is_slow, to_store_error
+from store.postgres.failures import concerns_one_write, is_collision, may_wait_again, to_store_error
 from store.postgres.session import PostgresSession
 from store.session import Batchable, Failed, Outcome, Work, WorkOnJobs, groups
 from store.writer import Batch
@@ -49,7 +49,7 @@ OUTCOME_TIMEOUT = 10.0
 OUTCOME_PAUSE = 0.1
 """Seconds between two attempts to find it out."""
 
-_BEGIN = STATEMENTS.load("database")["begin"]
+_CONFIGURE = STATEMENTS.load("database")["configure-transaction"]
 _READ_OUTCOME = STATEMENTS.load("database")["read-commit-outcome"]
 _LOCK_JOBS = STATEMENTS.load("jobs")["lock-jobs"]
 _EVENTS = STATEMENTS.load("events")
@@ -78,11 +78,11 @@ class PostgresBatchRunner:
     """Runs batches on a connection of its own. Synchronous, and bound to one thread."""
 
     def __init__(
-        self, connect: Callable[[], psycopg.Connection], on_begin: Callable[[int], None]
+        self, connect: Callable[[], psycopg.Connection], before_commit: Callable[[int], None]
     ) -> None:
-        """`on_begin` is called with the id of each transaction before it commits."""
+        """`before_commit` is called with the id of each transaction before it commits."""
         self._connect = connect
-        self._on_begin = on_begin
+        self._before_commit = before_commit
         self._connection: psycopg.Connection | None = None
 
     def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
@@ -121,7 +121,7 @@ class PostgresBatchRunner:
     def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> _RunResult:
         # Halving finds the faulty work in few attempts. But if each attempt may wait for a lock or
         # a slow statement, running them one by one waits only once.
-        size = 1 if is_slow(error) else (len(works) + 1) // 2
+        size = 1 if may_wait_again(error) else (len(works) + 1) // 2
         outcomes: list[Outcome[object]] = []
         changes = Changes()
         for first in range(0, len(works), size):
@@ -176,15 +176,15 @@ class PostgresBatchRunner:
         lock = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
         timeouts = {"statement": STATEMENT_TIMEOUT, "lock": lock, "pause": PAUSE_TIMEOUT}
         session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        begun = session.execute(_BEGIN, timeouts)
+        begun = session.execute(_CONFIGURE, timeouts)
         _lock_jobs(session, works)
         for indexes, group in groups(works):
             _run_group(transaction, session, indexes, group)
-        number = int(begun.fetchone()[-1])
-        self._on_begin(number)
+        transaction_id = int(begun.fetchone()[-1])
+        self._before_commit(transaction_id)
         if transaction.events:
             _append(session, transaction.events)
-        transaction.committing = number
+        transaction.committing = transaction_id
         session.execute("COMMIT")
 
     def _roll_back(self, connection: psycopg.Connection) -> None:
@@ -209,11 +209,11 @@ class PostgresBatchRunner:
             return transaction.result
         return _failed(works, lost), Changes()
 
-    def _read_outcome(self, number: int | None) -> str | None:
+    def _read_outcome(self, transaction_id: int | None) -> str | None:
         try:
             connection = self._connection = self._connection or self._connect()
             row = connection.execute(
-                _READ_OUTCOME.encode(), {"transaction": str(number)}
+                _READ_OUTCOME.encode(), {"transaction": str(transaction_id)}
             ).fetchone()
         except psycopg.DataError:
             return None  # the server has never assigned this id: its history is another one

@@ -37,12 +37,12 @@ class PostgresStore(Store):
     async def changed_elsewhere(self) -> bool:
         ((text,),) = await self._fetch("snapshot")
         changed = self._foreign_commits.changed(text)
-        return self._notifications.may_have_missed() or changed
+        return self._notifications.pop_missed() or changed
 
     async def durability(self) -> Durability:
         ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")
         # The third such setting, synchronous_commit, is not asked: each transaction turns it on if
-        # it is off (`begin`).
+        # it is off (`configure-transaction`).
         crash_safe = (fsync, full_page_writes) == ("on", "on")
         advice = STANDBY_MAY_LAG if self._fails_over and not standbys else None
         return Durability(

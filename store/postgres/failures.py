@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 
 from store.errors import ProviderIdTaken, StoreError, StoreFull, StoreLocked, StoreUnavailable
 
-_COLLISIONS = {
+_CONTENTION = {
     "40001": "the write conflicted with another one",
     "40P01": "the write deadlocked with another one",
     "55P03": "another process holds a lock that the write needs",
@@ -48,8 +48,8 @@ def to_store_error(error: Exception) -> StoreError | None:
     if state is None:
         lost = isinstance(error, psycopg.OperationalError)
         return StoreUnavailable(in_one_line(error) or "the connection failed") if lost else None
-    if state in _COLLISIONS:
-        return StoreLocked(f"{_COLLISIONS[state]} ({state})")
+    if state in _CONTENTION:
+        return StoreLocked(f"{_CONTENTION[state]} ({state})")
     if state == "53100":
         return StoreFull("the server's disk is full")
     if state in _UNAVAILABLE:
@@ -65,13 +65,13 @@ def to_store_error(error: Exception) -> StoreError | None:
 
 def concerns_one_write(error: Exception) -> bool:
     """Whether an error concerns one write only, so that the others can be tried without it."""
-    return is_slow(error) or not isinstance(to_store_error(error) or error, StoreUnavailable)
+    return may_wait_again(error) or not isinstance(to_store_error(error) or error, StoreUnavailable)
 
 
-def is_slow(error: Exception) -> bool:
+def may_wait_again(error: Exception) -> bool:
     """Whether the write conflicted or deadlocked with another one, or timed out at a lock or in a
     statement: a new attempt may wait as long again."""
-    return isinstance(error, psycopg.Error) and error.sqlstate in {*_COLLISIONS, "57014"}
+    return isinstance(error, psycopg.Error) and error.sqlstate in {*_CONTENTION, "57014"}
 
 
 def is_collision(error: Exception) -> bool:

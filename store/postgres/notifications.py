@@ -27,7 +27,7 @@ CHANNEL = "receiver"
 NOTIFY_PAUSE = 0.02
 """Seconds after a notification, or after the several that large changes need, before the next."""
 
-IDS = 128
+MAX_IDS = 128
 """Maximum number of job ids, and of user ids, in one notification, which is limited to 8000
 bytes."""
 
@@ -48,17 +48,17 @@ class Notifications:
         node: str,
         address: Address,
         send: Callable[[str], Awaitable[None]],
-        received: Callable[[Changes], None],
+        on_received: Callable[[Changes], None],
     ) -> None:
         """`node` identifies our own notifications."""
         self._node = node
         self._address = address
         self._send = send
-        self._received = received
+        self._on_received = on_received
         self._unsent = Changes()
         self._changed = asyncio.Event()
         self._missed = True
-        self._tasks = [asyncio.create_task(self._send_soon(), name="store-notifications")]
+        self._tasks = [asyncio.create_task(self._send_loop(), name="store-notifications")]
         if address.listen is not None:
             listening = self._listen(address.listen)
             self._tasks.append(asyncio.create_task(listening, name="store-listener"))
@@ -76,12 +76,12 @@ class Notifications:
             self._unsent.add(changes)
             self._changed.set()
 
-    def may_have_missed(self) -> bool:
+    def pop_missed(self) -> bool:
         """Whether a notification may have been missed since the last call; resets the answer."""
         missed, self._missed = self._missed, False
         return missed
 
-    async def _send_soon(self) -> None:
+    async def _send_loop(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -106,7 +106,7 @@ class Notifications:
                     async for notification in connection.notifies():
                         changes = _read(self._node, notification.payload)
                         if changes is not None:
-                            self._received(changes)
+                            self._on_received(changes)
             except (psycopg.Error, OSError) as error:
                 log.warning("cannot listen for other processes: %s", in_one_line(error))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
@@ -114,11 +114,11 @@ class Notifications:
 
 
 def _payloads(node: str, changes: Changes) -> Iterator[str]:
-    """The notifications for changes, each with at most `IDS` job ids and user ids."""
+    """The notifications for changes, each with at most `MAX_IDS` job ids and user ids."""
     jobs, users = sorted(changes.jobs), sorted(changes.users)
     rest: dict[str, object] = {"relay": changes.relay, "due": changes.due}
-    for at in range(0, max(len(jobs), len(users), 1), IDS):
-        page = {"jobs": jobs[at : at + IDS], "users": users[at : at + IDS], **rest}
+    for at in range(0, max(len(jobs), len(users), 1), MAX_IDS):
+        page = {"jobs": jobs[at : at + MAX_IDS], "users": users[at : at + MAX_IDS], **rest}
         message = {"from": node} | {name: value for name, value in page.items() if value}
         yield json.dumps(message, separators=(",", ":"))
         rest = {}

@@ -59,7 +59,7 @@ class PooledReaders:
 
     async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
         try:
-            with _cancellation_kept(), translate_errors():
+            with _preserve_cancellation(), translate_errors():
                 async with asyncio.timeout(READ_SECONDS):
                     try:
                         return await self._fetch(sql, parameters)
@@ -88,7 +88,7 @@ class PooledReaders:
 
 
 @contextmanager
-def _cancellation_kept() -> Iterator[None]:
+def _preserve_cancellation() -> Iterator[None]:
     """Preserve a cancellation that arrives inside: the pool uses `asyncio.wait_for`, which before
     Python 3.12 loses a cancellation that coincides with its result."""
     task = asyncio.current_task()

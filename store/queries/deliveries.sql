@@ -65,7 +65,7 @@ UPDATE deliveries
                                       WHERE jobs.id = deliveries.job_id
                                         AND jobs.seq > deliveries.seq));
 
--- name: count-attempt
+-- name: record-attempt
 -- Record an attempt, numbered within its delivery; nothing if the delivery is gone.
 INSERT INTO attempts (delivery_id, n, at, status_code, error, duration_ms, excerpt)
 SELECT id, (SELECT coalesce(max(n), 0) + 1 FROM attempts WHERE delivery_id = :delivery_id),

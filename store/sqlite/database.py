@@ -50,7 +50,7 @@ class SqliteStore(Store):
             before, self._seen = self._seen, (db, version)
             return before != self._seen  # True at first: others may have written since the opening
 
-        return await self._writer.background(work)
+        return await self._writer.normal(work)
 
     async def durability(self) -> Durability:
         def work(db: Session, _: Effects) -> Durability:
@@ -66,7 +66,7 @@ class SqliteStore(Store):
                 None if crash_safe else "Move the database to a local disk.",
             )
 
-        return await self._writer.background(work)
+        return await self._writer.normal(work)
 
     async def upkeep(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")

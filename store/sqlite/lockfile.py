@@ -28,8 +28,8 @@ def serving_lock(database: Path) -> Iterator[None]:
             raise StoreInUse(f"{database} has a second name (a hard link): remove that name")
     # A file that is renamed, or mounted under another name, has another lock file too. Only on
     # Linux are locks of flock independent of those that SQLite takes in the file.
-    itself = _locked(database, database) if sys.platform == "linux" else nullcontext()
-    with _locked(_lock_file(database), database), itself:
+    database_lock = _file_lock(database, database) if sys.platform == "linux" else nullcontext()
+    with _file_lock(_lock_file(database), database), database_lock:
         yield
 
 
@@ -48,7 +48,7 @@ def _lock_file(database: Path) -> Path:
 
 
 @contextmanager
-def _locked(file: Path, database: Path) -> Iterator[None]:
+def _file_lock(file: Path, database: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file. For the database this must begin before SQLite opens it and
     end after SQLite has closed it: closing any descriptor of a file ends SQLite's locks in it."""
     with translate_errors():

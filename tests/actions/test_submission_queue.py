@@ -52,7 +52,7 @@ def test_jobs_of_a_held_user_are_not_accepted_and_waiting_ones_are_removed() -> 
     assert not hand_over(waiting, job_of(2))
     assert waiting.remove_held(NOW) == ["job_1_0"]
     other = Backlog("other", 1)
-    assert waiting.wanted([Backlog("samsar", 1), other], NOW) == {other: 8}
+    assert waiting.plan_leases([Backlog("samsar", 1), other], NOW) == {other: 8}
 
 
 def test_after_a_hold_one_job_is_sent_and_not_the_refused_one() -> None:
@@ -60,22 +60,22 @@ def test_after_a_hold_one_job_is_sent_and_not_the_refused_one() -> None:
     refusal = Refusal("job_1_0", 1, "u1", 429)
     waiting.holds = {"samsar": ProviderHolds(Hold(NOW, SECOND, (refusal,)))}
     backlogs = [Backlog("samsar", user_id) for user_id in (1, 2)]
-    wanted = waiting.wanted(backlogs[:1], NOW)
+    wanted = waiting.plan_leases(backlogs[:1], NOW)
     assert wanted == {backlogs[0]: 2}
     jobs = [job_of(1, 0), job_of(1, 1)]
     assert waiting.add(jobs, wanted, waiting.new_lease()) == ["job_1_0"]
     # The probe waits here, so no second one is leased.
-    assert waiting.wanted(backlogs, NOW) == {}
-    assert queue().wanted(backlogs, NOW) != {}
+    assert waiting.plan_leases(backlogs, NOW) == {}
+    assert queue().plan_leases(backlogs, NOW) != {}
 
 
 def test_leases_from_the_store_are_bounded_and_shared_by_all_users() -> None:
     waiting = queue(32)
-    wanted = waiting.wanted([Backlog("samsar", user) for user in range(100)], NOW)
+    wanted = waiting.plan_leases([Backlog("samsar", user) for user in range(100)], NOW)
     assert len(wanted) == 100
     assert set(wanted.values()) <= set(range(1, 17))
     assert sum(wanted.values()) <= submission_queue.MAX_QUEUED
-    many = waiting.wanted([Backlog("samsar", user) for user in range(1_000)], NOW)
+    many = waiting.plan_leases([Backlog("samsar", user) for user in range(1_000)], NOW)
     assert sum(many.values()) == submission_queue.MAX_QUEUED
     assert Backlog("samsar", 0) in many
 
@@ -94,7 +94,7 @@ def test_a_waiting_job_that_was_leased_again_has_its_new_lease() -> None:
 def test_an_empty_backlog_says_nothing_of_the_users_backlog_at_another_provider() -> None:
     waiting = queue()
     here, other = Backlog("samsar", 1), Backlog("other", 1)
-    wanted = waiting.wanted([here, other], NOW)
+    wanted = waiting.plan_leases([here, other], NOW)
     jobs = [replace(job_of(1, number), provider="other") for number in range(wanted[other])]
     assert waiting.add([job_of(1, 99), *jobs], wanted, waiting.new_lease()) == []
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from receiver.actions.keys import hash_key
 from receiver.clock import SystemClock
 from receiver.domain.answers import Report, StatusReport
-from receiver.domain.lifecycle import deciding
+from receiver.domain.lifecycle import decider
 from receiver.domain.observations import Polled
 from receiver.domain.schedule import Rules
 from receiver.signed_text import CallbackTokens
@@ -164,7 +164,7 @@ async def _progress(store: Store, jobs: dict[str, str], events: int) -> None:
         for count in range(events):
             report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
             said = Polled(NOW, name, StatusReport(report))
-            await store.jobs.advance(job_id, deciding(said, SystemClock().now, RULES))
+            await store.jobs.advance(job_id, decider(said, SystemClock().now, RULES))
 
 
 class Callbacks:

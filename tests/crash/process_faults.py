@@ -73,7 +73,7 @@ class _Trap:
         """Wrap every step."""
         for kind, name in CALLS:
             _wrap(kind, name, functools.partial(self._around_call, name))
-        _wrap(observe_job, "deciding", _naming_the_observation)
+        _wrap(observe_job, "decider", _naming_the_observation)
         _wrap(receiver.app, "open_store", self._around_opening)
         _wrap(store.sqlite.connection, "Connection", self._watching)
 
@@ -101,7 +101,7 @@ class _Trap:
             store: Store = await open_store(*arguments, **named)
             for part, name in TRANSACTIONS:
                 _wrap(getattr(store, part), name, functools.partial(_naming_the_step, name))
-            for queue in ("urgent", "background"):
+            for queue in ("urgent", "normal"):
                 _wrap(vars(store)["_writer"], queue, self._around_writing)
             return store
 
@@ -152,10 +152,10 @@ def _naming_the_step(name: str, transaction: AsyncFunction) -> AsyncFunction:
     return wrapped
 
 
-def _naming_the_observation(deciding: Function) -> Function:
+def _naming_the_observation(decider: Function) -> Function:
     def wrapped(observation: Observation, *rest: Any) -> Any:
         ended = observation.answer if isinstance(observation, SubmissionEnded) else observation
         _step.set(type(ended).__name__)
-        return deciding(observation, *rest)
+        return decider(observation, *rest)
 
     return wrapped

@@ -18,7 +18,7 @@ class World:
         self._trust = ClockTrust(now, self.monotonic, newest, RETENTION)
 
     def look(self) -> bool:
-        return self._trust.look(self.now, self.monotonic)
+        return self._trust.check(self.now, self.monotonic)
 
     def after(self, passed: Millis) -> bool:
         """Whether the clock is trusted after this time."""

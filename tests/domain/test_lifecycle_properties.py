@@ -13,7 +13,7 @@ import pytest
 from hypothesis import event, given, settings
 
 from receiver.domain.answers import SubmitAccepted, SubmitNotSent
-from receiver.domain.claims import MAX_CLAIMS
+from receiver.domain.callbacks import MAX_CLAIMS
 from receiver.domain.draft import visible
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.domain import results, serialization
-from receiver.domain.results import fitting_result, links_of
+from receiver.domain.results import links_of, truncate_result
 from store.records.jobs import Status
 from tests.domain.jobs import LINK, in_state, report
 
@@ -18,7 +18,7 @@ def test_what_does_not_fit_is_not_even_read() -> None:
     unreadable: Any = object()
     for _ in range(50):
         unreadable = ["x" * 2_000, unreadable]
-    assert fitting_result({"deep": unreadable})["truncated"] is True
+    assert truncate_result({"deep": unreadable})["truncated"] is True
 
 
 plain = st.none() | st.booleans() | st.integers() | st.text(max_size=9)
@@ -55,7 +55,7 @@ def test_a_result_is_cut_where_each_member_alone_would_be(whole: dict[str, Any],
         return len(json.dumps(value, separators=(",", ":")))
 
     with patch.object(results, "RESULT_BYTES", room):
-        fitted = fitting_result(whole)
+        fitted = truncate_result(whole)
     first = {"videoUrl": whole["videoUrl"]} if "videoUrl" in whole else {}
     cut = beginning(first | whole, room - size({"truncated": True}))
     assert fitted == (whole if size(whole) <= room else cut | {"truncated": True})
@@ -86,6 +86,6 @@ def test_a_result_of_64_kib_is_kept_whole() -> None:
     result = {"videoUrl": LINK, "frames": ""}
     room = 64 * 1024 - len(serialization.compact_json(result))
     whole = result | {"frames": "f" * room}
-    assert fitting_result(whole) == whole
+    assert truncate_result(whole) == whole
     too_long = result | {"frames": "f" * (room + 1)}
-    assert fitting_result(too_long)["truncated"] is True
+    assert truncate_result(too_long)["truncated"] is True

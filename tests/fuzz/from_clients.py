@@ -19,7 +19,7 @@ from receiver.http_api.archived import _takes_range, read_file_number
 from receiver.http_api.auth import _given_key
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.create_job import LONGEST_PREFERENCE, preferred_wait
+from receiver.http_api.create_job import MAX_WAIT_SECONDS, preferred_wait
 from receiver.http_api.deliveries import _filter, _retry_faults
 from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import fingerprint, read_key
@@ -185,5 +185,5 @@ def ranges(raw: bytes) -> None:
         if _takes_range(request, '"tag"', FILE_BYTES):
             [(start, end)] = FileResponse._parse_range_header(wanted.decode("latin-1"), FILE_BYTES)
             assert 0 <= start < end <= FILE_BYTES
-    assert 0 <= (preferred_wait(request) or 0) <= LONGEST_PREFERENCE
+    assert 0 <= (preferred_wait(request) or 0) <= MAX_WAIT_SECONDS
     assert (_given_id(request.scope) or "").isprintable()

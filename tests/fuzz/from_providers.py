@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from receiver.archive.contract import key_of, type_of
 from receiver.domain import results as domain_results
-from receiver.domain.results import fitting_result, links_of
+from receiver.domain.results import links_of, truncate_result
 from receiver.domain.serialization import compact_json
 from receiver.http_client.connection import Connection
 from receiver.http_client.response import Response
@@ -110,7 +110,7 @@ def results(raw: bytes) -> None:
     assert (name, number.partition(".")[0]) == ("job_1", "1")
     result = _object(content)
     with patch.object(domain_results, "RESULT_BYTES", ROOM):
-        shown = fitting_result(result)
+        shown = truncate_result(result)
     assert len(compact_json(shown)) <= ROOM
     assert shown == result or shown["truncated"] is True
     links = links_of(result)

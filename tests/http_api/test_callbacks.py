@@ -232,9 +232,9 @@ async def test_a_callback_that_was_shed_makes_a_poll(
 ) -> None:
     provider.states["up-1"] = COMPLETED
     shedder = load_shedder(service.inner.context)
-    while shedder.admits("GET", b"/v1/jobs"):
+    while shedder.admit("GET", b"/v1/jobs"):
         pass
-    assert not shedder.admits("POST", httpx.URL(job.callback_url).raw_path)
+    assert not shedder.admit("POST", httpx.URL(job.callback_url).raw_path)
     finished = await job.wait_for(done=True)  # long before POLL_FIRST
     assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
 

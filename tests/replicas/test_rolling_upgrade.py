@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.http_api.jobs import _SINCE_ADDED
+from receiver.http_api.jobs import _LATER_MEMBERS
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
 from tests.crash.processes import ROOT
@@ -49,7 +49,7 @@ async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_pa
             over.set()
         assert await _migrations(cluster) > migrations
 
-        tally = await judge(cluster.world, added=_SINCE_ADDED)
+        tally = await judge(cluster.world, added=_LATER_MEMBERS)
 
         assert tally.jobs > 100
         assert tally.unknown == 0

@@ -139,7 +139,7 @@ async def test_the_next_iteration_admits_as_many_again() -> None:
     admitted: list[bool] = []
     load_shedder = admitting()
     for _ in range(2):
-        admitted += [load_shedder.admits("GET", b"/") for _ in range(MAX_WAITING + 1)]
+        admitted += [load_shedder.admit("GET", b"/") for _ in range(MAX_WAITING + 1)]
         await asyncio.sleep(0)
 
     assert admitted == [*[True] * MAX_WAITING, False] * 2
@@ -176,16 +176,16 @@ async def test_those_that_wait_for_their_start_are_counted() -> None:
     paced = load_shedder.paced(app)
     tasks = []
     for _ in range(MAX_WAITING):
-        assert load_shedder.admits("GET", b"/")
+        assert load_shedder.admit("GET", b"/")
         tasks.append(asyncio.ensure_future(paced({"type": "http"}, receive, send)))
     admitted = []
     for _ in range(2):
         await asyncio.sleep(0)
-        admitted += [load_shedder.admits("GET", b"/") for _ in range(MAX_WAITING)]
+        admitted += [load_shedder.admit("GET", b"/") for _ in range(MAX_WAITING)]
     await asyncio.gather(*tasks)
 
     assert admitted.count(True) < 5 * STARTED_AT_ONCE
-    assert load_shedder.admits("GET", b"/")
+    assert load_shedder.admit("GET", b"/")
 
 
 async def receive() -> Any: ...

@@ -57,7 +57,7 @@ async def test_an_answer_is_one_write() -> None:
 async def test_a_request_that_ignores_its_disconnect_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(serve, "_AFTER_THE_CUT", 0.05)
+    monkeypatch.setattr(serve, "_CANCEL_DELAY_SECONDS", 0.05)
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def deaf(scope: Any, receive: Any, send: Any) -> None:

@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from receiver.secret_file import SecretFileError, SecretsUnfit, load_or_create
+from receiver.secret_file import SecretFileError, SecretsInvalid, load_or_create
 
 
 def test_a_new_secret_is_stored(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_concurrent_starts_get_the_same_secret(tmp_path: Path) -> None:
 def test_invalid_content_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "keys"
     path.write_bytes(content)
-    with pytest.raises(SecretsUnfit, match=expected) as caught:
+    with pytest.raises(SecretsInvalid, match=expected) as caught:
         load_or_create(path)
     assert str(path) in str(caught.value)
     assert "hush" not in str(caught.value)

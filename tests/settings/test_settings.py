@@ -316,8 +316,8 @@ def test_every_provider_needs_its_key(environment: Environment) -> None:
     assert "RECEIVER_SAMSAR_API_KEY" in second
     environment(REPLICATE_API_TOKEN="r8_x", SAMSAR_API_KEY="k", FAL_KEY="f")
     settings = load(ServeSettings)
-    assert settings.running == ("replicate", "samsar", "fal")
+    assert settings.provider_names == ("replicate", "samsar", "fal")
     assert len(settings.warnings()) == 1, "the providers cannot reach this machine"
     environment(PROVIDER="sandbox-fal", PROVIDERS="sandbox-fal,sandbox")
-    assert load(ServeSettings).running == ("sandbox-fal", "sandbox")
+    assert load(ServeSettings).provider_names == ("sandbox-fal", "sandbox")
     assert load(ServeSettings).warnings() == []

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from store.batch_sizer import BatchSizer, bulk_members
+from store.batch_sizer import BatchSizer, reserved_for_bulk
 from store.session import Work
 from store.writer import KINDS, Kind
 
@@ -84,8 +84,8 @@ class Queues:
         oldest = [self._queues[kind][0].at for kind in KINDS[1:] if self._queues[kind]]
         waited = now - min(oldest) if oldest else 0.0
         others = min(self._batch_sizer.background_members(len(urgent), waited), max(2, most // 2))
-        steps = others - bulk_members(others, len(self._queues["bulk"]))
-        background = self._take("background", steps)
+        steps = others - reserved_for_bulk(others, len(self._queues["bulk"]))
+        background = self._take("normal", steps)
         background += self._take("bulk", others - len(background))
         members = Members(urgent, background)
         self._batch_sizer.record(len(urgent), len(background), members.seconds)

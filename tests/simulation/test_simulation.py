@@ -161,7 +161,7 @@ def _nothing(_session: object, _effects: object) -> None:
 @pytest.mark.parametrize(
     ("gap", "served", "starves"),
     [
-        (0.1, True, [("background", 1.1)]),
+        (0.1, True, [("normal", 1.1)]),
         (0.1, False, []),  # no other work is served, so nothing is unfair
         (30.0, True, []),  # the process was stalled, so that time does not count as waiting
     ],
@@ -171,7 +171,7 @@ def test_work_that_waits_while_other_work_is_served_is_noticed(
 ) -> None:
     noticed: list[tuple[str, float]] = []
     queues = Queues(lambda kind, seconds: noticed.append((kind, round(seconds, 6))))
-    queues.add("background", _nothing, None, 0.0)
+    queues.add("normal", _nothing, None, 0.0)
     with patch.object(BatchSizer, "background_members", lambda *_: 0):
         for number in range(12 if gap < 1 else 2):
             if served:

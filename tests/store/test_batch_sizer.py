@@ -147,7 +147,7 @@ async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[Threaded
     writer = ThreadedWriter(runner)
     for _ in range(60):
         await writer.urgent(nothing)
-        await writer.background(nothing)
+        await writer.normal(nothing)
     runner.batches.clear()
     yield writer
     await writer.close()
@@ -162,7 +162,7 @@ async def test_under_load_background_work_gets_its_share_of_each_batch(
     writer: ThreadedWriter, runner: PricedRunner, time: FakeTime, waited: float, background: int
 ) -> None:
     gate, blocked = await block(writer)
-    waiting = [writer.background(nothing) for _ in range(500)]
+    waiting = [writer.normal(nothing) for _ in range(500)]
     waiting += [writer.urgent(nothing) for _ in range(4 * MAX_URGENT)]
     time.now += waited
     gate.open()

@@ -109,7 +109,7 @@ async def test_the_next_probe_is_not_called_before_the_last_one_is_asked_about(
         await step(harness, worker)
     harness.clock.advance(LONGEST_PROBE)
     for _ in range(3):  # passes that are faster than the call
-        await worker._make_turns_due()
+        await worker._make_queued_due()
     assert len(queue._waiting) == 5
 
 

@@ -125,7 +125,7 @@ async def test_progress_applied_as_it_is_stored_is_no_outcome(
     harness: Harness, inbox: Inbox
 ) -> None:
     job = await harness.accepted_job("up-1")
-    works = CallRecorder(harness.store._writer, "background", "bulk")
+    works = CallRecorder(harness.store._writer, "normal", "bulk")
     storing = asyncio.create_task(receive(harness, job, RUNNING))
     await asyncio.sleep(0)
 

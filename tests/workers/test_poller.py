@@ -104,7 +104,7 @@ async def test_users_take_turns_in_confirming_calls(
 async def test_users_take_turns_with_what_is_due_in_the_store(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, lane: Lane
 ) -> None:
-    monkeypatch.setattr(poller_module, "CLAIMS_AHEAD", 6)
+    monkeypatch.setattr(poller_module, "CONFIRMS_AHEAD", 6)
     finish_at_next_call(harness)
 
     async def make_due(name: str, user: User) -> None:
@@ -142,7 +142,7 @@ async def test_while_another_waits_a_user_s_confirming_calls_take_half_of_the_sl
     assert sorted(harness.provider.asked) == ["ann 0", "ann 1", "bob 0", "bob 1"]
 
 
-@pytest.mark.parametrize("limit", ["MAX_WAITING_CLAIMS", "MAX_CLAIMS_PER_USER"])
+@pytest.mark.parametrize("limit", ["MAX_TO_CONFIRM", "MAX_TO_CONFIRM_PER_USER"])
 async def test_a_claim_over_a_limit_is_released(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:

@@ -1,4 +1,4 @@
--- name: begin
+-- name: configure-transaction
 -- Settings for one transaction, since a pooler may share the session: timeouts for statements,
 -- locks and idling (in milliseconds), commits on disk, and a transaction id with which the outcome
 -- of the commit can be looked up.

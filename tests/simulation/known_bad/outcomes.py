@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from receiver.assembly import rules
-from receiver.domain import claims, outcomes, polls, schedule, serialization
+from receiver.domain import callbacks, outcomes, polls, schedule, serialization
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
@@ -50,7 +50,7 @@ def callback_applied_twice() -> Patch:
             return looked
         change = Change(job_id, lambda job, _: decide(job, seen), lease=named["lease"])
         work = Batchable(self._job_writer.change, change, jobs=(job_id,))
-        return await self._writer.background(work)
+        return await self._writer.normal(work)
 
     return patch.object(Callbacks, "apply", as_it_was_read)
 
@@ -74,7 +74,7 @@ def claim_trusted_at_the_first_failure() -> Patch:
     """If one status call fails, the claim that it was to confirm is trusted."""
 
     def trust(draft: Any, _retry_after: Any) -> None:
-        claims.trust_claim(draft)
+        callbacks.trust_claim(draft)
 
     return patch.object(polls, "retry_confirmation", trust)
 
@@ -105,7 +105,7 @@ def poll_row_removed_at_callback() -> Patch:
     def no_more_polls(draft: Any, *_: Any) -> None:
         draft.set(due=None)
 
-    return patch.object(claims, "_postpone_poll", no_more_polls)
+    return patch.object(callbacks, "_postpone_poll", no_more_polls)
 
 
 @variant("an available outcome replaces a failure that we declared", seeds=200, first=55)

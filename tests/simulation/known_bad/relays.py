@@ -30,7 +30,7 @@ def relay_in_a_second_transaction() -> Patch:
 
     async def then_enqueue(store: Jobs | Callbacks, job: Job, move: Move | None) -> None:
         if move is not None and (message := move.relay) is not None:
-            await store._writer.background(
+            await store._writer.normal(
                 lambda db, effects: enqueue(store._moves, db, effects, job, message)
             )
 

@@ -12,7 +12,7 @@ from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.address import parse
 from store.postgres.foreign_commits import MANY, ForeignCommits
-from store.postgres.notifications import IDS, Notifications, _payloads, _read
+from store.postgres.notifications import MAX_IDS, Notifications, _payloads, _read
 from store.records.times import Lane, Lease
 from tests.store.gate import next_batch
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
@@ -217,8 +217,8 @@ def test_a_snapshot_shows_foreign_transactions_that_ended() -> None:
 
 def test_notifications_are_split_by_size() -> None:
     changes = Changes(
-        {f"job_{n:026d}" for n in range(3 * IDS - 1)},
-        {*range(2**63 - 2 * IDS, 2**63)},
+        {f"job_{n:026d}" for n in range(3 * MAX_IDS - 1)},
+        {*range(2**63 - 2 * MAX_IDS, 2**63)},
         due={Lane.POLL: 1, Lane.WAIT: 2},
         relay=True,
     )

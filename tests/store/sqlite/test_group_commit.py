@@ -117,7 +117,7 @@ async def test_urgent_work_goes_first_and_background_work_has_a_share(
         return lambda _db, _changes: order.append(name)
 
     gate, blocked = await block(writer)
-    background = [writer.background(log("background")) for _ in range(100)]
+    background = [writer.normal(log("background")) for _ in range(100)]
     urgent = [writer.urgent(log("urgent")) for _ in range(MAX_URGENT + 1)]
     gate.open()
     await asyncio.gather(blocked, *background, *urgent)
@@ -173,7 +173,7 @@ async def test_a_full_queue_refuses_at_once(
     with pytest.raises(StoreBusy):
         await writer.urgent(put("c"))
 
-    beside = writer.background(put("d"))  # the other queue has room
+    beside = writer.normal(put("d"))  # the other queue has room
     gate.open()
     await asyncio.gather(blocked, beside, *waiting)
     assert await writer.urgent(put("c")) == "c"
@@ -204,9 +204,9 @@ async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Co
     writer = ThreadedWriter(runner)
     gate, blocked = await block(writer)
     waiting = [
-        writer.background(put("a")),
+        writer.normal(put("a")),
         writer.urgent(put("b")),
-        *(writer.background(put(f"c{n}")) for n in range(MAX_BACKGROUND)),
+        *(writer.normal(put(f"c{n}")) for n in range(MAX_BACKGROUND)),
     ]
     closing = asyncio.ensure_future(writer.close())
     await asyncio.sleep(0)

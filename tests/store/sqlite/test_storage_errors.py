@@ -28,7 +28,7 @@ from tests.store.world import World, waiting
 async def test_nothing_is_acknowledged_while_the_disk_is_full(opened: SqliteStore) -> None:
     world = await World.begin(opened)
     job = await world.create()
-    await opened._writer.background(limit_pages(1))  # clamped to its present size
+    await opened._writer.normal(limit_pages(1))  # clamped to its present size
 
     async def receive_without_end() -> None:
         for number in count():

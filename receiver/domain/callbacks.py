@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report
-from receiver.domain.draft import Draft, next_poll, schedule_status_call, visible
+from receiver.domain.draft import Draft, plan_next_poll, schedule_status_call, visible
 from receiver.domain.observations import ParsedCallback
-from receiver.domain.results import fitting_result
+from receiver.domain.results import truncate_result
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Claim, Evidence, Job, Phase, Status
 from store.records.times import Due, Lane, Millis
@@ -39,7 +39,7 @@ def apply_callback(draft: Draft, callback: ParsedCallback) -> None:
             # Without a provider id, no status call could be made for the claims or the result.
             schedule_status_call(draft, draft.now)
     if report.status in FINAL_STATUSES:
-        _apply_claim(draft, callback)
+        _apply_terminal_callback(draft, callback)
     else:
         _apply_progress(draft, callback)
 
@@ -85,7 +85,7 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
         draft.track(poll_gap=None)
 
 
-def _apply_claim(draft: Draft, callback: ParsedCallback) -> None:
+def _apply_terminal_callback(draft: Draft, callback: ParsedCallback) -> None:
     """Apply a terminal callback. One that is verified, or needs no confirmation, counts at once.
     Anybody could have sent another: a status call decides it, and also fetches a result that is not
     in it."""
@@ -95,15 +95,15 @@ def _apply_claim(draft: Draft, callback: ParsedCallback) -> None:
         report = replace(report, result_is_gone=False)
     _prove_acceptance(draft)
     if callback.verified or not draft.rules.confirm_callbacks:
-        _apply_unconfirmed(draft, callback.callback_id, report)
+        _apply_without_confirmation(draft, callback.callback_id, report)
     else:
         _make_claim(draft, callback, report)
 
 
-def _apply_unconfirmed(draft: Draft, callback_id: int, report: Report) -> None:
+def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) -> None:
     """Apply a terminal callback without confirmation. If it lacks the result, only the result is
     fetched, as soon as the provider's id is known."""
-    outcomes.reject_claims(draft)
+    outcomes.mark_claims_late(draft)
     # After the claims: the callback may be one of them, sent again with a signature.
     draft.set_verdict(callback_id, Verdict.APPLIED)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
@@ -125,8 +125,8 @@ def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
     assert report.status is not None
     # One whole result is stored per job: that of the first claim that has one, since `trust_claim`
     # accepts no later result.
-    keep = fitting_result if any(c.result is not None for c in claims) else draft.fitting
-    result = report.result and keep(report.result)
+    truncate = truncate_result if any(c.result is not None for c in claims) else draft.truncate
+    result = report.result and truncate(report.result)
     claim = Claim(
         callback.callback_id,
         callback.received_at,
@@ -154,19 +154,19 @@ def retry_confirmation(draft: Draft, retry_after: Millis | None) -> None:
     if draft.now >= trusted_at:
         trust_claim(draft)
     else:
-        schedule_status_call(draft, min(next_poll(draft, retry_after), trusted_at))
+        schedule_status_call(draft, min(plan_next_poll(draft, retry_after), trusted_at))
 
 
 def trust_claim(draft: Draft) -> None:
     """Accept a claim unconfirmed: the oldest with a result or a failure, else the oldest."""
     claims = draft.job.tracking.claims
     decisive = [c for c in claims if c.status is not Status.COMPLETED or c.result is not None]
-    taken = (decisive or claims)[0]
+    chosen = (decisive or claims)[0]
     for claim in claims:
-        if claim is taken:
+        if claim is chosen:
             draft.set_verdict(claim.callback_id, Verdict.APPLIED, confirmed=False)
         else:
             draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.track(claims=(), failing_since=None, poll_gap=None)
-    report = Report(taken.status, taken.provider_status, None, taken.result, taken.message)
+    report = Report(chosen.status, chosen.provider_status, None, chosen.result, chosen.message)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
