@@ -28,6 +28,17 @@ Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asy
 """Connects a protocol. Raises `OSError`."""
 
 
+class _NumberedTask(asyncio.Task[Any]):
+    """Hashed by its number, so that sets of tasks have the same order in each run."""
+
+    def __init__(self, number: int, coro: Any, **options: Any) -> None:
+        self._number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. When nothing is ready, `horizon` returns the moment before which nothing can
     be due anywhere; the loop skips the ticks before it."""
@@ -48,6 +59,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """The simulated hosts, by address."""
         self._now = 0.0
         self._count = 0
+        self._tasks_made = 0
         self._handles: deque[tuple[Process | None, asyncio.Handle]] = deque()
         self._timers: list[tuple[float, int, Process | None, asyncio.Handle]] = []
         self._fixed: list[float] = []
@@ -280,7 +292,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not self._running:
             coro.close()
             raise Killed
-        task = asyncio.Task(coro, loop=self, context=context)
+        self._tasks_made += 1
+        task = _NumberedTask(self._tasks_made, coro, loop=self, context=context)
         if name is not None:
             task.set_name(name)
         process = PROCESS.get() if context is None else context.get(PROCESS)

@@ -61,8 +61,9 @@ def test_many_seeds(seeds: range) -> None:
 
 
 def test_the_same_seed_gives_the_same_journal() -> None:
+    # At a restart, 31000118 wakes two requests at once.
     (first, again), (other, other_again) = (
-        [simulate(random_schedule(seed)).journal for _ in range(2)] for seed in (1, 7)
+        [simulate(random_schedule(seed)).journal for _ in range(2)] for seed in (1, 31000118)
     )
     assert (first, other) == (again, other_again)
     assert first != other
