@@ -28,7 +28,8 @@ def check(schedule: Schedule) -> Result:
     return result
 
 
-@pytest.mark.parametrize("seed", QUICK)
+# In 20562960, a claim comes after a failure that the service declared, and gets no link.
+@pytest.mark.parametrize("seed", [*QUICK, 20562960])
 def test_a_seed(seed: int) -> None:
     check(random_schedule(seed))
 

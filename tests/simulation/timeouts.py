@@ -84,12 +84,17 @@ def _check_delay(world: World, job_id: str, history: JobHistory) -> None:
 def _check_trusted_claims(
     world: World, job_id: str, history: JobHistory, calls: list[Call]
 ) -> None:
-    trusted = world.truth.one(
-        "SELECT 1 FROM callbacks WHERE job_id = ? AND verdict = 'applied' AND confirmed = 0", job_id
+    received_at = world.truth.one(
+        "SELECT received_at FROM callbacks"
+        " WHERE job_id = ? AND verdict = 'applied' AND confirmed = 0",
+        job_id,
     )
-    if not trusted:
+    if received_at is None:
         return
-    ended = history.outcome.committed_at
+    ended, received = history.outcome.committed_at, world.clock.at(received_at)
+    if received > ended:
+        # It came after a failure that the service declared, and ended nothing.
+        ended = received + CONFIRM_TIMEOUT
     since = ended - CONFIRM_TIMEOUT + SLACK
     reports = [call for call in calls if call.answer == "report"]
     answered = [call for call in reports if since < call.ended < ended - SLACK]
