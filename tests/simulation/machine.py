@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,9 @@ class Machine:
         self.service: Service | None = None
         self.stopping = False
         self._world = world
-        self._settings = _settings(world)
+        self._settings = _settings(
+            confirms=world.schedule.confirm, looks_up=world.schedule.looks_up
+        )
         self._process: Process | None = None
         self._boots = 0
         self._crash_point = CrashPoint()
@@ -265,7 +268,8 @@ class Machine:
         task.add_done_callback(over, context=loop.world_context)
 
 
-def _settings(world: "World") -> ServeSettings:
+@cache
+def _settings(*, confirms: bool, looks_up: bool) -> ServeSettings:
     """The defaults, except for the archive and the addresses of other machines."""
     return load(
         ServeSettings,
@@ -273,10 +277,10 @@ def _settings(world: "World") -> ServeSettings:
         samsar_api_key="key",
         public_url=PUBLIC_URL,
         rate_limit="",
-        confirm_callbacks=world.schedule.confirm,
-        look_up_submissions=world.schedule.looks_up,
+        confirm_callbacks=confirms,
+        look_up_submissions=looks_up,
         archive_concurrency=CONCURRENCY,
-        archive_url=f"file://{world.file_disk.root}",
+        archive_url="file:///archive",  # only says that there is one: `_start` passes it in
         archive_max_bytes=MAX_BYTES,
         relay_allow_http=True,
         retention_days=RETENTION_DAYS,

@@ -96,8 +96,11 @@ class Truth:
             return
         if changes is None or changes.users:
             self.last_event_at = running_loop().time()
-        users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
-        for user_id in users if changes is None else sorted(changes.users):
+        if changes is None:
+            users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
+        else:
+            users = sorted(changes.users)
+        for user_id in users:
             self._read_log(user_id)
         for job_id in sorted(self.jobs) if changes is None else sorted(changes.jobs):
             self._check_row(job_id)
