@@ -93,6 +93,13 @@ async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterat
     await writer.close()
 
 
+@pytest.fixture
+def unlimited_urgent_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the number of a batch's urgent members is limited: their time here varies."""
+    monkeypatch.setattr(batch_sizer, "URGENT_TIME", 60.0)
+
+
+@pytest.mark.usefixtures("unlimited_urgent_time")
 async def test_waiting_works_share_commits_of_a_limited_number(
     writer: ThreadedWriter, reports: list[BatchReport], other: sqlite3.Connection
 ) -> None:
@@ -108,6 +115,7 @@ async def test_waiting_works_share_commits_of_a_limited_number(
     assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
 
 
+@pytest.mark.usefixtures("unlimited_urgent_time")
 async def test_urgent_work_goes_first_and_background_work_has_a_share(
     writer: ThreadedWriter,
 ) -> None:
