@@ -128,6 +128,27 @@ async def test_new_jobs_push_the_oldest_rows_out(
     await expect(older).to_be_hidden()
 
 
+async def test_updates_leave_the_history_alone(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    """Safari refuses more than 100 changes of the history in 30 seconds."""
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    await submit(client)
+    url = (await provider.submitted()).webhook_url
+    visitor = await visit(service.url, client)
+    await eventually(
+        lambda: visitor.page.evaluate("history.state.rows"), lambda rows: rows == 1, "the rows"
+    )
+    await visitor.page.evaluate(
+        "() => { window.changes = 0; history.replaceState = () => (window.changes += 1); }"
+    )
+    for progress in range(10, 60, 10):
+        await call_back(url, {"status": "IN_PROGRESS", "progress": progress})
+        await visitor.sees(f"{progress} %")
+    assert await visitor.page.evaluate("window.changes") == 0
+
+
 async def test_submit_again_names_the_cost(start_signed_in: StartSignedIn) -> None:
     service, visitor = await start_signed_in(sandbox_render=0.3)
     client = await service.user()

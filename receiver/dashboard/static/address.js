@@ -29,27 +29,42 @@ export function change(parameters) {
 
 // --- history entries -----------------------------------------------------------------------------
 
-const SCROLL_PAUSE = 120;
+// Safari refuses more than 100 changes of the history in 30 seconds.
+const WRITE_PAUSE = 400;
 
 history.scrollRestoration = "manual";
 /** The hash of the view that was shown last. */
 let previous = null;
 let isShown = false;
+/** What this entry is to remember when the timer fires. */
+let pending = {};
 let timer = 0;
 
 /** What this entry remembers: `{y, rows, from}`. */
-export const remembered = () => ({ y: 0, rows: 0, from: null, ...history.state });
+export const remembered = () => ({ y: 0, rows: 0, from: null, ...history.state, ...pending });
 
 function remember(part) {
-  history.replaceState({ ...remembered(), ...part }, "");
+  if (!isShown) return;
+  Object.assign(pending, part);
+  timer ||= setTimeout(write, WRITE_PAUSE);
+}
+
+function write() {
+  history.replaceState(remembered(), "");
+  forget();
+}
+
+function forget() {
+  clearTimeout(timer);
+  timer = 0;
+  pending = {};
 }
 
 /** A view starts to load. Until it is shown, its entry keeps what it remembers. */
 export function beginView() {
-  clearTimeout(timer);
-  timer = 0;
+  forget();
   isShown = false;
-  if (history.state === null) remember({ from: previous });
+  if (history.state === null) history.replaceState({ from: previous }, "");
   previous = location.hash;
 }
 
@@ -61,20 +76,14 @@ export function restoreScroll() {
 
 /** Remember the number of rows of a list. */
 export function rememberRows(rows) {
-  if (isShown) remember({ rows });
+  if (rows !== remembered().rows) remember({ rows });
 }
 
-function rememberScroll() {
-  clearTimeout(timer);
-  timer = 0;
-  remember({ y: Math.round(scrollY) });
-}
-
-addEventListener("scroll", () => {
-  if (isShown) timer ||= setTimeout(rememberScroll, SCROLL_PAUSE);
-});
-// A click may leave the page before the timer fires.
-addEventListener("click", () => timer && rememberScroll(), { capture: true });
+addEventListener("scroll", () => remember({ y: Math.round(scrollY) }));
+// The page may be left before the timer fires.
+const writeNow = () => timer && write();
+addEventListener("click", writeNow, { capture: true });
+addEventListener("pagehide", writeNow);
 
 /**
  * A link to the list that a view belongs to. If the visitor came from that list, the link keeps its

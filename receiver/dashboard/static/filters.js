@@ -55,18 +55,21 @@ function metadataMember(search) {
   return name?.trim() ? { name: name.trim(), value: value.trim() } : null;
 }
 
-/** Whether a job matches the filters. Must agree with `queryOf`, or a reload changes the list. */
-export function matches(job, { status, kind, provider, search, ...times }) {
-  if (status && job.status !== status) return false;
-  if (kind && job.kind !== kind) return false;
-  if (provider && job.provider !== provider) return false;
-  const created = Date.parse(job.created_at);
+/** A test of whether a job matches the filters. Must agree with `queryOf`, or a reload changes the list. */
+export function matcher({ status, kind, provider, search, ...times }) {
   const [after, before] = bounds(times);
-  if (created <= after || created >= before) return false;
-  if (isId(search)) return job.request_id === search;
   const member = metadataMember(search);
-  if (member) return Object.hasOwn(job.metadata, member.name) && job.metadata[member.name] === member.value;
-  return folded(job.label ?? "").includes(folded(search));
+  const text = folded(search);
+  return (job) => {
+    if (status && job.status !== status) return false;
+    if (kind && job.kind !== kind) return false;
+    if (provider && job.provider !== provider) return false;
+    const created = Date.parse(job.created_at);
+    if (created <= after || created >= before) return false;
+    if (isId(search)) return job.request_id === search;
+    if (member) return Object.hasOwn(job.metadata, member.name) && job.metadata[member.name] === member.value;
+    return folded(job.label ?? "").includes(text);
+  };
 }
 
 /** As the service compares: only ASCII letters lose their case. */

@@ -3,7 +3,7 @@
 import { link, remembered, rememberRows } from "./address.js";
 import { get, withQuery } from "./api.js";
 import { announce, arrange, failure, h, main, placeholder } from "./dom.js";
-import { filters, isId, jobsToolbar, matches, queryOf } from "./filters.js";
+import { filters, isId, jobsToolbar, matcher, queryOf } from "./filters.js";
 import { connection, follow, jobs, live, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
 import { abortPrevious } from "./repeat.js";
@@ -110,7 +110,8 @@ export function showJobs(user, signal) {
     cancelAnimationFrame(frame);
     frame = 0;
     if (signal.aborted) return;
-    const found = [...jobs.values()].filter((job) => job.request_id >= oldest && matches(job, chosen));
+    const isLoaded = (job) => job.request_id >= oldest;
+    const found = [...jobs.values()].filter(isLoaded).filter(matcher(chosen));
     // Ids sort by creation: the newest are on top.
     found.sort((a, b) => (a.request_id < b.request_id ? 1 : -1));
     const shown = found.slice(0, most);
