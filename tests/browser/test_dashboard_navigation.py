@@ -131,7 +131,7 @@ async def test_new_jobs_push_the_oldest_rows_out(
 async def test_updates_leave_the_history_alone(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:
-    """Safari refuses more than 100 changes of the history in 30 seconds."""
+    """Safari refuses more than 100 changes of the history in 10 seconds."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     client = await service.user()
     await submit(client)
