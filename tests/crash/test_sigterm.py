@@ -25,10 +25,14 @@ async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
         key = (await service.make_key())["key"]
         await service.start()
         async with caller(service, key) as client:
-            streams = [asyncio.create_task(whole_stream(client)) for _ in range(STREAMS)]
+            seen = asyncio.Semaphore(0)
+            streams = [asyncio.create_task(whole_stream(client, seen)) for _ in range(STREAMS)]
+            for _ in streams:  # a snapshot after the submission would leave nothing to update
+                await seen.acquire()
             waiting = asyncio.create_task(submit(client, "waits", {"Prefer": "wait=60"}))
             await reaches(upstream, jobs=1)
-            await eventually(lambda: open_streams(client), lambda count: count == STREAMS)
+            for _ in streams:
+                await seen.acquire()
 
             status, seconds = await service.terminate()
 
@@ -82,14 +86,16 @@ async def reaches(upstream: Provider, jobs: int) -> None:
     await eventually(upstream.jobs, lambda made: len(made) == jobs)
 
 
-async def whole_stream(client: httpx.AsyncClient) -> str:
-    return (await client.get("/v1/events", timeout=90)).text
-
-
-async def open_streams(client: httpx.AsyncClient) -> float:
-    text = (await client.get("/metrics")).text
-    (line,) = [line for line in text.splitlines() if line.startswith("receiver_streams_open ")]
-    return float(line.split()[1])
+async def whole_stream(client: httpx.AsyncClient, seen: asyncio.Semaphore) -> str:
+    """Read a stream to its end. Releases `seen` at its snapshot, and at its first update."""
+    text = ""
+    async with client.stream("GET", "/v1/events", timeout=90) as response:
+        async for part in response.aiter_text():
+            for kind in ("event: snapshot", "event: update"):
+                if kind not in text and kind in text + part:
+                    seen.release()
+            text += part
+    return text
 
 
 @pytest.mark.long
