@@ -41,7 +41,8 @@ from store.records.jobs import Job
 from store.records.times import Millis
 
 STORE_CHECK_SECONDS = 1.0
-"""How often to check whether another process has written to the store."""
+"""How often to check whether another process has written to the store, and to repeat failed writes
+of answers."""
 
 
 @dataclass(slots=True)
@@ -75,12 +76,14 @@ class Service:
             await self._ending
 
     async def _watch_store(self) -> None:
-        """Notify all subscribers when another process has written to the store."""
+        """Notify all subscribers when another process has written to the store, and write what it
+        did not take before."""
         services = self.context.services
         while True:
             await services.clock.sleep(STORE_CHECK_SECONDS)
             if await services.store.changed_elsewhere():
                 self.context.hub.notify_all()
+            await self.context.unstored_answers.retry()
 
 
 def rules(settings: ServeSettings) -> Rules:

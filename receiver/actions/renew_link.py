@@ -28,15 +28,21 @@ class LinkRenewals:
         """The job, with a renewed link if the old one may no longer work.
 
         Unchanged if the link is recent or cannot be renewed: its provider is no longer configured,
-        no status call is allowed now, the answer has no link, or the new link cannot be stored. If
-        another request is renewing it, waits for that one.
+        no status call is allowed now, the answer has no link, or the store fails. If another
+        request is renewing it, waits for that one.
 
         Raises:
             NotFound: the job was removed meanwhile.
-            StoreUnavailable: the job could not be read after another request's renewal.
         """
         if job.status is not Status.COMPLETED or not self._is_old(job):
             return job
+        try:
+            return await self._renewed_once(job)
+        except StoreUnavailable as error:
+            log.warning("a link cannot be renewed now", job=job.id, reason=str(error))
+            return job
+
+    async def _renewed_once(self, job: Job) -> Job:
         ended = self._under_way.get(job.id)
         if ended is not None:
             await ended.wait()
@@ -46,9 +52,6 @@ class LinkRenewals:
             # Another request may have renewed it since `job` was read.
             job = await self._services.store.jobs.find(job.id) or job
             return await self._renewed(job) if self._is_old(job) else job
-        except StoreUnavailable as error:
-            log.warning("a renewed link cannot be stored", job=job.id, reason=str(error))
-            return job
         finally:
             del self._under_way[job.id]
             ended.set()

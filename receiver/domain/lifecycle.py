@@ -35,7 +35,7 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
         case observed.SubmissionEnded():
             submission.apply_answer(draft, observation)
         case observed.SubmissionLookedUp():
-            submission.look_up(draft, observation.answer)
+            submission.look_up(draft, observation)
         case observed.CallbackBatch():
             for callback in observation.callbacks:
                 callbacks.apply_callback(draft, callback)

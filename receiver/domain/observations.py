@@ -39,6 +39,8 @@ class SubmissionEnded:
 class SubmissionLookedUp:
     """The provider's list was searched for a submission whose answer was lost."""
 
+    number: int
+    """As of a status call, see `Polled`."""
     answer: LookUpAnswer
 
 
@@ -79,8 +81,11 @@ class CallbackBatch:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """A status call ended."""
+    """A status call ended. The same answer may be reported again, as a submission's may."""
 
+    number: int
+    """Number of the call, from 1: `Tracking.polls` when it began, plus one. If `polls` is not lower
+    any more, this answer has been applied already, or another one since the call began."""
     asked_at: Millis
     """When the call began. The answer may be older than anything received since."""
     asked_id: str

@@ -27,11 +27,15 @@ def _apply(draft: Draft, polled: Polled) -> None:
     job = draft.job
     if job.provider_request_id is None or (job.done and not serialization.is_self_declared(job)):
         return
+    if polled.number > job.tracking.polls:
+        draft.track(polls=polled.number)
+    elif not _is_outcome_of(job, polled):
+        # Applied before, or outdated by a later answer.
+        return
     if polled.asked_id != job.provider_request_id:
         # The answer to the submission has replaced the id during the call: poll with the new one.
         schedule_status_call(draft, draft.now)
         return
-    draft.track(polls=job.tracking.polls + 1)
     if _is_overtaken(job, polled):
         return
     match polled.answer:
@@ -49,6 +53,14 @@ def _apply(draft: Draft, polled: Polled) -> None:
             _go_on(draft, polled)
         case _:
             assert_never(polled.answer)
+
+
+def _is_outcome_of(job: Job, polled: Polled) -> bool:
+    """Whether the answer is the outcome of this job: it counts even if it is outdated."""
+    if not isinstance(polled.answer, StatusReport) or polled.asked_id != job.provider_request_id:
+        return False
+    report = polled.answer.report
+    return report.status in FINAL_STATUSES and not report.lacks_result
 
 
 def _is_overtaken(job: Job, polled: Polled) -> bool:

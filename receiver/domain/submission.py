@@ -4,7 +4,6 @@ from typing import assert_never
 
 from receiver.domain import outcomes, schedule
 from receiver.domain.answers import (
-    LookUpAnswer,
     StatusUnavailable,
     SubmitAccepted,
     SubmitAmbiguous,
@@ -13,7 +12,7 @@ from receiver.domain.answers import (
 )
 from receiver.domain.documents import MESSAGE_CHARACTERS
 from receiver.domain.draft import Draft, let_inbox_go_first, plan_next_poll, schedule_status_call
-from receiver.domain.observations import SubmissionBegins, SubmissionEnded
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded, SubmissionLookedUp
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane, Millis
 
@@ -130,11 +129,11 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
     )
 
 
-def look_up(draft: Draft, answer: LookUpAnswer) -> None:
+def look_up(draft: Draft, looked_up: SubmissionLookedUp) -> None:
     """Apply a search of the provider's list. A job that is not listed may still exist, because the
     list may lag, so there is one more search, at the deadline. A search without an answer is
     retried before that."""
-    job = draft.job
+    job, answer = draft.job, looked_up.answer
     if isinstance(answer, SubmitAccepted):
         if job.provider_request_id is None:
             accept(draft, answer, job.attempts, outcome="found")
@@ -143,6 +142,9 @@ def look_up(draft: Draft, answer: LookUpAnswer) -> None:
         return
     if job.phase is not Phase.SUBMIT_UNCONFIRMED or job.unconfirmed_at is None:
         return
+    if looked_up.number <= job.tracking.polls:
+        return  # applied before
+    draft.track(polls=looked_up.number)
     end = job.unconfirmed_at + draft.rules.unconfirmed_deadline
     if draft.now >= end:
         give_up_unconfirmed(draft)

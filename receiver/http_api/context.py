@@ -9,6 +9,7 @@ from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.renew_link import LinkRenewals
+from receiver.actions.unstored_answers import UnstoredAnswers
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
@@ -54,6 +55,7 @@ class ApiContext:
     """Held while a result that may be megabytes is read and encoded."""
     readiness: Readiness = field(init=False)
     renewals: LinkRenewals = field(init=False)
+    unstored_answers: UnstoredAnswers = field(init=False)
     tickets: Tickets = field(init=False)
     cursors: PayloadSigner = field(init=False)
     """Signs the cursors of lists."""
@@ -74,5 +76,6 @@ class ApiContext:
         self.rate_limit = RateLimit(self.settings.rate_limit, clock)
         self.readiness = Readiness(services.store, clock)
         self.renewals = LinkRenewals(services)
+        self.unstored_answers = UnstoredAnswers(services.store.idempotency)
         self.tickets = Tickets(keys)
         self.cursors = PayloadSigner(keys, b"receiver.cursor")

@@ -112,22 +112,10 @@ class Creation(ABC):
             answer = self.answer(await self._wait_for(job))
         finally:
             if has_key:
-                await self._store_answer(job, answer)
+                # Without an answer, normally because the client disconnected, only the use of the
+                # key ends.
+                await self.context.unstored_answers.store(job.id, answer)
         return answer
-
-    async def _store_answer(self, job: Job, answer: StoredResponse | None) -> None:
-        """Store the first answer with the job's key; None if there is none, normally because the
-        client disconnected.
-
-        Errors are only logged: the job is stored, and replays are built from it once the key is no
-        longer in use.
-        """
-        try:
-            await self.context.services.store.idempotency.store_answer(job.id, answer)
-        except Exception as error:  # noqa: BLE001 - the answer must not depend on it
-            log.warning(
-                "could not store the answer of an idempotency key", job=job.id, reason=str(error)
-            )
 
     async def _wait_for(self, job: Job) -> Job:
         """Wait until the job's state is enough, the time is over, or shutdown begins; returns the

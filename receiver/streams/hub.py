@@ -54,7 +54,7 @@ class Hub:
     """The listeners of each topic."""
 
     def __init__(self) -> None:
-        self._listeners: dict[Topic, set[Listener]] = {}
+        self._listeners: dict[Topic, dict[Listener, None]] = {}
         self._commit_listeners: list[Callable[[Changes], None]] = []
 
     def add_commit_listener(self, listener: Callable[[Changes], None]) -> None:
@@ -72,7 +72,7 @@ class Hub:
             self.notify(FixedTopic.RELAY)
 
     def notify(self, topic: Topic) -> None:
-        """Call the topic's listeners."""
+        """Call the topic's listeners, in the order in which they were added."""
         for listener in tuple(self._listeners.get(topic, ())):
             listener()
 
@@ -83,13 +83,13 @@ class Hub:
 
     def add_listener(self, topic: Topic, listener: Listener) -> None:
         """Call `listener` for each notification of the topic; it must not block or raise."""
-        self._listeners.setdefault(topic, set()).add(listener)
+        self._listeners.setdefault(topic, {})[listener] = None
 
     def remove_listener(self, topic: Topic, listener: Listener) -> None:
         """Stop calling `listener` for the topic."""
         listeners = self._listeners.get(topic)
         if listeners is not None:
-            listeners.discard(listener)
+            listeners.pop(listener, None)
             if not listeners:
                 del self._listeners[topic]
 

@@ -29,9 +29,9 @@ class ProviderCalls:
 
     async def ask(self, job: Job) -> Observation:
         """Make the call that the job waits for."""
-        asked_at = self._services.clock.now()
+        asked_at, number = self._services.clock.now(), job.tracking.polls + 1
         if (upstream := upstream_job(job)) is None:
-            return SubmissionLookedUp(await self._look_up(job))
+            return SubmissionLookedUp(number, await self._look_up(job))
         if job.cancel_wanted:
             return await self._pass_on_cancel(job, upstream)
         # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
@@ -42,7 +42,7 @@ class ProviderCalls:
             "poll job",
             lambda asked: asked.result(upstream) if only_result else asked.status(upstream),
         )
-        return Polled(asked_at, upstream.id, answer)
+        return Polled(number, asked_at, upstream.id, answer)
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer:
         """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:

@@ -113,7 +113,7 @@ class Tracking:
     poll_gap: Millis | None = None
     """The last gap between polls; None restarts the cadence."""
     polls: int = 0
-    """Status calls answered or failed so far; varies the jitter."""
+    """Status calls and look-ups applied so far, answered or failed; varies the jitter."""
     misses: int = 0
     """Consecutive 404 answers."""
     missed_since: Millis | None = None

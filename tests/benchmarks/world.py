@@ -163,7 +163,7 @@ async def _progress(store: Store, jobs: dict[str, str], events: int) -> None:
     for job_id, name in jobs.items():
         for count in range(events):
             report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
-            said = Polled(NOW, name, StatusReport(report))
+            said = Polled(count + 1, NOW, name, StatusReport(report))
             await store.jobs.advance(job_id, decider(said, SystemClock().now, RULES))
 
 

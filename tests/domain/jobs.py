@@ -25,6 +25,7 @@ from receiver.domain.observations import (
     Polled,
     SubmissionBegins,
     SubmissionEnded,
+    SubmissionLookedUp,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
@@ -112,12 +113,12 @@ def one_callback(
 
 CURRENT_ID = "the id that the job has by then"
 NEXT = 0
-"""Stands for the number of the job's next attempt."""
+"""Stands for the number of the job's next attempt, or of its next status call or look-up."""
 
 
-def status_call(asked_at: Millis, answer: StatusAnswer) -> Polled:
+def status_call(asked_at: Millis, answer: StatusAnswer, number: int = NEXT) -> Polled:
     """A status call for the job's own id."""
-    return Polled(asked_at, CURRENT_ID, answer)
+    return Polled(number, asked_at, CURRENT_ID, answer)
 
 
 @dataclass(slots=True)
@@ -141,10 +142,13 @@ class Story:
         return move
 
     def named(self, observation: Observation | SubmitAnswer) -> Observation:
-        """The observation with the id and the attempt that the job has now."""
+        """The observation with the id, the attempt and the call that the job has now."""
         match observation:
             case Polled(asked_id=id_) if id_ == CURRENT_ID:
-                return replace(observation, asked_id=self.job.provider_request_id or "none")
+                current_id = self.job.provider_request_id or "none"
+                return self.named(replace(observation, asked_id=current_id))
+            case Polled(number=number) | SubmissionLookedUp(number=number) if number == NEXT:
+                return replace(observation, number=self.job.tracking.polls + 1)
             case SubmissionBegins(attempt=number) if number == NEXT:
                 return replace(observation, attempt=self.job.attempts + 1)
             case SubmitAccepted() | SubmitRefused() | SubmitNotSent() | SubmitAmbiguous():

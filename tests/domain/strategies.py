@@ -78,8 +78,8 @@ def batch_act(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
     return act
 
 
-def poll_act(answer: StatusAnswer, ago: Millis) -> Act:
-    return lambda now, _: status_call(now - ago, answer)
+def poll_act(answer: StatusAnswer, ago: Millis, number: int = NEXT) -> Act:
+    return lambda now, _: status_call(now - ago, answer, number)
 
 
 def plain_act(observation: Observation | SubmitAnswer) -> Act:
@@ -109,7 +109,9 @@ callbacks = st.lists(
     min_size=1,
     max_size=4,
 ).map(batch_act)
-polls = st.builds(poll_act, answers, st.sampled_from([0, 100, 14 * SECOND]))
+# A job's first call may end after later ones.
+numbers = st.sampled_from([NEXT, NEXT, NEXT, 1])
+polls = st.builds(poll_act, answers, st.sampled_from([0, 100, 14 * SECOND]), numbers)
 others: st.SearchStrategy[Act] = st.sampled_from(
     [
         lambda now, _: SubmissionBegins(NEXT, now + 70 * SECOND),
@@ -126,10 +128,10 @@ others: st.SearchStrategy[Act] = st.sampled_from(
                 SubmitRefused(403, "Forbidden"),
                 SubmitNotSent("refused", 5 * SECOND),
                 SubmitAmbiguous("reset"),
-                SubmissionLookedUp(SubmitAccepted(ID)),
-                SubmissionLookedUp(SubmitAccepted(None)),
-                SubmissionLookedUp(StatusMissing()),
-                SubmissionLookedUp(StatusUnavailable("timeout", 90 * SECOND)),
+                SubmissionLookedUp(NEXT, SubmitAccepted(ID)),
+                SubmissionLookedUp(NEXT, SubmitAccepted(None)),
+                SubmissionLookedUp(NEXT, StatusMissing()),
+                SubmissionLookedUp(NEXT, StatusUnavailable("timeout", 90 * SECOND)),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitNotSent("refused")),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitRefused(400, "No.")),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitAmbiguous("reset")),

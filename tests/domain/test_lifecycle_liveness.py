@@ -28,7 +28,7 @@ from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
-from tests.domain.jobs import ID, Story, at_work, completed, failed, report, status_call
+from tests.domain.jobs import ID, NEXT, Story, at_work, completed, failed, report, status_call
 from tests.domain.strategies import (
     Act,
     Script,
@@ -123,7 +123,7 @@ def live(
                 asked_for = answer()
                 unlisted = StatusMissing()
                 found = unlisted if isinstance(asked_for, StatusReport) else asked_for
-                story.observe(SubmissionLookedUp(found), 100)
+                story.observe(SubmissionLookedUp(NEXT, found), 100)
             case Lane.POLL | Lane.CONFIRM:
                 story.observe(status_call(story.now, answer()), 100)
             case Lane.ARCHIVE:

@@ -54,6 +54,26 @@ def test_rule_4_five_misses_count_only_over_ten_minutes_and_an_answer_resets_the
     assert error_of(story) is ErrorCode.PROVIDER_JOB_LOST
 
 
+def test_an_answer_that_is_reported_again_counts_once() -> None:
+    """Its commit's own answer may be lost, so the worker reports it until it learns of a commit."""
+    story = in_state("accepted")
+    missing = story.named(status_call(story.now + SECOND, MISSING))
+    story.observe(missing)
+    for _ in range(20):
+        assert story.observe(missing, MINUTE) is None
+    assert (story.job.tracking.polls, story.job.tracking.misses) == (1, 1)
+
+
+def test_an_answer_is_outdated_by_that_to_a_later_call_unless_it_is_the_outcome() -> None:
+    story = in_state("accepted")
+    missing = story.named(status_call(story.now, MISSING))
+    done = story.named(status_call(story.now, StatusReport(completed())))
+    story.poll(at_work(30))
+    assert story.observe(missing) is None
+    story.observe(done)
+    assert story.job.status is Status.COMPLETED
+
+
 def test_rule_4_misses_after_the_deadline_count_as_before_it() -> None:
     story = in_state("link missing")
     story.wait_until(story.deadline())

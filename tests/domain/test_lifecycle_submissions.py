@@ -27,6 +27,7 @@ from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.times import Due, Lane
 from tests.domain.jobs import (
     ID,
+    NEXT,
     OTHER_ID,
     STATES,
     Story,
@@ -153,7 +154,7 @@ def test_rule_8_an_answer_about_a_replaced_id_is_ignored() -> None:
     asked_at = story.now
     story.observe(SubmitAccepted("from-answer"))
     answer = StatusReport(completed(link="https://elsewhere.example/another.mp4"))
-    story.observe(Polled(asked_at, "from-callback", answer))
+    story.observe(Polled(NEXT, asked_at, "from-callback", answer))
     assert not story.job.done
     assert story.job.due == Due(Lane.POLL, story.now)
 

@@ -12,11 +12,11 @@ from receiver.domain.observations import CancelRequested, SubmissionLookedUp
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.times import Due, Lane, Millis
-from tests.domain.jobs import ID, OTHER_ID, Story, at_work, error_of
+from tests.domain.jobs import ID, NEXT, OTHER_ID, Story, at_work, error_of
 
-FOUND = SubmissionLookedUp(SubmitAccepted(ID))
-UNLISTED = SubmissionLookedUp(StatusMissing())
-UNAVAILABLE = SubmissionLookedUp(StatusUnavailable("timeout"))
+FOUND = SubmissionLookedUp(NEXT, SubmitAccepted(ID))
+UNLISTED = SubmissionLookedUp(NEXT, StatusMissing())
+UNAVAILABLE = SubmissionLookedUp(NEXT, StatusUnavailable("timeout"))
 
 
 def unconfirmed(deadline: Millis = HOUR) -> Story:
@@ -50,7 +50,7 @@ def test_a_job_that_is_found_is_polled_at_once() -> None:
 
 def test_a_job_found_without_its_id_is_accepted() -> None:
     story = unconfirmed()
-    story.observe(SubmissionLookedUp(SubmitAccepted(None)))
+    story.observe(SubmissionLookedUp(NEXT, SubmitAccepted(None)))
     assert (story.job.phase, story.due().lane) == (Phase.ACCEPTED, Lane.WAIT)
 
 
@@ -78,7 +78,7 @@ def test_without_an_answer_the_look_up_is_repeated_at_growing_gaps() -> None:
     assert gaps[0] < gaps[1] < gaps[2] <= max(gaps) <= 126 * SECOND
     assert story.now == end
     later = unconfirmed()
-    later.observe(SubmissionLookedUp(StatusUnavailable("busy", 10 * MINUTE)))
+    later.observe(SubmissionLookedUp(NEXT, StatusUnavailable("busy", 10 * MINUTE)))
     assert next_look(later) == 10 * MINUTE
 
 

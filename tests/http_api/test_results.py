@@ -171,6 +171,34 @@ async def test_there_is_one_call_at_a_time_for_a_job(
     assert not aging.service.inner.context.renewals._under_way
 
 
+async def test_if_the_new_link_cannot_be_read_who_waited_for_it_gets_the_old_one(
+    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aging = await aged(start, provider)
+    jobs, renewals = aging.service.store.jobs, aging.service.inner.context.renewals
+    job = await jobs.find(aging.jobs[0].request_id)
+    assert job is not None
+    release = asyncio.Event()
+
+    async def slow(_: str) -> Response:
+        await release.wait()
+        return JSONResponse(completed(NEW))
+
+    async def fail(_: str) -> Any:
+        raise StoreUnavailable("the disk is away")
+
+    provider.status = slow
+    first = asyncio.create_task(renewals.renew(job))
+    await provider.asked()
+    second = asyncio.create_task(renewals.renew(job))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(jobs, "find", fail)
+    release.set()
+
+    renewed = await asyncio.gather(first, second)
+    assert [each.result for each in renewed] == [{"videoUrl": NEW}, {"videoUrl": OLD}]
+
+
 async def test_a_link_that_was_just_renewed_is_not_renewed_again(
     start: Start, provider: ScriptedProvider
 ) -> None:

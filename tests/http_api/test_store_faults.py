@@ -138,10 +138,26 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, w
     answer = await way.post(site.client, **KEY)
 
     assert answer.status_code == way.status
-    assert keeping.failed == 1
+    assert keeping.failed >= 1
     again = await way.post(site.client, **KEY)
     assert_problem(again, 409, "idempotency_key_in_use")
     assert await site.jobs() == 1
+
+
+async def test_an_answer_that_cannot_be_kept_is_kept_once_the_store_works_again(
+    site: Site, way: Way
+) -> None:
+    keeping = site.break_("idempotency", "store_answer", times=2)
+    answer = await way.post(site.client, **KEY)
+
+    # Without a retry, the key would be in use for six seconds and more.
+    again = await eventually(
+        lambda: way.post(site.client, **KEY), lambda answer: answer.status_code != 409, timeout=4
+    )
+
+    assert (again.status_code, again.content) == (answer.status_code, answer.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert keeping.failed == 2
 
 
 async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_kept(
@@ -157,7 +173,7 @@ async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_
         lambda: site.client.get("/metrics"),
         lambda answer: 'create_movie",status="499"' in answer.text,
     )
-    assert keeping.failed == 1
+    assert keeping.failed >= 1
 
 
 async def test_a_cancel_needs_nothing_after_its_commit(site: Site) -> None:

@@ -18,7 +18,6 @@ import structlog
 
 from receiver.archive import download, folder
 from receiver.domain import archive as domain
-from receiver.streams import hub
 from store.errors import StoreUnavailable
 from store.sqlite.connection import prepare
 from tests.simulation.file_fate import LINK_LIFE
@@ -33,16 +32,6 @@ MAX_VIRTUAL_SECONDS = 10 * 24 * 3600.0
 IDLE_CHECK_SECONDS = 5.0
 """Seconds between two checks of whether the service is at rest."""
 SHARED_MEMORY = Path("/dev/shm")
-
-
-class _OrderedSet(dict[Any, None]):
-    """What `Hub` needs of a set. In a real one, the order of listeners differs from run to run."""
-
-    def add(self, item: Any) -> None:
-        self[item] = None
-
-    def discard(self, item: Any) -> None:
-        self.pop(item, None)
 
 
 @dataclass(frozen=True)
@@ -80,11 +69,7 @@ def worlds_of(loop: VirtualLoop, schedules: Sequence[Schedule]) -> Iterator[list
             database.parent.mkdir()
             database.write_bytes(_empty_database())
             worlds.append(World(loop, schedule, database, cell))
-        with (
-            _watched_logs(worlds[0].judge),
-            _virtual_files(loop, worlds),
-            patch.object(hub, "set", _OrderedSet, create=True),
-        ):
+        with _watched_logs(worlds[0].judge), _virtual_files(loop, worlds):
             yield worlds
             loop.end_all()
         for world in worlds:

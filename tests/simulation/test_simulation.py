@@ -28,8 +28,9 @@ def check(schedule: Schedule) -> Result:
     return result
 
 
-# In 20562960, a claim comes after a failure that the service declared, and gets no link.
-@pytest.mark.parametrize("seed", [*QUICK, 20562960])
+# In 20562960, a claim comes after a failure that the service declared, and gets no link. In
+# 20581866, a 404 is reported again and again because the answers of its commits are lost.
+@pytest.mark.parametrize("seed", [*QUICK, 20562960, 20581866])
 def test_a_seed(seed: int) -> None:
     check(random_schedule(seed))
 

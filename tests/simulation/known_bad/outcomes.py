@@ -135,3 +135,13 @@ def probed_by_the_same_job() -> Patch:
 def lost_at_the_first_404() -> Patch:
     """A single 404 from a status call makes a job count as lost."""
     return patch.object(polls, "_is_lost", lambda *_: True)
+
+
+@variant(
+    "a job is lost after five misses in ten minutes",
+    plan=plans.unknown_while_answers_are_lost,
+    first=1,
+)
+def answer_counted_again() -> Patch:
+    """An answer that is reported again, because its commit's own answer was lost, counts again."""
+    return patch.object(polls, "_is_outcome_of", lambda *_: True)

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.provider import Fate, fate_of
-from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule, schedule_of
+from tests.simulation.schedule import EVERY_EVENT, HOUR, SINKS, Action, Schedule, schedule_of
 
 
 def submissions(
@@ -195,6 +195,19 @@ def unknown_for_a_while(seed: int) -> Schedule:
         return taken and fate.missing_for == 300.0
 
     return schedule_of(seed, submissions([1.0], is_missing))
+
+
+def unknown_while_answers_are_lost(seed: int) -> Schedule:
+    """Status calls answer 404 as many commits are reported as failed although they succeeded; then
+    the provider is down for two hours."""
+
+    def is_missing(fate: Fate) -> bool:
+        return fate.submission == "accept" and fate.missing_for > 2 * HOUR
+
+    jobs = submissions((1.0 + label for label in range(8)), is_missing)
+    lost = Action(30.5 + seed % 3, "answers_lost", {"lasts": 10.0})
+    down = Action(36.0, "outage", {"kind": "broken", "lasts": 2 * HOUR})
+    return schedule_of(seed, [*jobs, lost, down])
 
 
 # --- relays ---------------------------------------------------------------------------------------
