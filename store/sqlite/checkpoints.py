@@ -29,7 +29,8 @@ class Checkpointer:
 
     def notify(self) -> None:
         """Call after a commit, from any thread."""
-        self._has_grown.set()
+        if not self._has_grown.is_set():  # nearly always it is: `set` takes a lock
+            self._has_grown.set()
 
     def close(self) -> None:
         """Stop after the current checkpoint."""
