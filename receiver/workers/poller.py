@@ -17,6 +17,7 @@ from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
 from receiver.domain.fair_queue import FairQueue
+from receiver.domain.observations import Observation
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.streams.hub import Hub
 from receiver.workers.provider_calls import ProviderCalls
@@ -283,8 +284,8 @@ class Poller:
     async def _poll(self, job: Job) -> None:
         try:
             observation = await self._provider_calls.ask(job)
-            observed = partial(observe_job, self._services, job.id, observation)
-            await until_stored(self._services.clock, "a status answer", observed)
+            observe = partial(self._observe, job.id, observation)
+            await until_stored(self._services.clock, "a status answer", observe)
         except NotFound:
             return  # the job was removed meanwhile
         except asyncio.CancelledError:
@@ -292,3 +293,9 @@ class Poller:
             raise
         finally:
             self._calls.end()
+
+    async def _observe(self, job_id: str, observation: Observation) -> None:
+        job, move = await observe_job(self._services, job_id, observation)
+        if move is None and job.due is not None and job.due.lane in (Lane.CONFIRM, Lane.POLL):
+            # The answer was outdated: end the lease if the job was leased again during the call.
+            await self._services.store.jobs.release(self._services.holder, [job_id])

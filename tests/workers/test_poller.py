@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from receiver.domain.answers import StatusMissing
+from receiver.domain.lifecycle import decider
+from receiver.domain.observations import Polled
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE
 from store.errors import StoreUnavailable
@@ -196,6 +199,26 @@ async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
     answered.set()
     await worker._task_pool.drain()
     assert harness.provider.asked == ["claim"]
+
+
+async def test_after_an_outdated_answer_the_job_can_be_leased_again(harness: Harness) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    worker = harness.poller(RATE)
+    job = await claimed(harness, "claim")
+    worker.confirm(job)
+    harness.clock.advance(STEP)
+    assert await worker.run_once() == 1
+    now, rules = harness.clock.now(), harness.services.rules
+    earlier = Polled(1, now - SECOND, "claim", StatusMissing(retry_after=SECOND))
+    await harness.store.jobs.advance(job.id, decider(earlier, harness.clock.now, rules))
+    harness.clock.advance(60)
+    assert await worker.run_once() == 0, "it is leased again, and still running"
+
+    answered.set()
+    await worker._task_pool.drain()
+
+    assert (await harness.find(job)).tracking.claims
+    assert await harness.lease("another", Lane.CONFIRM) == [job.id]
 
 
 async def test_stopping_releases_claims_that_were_not_started(harness: Harness) -> None:
