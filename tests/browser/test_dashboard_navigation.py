@@ -1,5 +1,7 @@
 """Filters in the URL, Back and the scroll position, "Submit again", and the timeline."""
 
+from itertools import pairwise
+
 import httpx
 import pytest
 from playwright.async_api import expect
@@ -147,6 +149,26 @@ async def test_updates_leave_the_history_alone(
         await visitor.sees(f"{progress} %")
     # One, if the number of rows was not remembered before.
     assert await visitor.page.evaluate("window.changes") <= 1
+
+
+async def test_updates_in_quick_succession_are_painted_together(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    await submit(client)
+    url = (await provider.submitted()).webhook_url
+    visitor = await visit(service.url, client)
+    await visitor.page.evaluate("""() => {
+        window.paints = [];
+        const seen = new MutationObserver(() => window.paints.push(performance.now()));
+        seen.observe(document.querySelector("ul.rows"), { childList: true, subtree: true });
+    }""")
+    for progress in range(1, 41):
+        await call_back(url, {"status": "IN_PROGRESS", "progress": progress})
+    await visitor.sees("40 %")
+    paints = await visitor.page.evaluate("window.paints")
+    assert all(later - earlier > 150 for earlier, later in pairwise(paints)), paints
 
 
 async def test_submit_again_names_the_cost(start_signed_in: StartSignedIn) -> None:

@@ -14,6 +14,8 @@ import { chip, evidenceWord, phaseWord, progressBar, stateWord, titleOf } from "
 const PAGE = 50;
 const LARGEST_PAGE = 200;
 const MOST_PAGES = 5;
+/** Milliseconds between two paints for updates: each sorts all known jobs. */
+const PAINT_PAUSE = 200;
 
 /** Show the list until `signal`; resolves when the first rows are shown. */
 export function showJobs(user, signal) {
@@ -29,7 +31,8 @@ export function showJobs(user, signal) {
   /** How many rows are shown at most: new jobs on a busy day must not make the page slow. */
   let most = LARGEST_PAGE;
   let isCut = false;
-  let frame = 0;
+  let painted = 0;
+  let timer = 0;
   /** The promise of the newest load, while it is under way. */
   let loading = null;
   let failed = null;
@@ -103,12 +106,13 @@ export function showJobs(user, signal) {
   }
 
   function schedule() {
-    frame ||= requestAnimationFrame(paint);
+    timer ||= setTimeout(requestAnimationFrame, painted + PAINT_PAUSE - performance.now(), paint);
   }
 
   function paint() {
-    cancelAnimationFrame(frame);
-    frame = 0;
+    clearTimeout(timer);
+    timer = 0;
+    painted = performance.now();
     if (signal.aborted) return;
     const isLoaded = (job) => job.request_id >= oldest;
     const found = [...jobs.values()].filter(isLoaded).filter(matcher(chosen));
