@@ -145,6 +145,10 @@ class FileDisk:
         """Make the present state of a file or a directory durable."""
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            self._entries[found.st_ino] = {each.name: each.inode() for each in os.scandir(path)}
+            entries = list(os.scandir(path))
+            self._entries[found.st_ino] = {each.name: each.inode() for each in entries}
+            for each in entries:
+                if each.is_dir():  # without a sync of its own it is durable too, but empty
+                    self._entries.setdefault(each.inode(), {})
         else:
             self._content[found.st_ino] = path.read_bytes()
