@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Start, StartSignedIn, Visit
+from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import MOVIE, eventually, submit, wait_for_job
 
@@ -130,15 +130,23 @@ async def test_new_jobs_push_the_oldest_rows_out(
     await expect(older).to_be_hidden()
 
 
-async def test_updates_leave_the_history_alone(
+async def _list_of_one_job(
     start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
-    """Safari refuses more than 100 changes of the history in 10 seconds."""
+) -> tuple[str, Visitor]:
+    """A visitor at the list of jobs, and its only job's callback URL. Callbacks count at once."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     client = await service.user()
     await submit(client)
     url = (await provider.submitted()).webhook_url
     visitor = await visit(service.url, client)
+    return url, visitor
+
+
+async def test_updates_leave_the_history_alone(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    """Safari refuses more than 100 changes of the history in 10 seconds."""
+    url, visitor = await _list_of_one_job(start, visit, provider)
     await visitor.page.evaluate("""() => {
         const change = history.replaceState.bind(history);
         window.changes = 0;
@@ -154,11 +162,7 @@ async def test_updates_leave_the_history_alone(
 async def test_updates_in_quick_succession_are_painted_together(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    client = await service.user()
-    await submit(client)
-    url = (await provider.submitted()).webhook_url
-    visitor = await visit(service.url, client)
+    url, visitor = await _list_of_one_job(start, visit, provider)
     await visitor.page.evaluate("""() => {
         window.paints = [];
         const seen = new MutationObserver(() => window.paints.push(performance.now()));
