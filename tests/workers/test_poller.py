@@ -9,9 +9,10 @@ from receiver.domain.answers import StatusMissing
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import Polled
 from receiver.workers import poller as poller_module
-from receiver.workers.poller import POLL_LEASE
+from receiver.workers.poller import POLL_LEASE, Poller
 from store.errors import StoreUnavailable
 from store.keys import User
+from store.records.jobs import Job
 from store.records.times import Lane
 from tests.store.world import SECOND
 from tests.workers.due_jobs import claimed, due_polls, finish_at_next_call
@@ -185,13 +186,19 @@ async def test_an_answer_is_kept_until_the_store_takes_it_or_the_service_stops(
     assert harness.provider.asked == ["up"]
 
 
-async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
+async def _asked(harness: Harness) -> tuple[Poller, Job, asyncio.Event]:
+    """A poller, a job whose confirming call has begun, and the event that answers it."""
     harness.provider.waits_for = answered = asyncio.Event()
     worker = harness.poller(RATE)
     job = await claimed(harness, "claim")
     worker.confirm(job)
     harness.clock.advance(STEP)
     assert await worker.run_once() == 1
+    return worker, job, answered
+
+
+async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
+    worker, job, answered = await _asked(harness)
     await asyncio.sleep(0)
     worker.confirm(job)
     harness.clock.advance(STEP)
@@ -202,12 +209,7 @@ async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
 
 
 async def test_after_an_outdated_answer_the_job_can_be_leased_again(harness: Harness) -> None:
-    harness.provider.waits_for = answered = asyncio.Event()
-    worker = harness.poller(RATE)
-    job = await claimed(harness, "claim")
-    worker.confirm(job)
-    harness.clock.advance(STEP)
-    assert await worker.run_once() == 1
+    worker, job, answered = await _asked(harness)
     now, rules = harness.clock.now(), harness.services.rules
     earlier = Polled(1, now - SECOND, "claim", StatusMissing(retry_after=SECOND))
     await harness.store.jobs.advance(job.id, decider(earlier, harness.clock.now, rules))
