@@ -45,7 +45,8 @@ class SqliteStore(Store):
 
     async def changed_elsewhere(self) -> bool:
         def work(db: Session, _: Effects) -> bool:
-            # Only the writer's connection can tell its own commits from those of others.
+            # Only the writer's connection can tell its own commits from those of others. It is
+            # closed if the batch fails, so the next call returns True.
             ((version,),) = db.execute("PRAGMA data_version").fetchall()
             before, self._seen = self._seen, (db, version)
             return before != self._seen  # True at first: others may have written since the opening

@@ -134,6 +134,7 @@ class InlineWriter(Writer):
         if self._loses_the_answer(batch.changes):
             lost = [Failed(StoreUnavailable("the commit's answer was lost")) for _ in members]
             batch = batch._replace(outcomes=list(lost))
+            self._runner.close()  # the real runner closes the connection whenever a batch fails
         # It is committed; the callers hear of it after the time of a commit and a hop.
         loop.hop(took + pause(self._random), self._answer, members, batch)
 

@@ -20,7 +20,7 @@ from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import to_store_error
 from store.writer import BatchReport, ThreadedWriter
-from tests.store.gate import next_batch
+from tests.store.gate import block, next_batch
 from tests.store.works import limit_pages
 from tests.store.world import World, waiting
 
@@ -157,6 +157,24 @@ async def test_only_other_processes_commits_are_noticed(
 
     assert await opened.changed_elsewhere()
     assert not await opened.changed_elsewhere()
+
+
+async def test_another_processes_commit_is_noticed_after_a_failed_batch(
+    opened: SqliteStore, other: sqlite3.Connection
+) -> None:
+    writer = opened._writer
+    await opened.changed_elsewhere()
+    other.execute("INSERT INTO meta VALUES ('a', 'b')")
+    gate, blocked = await block(writer)
+    together = opened.changed_elsewhere(), writer.normal(lambda db, _: db.execute("ROLLBACK"))
+    failing = asyncio.gather(*together, return_exceptions=True)
+    await asyncio.sleep(0)
+
+    gate.open()
+    await blocked
+
+    assert [type(each) for each in await failing] == [StoreUnavailable] * 2
+    assert await opened.changed_elsewhere()
 
 
 @pytest.fixture
