@@ -69,7 +69,7 @@ def worlds_of(loop: VirtualLoop, schedules: Sequence[Schedule]) -> Iterator[list
             database.parent.mkdir()
             database.write_bytes(_empty_database())
             worlds.append(World(loop, schedule, database, cell))
-        with _watched_logs(worlds[0].judge), _virtual_files(loop, worlds):
+        with _watched_logs(loop, worlds[0].judge), _virtual_files(loop, worlds):
             yield worlds
             loop.end_all()
         for world in worlds:
@@ -157,13 +157,15 @@ def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]
 
 
 @contextmanager
-def _watched_logs(judge: Judge) -> Iterator[None]:
-    """Read the service's log: an error in it is a fault, except that of an unavailable store."""
+def _watched_logs(loop: VirtualLoop, judge: Judge) -> Iterator[None]:
+    """Read the service's log: an error in it is a fault, except that of an unavailable store, and
+    whatever dead processes say when their coroutines are closed."""
     before = structlog.get_config()
 
     def watch(_logger: Any, method: str, event: MutableMapping[str, Any]) -> NoReturn:
         error = event.get("exc_info")
-        if method in ("error", "critical", "exception") and not isinstance(error, StoreUnavailable):
+        is_fault = method in ("error", "critical", "exception") and loop.is_running()
+        if is_fault and not isinstance(error, StoreUnavailable):
             judge.fail("nothing unexpected is logged", event["event"], repr(error), _place(error))
         raise structlog.DropEvent
 
