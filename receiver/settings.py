@@ -264,14 +264,16 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     def _with_their_keys(
         cls, given: str | tuple[str, ...], info: ValidationInfo
     ) -> str | tuple[str, ...]:
-        for name in (given,) if isinstance(given, str) else given:
-            key = KEY_OF.get(name)
-            # An invalid key is not in `data`, and is reported separately.
-            if key is not None and info.data.get(key, "") is None:
-                raise ValueError(
-                    f"it needs {PREFIX}{key.upper()}, which is not set"
-                    f" ({PREFIX}PROVIDER={sandbox_of(name)} needs none)"
-                )
+        names = (given,) if isinstance(given, str) else given
+        # An invalid key is not in `data`, and is reported separately.
+        lacking = [
+            f"it needs {PREFIX}{KEY_OF[name].upper()}, which is not set"
+            f" ({PREFIX}PROVIDER={sandbox_of(name)} needs none)"
+            for name in names
+            if name in KEY_OF and info.data.get(KEY_OF[name], "") is None
+        ]
+        if lacking:
+            raise ValueError("; ".join(lacking))
         return given
 
     @field_validator("poll_max")

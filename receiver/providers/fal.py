@@ -70,7 +70,8 @@ class Fal(Provider):
     async def start(self) -> None:
         await self._keys.fetch()
 
-    def check_kind(self, kind: str) -> str | None:
+    @staticmethod
+    def check_kind(kind: str) -> str | None:
         """Valid kinds are endpoints."""
         fits = _ENDPOINT.fullmatch(kind)
         return None if fits else "kind must be an endpoint, such as fal-ai/flux/dev."

@@ -69,7 +69,8 @@ class Replicate(Provider):
         """Fetch the account's webhook secret, unless one is set."""
         await self._keys.fetch()
 
-    def check_kind(self, kind: str) -> str | None:
+    @staticmethod
+    def check_kind(kind: str) -> str | None:
         """Valid kinds are models, versions and deployments."""
         if any(form.fullmatch(kind) for form in (_VERSION, _MODEL, _DEPLOYMENT)):
             return None

@@ -89,7 +89,8 @@ class Samsar(Provider):
         bearer = auth_header.lower() == "authorization"
         self._api = Api(account, {auth_header: f"Bearer {key}" if bearer else key}, read_message)
 
-    def check_kind(self, kind: str) -> str | None:
+    @staticmethod
+    def check_kind(kind: str) -> str | None:
         return None if kind in KINDS else f"kind must be one of {', '.join(KINDS)}."
 
     def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:

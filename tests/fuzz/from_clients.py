@@ -145,7 +145,7 @@ def query(raw: bytes) -> None:
     with contextlib.suppress(Problem):
         assert 1 <= (read_file_number(request) or 1) < 10_000
     with contextlib.suppress(Problem):
-        where = _read_filter(request, NAMED)
+        where = _read_filter(request)
         for at in (where.created_after, where.created_before):
             assert at is None or abs(at) < YEARS
     params = QueryParams(raw)

@@ -41,6 +41,7 @@ async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> N
     assert await listed(status="COMPLETED") == [one]
     assert await listed(status="PENDING") == [three, two]
     assert await listed(kind="create_narrative") == [three]
+    assert await listed(kind="owner/name") == [], "of a provider that may have run before"
     assert await listed(created_after=second["created_at"]) == [three]
     assert await listed(created_before=second["created_at"]) == [one]
     made = datetime.fromisoformat(second["created_at"])
@@ -64,6 +65,7 @@ BAD_QUERIES = [
     *(f"cursor={cursor}" for cursor in ("", "x", "job_0~sig", "%00")),
     *("created_after=yesterday", "created_before=", "created_before=1767225600000"),
     *("created_after=1111111111111111111", "created_before=2026-W01-1", "created_before=20260102"),
+    *("kind=", "kind=create_song", "kind=a%2Fb%2Fc%2F%2F"),
     *("status=completed", "status=", "statuss=COMPLETED"),
     *("metadata.k%00=v", "metadata.k=v%00"),
 ]

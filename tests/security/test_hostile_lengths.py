@@ -163,7 +163,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "If-None-Match": lambda text: responses.etag_matches(text, "x"),
     "a query's names": lambda text: queries.check_parameters(request_with(text), *queries.PAGE),
     "a query's limit": lambda text: queries.read_limit(request_with(f"limit={text}")),
-    "a query's filter": lambda text: jobs._read_filter(request_with(f"created_after={text}"), {}),
+    "a query's filter": lambda text: jobs._read_filter(request_with(f"created_after={text}")),
     "a stream's query": lambda text: request_with(text).query_params.get("ticket"),
     "Host": lambda text: pages._names_us(text, {"localhost"}),
     "Origin": lambda text: Cors(["https://a.example"]).headers(scope_of(origin=text)),

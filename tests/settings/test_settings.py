@@ -314,6 +314,7 @@ def test_every_provider_needs_its_key(environment: Environment) -> None:
     first, second = errors_of(ServeSettings)
     assert "RECEIVER_REPLICATE_API_TOKEN" in first
     assert "RECEIVER_SAMSAR_API_KEY" in second
+    assert "RECEIVER_FAL_KEY" in second
     environment(REPLICATE_API_TOKEN="r8_x", SAMSAR_API_KEY="k", FAL_KEY="f")
     settings = load(ServeSettings)
     assert settings.provider_names == ("replicate", "samsar", "fal")
