@@ -184,13 +184,17 @@ class Machine:
         process.dead = True
         self.service = None
         self.stopping = False
-        for abandon in self._abandon:
-            abandon()
-        self._abandon = []
+        self.close()
         exchanges, self._exchanges = self._exchanges, {}
         for exchange in exchanges:
             exchange.reset()
         loop.call_later(down, self.boot, context=loop.world_context)
+
+    def close(self) -> None:
+        """Close the process's connections to the database, as the system does when it dies."""
+        for abandon in self._abandon:
+            abandon()
+        self._abandon = []
 
     def cancel_crash(self) -> None:
         """Cancel all planned deaths."""

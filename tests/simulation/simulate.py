@@ -73,7 +73,7 @@ def worlds_of(loop: VirtualLoop, schedules: Sequence[Schedule]) -> Iterator[list
             yield worlds
             loop.end_all()
         for world in worlds:
-            world.truth.close()
+            world.close()
 
 
 async def _run(world: World) -> None:

@@ -68,6 +68,12 @@ class World:
         self.users = Users(self)
         self.machines = [Machine(self, f"m{number}") for number in range(schedule.machines)]
 
+    def close(self) -> None:
+        """Close all connections to the database."""
+        for machine in self.machines:
+            machine.close()
+        self.truth.close()
+
     # --- the run ----------------------------------------------------------------------------------
 
     async def set_up(self) -> None:

@@ -76,6 +76,9 @@ async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
     writer = opened._writer
     assert isinstance(writer, ThreadedWriter)
     writer._on_batch = batches.append
+    # Long enough to queue more writes meanwhile, even on a busy machine.
+    await writer.normal(lambda db, _: db.execute("PRAGMA busy_timeout = 1000"))
+    batches.clear()
     begun = next_batch(writer, monkeypatch)
     other.execute("BEGIN IMMEDIATE")
 
