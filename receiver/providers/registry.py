@@ -15,7 +15,7 @@ from receiver.settings import KEY_OF, SandboxSettings, ServeSettings, sandbox_of
 API_OF: Final = {name: api for api in KEY_OF for name in (api, sandbox_of(api))}
 """By provider name: the API that it has."""
 KIND_CHECKS: Final = (Samsar.check_kind, Replicate.check_kind, Fal.check_kind)
-"""By API: see `Provider.check_kind`."""
+"""One for each API: see `Provider.check_kind`."""
 SANDBOX_PATHS: Final = {"samsar": "/v1/video/", "replicate": "/v1/", "fal": "/"}
 """By API: the path at which a sandbox serves it."""
 

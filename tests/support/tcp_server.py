@@ -55,9 +55,8 @@ async def tcp_server(
     def leave(task: asyncio.Task[None]) -> None:
         # Not in `serve`: a task that is cancelled before its first step has run none of its code. A
         # transport that closed by itself, once its buffer was empty, cannot be aborted.
-        writer = connections.pop(
-            task
-        )  # in a name: Python 3.13 warns of an open one that is dropped
+        # In a variable: Python 3.13 warns if a writer is dropped while its transport is open.
+        writer = connections.pop(task)
         with suppress(AttributeError):
             writer.transport.abort()
         if not task.cancelled() and (error := task.exception()) is not None:
