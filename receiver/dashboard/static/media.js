@@ -86,7 +86,7 @@ export function filesOf(files = []) {
   return states.map((state, index) => (states.length > 1 ? `${index + 1}: ${state}` : state)).join("; ");
 }
 
-const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 /** The result, as shown on the job's page. */
 export function player(job) {
