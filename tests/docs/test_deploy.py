@@ -6,12 +6,15 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import yaml
 
+from receiver.dashboard.pages import pages
 from receiver.environment import PREFIX
+from receiver.http_api.routes import API
 from receiver.metrics import Metrics
 from receiver.settings import ClientSettings, ServeSettings
 from tests.support.nginx import needs_nginx, nginx_by
@@ -128,9 +131,37 @@ def test_the_image_is_built_once_and_never_pulled_and_a_start_can_be_stopped(nam
     assert len([each for each in ours if "build" in each]) == 1
 
 
+def kubernetes(kind: str) -> list[Any]:
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
+    return [each for each in documents if each["kind"] == kind]
+
+
 def test_kubernetes_documents_are_complete() -> None:
     documents = [*yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())]
     assert [each for each in documents if not {"apiVersion", "kind", "metadata"} <= set(each)] == []
+
+
+def test_kubernetes_sets_no_setting_by_itself() -> None:
+    """By default a pod gets variables such as NAME_PORT for each Service: here RECEIVER_PORT."""
+    (service,) = kubernetes("Service")
+    assert service["metadata"]["name"].upper() + "_PORT" in SETTINGS
+    (deployment,) = kubernetes("Deployment")
+    assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
+def test_the_ingress_serves_every_path_but_the_metrics_and_logs_no_secret() -> None:
+    (ingress,) = kubernetes("Ingress")
+    assert ingress["spec"]["ingressClassName"] == "nginx"
+    annotations = ingress["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
+    (rule,) = ingress["spec"]["rules"]
+    served = {(each["path"], each["pathType"]) for each in rule["http"]["paths"]}
+    paths = {row.path for row in API} | {"/openapi.json", *pages("", "", results_nearby=False)}
+    kinds = {
+        path: {(path, "Exact"), ("/" + path.split("/")[1], "Prefix")} & served for path in paths
+    }
+    assert [path for path, found in kinds.items() if not found] == ["/metrics"]
+    assert set().union(*kinds.values()) == served
 
 
 def test_promtool_accepts_the_rules() -> None:
