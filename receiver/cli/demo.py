@@ -190,25 +190,28 @@ async def _run_jobs(
             AsyncClient(url, key) as client,
         ):
             webhook = {"webhookUrl": f"{origin(listener)}/webhook"}
-            jobs = await _follow_jobs(client, [{**body, **webhook} for body in bodies])
+            jobs = await follow_jobs(client, [{**body, **webhook} for body in bodies])
             webhooks = await _last_webhooks(client)
     _sum_up(jobs, webhooks)
     return jobs
 
 
-async def _follow_jobs(client: AsyncClient, bodies: Sequence[Mapping[str, Any]]) -> list[Job]:
+async def follow_jobs(client: AsyncClient, bodies: Sequence[Mapping[str, Any]]) -> list[Job]:
     """Submit the jobs, and show them until each is finished."""
     with board() as shown:
         unfinished = {(await client.submit(body))["request_id"] for body in bodies}
         ended: list[Job] = []
         async with aclosing(client.watch()) as events:
             async for event in events:
-                for job in event.jobs:
-                    if job["request_id"] in unfinished:
-                        shown.show(job)
-                        if job["done"]:
-                            unfinished.discard(job["request_id"])
-                            ended.append(job)
+                changed = [job for job in event.jobs if job["request_id"] in unfinished]
+                if event.type == "snapshot":  # which has no finished jobs
+                    others = unfinished.difference(job["request_id"] for job in changed)
+                    changed += [await client.get(each) for each in others]
+                for job in changed:
+                    shown.show(job)
+                    if job["done"]:
+                        unfinished.discard(job["request_id"])
+                        ended.append(job)
                 if not unfinished:
                     break
     return ended

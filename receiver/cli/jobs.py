@@ -62,10 +62,10 @@ async def submit(
         raise typer.BadParameter(f"the file is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise typer.BadParameter("the file is not a JSON object")
-    if not (idempotency_key or "").isprintable():
-        raise typer.BadParameter("--idempotency-key must not contain control characters")
     try:
         job = await client.submit(body, idempotency_key=idempotency_key, wait=wait)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     except asyncio.CancelledError:
         warn("The job may exist: see `receiver jobs list`.")
         raise

@@ -133,11 +133,11 @@ def _print_pairs(values: Mapping[str, object]) -> None:
     """One pair per line; values of None are omitted."""
     given = {name: value for name, value in values.items() if value is not None}
     if is_terminal():
-        pairs = [[name, _block(value)] for name, value in given.items()]
+        pairs = [[on_one_line(name), _block(value)] for name, value in given.items()]
         _draw(pairs, ("", "value"), ("value",), header=False)
     else:
         for name, value in given.items():
-            say(f"{name}: {_cell(value)}")
+            say(f"{on_one_line(name)}: {_cell(value)}")
 
 
 def _block(value: object) -> str:

@@ -25,12 +25,13 @@ class Lines:
 
     def __init__(self, describe: Callable[[Job], str]) -> None:
         self._describe = describe
-        self._shown: dict[str, str] = {}
+        self._shown: dict[str, int] = {}
+        """The hash of each job's last line: a line may be long, and there may be many jobs."""
 
     def show(self, job: Job) -> None:
         line = self._describe(job)
-        if self._shown.get(job["request_id"]) != line:
-            self._shown[job["request_id"]] = line
+        if self._shown.get(job["request_id"]) != hash(line):
+            self._shown[job["request_id"]] = hash(line)
             self._print(line, job["status"])
 
     def _print(self, line: str, _status: str) -> None:

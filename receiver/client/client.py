@@ -85,8 +85,10 @@ class AsyncClient:
         # refuses these, and an empty key, with an error message.
         content = json.dumps(dict(body))
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
-        if not key.isprintable():
-            raise ValueError("an idempotency key must not contain control characters")
+        if not key.isprintable() or key != key.strip():
+            raise ValueError(
+                "an idempotency key has no control characters, and no space at its ends"
+            )
         headers = {"Content-Type": b"application/json", "Idempotency-Key": key.encode()}
         if wait is not None:
             headers["Prefer"] = b"wait=%d" % wait

@@ -10,6 +10,7 @@ from httpx_sse import EventSource, SSEError
 
 from receiver.client.errors import (
     AnotherServer,
+    ClientError,
     Unreachable,
     UnreadableAnswer,
     api_error,
@@ -25,24 +26,32 @@ class Transport:
     """Connections to one service, with one key."""
 
     def __init__(self, url: str, api_key: str, timeout: float) -> None:
-        """Does not connect yet; `timeout` as for `AsyncClient`. Raises ValueError for a key that is
-        not valid in a header."""
+        """Does not connect yet; `timeout` as for `AsyncClient`.
+
+        Raises:
+            ValueError: the key is not valid in a header.
+            ClientError: a proxy in the environment cannot be used.
+        """
         self._timeout = timeout
         key = api_key.strip()  # it may end with the newline of a file
         if not re.fullmatch(r"[!-~]+", key):
             raise ValueError("an API key must be visible ASCII without spaces")
         nearby = is_this_machine(url)
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            headers={"API-KEY": key},
-            timeout=timeout,
-            # Each stream holds one, and no call may wait for it: the service limits the streams.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            # A proxy from the environment cannot reach this machine's loopback addresses.
-            trust_env=not nearby,
-            # Loading the certificate authorities takes longer than a call: skip it where possible.
-            verify=not (nearby and url.startswith("http:")),
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=url,
+                headers={"API-KEY": key},
+                timeout=timeout,
+                # Each stream holds one, and no call may wait for it: the service limits streams.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+                # A proxy from the environment cannot reach this machine's loopback addresses.
+                trust_env=not nearby,
+                # Loading certificate authorities takes longer than a call: skip it where possible.
+                verify=not (nearby and url.startswith("http:")),
+            )
+        except (ImportError, ValueError) as error:  # SOCKS without its package, an unknown scheme
+            reason = "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"
+            raise ClientError(f"{reason}: {error}") from error
 
     async def close(self) -> None:
         await self._http.aclose()

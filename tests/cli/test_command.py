@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from receiver.cli import output
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
 from tests.cli.conftest import COMMAND, MOVIE, TIMEOUT, Served, Workspace, submit_movie
@@ -182,6 +183,17 @@ def test_shell_completion(workspace: Workspace, shell: str) -> None:
 
 def test_control_characters_are_escaped() -> None:
     assert on_one_line("a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé") == r"a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_name_from_a_provider_is_escaped_like_its_value(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda: terminal)
+    output.Output({}, {"result.a\x1b[31m\nstatus": "b\x1b[2J"}).print(json=False)
+    shown = capsys.readouterr().out
+    assert r"result.a\x1b[31m\nstatus" in shown
+    assert (shown.count("\x1b"), shown.count("\n")) == (0, 1)
 
 
 @pytest.mark.parametrize(("command", "status"), [("jobs list", 0), ("serve --port 0", 2)])

@@ -1,19 +1,24 @@
 """`demo`."""
 
+import asyncio
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import httpx
 import pytest
 
-from receiver.cli.demo import FAULTS, PROMPTS
+from receiver.cli.demo import FAULTS, PROMPTS, follow_jobs
+from receiver.client import AsyncClient
+from receiver.domain.documents import Job
 from receiver.sandbox.faults import FaultPlan
 from tests.cli.conftest import TIMEOUT, Workspace
 from tests.support.ports import free_port
+from tests.support.service import JOB, running_service
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,6 +80,19 @@ def check_what_is_printed(address: str, user: str, operator: str, dashboard: str
         for delivery in get("/v1/deliveries", key).json()["deliveries"]
     ]
     assert sorted(attempts) == [[204]] * 11 + [[500, 204]]
+
+
+async def test_jobs_that_end_before_they_are_followed_are_shown_too(tmp_path: Path) -> None:
+    class Slow(AsyncClient):
+        async def submit(self, body: Mapping[str, Any], **_: object) -> Job:
+            return await super().submit(body, wait=60)
+
+    async with (
+        running_service(tmp_path) as service,
+        Slow(service.url, await service.key()) as client,
+        asyncio.timeout(TIMEOUT),
+    ):
+        assert len(await follow_jobs(client, [JOB] * 2)) == 2
 
 
 def test_a_configured_port_in_use_is_an_error(workspace: Workspace) -> None:

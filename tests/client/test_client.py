@@ -8,7 +8,14 @@ from datetime import datetime
 
 import pytest
 
-from receiver.client import ApiError, AsyncClient, Fault, Unreachable, UnreadableAnswer
+from receiver.client import (
+    ApiError,
+    AsyncClient,
+    ClientError,
+    Fault,
+    Unreachable,
+    UnreadableAnswer,
+)
 from tests.client.conftest import OURS, SHARED_LOOP, no_sleep, user_of
 from tests.providers.faulty_server import Behaviour, answer, faulty_server, refused_url
 from tests.support.service import JOB, MOVIE, TIMEOUT, RunningService
@@ -144,6 +151,15 @@ async def test_a_key_is_used_without_its_line_break(service: RunningService) -> 
 async def test_a_key_that_no_header_can_have_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValueError, match=r"^an API key must be visible ASCII without spaces$"):
         AsyncClient("http://127.0.0.1:1", key)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense://127.0.0.1:1"])
+async def test_a_proxy_that_cannot_be_used_is_named(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ClientError, match=r"proxy in .* ALL_PROXY cannot be used: "):
+        AsyncClient("http://example.com", "key")
 
 
 async def test_a_refused_connection_is_unreachable() -> None:

@@ -95,7 +95,9 @@ async def test_only_an_unknown_outcome_is_requested_again_with_the_same_key(
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
 
 
-@pytest.mark.parametrize(("key", "error"), [("", ApiError), ("a\nb", ValueError)])
+@pytest.mark.parametrize(
+    ("key", "error"), [("", ApiError), ("a\nb", ValueError), ("a ", ValueError)]
+)
 async def test_a_bad_idempotency_key_is_refused(
     client: AsyncClient, key: str, error: type[Exception]
 ) -> None:
