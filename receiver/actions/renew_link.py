@@ -1,6 +1,8 @@
 """Renews an old result link by a status call."""
 
 import asyncio
+from typing import Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -14,22 +16,27 @@ from receiver.providers.contract import upstream_job
 from store.errors import StoreUnavailable
 from store.records.jobs import Job, Status
 
+RENEWAL_SECONDS: Final = 10.0
+"""How long a client waits for a renewed link, before it gets the old one."""
+
 log = structlog.get_logger()
 
 
 class LinkRenewals:
-    """Renews links, with one call at a time per job."""
+    """Renews links, with one call at a time per user, so that no user's renewals take all of the
+    calls that clients may have."""
 
     def __init__(self, services: ServiceContext) -> None:
         self._services = services
         self._under_way: dict[str, asyncio.Event] = {}
+        self._user_locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def renew(self, job: Job) -> Job:
         """The job, with a renewed link if the old one may no longer work.
 
         Unchanged if the link is recent or cannot be renewed: its provider is no longer configured,
-        no status call is allowed now, the answer has no link, or the store fails. If another
-        request is renewing it, waits for that one.
+        no status call is allowed within `RENEWAL_SECONDS`, the answer has no link, or the store
+        fails. If another request is renewing it, waits for that one.
 
         Raises:
             NotFound: the job was removed meanwhile.
@@ -66,7 +73,12 @@ class LinkRenewals:
         upstream = upstream_job(job)
         if provider is None or upstream is None:
             return job
-        answer = await self._services.status_calls.ask_soon(provider, job.id, upstream)
+        try:
+            async with asyncio.timeout(RENEWAL_SECONDS):
+                async with self._user_locks.setdefault(job.user_id, asyncio.Lock()):
+                    answer = await self._services.status_calls.ask_soon(provider, job.id, upstream)
+        except TimeoutError:
+            return job
         result = answer.report.result if isinstance(answer, StatusReport) else None
         if result is None:
             return job

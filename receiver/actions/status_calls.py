@@ -13,6 +13,8 @@ from receiver.domain.probe_queue import ProbeQueue
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
+CLIENTS_SHARE: Final = 0.2
+"""How much of the rate calls made for clients may use: many of them must not stop the polls."""
 MAX_RATE_WAIT: Final = 1.0
 """Seconds that a call made for a client may wait for the rate limit."""
 SLOT_CHECK_SECONDS: Final = 0.1
@@ -40,6 +42,7 @@ class StatusCalls:
         self._clock = clock
         self._metrics = metrics
         self._rate_limiter = RateLimiter(rate)
+        self._clients_limiter = RateLimiter(rate * CLIENTS_SHARE)
         self._under_way = 0
         self._asked_soon = 0
 
@@ -111,16 +114,19 @@ class StatusCalls:
         """Make a status call if it can start within `MAX_RATE_WAIT` and the breaker allows it,
         else return None.
 
-        Such calls use at most half of the slots: a few that hang must not stop the polls.
+        Such calls use at most half of the slots: a few that hang must not stop the polls. They
+        reserve the next call, which a poll never does, so they also have a rate of their own.
         """
-        pause = self.seconds_until_free()
+        now = self._clock.monotonic()
+        pause = max(self.seconds_until_free(), self._clients_limiter.seconds_until_free(now))
         if pause > MAX_RATE_WAIT or self._asked_soon >= max(1, self.concurrency // 2):
             return None
         probe_at = self.breakers[provider.name].probe_at
-        is_open = probe_at is not None and self._clock.monotonic() < probe_at
+        is_open = probe_at is not None and now < probe_at
         if is_open or self._under_way >= self.concurrency:
             return None
         self.begin()
+        self._clients_limiter.take(now)
         self._asked_soon += 1
         try:
             await self._clock.sleep(pause)

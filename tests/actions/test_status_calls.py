@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from receiver.actions.status_calls import SLOT_CHECK_SECONDS, StatusCalls
+from receiver.actions.status_calls import CLIENTS_SHARE, SLOT_CHECK_SECONDS, StatusCalls
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.domain.call_limits import FIRST_PROBE
 from receiver.metrics import Metrics
@@ -85,8 +85,23 @@ async def test_all_calls_share_one_rate() -> None:
     assert harness.calls.free() == 1
 
 
+async def test_clients_leave_most_of_the_rate_to_the_polls() -> None:
+    """Each call for a client reserves the next one: without a rate of their own, no poll was made
+    while clients asked again at once."""
+    harness, polls = CallsHarness(), 0
+    began = harness.clock.monotonic()
+    while harness.clock.monotonic() < began + 60:
+        await harness.ask()
+        if harness.calls.free() > 0:
+            harness.calls.begin()
+            harness.calls.end()
+            polls += 1
+        harness.clock.advance(0.05)
+    assert min(polls, len(harness.provider.asked)) > 100
+
+
 async def test_a_call_that_would_wait_too_long_is_refused() -> None:
-    harness = CallsHarness(rate=0.5)
+    harness = CallsHarness(rate=0.5 / CLIENTS_SHARE)
     assert await harness.ask() is not None
     began = harness.clock.monotonic()
 

@@ -171,6 +171,23 @@ async def test_there_is_one_call_at_a_time_for_a_job(
     assert not aging.service.inner.context.renewals._under_way
 
 
+async def test_there_is_one_call_at_a_time_for_a_user(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider, jobs=2)
+    under_way: list[int] = [0]
+
+    async def slow(_: str) -> Response:
+        under_way.append(under_way[-1] + 1)
+        await asyncio.sleep(0.3)  # longer than the gap between two calls
+        under_way.append(under_way[-1] - 1)
+        return JSONResponse(completed(NEW))
+
+    provider.status = slow
+    assert await asyncio.gather(*map(aging.link, range(2))) == [NEW, NEW]
+    assert under_way == [0, 1, 0, 1, 0]
+
+
 async def test_if_the_new_link_cannot_be_read_who_waited_for_it_gets_the_old_one(
     start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
