@@ -26,6 +26,7 @@ from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
 from receiver.http_api.context import ApiContext
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
+from receiver.http_client import Resolver
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from receiver.providers.registry import open_provider
@@ -38,7 +39,6 @@ from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
-from receiver.webhooks.resolver import Resolver
 from store.database import Store
 from store.ids import Ids
 from store.open import open_store

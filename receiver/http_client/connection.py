@@ -41,11 +41,14 @@ class Connection(asyncio.Protocol):
         such as `ssl.SSLError`; the connection is then closed."""
         loop = asyncio.get_running_loop()
         try:
+            self._check_open()
             upgraded = await loop.start_tls(self._transport, self, context, server_hostname=host)
+            self._transport = cast(asyncio.Transport, upgraded)
+            # If the server closes before the handshake, uvloop reports no error.
+            self._check_open()
         except BaseException:
             self.close()
             raise
-        self._transport = cast(asyncio.Transport, upgraded)
 
     async def request(
         self,
@@ -72,8 +75,7 @@ class Connection(asyncio.Protocol):
         if " " in target or any(map(_INVALID.search, lines)):
             raise ValueError("the request has characters that are invalid in its head")
         head = "\r\n".join([*lines, "", ""]).encode("ascii")
-        if self._transport.is_closing():
-            raise ConnectionResetError("the connection was closed")
+        self._check_open()
         response = self._response = Response()
         self._transport.write(head + content)
         while not response.status:
@@ -109,6 +111,10 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close it at once: the caller has what it wanted, and a TLS shutdown could hang."""
         self._transport.abort()
+
+    def _check_open(self) -> None:
+        if self._transport.is_closing():
+            raise ConnectionResetError("the connection was closed")
 
     async def _receive(self, response: Response) -> None:
         """Wait until more of this response has arrived. Raises its failure."""

@@ -6,18 +6,26 @@ counts is how far the HTTP client got, not the class of an exception.
 
 import asyncio
 import json
-import socket
 import ssl
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, TypeAlias, TypeVar
 
 import httpx
 
 from receiver import tracing
-from receiver.http_client import BadAnswer, Connection, Response, connect, default_tls
+from receiver.http_client import (
+    BadAnswer,
+    Connection,
+    NoAddress,
+    Resolver,
+    Response,
+    connect,
+    default_tls,
+)
 from receiver.json_text import UnreadableJson, decode, parse_answer
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -124,6 +132,8 @@ class HttpClient:
             *headers.items(),
         ]
         self._connect_timeout = connect_timeout
+        # Its own, so that a provider whose name cannot be resolved does not delay the others.
+        self._resolver = Resolver(timeout=connect_timeout, slots=1)
         self._tls = (tls or default_tls()) if base.scheme == "https" else None
         self._idle: list[tuple[Connection, float]] = []
         """With the loop time until which each is kept, the earliest first."""
@@ -208,16 +218,24 @@ class HttpClient:
         seconds = min(until - loop.time(), self._connect_timeout)
         try:
             async with asyncio.timeout(seconds):
-                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-                addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
-                connection = await connect(addresses, self._port, seconds)
+                connection = await connect(await self._addresses(), self._port, seconds)
                 if self._tls is not None:
                     await connection.start_tls(self._tls, self._host)
                 return connection
+        except NoAddress as error:
+            reason = f"could not connect: {self._host} has no address"
+            raise NoAnswer(reason, may_have_arrived=False) from error
         except TimeoutError as error:
             raise NoAnswer("connecting took too long", may_have_arrived=False) from error
         except (OSError, UnicodeError) as error:  # the latter for a name that cannot be encoded
             raise NoAnswer(f"could not connect: {error}", may_have_arrived=False) from error
+
+    async def _addresses(self) -> Sequence[str]:
+        """The host's IP addresses; at least one. Raises NoAddress."""
+        try:
+            return [str(ip_address(self._host))]
+        except ValueError:
+            return [str(address) for address in await self._resolver.resolve(self._host)]
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> _Request:
         headers, content = [*self._headers, *_trace()], b""

@@ -6,11 +6,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from receiver.http_client import AnswerTooLong, BadAnswer, Connection, connect, default_tls
-from receiver.webhooks.resolver import NoAddress
+from receiver.http_client import (
+    AnswerTooLong,
+    BadAnswer,
+    Connection,
+    IPAddress,
+    NoAddress,
+    connect,
+    default_tls,
+)
 from receiver.webhooks.targets import (
     LONGEST_URL,
-    IPAddress,
     IPNetwork,
     Target,
     TargetRefused,

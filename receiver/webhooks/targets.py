@@ -20,7 +20,8 @@ from ipaddress import (
     ip_network,
 )
 
-IPAddress = IPv4Address | IPv6Address
+from receiver.http_client import IPAddress
+
 IPNetwork = IPv4Network | IPv6Network
 
 LONGEST_URL = 2048

@@ -1,12 +1,14 @@
 """The HTTP client's connections, over real sockets."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
 import pytest
+import uvloop
 
-from receiver.http_client import Connection, connect
+from receiver.http_client import Connection, connect, default_tls
 from receiver.http_client.connection import MAX_UNREAD
 from tests.providers import faulty_server as faulty
 from tests.providers.faulty_server import answer_each, faulty_server, full_backlog
@@ -151,3 +153,21 @@ async def test_an_unresponsive_address_leaves_time_for_the_next() -> None:
     async with faulty_server(answer_each(OK)) as server, full_backlog("127.0.1.1", server.port):
         with closing(await connect(["127.0.1.1", "127.0.0.1"], server.port, 1.0)) as connection:
             assert await ask(connection) == b"ok"
+
+
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_a_server_that_closes_before_tls_is_an_error(iterations: int) -> None:
+    """On uvloop, as in production: its `start_tls` then reports success, or hangs."""
+
+    async def encrypt() -> None:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(Connection, sock=ours)
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(TIMEOUT):
+            await connection.start_tls(default_tls(), "provider.example")
+
+    with pytest.raises(ConnectionResetError, match=r"^the connection was closed$"):
+        uvloop.run(encrypt())

@@ -11,11 +11,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from receiver.clock import SystemClock
+from receiver.http_client import IPAddress, NoAddress
 from receiver.webhooks.delivery import LONGEST_ANSWER, AttemptResult, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
-from receiver.webhooks.resolver import NoAddress
 from receiver.webhooks.signing import new_secret, sign
-from receiver.webhooks.targets import IPAddress
 from tests.providers.faulty_server import (
     THIS_MACHINE,
     Connection,

@@ -8,9 +8,9 @@ from ipaddress import ip_network
 import pytest
 
 from receiver.clock import SystemClock
+from receiver.http_client import Resolver
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
-from receiver.webhooks.resolver import Resolver
 from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw
 from tests.webhooks import corpus
 from tests.webhooks.hostile_answers import OK

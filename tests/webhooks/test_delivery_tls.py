@@ -9,10 +9,9 @@ import pytest
 import trustme
 
 from receiver.clock import SystemClock
-from receiver.http_client import default_tls
+from receiver.http_client import IPAddress, default_tls
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
-from receiver.webhooks.targets import IPAddress
 from tests.providers.faulty_server import (
     Connection,
     faulty_server,

@@ -1,8 +1,8 @@
 """Resolves host names to IP addresses in dedicated threads.
 
 `getaddrinfo` blocks, cannot be cancelled, and takes tens of seconds for a name whose servers are
-dead. A few such names would exhaust the event loop's default thread pool, so users' hosts are
-looked up in separate threads, with these bounds:
+dead. A few such names would exhaust the event loop's thread pool (uvloop looks up two at a time),
+so hosts are looked up in separate threads, with these bounds:
 
 - No caller waits longer than `timeout` seconds. The thread of an abandoned lookup runs until the
   system gives up, and occupies its slot until then.
@@ -20,9 +20,9 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from receiver.webhooks.targets import IPAddress
+IPAddress = IPv4Address | IPv6Address
 
 Lookup = Callable[[str], Sequence[IPAddress]]
 """Blocks and returns the addresses of a name. An `OSError` (such as `gaierror`) means none."""

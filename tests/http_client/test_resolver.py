@@ -9,8 +9,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from receiver.webhooks.resolver import NoAddress, Resolver
-from receiver.webhooks.targets import IPAddress
+from receiver.http_client import IPAddress, NoAddress, Resolver
 
 HERE: Sequence[IPAddress] = (IPv4Address("127.0.0.1"),)
 SHORT = 1.0
