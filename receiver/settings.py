@@ -6,9 +6,10 @@ is needed and not set; `repr=False` marks values that are never shown, in an err
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
@@ -37,8 +38,11 @@ class StoreSettings(Settings):
 
     def secrets(self) -> Iterator[str]:
         yield from super().secrets()
-        if password := urlsplit(self.database_url).password:
-            yield password
+        # libpq takes no # for a fragment. An invalid URL is refused when the store is opened, by an
+        # error without the password.
+        with suppress(ValueError):
+            if password := urlsplit(self.database_url.replace("#", "%23")).password:
+                yield from {password: None, unquote(password): None}
 
     @property
     def sqlite_path(self) -> Path | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from itertools import accumulate, takewhile
 from typing import Any
 
 from receiver.domain.draft import Draft
@@ -14,6 +15,8 @@ from store.records.times import Due, Lane, Millis
 
 MAX_LINKS = 100
 """Maximum number of links kept per result (the first ones), as every change writes them all."""
+MAX_LINK_CHARACTERS = 64 * 1024
+"""Maximum length of all links kept per result, for the same reason."""
 LONGEST_LINK = 8_192
 """Maximum length of a link in characters. A longer one is listed as failed, not downloaded."""
 LINK_LIVES = {"replicate": HOUR, "sandbox-replicate": HOUR}
@@ -42,7 +45,9 @@ def find_files(draft: Draft, result: Mapping[str, Any]) -> None:
 
 def _set_files(draft: Draft, result: Mapping[str, Any]) -> None:
     links = links_of(result)[:MAX_LINKS]
-    _set(draft, tuple(_file(link, draft.now) for link in links))
+    ends = accumulate(min(len(link), LONGEST_LINK) for link in links)
+    kept = takewhile(lambda pair: pair[1] <= MAX_LINK_CHARACTERS, zip(links, ends, strict=True))
+    _set(draft, tuple(_file(link, draft.now) for link, _ in kept))
 
 
 def _file(link: str, now: Millis) -> ArchivedFile:

@@ -153,6 +153,17 @@ async def test_a_failed_download_is_reported_and_the_link_returned(world: Archiv
     assert len(seqs) == len(set(seqs)) == job["seq"], "a retry is not an event"
 
 
+async def test_links_beyond_64_kib_are_not_kept(world: ArchiveWorld) -> None:
+    """Each change of a job writes all of them."""
+    links = [world.link(f"/{n}?{'q' * 8_000}", Answer(FILE)) for n in range(1, 11)]
+    request_id = await world.complete({"videoUrl": links[0], "frames": links[1:]})
+    job = await world.wait_until_settled(request_id)
+    assert [file["link"] for file in job["archive"]] == links[:8]
+    assert (await world.result(request_id, params={"n": 8})).content == FILE
+    answer = await world.result(request_id, params={"n": 9})
+    assert (answer.status_code, answer.headers["Location"]) == (302, links[8])
+
+
 async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(world: ArchiveWorld) -> None:
     link = world.link("/late", Answer(FILE, pause=0.05))
     request_id = await world.complete({"videoUrl": link})

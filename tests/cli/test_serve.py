@@ -76,6 +76,14 @@ def test_a_database_address_that_cannot_be_used_is_a_settings_error(
     assert "hunter2" not in line
 
 
+def test_a_database_address_that_cannot_be_parsed_is_a_settings_error(workspace: Workspace) -> None:
+    address = "postgresql://u:hunter[2@127.0.0.1/d"
+    done = workspace.with_settings(DATABASE_URL=address, SECRET_KEYS="s" * 32).run("serve")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.splitlines()[-1].endswith(" is needed. Correct RECEIVER_DATABASE_URL.")
+    assert "hunter" not in done.err
+
+
 def test_a_bucket_that_cannot_be_opened_is_a_settings_error(workspace: Workspace) -> None:
     workspace = replace(workspace, others={"AWS_SKIP_SIGNATURE": "maybe"})
     done = workspace.with_settings(ARCHIVE_URL="s3://results", PORT="0").run("serve")

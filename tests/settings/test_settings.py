@@ -255,14 +255,23 @@ def test_the_error_of_a_url_shows_no_password(environment: Environment, url: str
 
 def test_all_secrets_are_listed() -> None:
     settings = serve(
-        database_url="postgresql://me:hush-1@db/r",
+        database_url="postgresql://me:hush#1@db/r",
         secret_keys=f"{'a' * 32},{'b' * 32}",
         samsar_api_key="hush-2",
         replicate_api_token="hush-3",
         replicate_webhook_secret="whsec_aHVzaC00",
         fal_key="hush-5",
     )
-    hidden = ["hush-1", "hush-2", "hush-3", "whsec_aHVzaC00", "hush-5", "a" * 32, "b" * 32]
+    hidden = [
+        "hush#1",
+        "hush%231",
+        "hush-2",
+        "hush-3",
+        "whsec_aHVzaC00",
+        "hush-5",
+        "a" * 32,
+        "b" * 32,
+    ]
     assert sorted(settings.secrets()) == sorted(hidden)
 
 
