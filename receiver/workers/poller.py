@@ -284,6 +284,8 @@ class Poller:
     async def _poll(self, job: Job) -> None:
         try:
             observation = await self._provider_calls.ask(job)
+            if observation is None:
+                return  # until its lease expires
             observe = partial(self._observe, job.id, observation)
             await until_stored(self._services.clock, "a status answer", observe)
         except NotFound:

@@ -27,8 +27,9 @@ class ProviderCalls:
         self._calls = services.status_calls
         self._callback_address = callback_address
 
-    async def ask(self, job: Job) -> Observation:
-        """Make the call that the job waits for."""
+    async def ask(self, job: Job) -> Observation | None:
+        """Make the call that the job waits for. None if the call must not be given up, but its
+        provider is not configured."""
         asked_at, number = self._services.clock.now(), job.tracking.polls + 1
         if (upstream := upstream_job(job)) is None:
             return SubmissionLookedUp(number, await self._look_up(job))
@@ -44,12 +45,12 @@ class ProviderCalls:
         )
         return Polled(number, asked_at, upstream.id, answer)
 
-    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer:
+    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer | None:
         """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
         there is only one such call, and without it the job goes on costing money."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
-            return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
+            return None
         answer = await self._traced(job, "cancel job", provider.cancel(upstream))
         log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         return answer

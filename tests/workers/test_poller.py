@@ -7,7 +7,7 @@ import pytest
 
 from receiver.domain.answers import StatusMissing
 from receiver.domain.lifecycle import decider
-from receiver.domain.observations import Polled
+from receiver.domain.observations import CancelRequested, Polled
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE, Poller
 from store.errors import StoreUnavailable
@@ -265,3 +265,23 @@ async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness
         asked.append(len(harness.provider.asked))
         harness.clock.advance(1.0)
     assert asked == [20, 25, 25]
+
+
+async def test_a_cancel_waits_until_its_provider_is_configured_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.provider.can_cancel = True
+    job = await harness.accepted_job("up-1", maybe_sent=True)
+    requested = CancelRequested(frozenset({harness.provider.name}))
+    decide = decider(requested, harness.clock.now, harness.services.rules)
+    await harness.store.jobs.advance(job.id, decide)
+    worker = harness.poller()
+    with monkeypatch.context() as without:
+        without.delitem(harness.services.providers, harness.provider.name)
+        assert await step(harness, worker) == 1
+    assert (await harness.find(job)).cancel_wanted
+
+    harness.clock.advance(POLL_LEASE / 1_000)
+    assert await step(harness, worker) == 1
+
+    assert not (await harness.find(job)).cancel_wanted
