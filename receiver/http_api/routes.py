@@ -57,6 +57,7 @@ API: tuple[Row[Any], ...] = (
     Row("GET", "/v1/holds", ADMIN_KEY, admin.list_holds),
     Row("DELETE", "/v1/holds/{provider}", ADMIN_KEY, admin.end_holds),
     Row("GET", "/v1/statistics", KEY_ONE_BY_ONE, statistics.statistics),
+    Row("GET", "/session/metrics", ADMIN_KEY, session_routes.show_metrics),
     Row("GET", "/session/keys", ADMIN_KEY, session_routes.list_keys),
     Row("POST", "/session/keys", ADMIN_KEY, session_routes.create_key),
     Row("DELETE", "/session/keys/{prefix}", ADMIN_KEY, session_routes.revoke_key),

@@ -1,4 +1,5 @@
-"""Internal routes of the dashboard (docs/dashboard.md): its session, and API keys for admins."""
+"""Internal routes of the dashboard (docs/dashboard.md): its session, and metrics and API keys for
+admins."""
 
 from dataclasses import asdict
 from typing import Final
@@ -11,6 +12,7 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid
+from receiver.http_api.health import metrics
 from receiver.http_api.queries import PAGE, read_page
 from receiver.http_api.responses import json_response
 from receiver.http_api.sessions import require_same_origin
@@ -64,7 +66,12 @@ def _session(context: ApiContext, caller: Caller | None) -> Response:
     return json_response(document)
 
 
-# --- API keys -------------------------------------------------------------------------------------
+# --- for admins -----------------------------------------------------------------------------------
+
+
+async def show_metrics(context: ApiContext, request: Request, _caller: Caller) -> Response:
+    """`GET /session/metrics`: the same as `/metrics`, which proxies keep from the outside."""
+    return await metrics(context, request)
 
 
 async def list_keys(context: ApiContext, request: Request, caller: Caller) -> Response:

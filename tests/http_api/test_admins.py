@@ -76,6 +76,14 @@ async def test_only_an_admin_may_name_a_user(shared_service: RunningService, pat
         assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
 
 
+@SHARED_LOOP
+async def test_the_page_shows_metrics_to_admins_alone(shared_service: RunningService) -> None:
+    root, ada = await shared_service.user("root", admin=True), await shared_service.user("ada")
+    assert "\nreceiver_relay_backlog " in (await root.get("/session/metrics")).text
+    refused = await ada.get("/session/metrics")
+    assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
+
+
 # --- keys, as the page makes them -----------------------------------------------------------------
 
 

@@ -18,8 +18,8 @@ export function showHealth(_user, signal) {
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Health")),
-    h("p", { class: "hint" }, "From /metrics, every 5 s while this page is open. The store is measured every ",
-      "30 s. Counters restart with the service."),
+    h("p", { class: "hint" }, "The service's metrics, every 5 s while this page is open. The store is measured ",
+      "every 30 s. Counters restart with the service. With replicas, each answers in turn."),
     note, holdsCard(signal), cards,
   );
 
@@ -33,7 +33,7 @@ export function showHealth(_user, signal) {
 
   sampling.addEventListener("sample", show, { signal });
   sampling.addEventListener("failed", () => {
-    const text = "/metrics cannot be read; these figures are out of date.";
+    const text = "The metrics cannot be read; these figures are out of date.";
     note.replaceChildren(h("p", { class: "notice bad" }, text));
   }, { signal });
   show();
@@ -54,8 +54,8 @@ function openJobs(now) {
 }
 
 function finishedJobs(now) {
-  const history = samples.map((each, index) =>
-    ENDS.map((status) => index === 0 ? 0 : growth(samples[index - 1], each, "jobs_finished_total", { status })));
+  const history = samples.map((each) =>
+    ENDS.map((status) => growth(each, "jobs_finished_total", { status })));
   const counts = ENDS.map((status) => [stateWord(status), now.sum("jobs_finished_total", { status })]);
   return card("Jobs finished per 5 s",
     stacked(history, ENDS, ENDS.map(stateWord), "Newest on the right"), figures(counts));
@@ -111,14 +111,13 @@ function latency(now) {
 }
 
 function webhooks(now) {
-  const before = samples.at(-1 - SAMPLES_A_MINUTE) ?? samples[0];
   const backlog = samples.map((each) => [each.sum("relay_backlog")]);
   return card("Webhooks to users",
     stacked(backlog, ["backlog"], ["waiting"], `${now.sum("relay_backlog")} waiting`),
     figures([
       ["oldest waiting", age(now.sum("relay_oldest_age_seconds"))],
       ...now.by("relay_attempts_total", "outcome").map(([outcome, count]) => [outcome, count]),
-      ["attempts in the last minute", growth(before, now, "relay_attempts_total")],
+      ["attempts in the last minute", growth(now, "relay_attempts_total", {}, SAMPLES_A_MINUTE)],
       ["hosts held back", now.sum("relay_host_breakers_open"), now.sum("relay_host_breakers_open") > 0],
     ]));
 }

@@ -1,5 +1,7 @@
-// The service's metrics (Prometheus text format), sampled while this page is open.
+// The service's metrics (Prometheus text format), sampled while this page is open. With replicas, each
+// sample is of the one that answered.
 
+import { request } from "./api.js";
 import { repeat } from "./repeat.js";
 
 const PERIOD = 5000;
@@ -21,6 +23,8 @@ class Sample {
       series.push({ labels, value: Number(match[3]) });
       this.series.set(match[1], series);
     }
+    /** Differs between replicas, and after a restart. */
+    this.process = this.series.get("process_start_time_seconds")?.[0].value;
   }
 
   /** The sum of the samples of `name` with these labels. */
@@ -58,9 +62,7 @@ export function stopSampling() {
 }
 
 async function sample(signal) {
-  const response = await fetch("/metrics", { cache: "no-store", signal });
-  if (!response.ok) throw new Error(`/metrics answered ${response.status}`);
-  samples.push(new Sample(await response.text()));
+  samples.push(new Sample(await request("GET", "/session/metrics", { signal, read: String })));
   if (samples.length > MAX_SAMPLES) samples.shift();
   sampling.dispatchEvent(new Event("sample"));
 }
@@ -69,10 +71,11 @@ function failed() {
   sampling.dispatchEvent(new Event("failed"));
 }
 
-/** The growth of a counter between two samples; after a restart it starts at zero. */
-export function growth(before, after, name, labels) {
-  const [from, to] = [before?.sum(name, labels) ?? 0, after.sum(name, labels)];
-  return to >= from ? to - from : to;
+/** The growth of a counter since the process's previous sample, or the one `count` samples ago. */
+export function growth(after, name, labels, count = 1) {
+  const mine = samples.slice(0, samples.indexOf(after)).filter((each) => each.process === after.process);
+  const before = mine.at(-count) ?? mine[0];
+  return before ? after.sum(name, labels) - before.sum(name, labels) : 0;
 }
 
 /** A quantile of a histogram since the service started, as the upper bound of its bucket. */
