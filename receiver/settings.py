@@ -133,7 +133,7 @@ class SandboxSettings(Settings):
     """The settings of the sandboxes, some of which the real providers share."""
 
     samsar_api_key: kinds.HeaderValue | None = Field(None, repr=False)
-    """The operator's key at the provider. The sandbox accepts this key alone; not set, any key."""
+    """Samsar's API key; needed for `samsar`. Its sandbox accepts this one alone; unset, any."""
     replicate_api_token: kinds.HeaderValue | None = Field(None, repr=False)
     """Replicate's API token, sent upstream; its sandbox accepts this one alone."""
     fal_key: kinds.HeaderValue | None = Field(None, repr=False)
@@ -158,8 +158,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     """All settings of the service."""
 
     secret_keys: kinds.SecretKeys = Field(None, repr=False)
-    """Signing keys, newest first: the first signs, all verify. Not set: one is made at the first
-    start and kept beside the SQLite database."""
+    """Signing keys of at least 32 characters, newest first: the first signs, all verify. Not set:
+    one is made at the first start and kept beside the SQLite database. Needed with PostgreSQL."""
 
     provider: kinds.ProviderName = "samsar"
     """The provider of a submission that names none: `samsar`, `replicate`, `fal`, or an embedded
@@ -218,9 +218,9 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     relay_timeout: kinds.Seconds = 15
     """The longest attempt at a webhook, from connecting to the last byte."""
     relay_allow_nets: kinds.Networks = ()
-    """Private and other special networks (CIDR) that webhooks can reach."""
+    """Private and other special networks (CIDR) that webhooks and result files can be in."""
     relay_allow_http: bool = False
-    """Whether webhook addresses can be `http://`."""
+    """Whether webhook addresses, and the links of results to archive, can be `http://`."""
 
     max_body_bytes: kinds.Count = 1_048_576
     """Maximum size of a request body."""
@@ -233,8 +233,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     cors_origins: kinds.Origins = ()
     """The origins whose pages can call the service."""
     retention_days: kinds.Days = 30
-    """How long finished jobs are kept; longer after a jump of the clock (docs/operating.md), and
-    for up to a day while a failure may be corrected."""
+    """How long finished jobs are kept; longer after a jump of the clock (docs/operating.md), for up
+    to a day while a failure may be corrected, and for up to a week while a webhook is pending."""
 
     @property
     def lacks_secrets(self) -> bool:

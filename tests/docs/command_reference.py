@@ -22,8 +22,8 @@ or `RECEIVER_API_KEY`. Run the others where the service runs, with [its settings
 Lists are tables on a terminal, and tab-separated lines elsewhere; `--json` prints JSON. \
 Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C. Errors go to stderr.
 
-`receiver --install-completion` completes commands, options and states in bash, zsh, fish and \
-PowerShell.
+`receiver --install-completion` installs the completion of commands, options and states in bash, \
+zsh, fish and PowerShell.
 
 This page is generated from `receiver/cli/` (`python -m tests.docs.command_reference`).
 """

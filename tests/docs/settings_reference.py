@@ -37,7 +37,7 @@ GROUPS: dict[str, type[BaseSettings]] = {
     "The log": LogSettings,
     "The address": AddressSettings,
     "The service": ServeSettings,
-    "The sandbox": SandboxSettings,
+    "Keys, models and sandboxes": SandboxSettings,
     "The commands that speak HTTP": ClientSettings,
 }
 
