@@ -20,6 +20,7 @@ FOLLOW = """async service => {
     globalThis.seen = [];
     globalThis.stream = follow({
         ticket: async () => (await fetch("/my-backend/ticket")).json(),
+        cursor: sessionStorage.cursor,
         onSnapshot: document => seen.push(["snapshot", document.seq ?? document.jobs.length]),
         onUpdate: job => seen.push(["update", job.seq]),
         onDone: done => seen.push(["done", done.status]),

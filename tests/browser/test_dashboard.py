@@ -158,6 +158,32 @@ async def test_a_completed_job_is_told_apart_by_its_metadata(
     await expect(row).to_contain_text(f"order=7 · size=big · {job['request_id']}")
 
 
+# In American English, browsers of some years ago take "not 12 hours" for 1 to 24.
+OLDER_HOURS = """
+    const Format = Intl.DateTimeFormat;
+    Intl.DateTimeFormat = function (locale, { hour12, ...options }) {
+        return new Format(locale, { ...hour12 === false && { hourCycle: "h24" }, ...options });
+    };
+"""
+
+
+async def test_the_hour_after_midnight_is_00(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    page = visitor.page
+    await page.add_init_script(OLDER_HOURS)
+    await visitor.sign_in(await service.key())
+    written = """import("/static/times.js").then(({ clockTime, exactTime }) =>
+        [clockTime, exactTime].map(write => write("2026-01-02T00:05:00")))
+        .then(([clock, exact]) => [clock.textContent, exact])"""
+    clock, exact = await page.evaluate(written)
+    assert clock.startswith("00:05:00")
+    assert "00:05:00" in exact
+    await visitor.open("#/overview")
+    moments = page.get_by_role("region", name="Jobs", exact=True).locator(".moment title")
+    await expect(moments.filter(has_text=re.compile("^00:"))).to_have_count(1)
+
+
 async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
     _, visitor = await start_signed_in(sandbox_render=60)
     page = visitor.page

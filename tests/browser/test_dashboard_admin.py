@@ -60,6 +60,31 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
 
 
+async def test_a_user_chosen_before_the_others_are_known_stays_chosen(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in(admin=True)
+    await service.user("bob")
+    names = await holding(visitor.page, "**/v1/users*")
+    await visitor.open("#/overview")
+    await names.asked.wait()
+    select = visitor.page.get_by_label("User")
+    await select.select_option("root")
+    names.may_go_on.set()
+    await expect(select.locator("option")).to_have_text(["All users", "bob", "root (you)"])
+    await expect(select).to_have_value("root")
+
+
+async def test_users_that_are_not_offered_are_mentioned(start: Start, visit: Visit) -> None:
+    service = await start()
+    await service.user("ada")
+    visitor = await visit(service.url)
+    await visitor.rewrite("scope.js", {"MOST_USERS = 200": "MOST_USERS = 1"})
+    await visitor.sign_in(await service.key("root", admin=True))
+    more = visitor.page.get_by_label("User").locator("option:disabled")
+    await expect(more).to_have_text("More: ?user=NAME in the address")
+
+
 async def visitor_who_polls(service: RunningService, visit: Visit) -> Visitor:
     """An admin whose page reads a few jobs at a time, at short intervals."""
     visitor = await visit(service.url)
@@ -119,6 +144,8 @@ async def test_health_and_holds(start_signed_in: StartSignedIn, provider: Script
     provider.submit = answering(429, {}, **{"Retry-After": "60"})
     service, visitor = await start_signed_in(admin=True, **provider.settings())
     page = visitor.page
+    # As the proxies in deploy/ do.
+    await page.route(f"{service.url}/metrics", lambda route: route.fulfill(status=404))
     await submit(await service.user("bob"))
     await provider.submitted()
     await page.get_by_role("link", name="Health").click()

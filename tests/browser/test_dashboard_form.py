@@ -7,7 +7,7 @@ import re
 from asyncio.subprocess import PIPE
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, Route, expect
 
 from tests.browser.conftest import StartSignedIn
 from tests.support.service import job_of
@@ -119,3 +119,76 @@ async def test_the_form_as_a_command(start_signed_in: StartSignedIn) -> None:
     job = await job_of(await service.user(), json.loads(answer)["request_id"])
     assert job["input"]["prompt"] == "A fox's map"
     assert visitor.console == []
+
+
+async def test_what_was_typed_outlives_the_session(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(providers="sandbox,sandbox-replicate,sandbox-fal")
+    page = visitor.page
+    await visitor.open("#/new")
+    await page.get_by_label("Another provider").check()
+    await page.get_by_label("Provider", exact=True).select_option("sandbox-fal")
+    await visitor.page.context.clear_cookies()
+    kind = page.get_by_label("Kind", exact=True)
+    await kind.fill("fal-ai/flux/dev")
+    await page.get_by_role("button", name="Submit").click()
+    await visitor.sees("Your session has ended")
+
+    await sign_in_here(page, await service.key("ada"))
+    await expect(page.get_by_label("Provider", exact=True)).to_have_value("sandbox-fal")
+    await expect(kind).to_have_value("fal-ai/flux/dev")
+
+    # It is shown to nobody else, and not after it was submitted.
+    for user in ("bob", "ada"):
+        await page.get_by_role("button", name="Sign out").click()
+        await sign_in_here(page, await service.key(user))
+        await expect(page.get_by_label("Movie")).to_be_checked(checked=user == "bob")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    await visitor.open("#/new")
+    await expect(page.get_by_label("Movie")).to_be_checked()
+
+
+async def test_what_was_typed_for_a_provider_that_cannot_be_offered_now(
+    start_signed_in: StartSignedIn,
+) -> None:
+    _, visitor = await start_signed_in(providers="sandbox,sandbox-replicate")
+    page = visitor.page
+    await visitor.open("#/new")
+    await page.get_by_label("Another provider").check()
+    await page.get_by_label("Kind", exact=True).fill("owner/name")
+    await visitor.open("#/")
+    await page.route("**/openapi.json", lambda route: route.abort())
+    await visitor.open("#/new")
+    await page.get_by_role("button", name="Submit").click()
+    provider = page.get_by_label("Provider", exact=True)
+    await expect(provider).to_have_attribute("aria-invalid", "true")
+
+
+async def test_a_lost_answer_makes_no_second_job_in_a_later_view(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in()
+    page = visitor.page
+
+    async def lose_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/v1/jobs", lose_the_answer, times=1)
+    await visitor.open("#/new")
+    await expect(page.locator("[name=known]")).to_have_value("sandbox")  # it is part of the body
+    await page.get_by_label("Prompt", exact=True).fill("Once")
+    await page.get_by_role("button", name="Submit").click()
+    await visitor.sees("The service does not answer")
+    await visitor.open("#/")
+    await visitor.open("#/new")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Once")).to_be_visible()
+    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
+    assert len(jobs) == 1
+
+
+async def sign_in_here(page: Page, key: str) -> None:
+    """Sign in without leaving the page's view."""
+    await page.get_by_label("API key").fill(key)
+    await page.get_by_role("button", name="Sign in").click()

@@ -225,6 +225,17 @@ async def test_a_callback_and_its_effect_are_one_entry(
     assert visitor.console == []
 
 
+async def test_a_cut_body_says_so_in_any_script(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    """The first 3,072 bytes are fewer than 2,048 characters."""
+    url, visitor = await _list_of_one_job(start, visit, provider)
+    await call_back(url, {"status": "IN_PROGRESS", "progress": 40, "note": "ж" * 4500})
+    await visitor.sees("40 %")
+    await visitor.page.locator(".row.job").click()
+    await visitor.sees("bytes, truncated")
+
+
 async def test_what_is_typed_as_the_view_is_left_stays_there(start: Start, visit: Visit) -> None:
     service = await start()
     visitor = await visit(service.url)

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
+from receiver.actions.keys import hash_key
 from receiver.http_api.sessions import COOKIE
 from tests.browser.conftest import Start, StartSignedIn, Visit
 
@@ -55,6 +56,22 @@ async def test_each_tab_shows_who_is_signed_in(start_signed_in: StartSignedIn) -
 
     # Nothing tells this page; it finds out when its stream ends.
     await visitor.page.evaluate(SIGN_IN, await service.key("ada"))
+    service.inner.context.broadcast.close()
+    await visitor.sees("Your session has ended")
+
+
+async def test_each_tab_shows_what_its_key_may_see(start_signed_in: StartSignedIn) -> None:
+    """A user can have keys with and without an administrator's rights."""
+    service, visitor = await start_signed_in(admin=True)
+    other = await visitor.page.context.new_page()
+    plain = hash_key(await service.key("root"))
+    token = service.inner.context.sessions.allow_once(plain, "f00d")
+    await other.goto(f"{visitor.url}/#/sign-in/{token}")
+    await expect(other.locator("#who")).to_have_text("root")
+    await expect(visitor.page.locator("#who")).to_have_text("root")
+
+    await visitor.page.get_by_text("live", exact=True).wait_for()
+    await visitor.page.evaluate(SIGN_IN, await service.key("root", admin=True))
     service.inner.context.broadcast.close()
     await visitor.sees("Your session has ended")
 

@@ -7,7 +7,7 @@ from playwright.async_api import Route
 
 from tests.browser.conftest import Start, Visit
 from tests.browser.other_origin import FOLLOW, other_origin, seen, wait_until_seen
-from tests.support.service import ShiftedClock, eventually, submit
+from tests.support.service import RunningService, ShiftedClock, eventually, submit
 
 pytestmark = pytest.mark.browser
 
@@ -103,3 +103,63 @@ async def test_the_end_is_reported_if_only_done_was_lost(visit: Visit, start: St
         events = await wait_until_seen(page, "done")
 
     assert events == [["update", last["job"]["seq"]], ["done", "COMPLETED"]]
+
+
+KEEP = "sessionStorage.cursor = stream.cursor"
+"""As a page does that continues after a reload."""
+
+
+async def test_a_page_that_saw_everything_is_told_the_end_after_a_reload(
+    visit: Visit, start: Start
+) -> None:
+    async with other_origin() as origin:
+        service = await start(sandbox_render=0.3, cors_origins=origin.url)
+        await origin.order(service)
+        page = (await visit(origin.url)).page
+        await page.goto(origin.url)
+        await page.evaluate(FOLLOW, service.url)
+        await wait_until_seen(page, "done")
+        await page.evaluate(KEEP)
+        await page.reload()
+        await page.evaluate(FOLLOW, service.url)
+        events = await wait_until_seen(page, "done")
+
+    assert [kind for kind, _ in events] == ["snapshot", "done"]
+    assert events[-1] == ["done", "COMPLETED"]
+
+
+async def test_a_refusal_after_a_reload_loses_no_event(visit: Visit, start: Start) -> None:
+    async with other_origin() as origin:
+        clock = ShiftedClock()
+        service = await start(sandbox_render=3600, clock=clock, cors_origins=origin.url)
+        job_id = await origin.order(service)
+        page = (await visit(origin.url)).page
+        await page.goto(origin.url)
+        await page.evaluate(FOLLOW, service.url)
+        first = (await wait_until_seen(page, "snapshot"))[0][1]
+        refused: list[str] = []
+
+        async def refuse_once(route: Route) -> None:
+            if refused:
+                await route.continue_()
+            else:
+                refused.append(route.request.url)
+                await route.fulfill(status=502, body="a proxy")
+
+        await page.evaluate(KEEP)
+        await page.reload()
+        await page.route(f"**/v1/jobs/{job_id}/events*", refuse_once)
+        clock.skip(1800)
+        await page.evaluate(FOLLOW, service.url)
+        await wait_until_seen(page, "update")
+        await eventually(lambda: open_streams(service), lambda count: count == 1, "one stream")
+        clock.skip(1800)
+        trouble, *updates, done = await wait_until_seen(page, "done")
+
+    assert trouble == ["trouble", "the stream was refused"]
+    assert updates == [["update", seq] for seq in range(first + 1, first + 1 + len(updates))]
+    assert done == ["done", "COMPLETED"]
+
+
+async def open_streams(service: RunningService) -> int:
+    return sum(service.inner.context.open_streams.values())

@@ -2,8 +2,11 @@
 
 import { learnClock } from "./times.js";
 
-/** Dispatches `signed-out` when the session of `user` (a name) has ended. */
-export const session = Object.assign(new EventTarget(), { user: null });
+/** The session that the page shows. Dispatches `signed-out` when it has ended. `user` is a name. */
+export const session = Object.assign(new EventTarget(), { user: null, admin: false });
+
+/** Whether `/session` still says what the page shows. A user's keys can have different rights. */
+export const isSameSession = ({ user, admin }) => user === session.user && admin === session.admin;
 
 /** An error response, or no response at all (`status` 0). */
 class ApiError extends Error {
@@ -21,7 +24,7 @@ const NO_RESPONSE = {
   detail: "It may be restarting, or this machine is offline.",
 };
 
-/** Send a request; returns the JSON response parsed by `read`. Throws ApiError, even if aborted. */
+/** Send a request; returns what `read` makes of the response. Throws ApiError, even if aborted. */
 export async function request(method, path, { body, headers, signal, read = parse } = {}) {
   let response, text;
   try {
@@ -38,7 +41,7 @@ export async function request(method, path, { body, headers, signal, read = pars
   } catch {
     throw new ApiError(0, NO_RESPONSE);
   }
-  const document = parsedOrEmpty(text, read);
+  const document = parsedOrEmpty(text, response.ok ? read : parse);
   if (response.ok) return document;
   const ended = path !== "/session" && (response.status === 401 || document.code === "api_key_missing");
   if (ended) session.dispatchEvent(new Event("signed-out"));
@@ -65,7 +68,7 @@ function parseKeeping(isKept, text) {
 }
 
 /** Integers beyond 2^53 stay exact, but cannot be calculated with; all other numbers can. */
-const parse = (text) =>
+export const parse = (text) =>
   parseKeeping((value, source) => !Number.isSafeInteger(value) && /^-?\d+$/.test(source), text);
 
 /** All numbers keep their text: some providers treat 1.0 and 1 differently. */

@@ -1,7 +1,7 @@
 // The page: who is signed in, and which view is shown.
 
 import { addressChanges, beginView, here, link, restoreScroll } from "./address.js";
-import { get, post, request, session } from "./api.js";
+import { get, isSameSession, post, request, session } from "./api.js";
 import { showConnection } from "./connection.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";
@@ -98,14 +98,14 @@ async function signInOnce(token) {
   }
 }
 
-// All tabs share the session cookie: a tab that shows another user than the new one must reload.
+// All tabs share the session cookie: a tab that shows another session than the new one must reload.
 const tabs = new BroadcastChannel("session");
-tabs.addEventListener("message", ({ data: name }) => {
-  if (name !== (user?.name ?? null)) location.reload();
+tabs.addEventListener("message", ({ data: entered }) => {
+  if (!isSameSession(entered)) location.reload();
 });
 
 function signedIn(entered) {
-  tabs.postMessage(entered.user);
+  tabs.postMessage(entered);
   enter(entered);
 }
 
@@ -114,7 +114,7 @@ function enter({ user: name, admin, retention_days: retentionDays }) {
     showSignIn(signedIn);
     return;
   }
-  session.user = name;
+  Object.assign(session, { user: name, admin });
   user = { name, admin, retentionDays };
   frame(true);
   follow(scopeOf(user));
@@ -124,6 +124,7 @@ function enter({ user: name, admin, retention_days: retentionDays }) {
 
 function exit(notice) {
   user = null;
+  Object.assign(session, { user: null, admin: false });
   leaving.abort();
   stop();
   stopSampling();
@@ -141,8 +142,7 @@ function frame(signedIn) {
 
 async function signOut() {
   try {
-    await request("DELETE", "/session");
-    tabs.postMessage(null);
+    tabs.postMessage(await request("DELETE", "/session"));
     exit();
   } catch (error) {
     main.replaceChildren(failure(error, signOut));

@@ -1,6 +1,6 @@
 // A live cache of jobs, updated by the event stream of a user, or by polling for all users' jobs.
 
-import { get, session, withQuery } from "./api.js";
+import { get, isSameSession, parse, session, withQuery } from "./api.js";
 
 const MOST_JOBS = 5000;
 const FIRST_DELAY = 1000;
@@ -88,12 +88,12 @@ function openStream() {
   source.addEventListener("open", connected);
   source.addEventListener("snapshot", (event) => {
     cursor = event.lastEventId;
-    JSON.parse(event.data).jobs.forEach(receive);
+    parse(event.data).jobs.forEach(receive);
     live.dispatchEvent(new Event("snapshot"));
   });
   source.addEventListener("update", (event) => {
     cursor = event.lastEventId;
-    receive(JSON.parse(event.data));
+    receive(parse(event.data));
   });
   source.addEventListener("reset", () => jobs.clear());
   source.addEventListener("error", lose);
@@ -149,7 +149,7 @@ function lose() {
   report("lost");
   timer = setTimeout(async () => {
     try {
-      if ((await get("/session")).user !== session.user) {
+      if (!isSameSession(await get("/session"))) {
         session.dispatchEvent(new Event("signed-out"));
         return;
       }

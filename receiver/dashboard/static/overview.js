@@ -12,7 +12,7 @@ import { age, duration, exactTime, HOUR } from "./times.js";
 import { chip } from "./words.js";
 
 const REFRESH = 30_000;
-const hour = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hour12: false });
+const hour = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const took = (ms) => (ms === null ? "–" : duration(ms, true));
 const share = (part, whole) => (whole === 0 ? "–" : `${Math.floor((part / whole) * 1000) / 10} %`);
 

@@ -24,7 +24,8 @@ const LONGEST_PAUSE = 30000;
  * @param {string} [options.base] the service's URL; by default the origin of this module.
  * @param {string} [options.cursor] the cursor to resume from.
  * @param {(document: object) => void} [options.onSnapshot] called with the current state, at the
- *   beginning and after a reset. It replaces everything known before.
+ *   beginning, after a reset, and if the job has ended and has no events after `options.cursor`. It
+ *   replaces everything known before.
  * @param {(job: object) => void} [options.onUpdate] called with the job as of each event.
  * @param {(done: object) => void} [options.onDone] called with `{request_id, status}` at the end.
  * @param {(error: unknown, pause: number) => void} [options.onTrouble] called when the stream was
@@ -35,7 +36,7 @@ const LONGEST_PAUSE = 30000;
 export function follow({ ticket, base = new URL(import.meta.url).origin, cursor, ...rest }) {
   const { onSnapshot, onUpdate, onDone, onTrouble } = rest;
   const Source = rest.EventSource ?? globalThis.EventSource;
-  let source, timer, finished;
+  let source, timer, last;
   let closed = false;
   let failures = 0;
 
@@ -74,22 +75,37 @@ export function follow({ ticket, base = new URL(import.meta.url).origin, cursor,
     const seen = (handle) => (event) => {
       failures = 0;
       cursor = event.lastEventId || cursor;
-      const document = JSON.parse(event.data);
-      finished = ofOneJob && document.done ? document : undefined;
-      handle?.(document);
+      last = JSON.parse(event.data);
+      handle?.(last);
     };
     source.addEventListener("snapshot", seen(onSnapshot));
     source.addEventListener("update", seen(onUpdate));
     source.addEventListener("reset", () => (cursor = undefined));
     source.addEventListener("done", (event) => end(JSON.parse(event.data)));
-    source.addEventListener("error", () => {
+    source.addEventListener("error", async () => {
       if (source !== opened || opened.readyState !== Source.CLOSED) return; // it reconnects by itself
       // A 204 also closes it: all events of a finished job were seen, only "done" was lost.
-      if (finished) end(finished);
+      if (ofOneJob && last?.done) end(last);
+      else if (ofOneJob && cursor && !last && (await statusOf(opened.url)) === 204) restart();
       else retry(new Error("the stream was refused"));
     });
   }
 
+  // All events were seen before `follow` was called: a snapshot says how the job ended.
+  function restart() {
+    if (closed) return;
+    cursor = undefined;
+    open();
+  }
+
   open();
   return { close, get cursor() { return cursor; } };
+}
+
+/** The status of a response, which an EventSource does not tell; undefined if there is none. */
+async function statusOf(url) {
+  const aborter = new AbortController();
+  const { status } = await fetch(url, { signal: aborter.signal }).catch(() => ({}));
+  aborter.abort(); // it may be a stream
+  return status;
 }

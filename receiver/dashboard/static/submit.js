@@ -15,8 +15,13 @@ const KNOWN = ["samsar", "sandbox"];
 /** The form's fields for JSON pointers that do not name a field. */
 const FIELDS = { "/kind": "other_kind", "/input": "input_json" };
 
+/** What a user has typed and not submitted. It outlives the view, which ends with the session. */
+let draft = null;
+// The same body has the same key: a second attempt after a lost answer creates no second job.
+let attempt = { text: "", key: "" };
+
 /** Show the form until `signal`. */
-export function showForm(_user, signal) {
+export function showForm(user, signal) {
   const problem = h("div");
   const command = h("div");
   const send = h("button", { class: "primary" }, "Submit");
@@ -49,9 +54,6 @@ export function showForm(_user, signal) {
     h("details", { toggle: drawCurl }, h("summary", {}, "As a curl command"), command),
   );
 
-  // The same body has the same key: a second attempt after a lost answer creates no second job.
-  let attempt = { text: "", key: "" };
-
   async function submit(event) {
     event.preventDefault();
     clearErrors(form);
@@ -67,6 +69,7 @@ export function showForm(_user, signal) {
     try {
       const job = await post("/v1/jobs", body, { "Idempotency-Key": attempt.key });
       attempt = { text: "", key: "" };
+      draft = null;
       storeJob(job);
       if (!signal.aborted) location.hash = link(`/jobs/${job.request_id}`);
     } catch (error) {
@@ -81,11 +84,18 @@ export function showForm(_user, signal) {
     command.replaceChildren(open ? jsonView(curlOfJob(read(new FormData(form))), "the command") : "");
   }
 
+  function typed() {
+    draft = { of: user.name, data: new FormData(form) };
+    drawCurl();
+  }
+
   form.addEventListener("submit", submit);
-  form.addEventListener("input", drawCurl);
+  form.addEventListener("input", typed);
   form.addEventListener("change", () => choose(form));
+  const kept = draft?.of === user.name ? draft.data : new FormData();
+  for (const [name, value] of kept) form.elements[name].value = value;
   choose(form);
-  offerChoices(form).then(drawCurl);
+  offerChoices(form, kept.get("provider")).then(drawCurl);
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "New job")),
     h("p", { class: "hint" }, "A job is stored before it is sent to the provider, and sent only once. ",
@@ -94,15 +104,19 @@ export function showForm(_user, signal) {
   );
 }
 
-/** Offer the models and providers of the service. If they cannot be read, any model can be typed. */
-async function offerChoices(form) {
+/**
+ * Offer the models and providers of the service, with one of them selected. If they cannot be read,
+ * any model can be typed.
+ */
+async function offerChoices(form, selected) {
   offer(form, OTHER, false);
   const { components } = await get("/openapi.json").catch(() => ({}));
   const running = components?.schemas.Provider?.enum ?? [];
   const known = running.find((name) => KNOWN.includes(name));
   const others = running.filter((name) => !KNOWN.includes(name));
   form.elements.known.value = known ?? "";
-  form.elements.provider.replaceChildren(...others.map((value) => h("option", { value }, value)));
+  form.elements.provider.replaceChildren(...others.map((value) =>
+    h("option", { value, selected: value === selected }, value)));
   offer(form, OTHER, others.length > 0);
   if (!known && others.length > 0) {
     for (const kind of [MOVIE, NARRATIVE]) offer(form, kind, false);
@@ -142,7 +156,7 @@ function choose(form) {
 }
 
 function read(data) {
-  const text = (name) => data.get(name).trim();
+  const text = (name) => (data.get(name) ?? "").trim(); // a list without options has no value
   const kind = data.get("kind");
   const body = kind === OTHER
     ? { provider: text("provider"), kind: text("other_kind"), input: objectIn(text("input_json")) }

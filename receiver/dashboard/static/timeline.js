@@ -9,6 +9,9 @@ import { between, clockTime, duration } from "./times.js";
 import { chip, evidenceWord, phaseWord, stateWord } from "./words.js";
 
 const CAUSES = new Set(["callback", "poll", "submission"]);
+// The service shows no more of a callback's body than this.
+const MOST_BYTES = 3072;
+const MOST_CHARACTERS = 2048;
 const VERDICT = {
   waiting: "stored, not applied yet",
   applied: "",
@@ -102,7 +105,8 @@ const joined = (...texts) => texts.filter(Boolean).join(" · ");
 function rawData({ body, ...line }) {
   const isCallback = line.type === "callback";
   if (isCallback && body == null) return null;
-  const isCut = isCallback && body.length < line.bytes && body.length >= 2048;
+  const isCut = isCallback
+    && (line.bytes > MOST_BYTES || (body.length < line.bytes && body.length >= MOST_CHARACTERS));
   const summary = isCallback ? `Body, ${line.bytes} bytes${isCut ? ", truncated" : ""}` : "Details";
   const details = h("details", { toggle: fill }, h("summary", {}, summary));
   function fill() {

@@ -2,9 +2,9 @@
 
 import { h } from "./dom.js";
 
-const exact = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "long", hour12: false });
+const exact = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
 const clock = new Intl.DateTimeFormat([], {
-  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false,
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
 });
 
 const MINUTE = 60_000;
