@@ -21,6 +21,9 @@ ATTEMPTS_KEPT = 50
 HOSTS_AT_ONCE = 128
 """Each call looks at a user's first hosts, up to this number, and at as many others round-robin."""
 
+_JUST_ENDED: Mapping[str, Millis | None] = {"now": None, "latest_end": None}
+"""Instead of times, for messages whose leases this transaction has ended itself."""
+
 
 class Slots(Protocol):
     """The limits on messages in flight: how many more may be leased, by user and host."""
@@ -83,7 +86,7 @@ class Deliveries(DeliveryReads):
         def work(db: Session, _: Effects) -> tuple[list[Delivery], S]:
             times = {"now": now, "latest_end": latest_lease_end(until)}
             ended = db.execute(self._sql["list-ended-leases"], times).fetchall()
-            self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended))
+            self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended), times)
             free = slots()
             chosen = self._choose(db, times, free)
             return self._lease(db, chosen, {**times, "holder": holder, "until": until}), free
@@ -228,10 +231,16 @@ class Deliveries(DeliveryReads):
         leased = [db.execute(self._sql["read-leased"], each) for each in leases]
         return [delivery_from_row(row) for result in leased for row in result]
 
-    def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
-        """Skip the messages that were overtaken while they were being sent (see `settle`)."""
+    def _skip_overtaken(
+        self,
+        db: Session,
+        delivery_ids: Iterable[str],
+        times: Mapping[str, Millis | None] = _JUST_ENDED,
+    ) -> None:
+        """Skip the messages that were overtaken while they were being sent (see `settle`), unless
+        another process has leased them again by these `times`."""
         for delivery_id in delivery_ids:
-            db.execute(self._sql["skip-overtaken"], {"delivery_id": delivery_id})
+            db.execute(self._sql["skip-overtaken"], {**times, "delivery_id": delivery_id})
 
     def _retry(
         self, db: Session, effects: Effects, delivery_id: str, state: DeliveryState, now: Millis

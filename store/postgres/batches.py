@@ -10,10 +10,11 @@ After the server's error for a member, or after writes, the batch is rolled back
 parts: one by one after a conflict, a deadlock or a timeout, otherwise in halves. When the database
 itself fails, the whole batch fails. Members can be repeated (`store.session.Work`).
 
-All processes take locks in one order: first the batch's jobs, sorted; last the users' logs, sorted.
-In between, statements that look for work use `SKIP LOCKED`, but others may wait: for an idempotency
-key, a provider's holds, an expired lease. If two batches deadlock, the server aborts one of them,
-and that batch is run again one by one.
+All processes take locks in one order: first the writer's own row (lost_commits.py), for which no
+other process waits; then the batch's jobs, sorted; last the users' logs, sorted. In between,
+statements that look for work use `SKIP LOCKED`, but others may wait: for an idempotency key, a
+provider's holds, an expired lease. If two batches deadlock, the server aborts one of them, and that
+batch is run again one by one.
 """
 
 import time
@@ -26,10 +27,11 @@ from typing import TypeAlias
 import psycopg
 
 from store.changes import Changes, Effects, NewEvent
-from store.errors import OutcomeUnknown, StoreUnavailable
+from store.errors import OutcomeUnknown, StoreLocked, StoreUnavailable
 from store.postgres.connection import STATEMENTS
 from store.postgres.failures import concerns_one_write, is_collision, may_wait_again, to_store_error
-from store.postgres.session import PostgresSession
+from store.postgres.lost_commits import was_committed
+from store.postgres.session import PendingResult, PostgresSession
 from store.session import Batchable, Failed, Outcome, Work, WorkOnJobs, groups
 from store.writer import Batch
 
@@ -49,8 +51,9 @@ OUTCOME_TIMEOUT = 10.0
 OUTCOME_PAUSE = 0.1
 """Seconds between two attempts to find it out."""
 
+_NOT_ENDED = "an earlier transaction of this process has not ended yet"
+
 _CONFIGURE = STATEMENTS.load("database")["configure-transaction"]
-_READ_OUTCOME = STATEMENTS.load("database")["read-commit-outcome"]
 _LOCK_JOBS = STATEMENTS.load("jobs")["lock-jobs"]
 _EVENTS = STATEMENTS.load("events")
 
@@ -66,8 +69,14 @@ class _Transaction:
     """By the work's index."""
     changes: Changes = field(default_factory=Changes)
     events: list[NewEvent] = field(default_factory=list)
+    begun: PendingResult | None = None
+    """The answer to its first statement, which locks its writer's row."""
     committing: int | None = None
-    """Its id, once the commit is under way."""
+    """Its number, once the commit is under way."""
+
+    @property
+    def has_begun(self) -> bool:
+        return self.begun is not None and self.begun.has_succeeded
 
     @property
     def result(self) -> _RunResult:
@@ -78,10 +87,16 @@ class PostgresBatchRunner:
     """Runs batches on a connection of its own. Synchronous, and bound to one thread."""
 
     def __init__(
-        self, connect: Callable[[], psycopg.Connection], before_commit: Callable[[int], None]
+        self,
+        connect: Callable[[], psycopg.Connection],
+        writer: str,
+        before_commit: Callable[[int], None],
     ) -> None:
-        """`before_commit` is called with the id of each transaction before it commits."""
+        """`writer` must be unique among all processes that have ever used the database: the outcome
+        of a commit is looked up by it. `before_commit` is called with the number of each
+        transaction before it commits."""
         self._connect = connect
+        self._writer = writer
         self._before_commit = before_commit
         self._connection: psycopg.Connection | None = None
 
@@ -160,11 +175,17 @@ class PostgresBatchRunner:
         except Exception as error:  # any error: roll back and re-raise, or look up the commit
             if not connection.broken:
                 self._roll_back(connection)
+                if not transaction.has_begun and may_wait_again(error):
+                    # The writer's row is still locked by a transaction whose connection was lost.
+                    # One by one, each member would wait for it too.
+                    raise StoreLocked(_NOT_ENDED) from error
                 raise
             self.close()
             if transaction.committing is None:
                 raise
-            return self._resolve_commit(transaction, works, error)
+            if self._resolve_commit(transaction.committing, error):
+                return transaction.result
+            return _failed(works, error), Changes()
         return transaction.result
 
     def _execute(
@@ -175,16 +196,22 @@ class PostgresBatchRunner:
     ) -> None:
         lock = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
         timeouts = {"statement": STATEMENT_TIMEOUT, "lock": lock, "pause": PAUSE_TIMEOUT}
-        session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        begun = session.execute(_CONFIGURE, timeouts)
+        begun = session.begin(_CONFIGURE, {**timeouts, "writer": self._writer})
+        transaction.begun = begun
         _lock_jobs(session, works)
         for indexes, group in groups(works):
             _run_group(transaction, session, indexes, group)
-        transaction_id = int(begun.fetchone()[-1])
-        self._before_commit(transaction_id)
+        number = int(begun.fetchone()[-1])
+        self._before_commit(number)
         if transaction.events:
             _append(session, transaction.events)
-        transaction.committing = transaction_id
+        if session.has_written(any_member=True):
+            transaction.committing = number
+        else:
+            # Only the writer's row has changed, which nobody will look up. Its commit need not wait
+            # for the disk: the relay looks for work twice a second. (After a ROLLBACK, psycopg
+            # would forget the prepared statements.)
+            session.execute("SET LOCAL synchronous_commit = off")
         session.execute("COMMIT")
 
     def _roll_back(self, connection: psycopg.Connection) -> None:
@@ -193,34 +220,25 @@ class PostgresBatchRunner:
         except psycopg.Error:
             self.close()
 
-    def _resolve_commit(
-        self, transaction: _Transaction, works: Sequence[Work[object]], lost: Exception
-    ) -> _RunResult:
+    def _resolve_commit(self, number: int, lost: Exception) -> bool:
         """Find out whether a commit happened whose answer was lost with the connection.
 
         Raises `OutcomeUnknown` if that is not known after `OUTCOME_TIMEOUT`.
         """
         until = time.monotonic() + OUTCOME_TIMEOUT
-        while (outcome := self._read_outcome(transaction.committing)) in ("unknown", "in progress"):
+        while (committed := self._look_up(number)) is None:
             if time.monotonic() > until:
                 raise OutcomeUnknown("the connection was lost during a commit") from lost
             time.sleep(OUTCOME_PAUSE)
-        if outcome == "committed":
-            return transaction.result
-        return _failed(works, lost), Changes()
+        return committed
 
-    def _read_outcome(self, transaction_id: int | None) -> str | None:
+    def _look_up(self, number: int) -> bool | None:
         try:
             connection = self._connection = self._connection or self._connect()
-            row = connection.execute(
-                _READ_OUTCOME.encode(), {"transaction": str(transaction_id)}
-            ).fetchone()
-        except psycopg.DataError:
-            return None  # the server has never assigned this id: its history is another one
+            return was_committed(connection, self._writer, number)
         except (StoreUnavailable, psycopg.Error):
             self.close()
-            return "unknown"
-        return None if row is None else row[0]
+            return None
 
 
 def _run_group(

@@ -35,6 +35,9 @@ MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 MIGRATION_TRIES = 20
 """How often the migrations are tried if they deadlock with writes; each try takes a second."""
 
+WRITERS_KEPT = 1_000_000
+"""Transactions of the server after which an idle writer's row may be removed (lost_commits.py)."""
+
 CONNECT_BACKOFF = (0.1, 2.0)
 """Shortest and longest pause after a failure to connect, in seconds; it doubles."""
 
@@ -117,7 +120,7 @@ class Connector:
 
 
 def prepare(address: Address) -> None:
-    """Check the server and migrate the schema. Blocks.
+    """Check the server, migrate the schema, and remove what dead processes left behind. Blocks.
 
     Raises `StoreUnavailable`, `ServerUnfit`, `StoreCorrupt` (the database belongs to another
     application) and `SchemaTooNew`; the database is then unchanged.
@@ -136,6 +139,11 @@ def prepare(address: Address) -> None:
                 # Replicas of the previous release may be writing, and lock tables in another order.
                 if tries == MIGRATION_TRIES or not is_collision(error):
                     raise
+        with connection.transaction():
+            # A start need not wait for the disk, or for a standby that is away.
+            connection.execute("SET LOCAL synchronous_commit = off")
+            remove = STATEMENTS.load("database")["remove-old-writers"]
+            connection.execute(remove.encode(), {"kept": WRITERS_KEPT})
 
 
 def _check_server(connection: psycopg.Connection) -> None:
@@ -172,7 +180,10 @@ def _version(connection: psycopg.Connection) -> int:
             )
         return 0
     try:
-        known: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        rows = connection.execute(
+            "SELECT key, value FROM meta WHERE key IN ('application', 'schema')"
+        )
+        known: dict[str, str] = dict(rows.fetchall())
     except psycopg.errors.UndefinedColumn:
         known = {}
     if known.get("application") != _APPLICATION:

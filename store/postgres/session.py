@@ -19,6 +19,11 @@ class PendingResult:
         self._pipeline = pipeline
 
     @property
+    def has_succeeded(self) -> bool:
+        """Whether the answer has arrived and is no error."""
+        return self._cursor.rowcount >= 0
+
+    @property
     def rowcount(self) -> int:
         if self._cursor.rowcount < 0:
             self._pipeline.sync()
@@ -41,6 +46,16 @@ class PostgresSession:
         self._connection = connection
         self._pipeline = pipeline
         self._writes: list[psycopg.Cursor] = []
+        """The members' statements that may write: all but SELECT."""
+        self._member = 0
+        """Where those of the present member begin."""
+
+    def begin(self, settings: str, parameters: Any) -> PendingResult:
+        """Begin a transaction with the statement for its settings, which belongs to no member."""
+        self.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        begun = self.execute(settings, parameters)
+        self._writes.clear()
+        return begun
 
     def execute(self, sql: str, parameters: Any = None, /) -> PendingResult:
         cursor = self._connection.cursor(binary=True)
@@ -51,8 +66,10 @@ class PostgresSession:
 
     def begin_member(self) -> None:
         """Start to count the writes of the next member."""
-        self._writes.clear()
+        self._member = len(self._writes)
 
-    def has_written(self) -> bool:
-        """Whether the member has written anything, or may have."""
-        return any(cursor.rowcount != 0 for cursor in self._writes)
+    def has_written(self, *, any_member: bool = False) -> bool:
+        """Whether the member, or any member so far, has written anything, or may have: until its
+        answer arrives, a statement may."""
+        some = self._writes if any_member else self._writes[self._member :]
+        return any(cursor.rowcount != 0 for cursor in some)

@@ -52,19 +52,6 @@ UPDATE deliveries SET holder = NULL, held_until = NULL
  WHERE holder IS NOT NULL AND held_until IS NOT NULL AND holder = :holder
 RETURNING id;
 
--- name: skip-overtaken
--- Skip a message that was overtaken while it was being sent: an update by a newer message of its
--- job, or a self-declared failure by the job's real outcome.
-UPDATE deliveries
-   SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
- WHERE id = :delivery_id AND state = 'pending' AND NOT retried
-   AND (NOT final AND EXISTS (SELECT 1 FROM deliveries newer
-                               WHERE newer.job_id = deliveries.job_id AND newer.state = 'pending'
-                                 AND newer.seq > deliveries.seq)
-        OR self_declared AND EXISTS (SELECT 1 FROM jobs
-                                      WHERE jobs.id = deliveries.job_id
-                                        AND jobs.seq > deliveries.seq));
-
 -- name: record-attempt
 -- Record an attempt, numbered within its delivery; nothing if the delivery is gone.
 INSERT INTO attempts (delivery_id, n, at, status_code, error, duration_ms, excerpt)

@@ -30,10 +30,3 @@ DELETE FROM idempotency_keys WHERE job_id = :job_id;
 -- name: release-all
 -- Mark all keys as not in use: the process that used them is gone.
 UPDATE idempotency_keys SET held_until = NULL WHERE held_until IS NOT NULL;
-
--- name: remove-expired
--- Remove expired keys.
-DELETE FROM idempotency_keys
- WHERE (user_id, path, key) IN (SELECT user_id, path, key FROM idempotency_keys
-                                 WHERE expires_at <= :now
-                                 LIMIT :limit);

@@ -40,3 +40,18 @@ SELECT d.id, d.job_id FROM deliveries d JOIN jobs j ON j.id = d.job_id
  ORDER BY d.next_attempt_at
  LIMIT :limit
    FOR NO KEY UPDATE OF j SKIP LOCKED;
+
+-- name: skip-overtaken
+-- Skip a message that was overtaken while it was being sent: an update by a newer message of its
+-- job, or a self-declared failure by the job's real outcome. Not one that another process has leased
+-- again since its lease was seen to have ended.
+UPDATE deliveries
+   SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
+ WHERE id = :delivery_id AND state = 'pending' AND NOT retried
+   AND (holder IS NULL OR held_until <= :now OR held_until > :latest_end)
+   AND (NOT final AND EXISTS (SELECT 1 FROM deliveries newer
+                               WHERE newer.job_id = deliveries.job_id AND newer.state = 'pending'
+                                 AND newer.seq > deliveries.seq)
+        OR self_declared AND EXISTS (SELECT 1 FROM jobs
+                                      WHERE jobs.id = deliveries.job_id
+                                        AND jobs.seq > deliveries.seq));

@@ -40,3 +40,16 @@ SELECT d.id, d.job_id FROM deliveries d
                           AND older.retried = 0 AND older.seq < d.seq))
  ORDER BY d.next_attempt_at
  LIMIT :limit;
+
+-- name: skip-overtaken
+-- Skip a message that was overtaken while it was being sent: an update by a newer message of its
+-- job, or a self-declared failure by the job's real outcome.
+UPDATE deliveries
+   SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
+ WHERE id = :delivery_id AND state = 'pending' AND NOT retried
+   AND (NOT final AND EXISTS (SELECT 1 FROM deliveries newer
+                               WHERE newer.job_id = deliveries.job_id AND newer.state = 'pending'
+                                 AND newer.seq > deliveries.seq)
+        OR self_declared AND EXISTS (SELECT 1 FROM jobs
+                                      WHERE jobs.id = deliveries.job_id
+                                        AND jobs.seq > deliveries.seq));

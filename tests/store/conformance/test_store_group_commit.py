@@ -30,7 +30,7 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[Runner, Any]]:
         runner: Runner = BatchRunner(connection)
     else:
         connection = partial(connect, parse(request.getfixturevalue("postgres_url")))
-        runner = PostgresBatchRunner(connection, lambda _: None)
+        runner = PostgresBatchRunner(connection, "w", lambda _: None)
     with closing(runner), closing(connection()) as other:
         yield runner, other
 

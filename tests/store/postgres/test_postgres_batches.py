@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -16,6 +17,7 @@ from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
 from store.postgres.receive_timeout import ConnectionWithTimeout
+from store.postgres.session import PendingResult, PostgresSession
 from store.session import Done, Failed, Session, Work
 from tests.store.works import committed_keys, fail, put
 from tests.support.postgres_server import PostgresServer
@@ -35,7 +37,7 @@ def begun() -> list[int]:
 
 @pytest.fixture
 def runner(postgres_url: str, begun: list[int]) -> Iterator[PostgresBatchRunner]:
-    runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), begun.append)
+    runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), "w", begun.append)
     yield runner
     runner.close()
 
@@ -84,12 +86,38 @@ def test_a_batch_is_read_committed_whatever_the_default(postgres_url: str) -> No
         return db.execute("SELECT current_setting('transaction_isolation')").fetchone()
 
     address = parse(f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable")
-    runner = PostgresBatchRunner(lambda: connect(address), lambda _: None)
+    runner = PostgresBatchRunner(lambda: connect(address), "w", lambda _: None)
 
     outcomes, *_ = runner.run([look])
 
     runner.close()
     assert outcomes == [Done(("read committed",))]
+
+
+def test_only_a_batch_that_changes_something_waits_for_the_disk(
+    runner: PostgresBatchRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    execute = PostgresSession.execute
+
+    def record(self: PostgresSession, sql: str, *parameters: Any) -> PendingResult:
+        seen.append(sql)
+        return execute(self, sql, *parameters)
+
+    def remove_nothing(db: Session, _: Effects) -> object:
+        return db.execute("DELETE FROM meta WHERE key = 'none' RETURNING key").fetchall()
+
+    monkeypatch.setattr(PostgresSession, "execute", record)
+    cases: list[tuple[list[Work[object]], bool]] = [
+        ([remove_nothing, fail(NotFound("x"))], False),
+        ([put("a"), remove_nothing], True),
+        ([remove_nothing, run_sql("DELETE FROM meta WHERE key = 'a'")], True),
+    ]
+    for works, waits in cases:
+        runner.run(works)
+        assert ("SET LOCAL synchronous_commit = off" not in seen) == waits
+        assert seen[-1] == "COMMIT"
+        seen.clear()
 
 
 def test_two_batches_that_deadlock_both_succeed(
@@ -118,7 +146,8 @@ def test_two_batches_that_deadlock_both_succeed(
         return work
 
     def run(who: int, first: str, second: str) -> Sequence[object]:
-        runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), lambda _: None)
+        reach = partial(connect, parse(postgres_url))
+        runner = PostgresBatchRunner(reach, f"writer {who}", lambda _: None)
         with contextlib.closing(runner):
             return runner.run([touch(first), meet(who), touch(second)]).outcomes
 
@@ -140,7 +169,7 @@ def test_a_lock_held_by_another_process_fails_one_member(
     monkeypatch.setattr(batches, "LOCK_TIMEOUT_ALONE", 50)
     runner.run([put("a")])
     with other.transaction():
-        other.execute("SELECT 1 FROM meta FOR UPDATE")
+        other.execute("SELECT 1 FROM meta WHERE key = 'a' FOR UPDATE")
         blocked = run_sql("UPDATE meta SET value = 'y' WHERE key = 'a'")
         outcomes, *_ = runner.run([blocked, *map(put, "bcd")])
 
@@ -191,7 +220,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
             raise StoreUnavailable("nothing listens")
         return connect(parse(postgres_url), ConnectionWithTimeout)
 
-    runner = PostgresBatchRunner(reach, lambda _: None)
+    runner = PostgresBatchRunner(reach, "w", lambda _: None)
     runner.run([put("first")])
     fill = runner._execute
 

@@ -125,7 +125,7 @@ READ_WHOLE = {
 }
 
 READ_NO_TABLE = {
-    *("database.begin", "database.read-commit-outcome", "database.snapshot", "database.notify"),
+    *("database.read-transaction-status", "database.snapshot", "database.notify"),
     *("database.size", "events.append-events"),
 }
 SQL = all_sql(STATEMENTS)
