@@ -1,4 +1,4 @@
-"""Bounds the memory for responses that clients do not read."""
+"""Bounds how much is buffered for clients that do not read it, and for how long."""
 
 from collections.abc import Collection
 from typing import Final, Protocol
@@ -7,6 +7,8 @@ LARGE: Final = 64 * 1024
 """Bytes. A response that leaves less in its buffer is not counted between two checks."""
 MAX_UNSENT: Final = 128 * 1024 * 1024
 """Bytes buffered for all clients together; beyond them the slowest are cut off."""
+STALLED_SECONDS: Final = 60.0
+"""How long a client may read nothing of a buffered response."""
 
 
 class Client(Protocol):
@@ -23,6 +25,21 @@ class Client(Protocol):
     def cut_off(self) -> None:
         """Close it at once, and drop what is buffered."""
         ...
+
+
+def has_stalled(client: Client, write_paused: bool, now: float) -> bool:
+    """Update `unsent`; returns whether the client has read nothing for too long."""
+    if not write_paused:
+        client.unsent = (0, now)
+        return False
+    waiting = client.buffered_bytes()
+    last, since = client.unsent
+    # The application writes no more while it is paused, but a download fills the buffer again as
+    # often as its client has read some of it.
+    if waiting != last:
+        client.unsent = (waiting, now)
+        return False
+    return now - since > STALLED_SECONDS
 
 
 class WriteBufferLimiter:

@@ -7,6 +7,7 @@ application sees a client disconnect. The response still has the application's s
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import httptools
@@ -14,14 +15,14 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from receiver.server.buffer_limiter import WriteBufferLimiter
-from receiver.server.incoming import Incoming, Stage
+from receiver.server.buffer_limiter import WriteBufferLimiter, has_stalled
+from receiver.server.incoming import TRAILERS, Incoming, Stage
 from receiver.server.listener import most_connections
 from receiver.server.load_shedding import LoadShedder
-from receiver.server.responses import OVERLOADED, ResponseWriter, error_response, with_request_id
+from receiver.server.pipelining import RequestFlow
+from receiver.server.responses import ResponseWriter, error_response, overloaded, with_request_id
+from receiver.server.upgrade import ignore_upgrade
 
-STALLED_SECONDS: Final = 60.0
-"""How long a client may read nothing of a buffered response."""
 CHECK_SECONDS: Final = 1.0
 """Pause between two checks of all connections, and so the precision of the time limits."""
 TARGET_BYTES: Final = 16 * 1024
@@ -49,6 +50,7 @@ class GuardedConnection(HttpToolsProtocol):
         "_response_writer",
         "unsent",
     )
+    flow: RequestFlow
 
     def __init__(
         self,
@@ -74,7 +76,8 @@ class GuardedConnection(HttpToolsProtocol):
     # uvicorn narrows the type too: a server's transport reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._response_writer = ResponseWriter(transport)
+        self.flow = RequestFlow(transport)
+        self._response_writer = ResponseWriter(transport, self._end)
         self._incoming.await_head(self.loop.time())
         if len(self.connections) > most_connections():
             transport.abort()
@@ -82,12 +85,12 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._lost = True
+        self.flow.unparsed = b""
         if self._on_lost is not None:
             self._on_lost()
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """Call `call` once the connection is lost; at once if it already is. Replaces an earlier
-        one."""
+        """Call `call` once the connection is lost, or now if it is. Replaces an earlier one."""
         if self._lost:
             call()
         self._on_lost = call
@@ -102,10 +105,14 @@ class GuardedConnection(HttpToolsProtocol):
         return True
 
     def data_received(self, data: bytes) -> None:
-        self._incoming.framing += len(data)
-        if self._incoming.stage is Stage.REST:
+        stage = self._incoming.stage
+        if stage is Stage.REST or stage is Stage.OVER:
             self._incoming.rest_at = self.loop.time()
+        if stage is Stage.OVER:
+            return
         self._unset_keepalive_if_required()
+        data = self.flow.take(data)
+        self._incoming.framing += len(data)
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -119,6 +126,17 @@ class GuardedConnection(HttpToolsProtocol):
             # the end of a dropped body, or blank lines. So the time limit of a head applies.
             self._incoming = Incoming()
             self._incoming.await_head(self.loop.time())
+        if self.pipeline or self.flow.unparsed:
+            self.flow.hold()
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take further requests, unless some wait or the client has not read the last response."""
+        if self.flow.held and not (self.pipeline or self._awaits_reader or self._is_closing()):
+            self.flow.held = False
+            if self.flow.unparsed:
+                self.data_received(b"")
+            self.flow.resume_reading()
 
     def _parse(self, data: bytes) -> None:
         rest: bytes | memoryview = data
@@ -128,27 +146,13 @@ class GuardedConnection(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 rest = memoryview(rest)[upgrade.args[0] :]
-            if self.transport.is_closing():
+            if self._is_closing():
                 return
-            self._ignore_upgrade()
-
-    def _ignore_upgrade(self) -> None:
-        """Continue with a request as if it had no `Upgrade` header (RFC 9110, 7.8).
-
-        The parser treats the body as the other protocol: it ends the message after the head, and
-        would read a new request there. So a new parser takes over. It is fed a short head with the
-        headers in `_FRAMING`. `on_message_begin` and `on_headers_complete` ignore this head: they
-        know that the request has one already.
-        """
-        head = [b"POST / HTTP/%s" % self.parser.get_http_version().encode("ascii")]
-        head += [b"%s: %s" % header for header in self.scope["headers"] if header[0] in _FRAMING]
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's is
-        self.parser.feed_data(b"\r\n".join([*head, b"", b""]))
+            ignore_upgrade(self)
 
     def on_message_begin(self) -> None:
         if self._incoming.has_head:
-            return  # see `_ignore_upgrade`
+            return  # see `ignore_upgrade`; or it is `OVER`
         super().on_message_begin()
         # The type says that extensions are dictionaries; ASGI leaves that to the server.
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
@@ -160,15 +164,17 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._incoming.has_head:
-            return  # see `_ignore_upgrade`
+            return  # likewise
         if self.parser.get_method() == b"CONNECT":
             self._refuse(400, "malformed_request", "CONNECT is not supported.")
             return
-        # Further headers are a chunked body's trailers, which are not headers of the request.
-        self.headers = []
+        self.headers = TRAILERS  # which all further ones are
         if self._shed_if_busy():
-            self._incoming.drop_rest(self.loop.time())
-            self.transport.write(with_request_id(OVERLOADED))
+            self.transport.write(overloaded(self.parser.get_method()))
+            if self.parser.should_keep_alive():
+                self._incoming.drop_rest(self.loop.time())
+            else:
+                self._end()
             return
         self._incoming.stage = Stage.BODY
         super().on_headers_complete()
@@ -177,17 +183,20 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._incoming.framing -= len(body)
+        self._incoming.framing_before = self._incoming.framing
         if self._incoming.stage is Stage.BODY:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
-            return  # the message is not complete: see `_ignore_upgrade`
-        completed, self._incoming = self._incoming, Incoming()
-        if completed.stage is Stage.BODY:
-            super().on_message_complete()
-        elif not self.parser.should_keep_alive():
+            return  # the message is not complete: see `ignore_upgrade`
+        stage = self._incoming.stage
+        if stage is Stage.OVER:
             self.transport.close()
+        else:
+            self._incoming = Incoming()
+            if stage is Stage.BODY:
+                super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._response_writer.end()
@@ -196,15 +205,19 @@ class GuardedConnection(HttpToolsProtocol):
             self._incoming.drop_rest(self.loop.time())
         self._buffer_limiter.wrote(self.buffered_bytes())
         # Otherwise the next response would be buffered too.
-        self._awaits_reader = self.flow.write_paused and bool(self.pipeline)
+        self._awaits_reader = self.flow.write_paused and self.flow.held
         if not self._awaits_reader:
-            super().on_response_complete()
+            self._begin_next()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._awaits_reader:
             self._awaits_reader = False
-            super().on_response_complete()
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        super().on_response_complete()
+        self._go_on()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", msg)
@@ -217,29 +230,15 @@ class GuardedConnection(HttpToolsProtocol):
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""
-        if self._check_stall(now):
+        if has_stalled(self, self.flow.write_paused, now):
             self.transport.abort()
+        elif self.flow.held:
+            self._incoming.began_at = now  # it is not read, so its time does not run
         elif self._incoming.is_too_slow(now):
-            if self._incoming.has_head:
-                self.transport.abort()
-            elif self._incoming.framing:
+            if self._incoming.framing and not self._incoming.has_head:
                 self._refuse(408, "head_too_slow", "The head of the request took too long.")
             else:
                 self.transport.close()
-
-    def _check_stall(self, now: float) -> bool:
-        """Update `unsent`; returns whether the client has read nothing for too long."""
-        if not self.flow.write_paused:
-            self.unsent = (0, now)
-            return False
-        waiting = self.buffered_bytes()
-        last, since = self.unsent
-        # The application writes no more while it is paused, but a download fills the buffer again
-        # as often as its client has read some of it.
-        if waiting != last:
-            self.unsent = (waiting, now)
-            return False
-        return now - since > STALLED_SECONDS
 
     def _shed_if_busy(self) -> bool:
         if self._load_shedder is None or self._is_answering():
@@ -253,28 +252,38 @@ class GuardedConnection(HttpToolsProtocol):
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
 
+    def _is_closing(self) -> bool:
+        return self._incoming.stage is Stage.OVER or self.transport.is_closing()
+
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        if self.transport.is_closing():
+        if self._is_closing():
             return
         if self._is_answering():
-            if (
-                self._incoming.stage is not Stage.BODY
-                or self.pipeline
-                or self.cycle.response_started
-            ):
+            is_read = self._incoming.stage is Stage.BODY and not self.pipeline
+            if not is_read or self.cycle.response_started:
                 self.transport.abort()  # what is under way cannot be continued
                 return
             # The application is still reading the body: it sees a client disconnect.
             self.cycle.disconnected = True
+            self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
         self.transport.write(
             with_request_id(error_response(status, code, detail, b"connection: close\r\n"))
         )
-        self.transport.close()
+        self._end()
 
-
-_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-"""The headers that say how the body ends, and whether the connection stays open."""
+    def _end(self) -> None:
+        """Close the connection after its last response; if the client may still be sending, first
+        only our side of it, and the rest once the client has closed its own (RFC 9112, 9.6)."""
+        if self._incoming.stage is Stage.NOTHING and not self.flow.held:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._incoming.end(self.loop.time())
+            self.pipeline.clear()
+            self.flow.unparsed = b""
+            self.flow.release()
+            with suppress(OSError):  # the client may have reset the connection
+                self.transport.write_eof()
 
 
 async def watch_connections(connections: Iterable[Any], buffer_limiter: WriteBufferLimiter) -> None:

@@ -5,7 +5,8 @@ from enum import Enum, auto
 from typing import Final
 
 HEAD_BYTES: Final = 64 * 1024
-"""Largest head that is read. (The application has a lower limit of its own.)"""
+"""Largest head that is read, and the most that comes between two parts of a body or after the last
+one. (The application has a lower limit of its own for a head.)"""
 FRAMING_BYTES: Final = 8 * 1024 * 1024
 """Limit on the total size of a body's chunk sizes, extensions and trailers."""
 HEAD_SECONDS: Final = 15.0
@@ -14,8 +15,8 @@ UNREAD_SECONDS: Final = 60.0
 """Time limit for receiving a whole request, from its first byte. The application's own limit for a
 body is shorter and answers first, so this one ends bodies that it does not read."""
 QUIET_SECONDS: Final = 5.0
-"""Time limit between two parts of a body that is dropped. It is read nevertheless: closing a
-connection with unread bytes resets it, and the client would lose the response."""
+"""Time limit between two parts of what is dropped. It is read nevertheless: closing a connection
+with unread bytes resets it, and the client would lose the response."""
 
 
 class Stage(Enum):
@@ -30,6 +31,22 @@ class Stage(Enum):
     """Its body, which the application reads."""
     REST = auto()
     """The rest of its body, which is dropped: it has its response already."""
+    OVER = auto()
+    """Nothing that matters: the connection has had its last response, and whatever comes is dropped
+    until the client closes it too."""
+
+
+class Trailers(list[tuple[bytes, bytes]]):
+    """A list of headers that stays empty. Trailers are not headers of the request, and each would
+    take 30 times its size in memory."""
+
+    __slots__ = ()
+
+    def append(self, header: tuple[bytes, bytes], /) -> None:
+        """Drop it."""
+
+
+TRAILERS: Final = Trailers()
 
 
 @dataclass(slots=True)
@@ -37,7 +54,8 @@ class Incoming:
     """The request that a connection receives. Once it is complete, a new one replaces it.
 
     NOTHING becomes HEAD, and HEAD becomes BODY. A request that is shed goes from HEAD to REST, and
-    one whose response is complete before its body from BODY to REST.
+    one whose response is complete before its body from BODY to REST; or to OVER, if the connection
+    closes then.
     """
 
     stage: Stage = Stage.NOTHING
@@ -46,8 +64,10 @@ class Incoming:
     framing: int = 0
     """Its bytes so far, without its body's content. A pipelined request's bytes that come together
     with the end of the one before are not counted."""
+    framing_before: int = 0
+    """`framing` when content of its body last came."""
     rest_at: float = 0.0
-    """Loop time at which some of its rest last arrived."""
+    """Loop time at which some of what is dropped last arrived."""
 
     def await_head(self, now: float) -> None:
         """Wait for the head; its time limit starts now."""
@@ -57,15 +77,19 @@ class Incoming:
         """Drop what follows of the request, which has its response."""
         self.stage, self.rest_at = Stage.REST, now
 
+    def end(self, now: float) -> None:
+        """Drop all that follows: this request, or the one before, has had the last response."""
+        self.stage, self.began_at, self.rest_at = Stage.OVER, now, now
+
     @property
     def has_head(self) -> bool:
         """Whether its head is complete."""
-        return self.stage in (Stage.BODY, Stage.REST)
+        return self.stage not in (Stage.NOTHING, Stage.HEAD)
 
     @property
     def is_too_large(self) -> bool:
         """Whether its head, or its body's framing, exceeds the limit."""
-        return self.framing > (HEAD_BYTES if self.stage is Stage.HEAD else FRAMING_BYTES)
+        return self.framing > FRAMING_BYTES or self.framing - self.framing_before > HEAD_BYTES
 
     def is_too_slow(self, now: float) -> bool:
         """Whether it exceeds a time limit."""
@@ -77,5 +101,5 @@ class Incoming:
                 return elapsed > HEAD_SECONDS
             case Stage.BODY:
                 return elapsed > UNREAD_SECONDS
-            case Stage.REST:
+            case Stage.REST | Stage.OVER:
                 return elapsed > UNREAD_SECONDS or now - self.rest_at > QUIET_SECONDS

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Any, Final
@@ -21,10 +22,12 @@ class ResponseWriter:
     system call and wakes the client.
     """
 
-    __slots__ = ("_begun", "_head", "_transport")
+    __slots__ = ("_begun", "_close", "_head", "_transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        """`close` is called after the last response."""
         self._transport = transport
+        self._close = close
         self._begun = False
         self._head = b""
 
@@ -47,7 +50,7 @@ class ResponseWriter:
 
     def close(self) -> None:
         self.end()
-        self._transport.close()
+        self._close()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
@@ -84,7 +87,15 @@ def with_request_id(whole: bytes) -> bytes:
     return b"%s\r\nx-request-id: %s\r\n%s" % (status, token_hex(8).encode(), rest)
 
 
-OVERLOADED: Final = error_response(
+def overloaded(method: bytes) -> bytes:
+    """The whole response to a request that is shed."""
+    whole = with_request_id(_OVERLOADED)
+    if method == b"HEAD":  # then a client takes a body for the beginning of the next response
+        return whole[: whole.index(b"\r\n\r\n") + 4]
+    return whole
+
+
+_OVERLOADED: Final = error_response(
     503,
     "overloaded",
     "The service is overloaded. Nothing was done; please retry.",

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 import pytest
 
 from receiver.http_api import body
+from receiver.server import buffer_limiter, incoming
 from receiver.server import connection as server_connection
-from receiver.server import incoming
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
 from tests.support.documented import assert_problem
 from tests.support.service import JOB, TIMEOUT, RunningService
@@ -27,7 +27,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.05)
 
     def hurry(name: str) -> None:
-        module = incoming if hasattr(incoming, name) else server_connection
+        module = incoming if hasattr(incoming, name) else buffer_limiter
         monkeypatch.setattr(module, name, SHORT)
 
     return hurry

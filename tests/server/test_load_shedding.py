@@ -221,6 +221,22 @@ async def test_a_client_that_asked_to_close_is_closed(server: FakeServer) -> Non
             assert await client.rest() == b""
 
 
+async def test_the_refusal_of_a_head_request_has_no_body(server: FakeServer) -> None:
+    """A client would take a body for the beginning of the next answer."""
+    server.full = True
+    async with server.connect() as client:
+        await client.send(POST)
+        length = (await client.answer()).headers["content-length"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load_shedding, "MAX_WAITING", 0)
+        async with server.connect() as client:
+            for _ in range(2):
+                await client.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+                head = await client.until(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 503 ")
+                assert b"content-length: %s\r\n" % length.encode() in head
+
+
 async def test_no_refusal_stands_in_the_middle_of_an_answer(server: FakeServer) -> None:
     async with server.connect() as client:
         await client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -12,21 +12,26 @@ from typing import Any
 import aiosqlite
 import pytest
 import uvicorn
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from receiver.server.connection import GuardedConnection
+from receiver.server.pipelining import RequestFlow
 from receiver.server.responses import ResponseWriter
 from tests.http_api.raw_http import request_bytes
 from tests.server.raw_asgi import connected, respond
 
 OVERRIDDEN = """
     connection_lost connection_made data_received on_body on_headers_complete on_message_begin
-    on_message_complete on_response_complete on_url send_400_response
+    on_message_complete on_response_complete on_url resume_writing send_400_response
 """
 CALLED = ("_unset_keepalive_if_required", "shutdown")
 OF_A_CONNECTION = "connections cycle flow headers logger loop parser pipeline scope transport url"
-OF_A_REQUEST = "disconnected message_event response_complete response_started transport"
+OF_A_REQUEST = """
+    disconnected message_event response_complete response_started transport waiting_for_100_continue
+"""
 
 
 def attributes_set_by(*methods: Callable[..., object]) -> set[str]:
@@ -45,6 +50,14 @@ def test_a_connection_and_a_request_have_the_attributes_that_are_used() -> None:
     connection = attributes_set_by(HttpToolsProtocol.__init__, HttpToolsProtocol.on_message_begin)
     assert connection >= set(OF_A_CONNECTION.split())
     assert attributes_set_by(RequestResponseCycle.__init__) >= set(OF_A_REQUEST.split())
+
+
+def test_uvicorn_resumes_reading_and_keeps_headers_only_where_we_replace_that() -> None:
+    assert {"pause_reading", "resume_reading"} <= vars(FlowControl).keys()
+    assert "resume_reading" in vars(RequestFlow)
+    source = inspect.getsource(httptools_impl)
+    assert set(re.findall(r"(\S+)\.(?:pause|resume)_reading\(", source)) == {"self.flow"}
+    assert re.findall(r"self\.headers\.\w+", source) == ["self.headers.append"]
 
 
 def test_a_server_has_the_attributes_that_are_used() -> None:

@@ -1,0 +1,180 @@
+"""A client sees the last answer of a connection even if it is still sending: a connection that is
+closed with unread bytes is reset, and then `send` fails on the client's side."""
+
+import asyncio
+import socket
+import time
+import urllib.request
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+import pytest
+
+from receiver.server import connection as server_connection
+from receiver.server import incoming
+from receiver.server.load_shedding import LoadShedder
+from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.server.raw_asgi import read_body, respond
+from tests.support.asgi_server import asgi_server
+from tests.support.service import TIMEOUT
+
+LARGE = 8 * 1024 * 1024
+"""Bytes; more than the kernel buffers while nobody reads."""
+SHORT = 0.2
+"""Seconds that replace a time limit."""
+CLOSE = [(b"connection", b"close"), (b"content-length", b"0")]
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers 413 before the body; in the case of `/own` it closes, too, and
+    of `/wait` it reads on."""
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/wait":
+        await read_body(receive)
+    elif scope["path"] == "/own":
+        await send({"type": "http.response.start", "status": 413, "headers": CLOSE})
+        await send({"type": "http.response.body"})
+    else:
+        await respond(send, status=413)
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    async with asgi_server(refuse) as url:
+        yield url
+
+
+def converse(url: str, *parts: bytes) -> bytes:
+    """Send all parts like a client that reads only then, and read to the end. Runs in a thread."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), TIMEOUT) as client:
+        for part in parts:
+            client.sendall(part)
+            time.sleep(0.01)  # a reset of what was sent arrives in this time
+        answer = b""
+        while chunk := client.recv(1 << 16):
+            answer += chunk
+    return answer
+
+
+async def test_urllib_sees_an_early_answer(url: str) -> None:
+    """It always sends `Connection: close`."""
+
+    def post() -> int:
+        try:
+            urllib.request.urlopen(url, data=b"x" * LARGE, timeout=TIMEOUT)
+        except HTTPError as error:
+            with error:
+                return error.code
+        return 0
+
+    assert await asyncio.to_thread(post) == 413
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % LARGE,
+        b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n" % LARGE,
+        b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % LARGE,
+        b"POST /own HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % LARGE,
+        b"POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % LARGE,
+    ],
+    ids=["1.0", "1.0 keep-alive", "close", "the application closes", "chunked"],
+)
+async def test_an_early_answer_arrives_and_the_connection_ends(url: str, head: bytes) -> None:
+    answer = await asyncio.to_thread(converse, url, head, b"x" * LARGE)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "rest", "status"),
+    [
+        (b"", b"GET / HTTP/1.1\r\nA: " + b"a" * LARGE, b"431"),
+        (b"", b"nonsense" + b"\r\n" * LARGE, b"400"),
+        (b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"x" * LARGE, b"400"),
+        (b"POST /wait HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"z" * LARGE, b"400"),
+    ],
+    ids=["a large head", "nonsense", "CONNECT", "an invalid chunk"],
+)
+async def test_what_is_no_request_is_refused_while_it_is_sent(
+    url: str, start: bytes, rest: bytes, status: bytes
+) -> None:
+    answer = await asyncio.to_thread(converse, url, start, rest)
+    assert answer.startswith(b"HTTP/1.1 %s " % status)
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_refused_client_is_not_told_to_continue() -> None:
+    """The application asks for the body only after the refusal, when nothing can be written."""
+    refused, seen = asyncio.Event(), asyncio.Queue[Any]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await refused.wait()
+            seen.put_nowait(await receive())
+
+    head = request_bytes("POST", "/", Expect="100-continue", Transfer_Encoding="chunked")
+    async with asgi_server(app) as url, raw_connection(url) as client:
+        await client.send(head + b"zz\r\n")
+        assert (await client.answer()).status_code == 400
+        refused.set()
+        message = await asyncio.wait_for(seen.get(), TIMEOUT)
+        assert message == {"type": "http.disconnect"}
+        assert await client.ended()
+
+
+async def test_a_shed_client_that_closes_sees_the_refusal() -> None:
+    load_shedder = LoadShedder(
+        exempt_from_shedding=lambda _: False,
+        cannot_write=lambda: True,
+        on_refusal=lambda *_: None,
+    )
+    head = b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % LARGE
+    async with asgi_server(refuse, load_shedder) as url:
+        answer = await asyncio.to_thread(converse, url, head, b"x" * LARGE)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+async def test_what_follows_the_last_answer_is_not_served(url: str) -> None:
+    request = request_bytes("POST", "/", Connection="close", Content_Length="4")
+    async with raw_connection(url) as client:
+        await client.send(request)
+        assert (await client.answer()).status_code == 413
+        await client.send(b"body" + request_bytes("GET", "/") * 100)
+        assert await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("limit", "pause"), [("QUIET_SECONDS", TIMEOUT), ("UNREAD_SECONDS", SHORT / 10)]
+)
+async def test_a_client_that_does_not_close_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, limit: str, pause: float
+) -> None:
+    """It has seen the end of what the server sends, and sends nothing, or on and on."""
+    monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(incoming, limit, SHORT)
+    lost = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["extensions"][server_connection.CONNECTION].when_lost(lost.set)
+            await respond(send, status=413)
+
+    async def go_on(client: Any) -> None:
+        while True:
+            await client.send(b"x")
+            await asyncio.sleep(pause)
+
+    async with asgi_server(app) as url, raw_connection(url) as client:
+        await client.send(request_bytes("POST", "/", Connection="close", Content_Length="1000000"))
+        assert (await client.answer()).status_code == 413
+        sending = asyncio.create_task(go_on(client))
+        assert await client.ended()
+        assert not lost.is_set()
+        await asyncio.wait_for(lost.wait(), TIMEOUT)
+        sending.cancel()

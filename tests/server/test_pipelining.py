@@ -1,0 +1,207 @@
+"""Pipelined requests are answered in order, and many of them cost no more than a few."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from httptools import HttpParserError, HttpRequestParser
+
+from receiver.server import connection as server_connection
+from receiver.server import incoming
+from receiver.server.connection import CONNECTION, GuardedConnection
+from receiver.server.load_shedding import LoadShedder
+from receiver.server.pipelining import PARSED_AT_ONCE
+from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
+from tests.server.raw_asgi import read_body, respond
+from tests.support.asgi_server import asgi_server
+from tests.support.service import TIMEOUT
+
+SHORT = 0.2
+"""Seconds that replace a time limit."""
+GET = request_bytes("GET", "/")
+SLOW = request_bytes("GET", "/slow")
+LAST = request_bytes("GET", "/last", Connection="close")
+BLANK = b"\r\n\r\n"
+
+
+@dataclass
+class Echo:
+    """A server that answers with the target and the body. `/slow` waits until a test lets it go or
+    the client leaves."""
+
+    url: str = ""
+    connection: GuardedConnection | None = None
+    most_waiting: int = 0
+    served: list[bytes] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        connection: GuardedConnection = scope["extensions"][CONNECTION]
+        self.connection = connection
+        self.most_waiting = max(self.most_waiting, len(connection.pipeline))
+        body = await read_body(receive)
+        if scope["path"] == "/slow":
+            self.begun.set()
+            gone = asyncio.create_task(receive())
+            await self.go.wait()
+            gone.cancel()
+        self.served.append(scope["raw_path"])
+        await respond(send, scope["raw_path"] + (body or b""))
+
+    def is_reading(self) -> bool:
+        assert self.connection is not None
+        return self.connection.transport.is_reading()
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[Echo]:
+    echo = Echo()
+    async with asgi_server(echo) as echo.url:
+        yield echo
+
+
+@pytest.fixture
+async def client(echo: Echo) -> AsyncIterator[RawConnection]:
+    async with raw_connection(echo.url) as client:
+        yield client
+
+
+async def answers(client: RawConnection, count: int) -> list[bytes]:
+    return [(await client.answer()).body for _ in range(count)]
+
+
+async def test_many_requests_sent_at_once_are_answered_in_order(
+    echo: Echo, client: RawConnection
+) -> None:
+    count = 2_000
+    sending = asyncio.create_task(
+        client.send(b"".join(request_bytes("GET", f"/{number}") for number in range(count)))
+    )
+    assert await answers(client, count) == [b"/%d" % number for number in range(count)]
+    await sending
+    assert echo.most_waiting <= PARSED_AT_ONCE
+
+
+async def test_not_even_the_shortest_requests_are_queued(echo: Echo, client: RawConnection) -> None:
+    """Without a version, they are of HTTP/0.9."""
+    await client.send(b"GET /\n\r\n" * 10_000)
+    assert await client.until(b"\r\n\r\n")
+    assert echo.most_waiting <= PARSED_AT_ONCE
+    assert echo.served == [b"/"]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_bodies_of_blank_lines_between_requests(
+    echo: Echo, client: RawConnection, framing: str
+) -> None:
+    """A body has what ends a head, so it is parsed in parts; it stays one body."""
+    body = BLANK * 500
+    if framing == "length":
+        post = request_bytes("POST", "/post", body)
+    else:
+        chunks = b"%x\r\n%s\r\n0\r\nTrailer: x\r\n\r\n" % (len(body), body)
+        post = request_bytes("POST", "/post", chunks, Transfer_Encoding="chunked")
+    await client.send((GET * 3 + post) * 20)
+    assert await answers(client, 80) == [b"/", b"/", b"/", b"/post" + body] * 20
+
+
+async def test_while_requests_wait_nothing_is_read(echo: Echo, client: RawConnection) -> None:
+    """Neither because the application waits for a disconnect, nor after each answer."""
+    await client.send(SLOW + GET)
+    await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+    await client.send(SLOW * 2)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert echo.connection is not None
+    assert not echo.is_reading()
+    assert len(echo.connection.pipeline) == 1
+    echo.go.set()
+    assert await answers(client, 4) == [b"/slow", b"/", b"/slow", b"/slow"]
+    assert echo.is_reading()
+
+
+async def test_no_time_limit_runs_while_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client has sent the beginning of a head, and may have sent the rest as well."""
+    echo = Echo()
+    monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(incoming, "HEAD_SECONDS", SHORT)
+    async with asgi_server(echo) as url, raw_connection(url) as client:
+        await client.send(SLOW + GET + GET[:-1])
+        await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+        await asyncio.sleep(2 * SHORT)
+        await client.send(GET[-1:])
+        echo.go.set()
+        assert await answers(client, 3) == [b"/slow", b"/", b"/"]
+
+
+@pytest.mark.parametrize("before", [2, PARSED_AT_ONCE, 100])
+async def test_nothing_after_the_last_request_is_served(
+    echo: Echo, client: RawConnection, before: int
+) -> None:
+    await client.send(GET * before + LAST + SLOW * 100)
+    assert await answers(client, before + 1) == [b"/"] * before + [b"/last"]
+    assert await client.ended()
+    assert b"/slow" not in echo.served
+    assert not echo.begun.is_set()
+
+
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1", b"GET / HTTP/1.1\r\nA: b"])
+def test_a_head_has_no_other_end(start: bytes) -> None:
+    """Otherwise the requests that are parsed at once would have to be counted in another way."""
+    heads = Mock(spec=["on_headers_complete"])
+    for ends in product((b"", b"\n", b"\r", b"\r\n", b" "), repeat=3):
+        end = b"".join(ends)
+        parser = HttpRequestParser(heads)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's is
+        with suppress(HttpParserError):
+            parser.feed_data(start + end)
+        assert b"\n\r\n" in end or not heads.on_headers_complete.called, end
+        heads.reset_mock()
+
+
+async def test_a_client_that_leaves_is_forgotten(echo: Echo) -> None:
+    async with raw_connection(echo.url) as client:
+        await client.send(SLOW + GET * 1_000)
+        await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+    echo.go.set()
+    assert echo.connection is not None
+    async with asyncio.timeout(TIMEOUT):
+        while echo.connection in echo.connection.connections:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+    assert echo.served.count(b"/") <= PARSED_AT_ONCE
+
+
+async def test_shed_requests_do_not_hold_the_event_loop() -> None:
+    refused = most_at_once = 0
+
+    def refuse(method: str, target: bytes) -> None:
+        nonlocal refused
+        refused += 1
+
+    async def count() -> None:
+        nonlocal most_at_once
+        while True:
+            before = refused
+            await asyncio.sleep(0)
+            most_at_once = max(most_at_once, refused - before)
+
+    load_shedder = LoadShedder(
+        exempt_from_shedding=lambda _: False, cannot_write=lambda: True, on_refusal=refuse
+    )
+    many = 1_000
+    async with asgi_server(Echo(), load_shedder) as url, raw_connection(url) as client:
+        counting = asyncio.create_task(count())
+        await client.send(request_bytes("POST", "/") * many)
+        for _ in range(many):
+            assert (await client.answer()).status_code == 503
+        counting.cancel()
+    assert refused == many
+    assert most_at_once <= PARSED_AT_ONCE

@@ -1,0 +1,90 @@
+"""Trailers are read and dropped: they cost no memory, and have the limits of a head."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from receiver.server.connection import CONNECTION, GuardedConnection
+from receiver.server.incoming import HEAD_BYTES
+from tests.http_api.raw_http import RawConnection, request_bytes
+from tests.server.raw_asgi import connected, read_body, respond
+from tests.support.service import TIMEOUT
+
+POST = request_bytes("POST", "/", Transfer_Encoding="chunked")
+UPGRADE = request_bytes("POST", "/", Transfer_Encoding="chunked", Upgrade="h2c")
+LINE = b"a:b\r\n"
+TRAILERS = LINE * (HEAD_BYTES // 2 // len(LINE))
+
+
+class Collecting:
+    """An application whose `/early` is answered before the body."""
+
+    connection: GuardedConnection
+    scope: Any
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        self.scope, self.connection = scope, scope["extensions"][CONNECTION]
+        if scope["path"] != "/early":
+            await read_body(receive)
+        await respond(send)
+
+
+@pytest.fixture
+def app() -> Collecting:
+    return Collecting()
+
+
+@pytest.fixture
+async def client(app: Collecting) -> AsyncIterator[RawConnection]:
+    async with connected(app) as client:
+        yield client
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+@pytest.mark.parametrize("request_", [POST, UPGRADE], ids=["post", "upgrade"])
+async def test_trailers_are_not_kept(
+    app: Collecting, client: RawConnection, request_: bytes, is_early: bool
+) -> None:
+    if is_early:
+        await client.send(request_.replace(b"/", b"/early", 1))
+        assert (await client.answer()).status_code == 200
+        await client.send(b"0\r\n" + TRAILERS + b"\r\n")
+    else:
+        await client.send(request_ + b"0\r\n" + TRAILERS + b"\r\n")
+        assert (await client.answer()).status_code == 200
+    await client.send(b"GET / HTTP/1.1\r\n")  # once this is read, so are the trailers
+    kept = app.connection.headers
+    while app.connection.headers is kept:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0)
+    assert len(kept) == 0
+    await client.send(b"A: b\r\n\r\n")
+    assert (await client.answer()).status_code == 200
+    assert app.scope["headers"] == [(b"a", b"b")]
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [LINE * (HEAD_BYTES // 4), b"a:" + b"b" * 2 * HEAD_BYTES],
+    ids=["many", "long"],
+)
+async def test_trailers_longer_than_a_head_are_refused(
+    client: RawConnection, trailers: bytes
+) -> None:
+    """A long line has no limit of its own: the parser copies what it has of it at every read."""
+    await client.send(POST + b"1\r\nx\r\n")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await client.send(b"0\r\n" + trailers)
+    assert (await client.answer()).status_code == 431
+    assert await client.ended()
+
+
+async def test_a_body_can_have_more_framing_than_a_head(client: RawConnection) -> None:
+    body = b"1\r\nx\r\n" * HEAD_BYTES
+    async with asyncio.timeout(TIMEOUT):
+        await client.send(POST + body + b"0\r\n\r\n")
+        assert (await client.answer()).status_code == 200
