@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from receiver.webhooks import resolver
+from receiver.http_client import resolver
 from store.records.deliveries import Delivery
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.relay_sink import Message, Sink, always
