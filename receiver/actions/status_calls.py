@@ -69,6 +69,10 @@ class StatusCalls:
         self._rate_limiter.take(self._clock.monotonic())
         self._under_way += 1
 
+    def give_back(self) -> None:
+        """Give a call that was begun, but is not made, back to the rate limit."""
+        self._rate_limiter.give_back()
+
     def end(self) -> None:
         """Uncount a call that has ended, or was not made after all."""
         self._under_way -= 1
@@ -83,7 +87,7 @@ class StatusCalls:
         may_call = breaker.state == "closed" or self.queues[name].allows(job_id)
         if not (may_call and breaker.try_acquire(now)):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
-            self._rate_limiter.give_back()
+            self.give_back()
             return None
         try:
             answer = await call(provider)

@@ -51,7 +51,7 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
         FAILED,
         "Start the service with `receiver serve`, or set its URL with RECEIVER_URL or --url.",
     ),
-    ClientError: (FAILED, "Check RECEIVER_URL or --url."),
+    ClientError: (FAILED, "Check RECEIVER_URL or --url, and the proxy variables."),
 }
 """The exit status of an error and what to do about it. A class takes precedence over its bases."""
 

@@ -30,6 +30,9 @@ from receiver.json_text import UnreadableJson, decode, parse_answer
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The body of a longer answer is ignored. Some contain inputs, logs and whole results."""
+ADDRESSES_SECONDS = 30.0
+"""How long the addresses of the host's name are used. All calls share one lookup, which may wait
+for seconds for a dead name server or a lost packet."""
 KEPT_CONNECTIONS = 16
 """Maximum number of idle connections kept for GETs: status calls, look-ups, requests for keys."""
 KEPT_SECONDS = 30.0
@@ -134,6 +137,9 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         # Its own, so that a provider whose name cannot be resolved does not delay the others.
         self._resolver = Resolver(timeout=connect_timeout, slots=1)
+        self._addresses: Sequence[str] = ()
+        self._look_up_at = 0.0
+        """Loop time at which the addresses are looked up again."""
         self._tls = (tls or default_tls()) if base.scheme == "https" else None
         self._idle: list[tuple[Connection, float]] = []
         """With the loop time until which each is kept, the earliest first."""
@@ -218,7 +224,7 @@ class HttpClient:
         seconds = min(until - loop.time(), self._connect_timeout)
         try:
             async with asyncio.timeout(seconds):
-                connection = await connect(await self._addresses(), self._port, seconds)
+                connection = await connect(await self._resolve(), self._port, seconds)
                 if self._tls is not None:
                     await connection.start_tls(self._tls, self._host)
                 return connection
@@ -226,16 +232,21 @@ class HttpClient:
             reason = f"could not connect: {self._host} has no address"
             raise NoAnswer(reason, may_have_arrived=False) from error
         except TimeoutError as error:
+            self._look_up_at = 0.0
             raise NoAnswer("connecting took too long", may_have_arrived=False) from error
         except (OSError, UnicodeError) as error:  # the latter for a name that cannot be encoded
+            self._look_up_at = 0.0
             raise NoAnswer(f"could not connect: {error}", may_have_arrived=False) from error
 
-    async def _addresses(self) -> Sequence[str]:
+    async def _resolve(self) -> Sequence[str]:
         """The host's IP addresses; at least one. Raises NoAddress."""
-        try:
+        with suppress(ValueError):
             return [str(ip_address(self._host))]
-        except ValueError:
-            return [str(address) for address in await self._resolver.resolve(self._host)]
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._look_up_at:
+            self._addresses = [str(each) for each in await self._resolver.resolve(self._host)]
+            self._look_up_at = loop.time() + ADDRESSES_SECONDS
+        return self._addresses
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> _Request:
         headers, content = [*self._headers, *_trace()], b""

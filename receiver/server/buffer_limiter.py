@@ -27,9 +27,10 @@ class Client(Protocol):
         ...
 
 
-def has_stalled(client: Client, write_paused: bool, now: float) -> bool:
-    """Update `unsent`; returns whether the client has read nothing for too long."""
-    if not write_paused:
+def has_stalled(client: Client, must_read: bool, now: float) -> bool:
+    """Update `unsent`; returns whether the client, which must read before anything else can happen,
+    has read nothing for too long."""
+    if not must_read:
         client.unsent = (0, now)
         return False
     waiting = client.buffered_bytes()

@@ -133,10 +133,10 @@ class GuardedConnection(HttpToolsProtocol):
     def _go_on(self) -> None:
         """Take further requests, unless some wait or the client has not read the last response."""
         if self.flow.held and not (self.pipeline or self._awaits_reader or self._is_closing()):
-            self.flow.held = False
             if self.flow.unparsed:
                 self.data_received(b"")
-            self.flow.resume_reading()
+            if not (self.pipeline or self.flow.unparsed):
+                self.flow.release()
 
     def _parse(self, data: bytes) -> None:
         rest: bytes | memoryview = data
@@ -164,7 +164,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._incoming.has_head:
-            return  # likewise
+            return  # see `ignore_upgrade`; or it is `OVER`
         if self.parser.get_method() == b"CONNECT":
             self._refuse(400, "malformed_request", "CONNECT is not supported.")
             return
@@ -230,9 +230,9 @@ class GuardedConnection(HttpToolsProtocol):
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""
-        if has_stalled(self, self.flow.write_paused, now):
+        if has_stalled(self, self.flow.write_paused or self._is_closing(), now):
             self.transport.abort()
-        elif self.flow.held:
+        elif self.pipeline or self._awaits_reader:
             self._incoming.began_at = now  # it is not read, so its time does not run
         elif self._incoming.is_too_slow(now):
             if self._incoming.framing and not self._incoming.has_head:
@@ -282,6 +282,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.pipeline.clear()
             self.flow.unparsed = b""
             self.flow.release()
+            self.flow.resume_reading()
             with suppress(OSError):  # the client may have reset the connection
                 self.transport.write_eof()
 

@@ -18,9 +18,9 @@ _HEAD_END: Final = b"\n\r\n"
 
 
 class RequestFlow(FlowControl):
-    """uvicorn's control of reading and writing, which can also hold back requests. Until they are
-    released nothing is read, even if the application waits for a body; so a client that leaves is
-    noticed only when it is written to."""
+    """uvicorn's control of reading and writing. Its reason not to read is a body that the
+    application does not read; here requests that are held back are another. While they are, a
+    client that leaves is noticed only when it is written to."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
@@ -38,13 +38,25 @@ class RequestFlow(FlowControl):
 
     def hold(self) -> None:
         """Read nothing until `release`."""
-        self.held = True
-        self.pause_reading()
+        if not self.held:
+            self.held = True
+            if not self.read_paused:
+                self._transport.pause_reading()
 
     def release(self) -> None:
-        self.held = False
-        self.resume_reading()
+        if self.held:
+            self.held = False
+            if not self.read_paused:
+                self._transport.resume_reading()
+
+    def pause_reading(self) -> None:
+        if self.held:
+            self.read_paused = True
+        else:
+            super().pause_reading()
 
     def resume_reading(self) -> None:
-        if not self.held:
+        if self.held:
+            self.read_paused = False
+        else:
             super().resume_reading()

@@ -1,7 +1,7 @@
 """What the poller asks a provider about a job."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -12,6 +12,10 @@ from receiver.domain.observations import CancelAnswer, Observation, Polled, Subm
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.workers.worker import CallbackAddress
 from store.records.jobs import Job
+from store.records.times import Millis
+
+CANCEL_PATIENCE: Final[Millis] = 24 * 3_600_000
+"""How long a cancel waits for its provider to be configured again: such a job is never removed."""
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
 B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelAnswer)
@@ -47,10 +51,14 @@ class ProviderCalls:
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer | None:
         """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
-        there is only one such call, and without it the job goes on costing money."""
+        there is only one such call, and without it the job goes on costing money. None if the
+        provider is not configured, and was not for less than `CANCEL_PATIENCE`."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
-            return None
+            self._calls.give_back()
+            if self._services.clock.now() - (job.done_at or 0) < CANCEL_PATIENCE:
+                return None
+            return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
         answer = await self._traced(job, "cancel job", provider.cancel(upstream))
         log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         return answer

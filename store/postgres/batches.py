@@ -208,9 +208,9 @@ class PostgresBatchRunner:
         if session.has_written(any_member=True):
             transaction.committing = number
         else:
-            # Only the writer's row has changed, which nobody will look up. Its commit need not wait
-            # for the disk: the relay looks for work twice a second. (After a ROLLBACK, psycopg
-            # would forget the prepared statements.)
+            # Only the writer's row has changed, which nobody will look up, so the commit need not
+            # wait for the disk. Such batches are frequent: the relay makes two a second. (After a
+            # ROLLBACK, psycopg would forget the prepared statements.)
             session.execute("SET LOCAL synchronous_commit = off")
         session.execute("COMMIT")
 

@@ -36,3 +36,24 @@ async def test_a_name_whose_servers_are_dead_delays_no_other_provider(
                     assert (await other.ask("/", TIMEOUT)).status_code == 200
         finally:
             release.set()
+
+
+async def test_a_name_is_looked_up_once_until_a_connection_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: list[Any] = []
+
+    def noted(host: Any, *given: Any, **more: Any) -> Any:
+        names.append(host)
+        return [(0, 0, 0, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    async with faulty_server(answer(200, b"{}")) as server:
+        client = HttpClient(f"http://provider.example:{server.port}", {})
+        for _ in range(2):
+            await client.send_once("POST", "/", {}, TIMEOUT)
+        assert names == [b"provider.example"]
+    for _ in range(2):
+        with pytest.raises(NoAnswer, match="could not connect"):
+            await client.send_once("POST", "/", {}, TIMEOUT)
+    assert names == [b"provider.example"] * 2

@@ -1,5 +1,6 @@
 """Responses that clients do not read take a limited amount of memory."""
 
+from collections import deque
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,6 +118,8 @@ def test_who_reads_little_but_steadily_is_not_cut_off(levels: list[int], is_cut:
     connection._incoming = Incoming()
     connection.transport = Mock()
     connection.flow = Mock(write_paused=True)
+    connection.pipeline = deque()
+    connection._awaits_reader = False
 
     for now in range(200):
         connection.transport.get_write_buffer_size.return_value = levels[now % len(levels)]

@@ -32,7 +32,7 @@ BLANK = b"\r\n\r\n"
 @dataclass
 class Echo:
     """A server that answers with the target and the body. `/slow` waits until a test lets it go or
-    the client leaves."""
+    the client leaves, and `/deaf` until then before it reads the body."""
 
     url: str = ""
     connection: GuardedConnection | None = None
@@ -47,6 +47,9 @@ class Echo:
         connection: GuardedConnection = scope["extensions"][CONNECTION]
         self.connection = connection
         self.most_waiting = max(self.most_waiting, len(connection.pipeline))
+        if scope["path"] == "/deaf":
+            self.begun.set()
+            await self.go.wait()
         body = await read_body(receive)
         if scope["path"] == "/slow":
             self.begun.set()
@@ -96,6 +99,24 @@ async def test_not_even_the_shortest_requests_are_queued(echo: Echo, client: Raw
     assert await client.until(b"\r\n\r\n")
     assert echo.most_waiting <= PARSED_AT_ONCE
     assert echo.served == [b"/"]
+
+
+async def test_a_body_that_the_application_does_not_read_is_not_read_on(
+    echo: Echo, client: RawConnection
+) -> None:
+    """Whatever it contains: blank lines end heads."""
+    body = (b"x" * 1_000 + BLANK) * 10_000
+    sending = asyncio.create_task(client.send(request_bytes("POST", "/deaf", body)))
+    await echo.begun.wait()
+    for _ in range(500):
+        await asyncio.sleep(0)
+    assert echo.connection is not None
+    assert not echo.is_reading()
+    assert len(echo.connection.cycle.body) < 1_000_000
+
+    echo.go.set()
+    await sending
+    assert (await client.answer()).body == b"/deaf" + body
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

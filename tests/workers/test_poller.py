@@ -10,6 +10,7 @@ from receiver.domain.lifecycle import decider
 from receiver.domain.observations import CancelRequested, Polled
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE, Poller
+from receiver.workers.provider_calls import CANCEL_PATIENCE
 from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.jobs import Job
@@ -267,8 +268,9 @@ async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness
     assert asked == [20, 25, 25]
 
 
-async def test_a_cancel_waits_until_its_provider_is_configured_again(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_given_up", [False, True])
+async def test_a_cancel_waits_for_a_day_until_its_provider_is_configured_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, is_given_up: bool
 ) -> None:
     harness.provider.can_cancel = True
     job = await harness.accepted_job("up-1", maybe_sent=True)
@@ -279,7 +281,12 @@ async def test_a_cancel_waits_until_its_provider_is_configured_again(
     with monkeypatch.context() as without:
         without.delitem(harness.services.providers, harness.provider.name)
         assert await step(harness, worker) == 1
-    assert (await harness.find(job)).cancel_wanted
+        assert (await harness.find(job)).cancel_wanted
+        if is_given_up:
+            harness.clock.advance(CANCEL_PATIENCE / 1_000)
+            assert await step(harness, worker) == 1
+            assert not (await harness.find(job)).cancel_wanted
+            return
 
     harness.clock.advance(POLL_LEASE / 1_000)
     assert await step(harness, worker) == 1

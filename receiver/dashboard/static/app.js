@@ -101,7 +101,7 @@ async function signInOnce(token) {
 // All tabs share the session cookie: a tab that shows another session than the new one must reload.
 const tabs = new BroadcastChannel("session");
 tabs.addEventListener("message", ({ data: entered }) => {
-  if (!isSameSession(entered)) location.reload();
+  if (!isSameSession(entered ?? {})) location.reload(); // null comes from a page of an older release
 });
 
 function signedIn(entered) {

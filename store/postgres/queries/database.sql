@@ -17,8 +17,10 @@ SELECT set_config('statement_timeout', CAST(:statement AS text), TRUE),
 
 -- name: read-transaction-status
 -- The status of the transaction with a number: committed, aborted or in progress; NULL if it is too
--- long ago. An error if the number has not been given out yet.
-SELECT pg_xact_status(CAST(CAST(:transaction AS text) AS xid8));
+-- long ago. An error if the number has not been given out yet. A standby, which a pooler may ask, does
+-- not know.
+SELECT CASE WHEN pg_is_in_recovery() THEN 'in progress'
+            ELSE pg_xact_status(CAST(CAST(:transaction AS text) AS xid8)) END;
 
 -- name: read-writer
 -- The number of a writer's last committed transaction, NULL if it has no row; and a number above

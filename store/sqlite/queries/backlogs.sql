@@ -34,7 +34,7 @@ UPDATE due
                    WHERE lane = :lane AND holder IS NULL
                      AND provider = :provider AND user_id = :user_id AND at <= :now
                    ORDER BY at
-                   LIMIT :limit )
+                   LIMIT :limit)
 RETURNING job_id, at;
 
 -- name: end-leases
