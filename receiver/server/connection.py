@@ -84,6 +84,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves the timer after a reset
         self._lost = True
         self.flow.unparsed = b""
         if self._on_lost is not None:
@@ -119,13 +120,14 @@ class GuardedConnection(HttpToolsProtocol):
             self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("Invalid HTTP request received.")
             return
-        if self._incoming.is_too_large:
-            self._refuse(431, "head_too_large", "The head or the trailers are too large.")
-        elif self._incoming.stage is Stage.NOTHING and not self._is_answering():
-            # The keep-alive timer was stopped above, but the data does not begin a request: it is
-            # the end of a dropped body, or blank lines. So the time limit of a head applies.
+        if self._incoming.stage is Stage.NOTHING:
+            # The data does not begin a request: it is the end of a body, or blank lines, or follows
+            # the last request. The keep-alive timer was stopped above, so a head is awaited.
             self._incoming = Incoming()
-            self._incoming.await_head(self.loop.time())
+            if not self._is_answering():
+                self._incoming.await_head(self.loop.time())
+        elif self._incoming.is_too_large:
+            self._refuse(431, "head_too_large", "The head or the trailers are too large.")
         if self.pipeline or self.flow.unparsed:
             self.flow.hold()
             self.loop.call_soon(self._go_on)
@@ -176,8 +178,8 @@ class GuardedConnection(HttpToolsProtocol):
             else:
                 self._end()
             return
+        super().on_headers_complete()  # raises an error for some targets
         self._incoming.stage = Stage.BODY
-        super().on_headers_complete()
         # uvicorn's request cycle only calls `write`, `close` and `is_closing` of its transport.
         self.cycle.transport = self._response_writer  # type: ignore[assignment]
 
@@ -230,9 +232,10 @@ class GuardedConnection(HttpToolsProtocol):
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""
+        is_head_unread = self.flow.read_paused and self._incoming.stage is Stage.HEAD
         if has_stalled(self, self.flow.write_paused or self._is_closing(), now):
             self.transport.abort()
-        elif self.pipeline or self._awaits_reader:
+        elif self.pipeline or self._awaits_reader or is_head_unread:
             self._incoming.began_at = now  # it is not read, so its time does not run
         elif self._incoming.is_too_slow(now):
             if self._incoming.framing and not self._incoming.has_head:

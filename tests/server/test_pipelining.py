@@ -1,12 +1,15 @@
 """Pipelined requests are answered in order, and many of them cost no more than a few."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import urlsplit
 
 import pytest
 from httptools import HttpParserError, HttpRequestParser
@@ -163,6 +166,46 @@ async def test_no_time_limit_runs_while_nothing_is_read(monkeypatch: pytest.Monk
         assert await answers(client, 3) == [b"/slow", b"/", b"/"]
 
 
+async def test_no_time_limit_of_a_head_runs_while_a_body_before_it_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    echo = Echo()
+    monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(incoming, "HEAD_SECONDS", SHORT)
+    async with asgi_server(echo) as url, raw_connection(url) as client:
+        body = b"x" * 70_000
+        await client.send(request_bytes("POST", "/deaf", body) + GET[:-1])
+        await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+        await asyncio.sleep(2 * SHORT)
+        await client.send(GET[-1:])
+        echo.go.set()
+        assert await answers(client, 2) == [b"/deaf" + body, b"/"]
+
+
+async def test_what_follows_the_last_request_does_not_cost_its_answer(
+    echo: Echo, client: RawConnection
+) -> None:
+    await client.send(request_bytes("GET", "/slow", Connection="close"))
+    await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+    assert echo.connection is not None
+    for _ in range(3):
+        await client.send(b"x" * 50_000)
+        await asyncio.sleep(0.01)
+    echo.go.set()
+    assert await answers(client, 1) == [b"/slow"]
+
+
+async def test_a_target_that_is_no_url_is_not_refused_in_the_name_of_the_request_before(
+    echo: Echo, client: RawConnection
+) -> None:
+    await client.send(SLOW)
+    await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+    await client.send(b"GET http://a HTTP/1.1\r\nHost: test\r\n\r\n")
+    with suppress(ConnectionError):
+        assert await client.rest() == b""
+    echo.go.set()
+
+
 @pytest.mark.parametrize("before", [2, PARSED_AT_ONCE, 100])
 async def test_nothing_after_the_last_request_is_served(
     echo: Echo, client: RawConnection, before: int
@@ -226,3 +269,20 @@ async def test_shed_requests_do_not_hold_the_event_loop() -> None:
         counting.cancel()
     assert refused == many
     assert most_at_once <= PARSED_AT_ONCE
+
+
+async def test_nothing_is_kept_of_a_connection_that_was_reset(echo: Echo) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(echo.url).port)
+    writer.write(GET)
+    assert await reader.readuntil(BLANK)
+    assert echo.connection is not None
+    assert echo.connection.timeout_keep_alive_task is not None
+    opened = writer.get_extra_info("socket")
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    async with asyncio.timeout(TIMEOUT):
+        while echo.connection in echo.connection.connections:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+    assert echo.connection.timeout_keep_alive_task is None
+    with suppress(ConnectionError):
+        await writer.wait_closed()
