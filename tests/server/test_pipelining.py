@@ -275,14 +275,14 @@ async def test_nothing_is_kept_of_a_connection_that_was_reset(echo: Echo) -> Non
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(echo.url).port)
     writer.write(GET)
     assert await reader.readuntil(BLANK)
-    assert echo.connection is not None
-    assert echo.connection.timeout_keep_alive_task is not None
+    connection: Any = echo.connection
+    assert connection.timeout_keep_alive_task is not None
     opened = writer.get_extra_info("socket")
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
     async with asyncio.timeout(TIMEOUT):
-        while echo.connection in echo.connection.connections:  # noqa: ASYNC110 - it has no event
+        while connection in connection.connections:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)
-    assert echo.connection.timeout_keep_alive_task is None
+    assert connection.timeout_keep_alive_task is None
     with suppress(ConnectionError):
         await writer.wait_closed()
