@@ -14,7 +14,7 @@ from receiver.workers.worker import CallbackAddress
 from store.records.jobs import Job
 from store.records.times import Millis
 
-CANCEL_PATIENCE: Final[Millis] = 24 * 3_600_000
+CANCEL_WAIT: Final[Millis] = 24 * 3_600_000
 """How long a cancel waits for its provider to be configured again: such a job is never removed."""
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
@@ -52,11 +52,11 @@ class ProviderCalls:
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer | None:
         """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
         there is only one such call, and without it the job goes on costing money. None if the
-        provider is not configured, and was not for less than `CANCEL_PATIENCE`."""
+        provider is not configured, and the job was cancelled less than `CANCEL_WAIT` ago."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
             self._calls.give_back()
-            if self._services.clock.now() - (job.done_at or 0) < CANCEL_PATIENCE:
+            if self._services.clock.now() - (job.done_at or 0) < CANCEL_WAIT:
                 return None
             return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
         answer = await self._traced(job, "cancel job", provider.cancel(upstream))

@@ -10,7 +10,7 @@ from receiver.domain.lifecycle import decider
 from receiver.domain.observations import CancelRequested, Polled
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE, Poller
-from receiver.workers.provider_calls import CANCEL_PATIENCE
+from receiver.workers.provider_calls import CANCEL_WAIT
 from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.jobs import Job
@@ -283,7 +283,7 @@ async def test_a_cancel_waits_for_a_day_until_its_provider_is_configured_again(
         assert await step(harness, worker) == 1
         assert (await harness.find(job)).cancel_wanted
         if is_given_up:
-            harness.clock.advance(CANCEL_PATIENCE / 1_000)
+            harness.clock.advance(CANCEL_WAIT / 1_000)
             assert await step(harness, worker) == 1
             assert not (await harness.find(job)).cancel_wanted
             return
