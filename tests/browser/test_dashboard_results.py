@@ -8,6 +8,7 @@ from playwright.async_api import expect
 
 from tests.archive.file_host import Answer, file_host
 from tests.browser.conftest import Start, StartSignedIn, Visit
+from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import submit
 
@@ -75,30 +76,24 @@ async def test_a_link_that_leads_nowhere(
 ) -> None:
     """The page says so, and keeps the link."""
     service = await start(**provider.settings(), confirm_callbacks=False)
-    client = await service.user()
-    job = await submit(client)
-    url = (await provider.submitted()).webhook_url
-    link = "http://127.0.0.1:9/film.mp4"
-    await call_back(url, {"status": "COMPLETED", "result": {"videoUrl": link}})
-    visitor = await visit(service.url, client)
-    await visitor.open(f"#/jobs/{job['request_id']}")
+    job = await create_accepted_job(service, provider)
+    await job.send({"status": "COMPLETED", "result": {"videoUrl": "http://127.0.0.1:9/film.mp4"}})
+    visitor = await visit(service.url, job.client)
+    await visitor.open(f"#/jobs/{job.request_id}")
     await visitor.sees("It cannot be shown here.")
     open_it = visitor.page.get_by_role("link", name="Open the result")
-    path = f"/v1/jobs/{job['request_id']}/result?n=1"
-    await expect(open_it).to_have_attribute("href", path)
+    await expect(open_it).to_have_attribute("href", f"{job.path}/result?n=1")
 
 
 async def test_a_large_number_that_comes_by_the_stream_keeps_its_digits(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:
     service = await start(**provider.settings(), confirm_callbacks=False)
-    client = await service.user()
-    job = await submit(client)
-    url = (await provider.submitted()).webhook_url
-    visitor = await visit(service.url, client)
-    await visitor.open(f"#/jobs/{job['request_id']}")
+    job = await create_accepted_job(service, provider)
+    visitor = await visit(service.url, job.client)
+    await visitor.open(f"#/jobs/{job.request_id}")
     await visitor.page.get_by_text("As JSON").click()
     result = {"videoUrl": "http://127.0.0.1:9/film.mp4", "seed": 12345678901234567890123}
-    await call_back(url, {"status": "COMPLETED", "result": result})
+    await job.send({"status": "COMPLETED", "result": result})
     shown = visitor.page.get_by_label("the job as JSON", exact=True)
     await expect(shown).to_contain_text('"seed": 12345678901234567890123')

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
+from operator import not_
 from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from receiver.server.pipelining import PARSED_AT_ONCE
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
 from tests.server.raw_asgi import read_body, respond
 from tests.support.asgi_server import asgi_server
-from tests.support.service import TIMEOUT
+from tests.support.service import TIMEOUT, eventually
 
 SHORT = 0.2
 """Seconds that replace a time limit."""
@@ -78,6 +79,15 @@ async def echo() -> AsyncIterator[Echo]:
 async def client(echo: Echo) -> AsyncIterator[RawConnection]:
     async with raw_connection(echo.url) as client:
         yield client
+
+
+async def has_ended(connection: GuardedConnection) -> None:
+    """Wait until the server has no such connection any more."""
+
+    async def is_open() -> bool:
+        return connection in connection.connections
+
+    await eventually(is_open, not_, "the end of a connection")
 
 
 async def answers(client: RawConnection, count: int) -> list[bytes]:
@@ -237,9 +247,7 @@ async def test_a_client_that_leaves_is_forgotten(echo: Echo) -> None:
         await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
     echo.go.set()
     assert echo.connection is not None
-    async with asyncio.timeout(TIMEOUT):
-        while echo.connection in echo.connection.connections:  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0.001)
+    await has_ended(echo.connection)
     assert echo.served.count(b"/") <= PARSED_AT_ONCE
 
 
@@ -280,9 +288,7 @@ async def test_nothing_is_kept_of_a_connection_that_was_reset(echo: Echo) -> Non
     opened = writer.get_extra_info("socket")
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-    async with asyncio.timeout(TIMEOUT):
-        while connection in connection.connections:  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0.001)
+    await has_ended(connection)
     assert connection.timeout_keep_alive_task is None
     with suppress(ConnectionError):
         await writer.wait_closed()
