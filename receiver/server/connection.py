@@ -18,13 +18,15 @@ from uvicorn.server import ServerState
 from receiver.server.buffer_limiter import WriteBufferLimiter, has_stalled
 from receiver.server.incoming import TRAILERS, Incoming, Stage
 from receiver.server.listener import most_connections
-from receiver.server.load_shedding import LoadShedder
+from receiver.server.load_shedding import ASGIApp, LoadShedder
 from receiver.server.pipelining import RequestFlow
 from receiver.server.responses import ResponseWriter, error_response, overloaded, with_request_id
 from receiver.server.upgrade import ignore_upgrade
 
 CHECK_SECONDS: Final = 1.0
 """Pause between two checks of all connections, and so the precision of the time limits."""
+MOST_HEADERS: Final = 100
+"""A short one takes 20 times its bytes."""
 TARGET_BYTES: Final = 16 * 1024
 """Longest request target that is kept. (The application's own limit is half of that.)"""
 CONNECTION: Final = "receiver.connection"
@@ -48,6 +50,7 @@ class GuardedConnection(HttpToolsProtocol):
         "_lost",
         "_on_lost",
         "_response_writer",
+        "_running",
         "unsent",
     )
     flow: RequestFlow
@@ -67,7 +70,9 @@ class GuardedConnection(HttpToolsProtocol):
         self._lost = False
         self._on_lost: Callable[[], None] | None = None
         self._awaits_reader = False
-        """Whether the next pipelined request waits until the client has read the last response."""
+        """Whether the next request waits until the client has read the last response."""
+        self._running: RequestResponseCycle | None = None
+        """The last request that was started. (`cycle` is the last that has come.)"""
         self._incoming = Incoming()
         self._buffer_limiter = buffer_limiter
         self.unsent = (0, self.loop.time())
@@ -83,6 +88,8 @@ class GuardedConnection(HttpToolsProtocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._running is not None:
+            self.cycle = self._running  # uvicorn tells only the last that has come
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # uvicorn leaves the timer after a reset
         self._lost = True
@@ -128,7 +135,7 @@ class GuardedConnection(HttpToolsProtocol):
                 self._incoming.await_head(self.loop.time())
         elif self._incoming.is_too_large:
             self._refuse(431, "head_too_large", "The head or the trailers are too large.")
-        if self.pipeline or self.flow.unparsed:
+        if self.pipeline or self.flow.unparsed or self._awaits_reader:
             self.flow.hold()
             self.loop.call_soon(self._go_on)
 
@@ -164,9 +171,17 @@ class GuardedConnection(HttpToolsProtocol):
         # A target that is too long is still too long after truncation.
         super().on_url(url[: TARGET_BYTES - len(self.url)])
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) <= MOST_HEADERS:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         if self._incoming.has_head:
             return  # see `ignore_upgrade`; or it is `OVER`
+        if len(self.headers) > MOST_HEADERS:
+            detail = f"The request has more than {MOST_HEADERS} headers."
+            self._refuse(431, "head_too_large", detail)
+            return
         if self.parser.get_method() == b"CONNECT":
             self._refuse(400, "malformed_request", "CONNECT is not supported.")
             return
@@ -175,6 +190,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.write(overloaded(self.parser.get_method()))
             if self.parser.should_keep_alive():
                 self._incoming.drop_rest(self.loop.time())
+                self._awaits_reader = self.flow.write_paused
             else:
                 self._end()
             return
@@ -182,6 +198,11 @@ class GuardedConnection(HttpToolsProtocol):
         self._incoming.stage = Stage.BODY
         # uvicorn's request cycle only calls `write`, `close` and `is_closing` of its transport.
         self.cycle.transport = self._response_writer  # type: ignore[assignment]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+        self._running = cycle
+        self._awaits_reader = False  # its response waits instead, as far as it is not written
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self._incoming.framing -= len(body)
@@ -193,12 +214,16 @@ class GuardedConnection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # the message is not complete: see `ignore_upgrade`
         stage = self._incoming.stage
-        if stage is Stage.OVER:
+        # `Connection: close` may also have come as a trailer: then nothing more is parsed.
+        is_last = not self.parser.should_keep_alive()
+        if stage is Stage.OVER or (is_last and stage is Stage.REST):
             self.transport.close()
-        else:
-            self._incoming = Incoming()
-            if stage is Stage.BODY:
-                super().on_message_complete()
+            return
+        self._incoming = Incoming()
+        if stage is Stage.BODY:
+            if is_last:
+                self.cycle.keep_alive = False
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._response_writer.end()
@@ -206,8 +231,10 @@ class GuardedConnection(HttpToolsProtocol):
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
         self._buffer_limiter.wrote(self.buffered_bytes())
-        # Otherwise the next response would be buffered too.
-        self._awaits_reader = self.flow.write_paused and self.flow.held
+        # Otherwise the next response would be buffered too. But a client may send the rest of its
+        # body before it reads.
+        is_next_held = self.flow.held and self._incoming.stage is not Stage.REST
+        self._awaits_reader = self.flow.write_paused and is_next_held
         if not self._awaits_reader:
             self._begin_next()
 
@@ -236,7 +263,8 @@ class GuardedConnection(HttpToolsProtocol):
         if has_stalled(self, self.flow.write_paused or self._is_closing(), now):
             self.transport.abort()
         elif self.pipeline or self._awaits_reader or is_head_unread:
-            self._incoming.began_at = now  # it is not read, so its time does not run
+            # It is not read, so its time does not run.
+            self._incoming.began_at = self._incoming.rest_at = now
         elif self._incoming.is_too_slow(now):
             if self._incoming.framing and not self._incoming.has_head:
                 self._refuse(408, "head_too_slow", "The head of the request took too long.")

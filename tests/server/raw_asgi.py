@@ -18,9 +18,14 @@ async def connected(app: ASGIApp) -> AsyncIterator[RawConnection]:
 
 async def respond(send: Any, body: bytes = b"", status: int = 200) -> None:
     """Send a complete response."""
-    length = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": length})
+    await begin(send, len(body), status)
     await send({"type": "http.response.body", "body": body})
+
+
+async def begin(send: Any, length: int, status: int = 200) -> None:
+    """Send a response's head, which says the length of its body in bytes."""
+    headers = [(b"content-length", b"%d" % length)]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def read_body(receive: Any) -> bytes | None:

@@ -24,6 +24,7 @@ LARGE = 8 * 1024 * 1024
 """Bytes; more than the kernel buffers while nobody reads."""
 SHORT = 0.2
 """Seconds that replace a time limit."""
+LAST = request_bytes("GET", "/", Connection="close")
 CLOSE = [(b"connection", b"close"), (b"content-length", b"0")]
 
 
@@ -138,6 +139,19 @@ async def test_a_shed_client_that_closes_sees_the_refusal() -> None:
     async with asgi_server(refuse, load_shedder) as url:
         answer = await asyncio.to_thread(converse, url, head, b"x" * LARGE)
     assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_large_early_answer_waits_for_a_client_that_sends_its_body_first() -> None:
+    """Whose blank lines make the server read it in parts."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await respond(send, b"x" * LARGE)
+
+    head = request_bytes("POST", "/", Content_Length=str(LARGE))
+    async with asgi_server(app) as url:
+        answer = await asyncio.to_thread(converse, url, head + b"\r\n" * (LARGE // 2), LAST)
+    assert answer.count(b"x" * LARGE) == 2
 
 
 async def test_what_follows_the_last_answer_is_not_served(url: str) -> None:

@@ -16,12 +16,12 @@ import pytest
 from httptools import HttpParserError, HttpRequestParser
 
 from receiver.server import connection as server_connection
-from receiver.server import incoming
+from receiver.server import incoming, pipelining
 from receiver.server.connection import CONNECTION, GuardedConnection
 from receiver.server.load_shedding import LoadShedder
 from receiver.server.pipelining import PARSED_AT_ONCE
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
-from tests.server.raw_asgi import read_body, respond
+from tests.server.raw_asgi import begin, read_body, respond
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT, eventually
 
@@ -277,6 +277,93 @@ async def test_shed_requests_do_not_hold_the_event_loop() -> None:
         counting.cancel()
     assert refused == many
     assert most_at_once <= PARSED_AT_ONCE
+
+
+async def test_answers_to_shed_requests_wait_for_their_reader() -> None:
+    """A few of them fit into the buffers of the connection; the rest of the requests is not read.
+    A body lies between any two, so that each part of the requests ends before one."""
+    refused = 0
+
+    def refuse(method: str, target: bytes) -> None:
+        nonlocal refused
+        refused += 1
+
+    load_shedder = LoadShedder(
+        exempt_from_shedding=lambda _: False, cannot_write=lambda: True, on_refusal=refuse
+    )
+    many = 50_000
+    async with asgi_server(Echo(), load_shedder) as url, raw_connection(url) as client:
+        with client.deaf():
+            sending = asyncio.create_task(client.send(request_bytes("POST", "/", b"x") * many))
+            before = -1
+            while refused != before:
+                before = refused
+                await asyncio.sleep(SHORT)
+        assert 0 < refused < many // 2
+        for _ in range(many):
+            assert (await client.answer()).status_code == 503
+        await sending
+    assert refused == many
+
+
+async def test_one_request_runs_while_answers_to_shed_ones_wait_for_their_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests are shed until the client has too much to read. The next one that came with them is
+    admitted; the rest waits for that one, also once the client reads."""
+    monkeypatch.setattr(pipelining, "PARSED_AT_ONCE", 1_000)
+    echo, many = Echo(), 20_000
+
+    def cannot_write() -> bool:
+        return echo.connection is not None and not echo.connection.flow.write_paused
+
+    load_shedder = LoadShedder(
+        exempt_from_shedding=lambda _: False,
+        cannot_write=cannot_write,
+        on_refusal=lambda *_: None,
+    )
+    async with asgi_server(echo, load_shedder) as url, raw_connection(url) as client:
+        await client.send(GET)
+        assert (await client.answer()).status_code == 200
+        with client.deaf():
+            sending = asyncio.create_task(client.send(request_bytes("POST", "/slow") * many))
+            await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+        assert echo.connection is not None
+        waiting = len(echo.connection.pipeline)
+        assert waiting
+        shed = 0
+        async with asyncio.timeout(TIMEOUT):
+            while echo.connection.flow.write_paused:
+                assert (await client.answer()).status_code == 503
+                shed += 1
+        assert len(echo.connection.tasks) == 1
+        assert len(echo.connection.pipeline) == waiting
+        echo.go.set()
+        statuses = [(await client.answer()).status_code for _ in range(many - shed)]
+        assert statuses.count(200) > waiting
+        await sending
+
+
+async def test_the_request_that_runs_is_told_of_a_disconnect_although_another_waits(
+    echo: Echo,
+) -> None:
+    told = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await read_body(receive)
+            gone = asyncio.create_task(receive())
+            await begin(send, 1 << 30)
+            while not gone.done():
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+                await asyncio.sleep(0)
+            told.set()
+
+    async with asgi_server(app) as url:
+        async with raw_connection(url) as client:
+            await client.send(GET * 2)
+            assert await client.until(BLANK)
+        await asyncio.wait_for(told.wait(), TIMEOUT)
 
 
 async def test_nothing_is_kept_of_a_connection_that_was_reset(echo: Echo) -> None:

@@ -24,13 +24,15 @@ from tests.http_api.raw_http import request_bytes
 from tests.server.raw_asgi import connected, respond
 
 OVERRIDDEN = """
-    connection_lost connection_made data_received on_body on_headers_complete on_message_begin
-    on_message_complete on_response_complete on_url resume_writing send_400_response
+    _start_asgi_task connection_lost connection_made data_received on_body on_header
+    on_headers_complete on_message_begin on_message_complete on_response_complete on_url
+    resume_writing send_400_response
 """
 CALLED = ("_unset_keepalive_if_required", "shutdown")
 OF_A_CONNECTION = "connections cycle flow headers logger loop parser pipeline scope transport url"
 OF_A_REQUEST = """
-    disconnected message_event response_complete response_started transport waiting_for_100_continue
+    disconnected keep_alive message_event response_complete response_started transport
+    waiting_for_100_continue
 """
 
 

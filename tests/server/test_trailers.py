@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from receiver.server import incoming
 from receiver.server.connection import CONNECTION, GuardedConnection
 from receiver.server.incoming import HEAD_BYTES
 from tests.http_api.raw_http import RawConnection, request_bytes
-from tests.server.raw_asgi import connected, read_body, respond
+from tests.server.raw_asgi import begin, connected, read_body, respond
 from tests.support.service import TIMEOUT, eventually
 
 POST = request_bytes("POST", "/", Transfer_Encoding="chunked")
@@ -19,7 +20,7 @@ TRAILERS = LINE * (HEAD_BYTES // 2 // len(LINE))
 
 
 class Collecting:
-    """An application whose `/early` is answered before the body."""
+    """An application whose `/early` is answered before the body, and whose `/begin` in part."""
 
     connection: GuardedConnection
     scope: Any
@@ -28,6 +29,12 @@ class Collecting:
         if scope["type"] != "http":
             return
         self.scope, self.connection = scope, scope["extensions"][CONNECTION]
+        if scope["path"] == "/begin":
+            await begin(send, 4)
+            await send({"type": "http.response.body", "body": b"do", "more_body": True})
+            await read_body(receive)
+            await send({"type": "http.response.body", "body": b"ne"})
+            return
         if scope["path"] != "/early":
             await read_body(receive)
         await respond(send)
@@ -84,6 +91,32 @@ async def test_trailers_longer_than_a_head_are_refused(
     await client.send(b"0\r\n" + trailers)
     assert (await client.answer()).status_code == 431
     assert await client.ended()
+
+
+@pytest.mark.parametrize("target", [b"/", b"/early"])
+async def test_a_connection_that_a_trailer_closes_is_closed(
+    monkeypatch: pytest.MonkeyPatch, client: RawConnection, target: bytes
+) -> None:
+    """The parser would read no further request."""
+    monkeypatch.setattr(incoming, "HEAD_SECONDS", 2 * TIMEOUT)
+    await client.send(POST.replace(b"/", target, 1) + b"1\r\nx\r\n")
+    if target == b"/early":
+        assert (await client.answer()).status_code == 200
+    await client.send(b"0\r\nConnection: close\r\n\r\n" + request_bytes("GET", "/"))
+    if target == b"/":
+        answer = await client.answer()
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    assert await client.ended()
+
+
+async def test_a_trailer_that_comes_after_the_response_has_begun_closes_too(
+    app: Collecting, client: RawConnection
+) -> None:
+    await client.send(POST.replace(b"/", b"/begin", 1))
+    head = await client.until(b"\r\n\r\n")
+    assert b"connection: close" not in head
+    await client.send(b"0\r\nConnection: close\r\n\r\n")
+    assert await client.rest() == b"done"
 
 
 async def test_a_body_can_have_more_framing_than_a_head(client: RawConnection) -> None:
