@@ -110,16 +110,22 @@ async def test_a_pipelined_request_waits_until_the_response_before_is_read() -> 
     assert begun == 4
 
 
+@pytest.mark.parametrize("is_closing", [False, True])
 @pytest.mark.parametrize(("levels", "is_cut"), [([900], True), ([900, 850, 990, 870], False)])
-def test_who_reads_little_but_steadily_is_not_cut_off(levels: list[int], is_cut: bool) -> None:
-    """A download refills the buffer as often as its client has read a part of it."""
+def test_who_reads_little_but_steadily_is_not_cut_off(
+    levels: list[int], is_cut: bool, is_closing: bool
+) -> None:
+    """A download refills the buffer as often as its client has read a part of it. After its last
+    response, a connection closes only once all of that is read."""
     connection = GuardedConnection.__new__(GuardedConnection)
     connection.unsent = (0, 0.0)
     connection._incoming = Incoming()
     connection.transport = Mock()
-    connection.flow = Mock(write_paused=True)
+    connection.flow = Mock(write_paused=not is_closing)
     connection.pipeline = deque()
     connection._awaits_reader = False
+    if is_closing:
+        connection._incoming.end(0.0)
 
     for now in range(200):
         connection.transport.get_write_buffer_size.return_value = levels[now % len(levels)]

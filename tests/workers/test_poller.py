@@ -280,8 +280,11 @@ async def test_a_cancel_waits_for_a_day_until_its_provider_is_configured_again(
     worker = harness.poller()
     with monkeypatch.context() as without:
         without.delitem(harness.services.providers, harness.provider.name)
+        rate_limiter = worker._calls._rate_limiter
+        free = rate_limiter.free(harness.clock.monotonic())
         assert await step(harness, worker) == 1
         assert (await harness.find(job)).cancel_wanted
+        assert rate_limiter.free(harness.clock.monotonic()) == free
         if is_given_up:
             harness.clock.advance(CANCEL_WAIT / 1_000)
             assert await step(harness, worker) == 1
