@@ -17,6 +17,7 @@ from store.errors import StoreBusy
 
 TARGET_BYTES: Final = 8 * 1024
 """Path and query together."""
+HEADERS: Final = 100
 HEADER_BYTES: Final = 32 * 1024
 
 FAILED_LOGINS: Final = Rate(300, 60)
@@ -48,7 +49,10 @@ def check_head(scope: Scope) -> None:
         raise Problem(
             414, "target_too_long", f"Path and query exceed {TARGET_BYTES} bytes together."
         )
-    if sum([len(name) + len(value) for name, value in scope["headers"]]) > HEADER_BYTES:
+    headers = scope["headers"]
+    if len(headers) > HEADERS:
+        raise Problem(431, "head_too_large", f"The request has more than {HEADERS} headers.")
+    if sum([len(name) + len(value) for name, value in headers]) > HEADER_BYTES:
         raise Problem(431, "head_too_large", f"The headers exceed {HEADER_BYTES} bytes together.")
 
 

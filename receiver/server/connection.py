@@ -25,8 +25,9 @@ from receiver.server.upgrade import ignore_upgrade
 
 CHECK_SECONDS: Final = 1.0
 """Pause between two checks of all connections, and so the precision of the time limits."""
-MOST_HEADERS: Final = 100
-"""A short one takes 20 times its bytes."""
+MOST_HEADERS: Final = 128
+"""Most headers of a request that are kept: a short one takes 20 times its bytes. (The application's
+own limit is lower.)"""
 TARGET_BYTES: Final = 16 * 1024
 """Longest request target that is kept. (The application's own limit is half of that.)"""
 CONNECTION: Final = "receiver.connection"
@@ -172,25 +173,24 @@ class GuardedConnection(HttpToolsProtocol):
         super().on_url(url[: TARGET_BYTES - len(self.url)])
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) <= MOST_HEADERS:
+        if len(self.headers) < MOST_HEADERS:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self._incoming.has_head:
             return  # see `ignore_upgrade`; or it is `OVER`
-        if len(self.headers) > MOST_HEADERS:
-            detail = f"The request has more than {MOST_HEADERS} headers."
-            self._refuse(431, "head_too_large", detail)
-            return
         if self.parser.get_method() == b"CONNECT":
             self._refuse(400, "malformed_request", "CONNECT is not supported.")
+            return
+        if self.parser.should_upgrade() and len(self.headers) == MOST_HEADERS:
+            # The headers that `ignore_upgrade` needs may not be among those that were kept.
+            self._refuse(431, "head_too_large", "A request with an Upgrade has too many headers.")
             return
         self.headers = TRAILERS  # which all further ones are
         if self._shed_if_busy():
             self.transport.write(overloaded(self.parser.get_method()))
             if self.parser.should_keep_alive():
                 self._incoming.drop_rest(self.loop.time())
-                self._awaits_reader = self.flow.write_paused
             else:
                 self._end()
             return
@@ -201,7 +201,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
         self._running = cycle
-        self._awaits_reader = False  # its response waits instead, as far as it is not written
+        self._awaits_reader = False  # uvicorn's `send` waits for the reader instead
         super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
@@ -224,6 +224,9 @@ class GuardedConnection(HttpToolsProtocol):
             if is_last:
                 self.cycle.keep_alive = False
             super().on_message_complete()
+        elif stage is Stage.REST:
+            # Not before: a client may send the rest of its body before it reads.
+            self._awaits_reader = self.flow.write_paused
 
     def on_response_complete(self) -> None:
         self._response_writer.end()
@@ -231,8 +234,7 @@ class GuardedConnection(HttpToolsProtocol):
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
         self._buffer_limiter.wrote(self.buffered_bytes())
-        # Otherwise the next response would be buffered too. But a client may send the rest of its
-        # body before it reads.
+        # Otherwise the next response would be buffered too.
         is_next_held = self.flow.held and self._incoming.stage is not Stage.REST
         self._awaits_reader = self.flow.write_paused and is_next_held
         if not self._awaits_reader:
@@ -263,7 +265,7 @@ class GuardedConnection(HttpToolsProtocol):
         if has_stalled(self, self.flow.write_paused or self._is_closing(), now):
             self.transport.abort()
         elif self.pipeline or self._awaits_reader or is_head_unread:
-            # It is not read, so its time does not run.
+            # Nothing is read, so no time limit of the request runs.
             self._incoming.began_at = self._incoming.rest_at = now
         elif self._incoming.is_too_slow(now):
             if self._incoming.framing and not self._incoming.has_head:
@@ -310,6 +312,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.close()
         elif not self.transport.is_closing():
             self._incoming.end(self.loop.time())
+            self._awaits_reader = False
             self.pipeline.clear()
             self.flow.unparsed = b""
             self.flow.release()

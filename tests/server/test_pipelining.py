@@ -279,33 +279,6 @@ async def test_shed_requests_do_not_hold_the_event_loop() -> None:
     assert most_at_once <= PARSED_AT_ONCE
 
 
-async def test_answers_to_shed_requests_wait_for_their_reader() -> None:
-    """A few of them fit into the buffers of the connection; the rest of the requests is not read.
-    A body lies between any two, so that each part of the requests ends before one."""
-    refused = 0
-
-    def refuse(method: str, target: bytes) -> None:
-        nonlocal refused
-        refused += 1
-
-    load_shedder = LoadShedder(
-        exempt_from_shedding=lambda _: False, cannot_write=lambda: True, on_refusal=refuse
-    )
-    many = 50_000
-    async with asgi_server(Echo(), load_shedder) as url, raw_connection(url) as client:
-        with client.deaf():
-            sending = asyncio.create_task(client.send(request_bytes("POST", "/", b"x") * many))
-            before = -1
-            while refused != before:
-                before = refused
-                await asyncio.sleep(SHORT)
-        assert 0 < refused < many // 2
-        for _ in range(many):
-            assert (await client.answer()).status_code == 503
-        await sending
-    assert refused == many
-
-
 async def test_one_request_runs_while_answers_to_shed_ones_wait_for_their_reader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
