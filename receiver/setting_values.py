@@ -107,7 +107,7 @@ def _database_url(text: str) -> str:
 def _archive_url(text: str) -> str:
     parts = urlsplit(text)
     path = unquote(parts.path)
-    is_folder = parts.scheme == "file" and not parts.netloc and len(path) > 1
+    is_folder = parts.scheme == "file" and not parts.netloc and re.match(r"/.", path)
     is_bucket = parts.scheme == "s3" and re.fullmatch(r"[a-z0-9][a-z0-9.-]+", parts.netloc)
     unfit = "\0" in path or (is_bucket and "//" in path)
     if not (is_folder or is_bucket) or unfit or parts.query or parts.fragment:

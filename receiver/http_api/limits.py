@@ -90,7 +90,7 @@ class RateLimit:
                 429,
                 "rate_limited",
                 f"More than {self._rate.count} requests in {self._rate.seconds:g} seconds."
-                f" Wait {wait:.1f} seconds.",
+                f" Wait {max(wait, 0.1):.1f} seconds.",
                 headers={"Retry-After": str(int(wait) + 1)},
             )
         if len(self._arrivals) >= _CLEANUP_SIZE:

@@ -156,7 +156,7 @@ FAULTY: dict[str, tuple[str, ...]] = {
     "JOB_DEADLINE": ("-1", "inf"),
     "UNCONFIRMED_DEADLINE": ("-1",),
     "ARCHIVE_URL": (
-        *("kept", "file://kept", "file:///", "file:///a%00b", "https://bucket/x", "s3://"),
+        *("kept", "file:kept", "file://kept", "file:///", "file:///a%00b", "https://b", "s3://"),
         *("s3:///x", "s3://bucket/x?y", "s3://Bucket", "s3://bucket//x", "s3://bucket/%2F/x"),
     ),
     "SANDBOX_RENDER": ("inf",),
