@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import httpx
 
@@ -22,6 +22,8 @@ FINISH_TIMEOUT = 60.0
 WATCH_EVERY = 5
 """One in this many jobs is followed on its own stream."""
 
+Unfinished: TypeAlias = tuple[list[str], list[dict[str, Any]], list[dict[str, Any]]]
+"""The metrics of holds on submissions, the pending webhook messages, and all jobs."""
 QUICK = {
     "SUBMIT_WAIT": "1",
     "SUBMIT_TIMEOUT": "5",
@@ -161,13 +163,14 @@ class World:
             self.provider.callbacks_to_come, lambda seen: seen == (0, 0), timeout=FINISH_TIMEOUT
         )
 
-        async def look() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-            jobs = await self.all_jobs()
+        async def look() -> Unfinished:
+            metrics = (await self.client.get("/metrics")).text.splitlines()
+            holds = [line for line in metrics if line.startswith("receiver_submissions_held")]
             page = await self.get("/v1/deliveries", state="pending", limit=200)
-            return jobs, page["deliveries"]
+            return holds, page["deliveries"], await self.all_jobs()
 
-        def over(seen: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> bool:
-            jobs, pending = seen
+        def over(seen: Unfinished) -> bool:
+            _, pending, jobs = seen
             events = sum(job["seq"] for job in jobs)
             return (
                 all(job["done"] for job in jobs)
@@ -175,9 +178,10 @@ class World:
                 and len(self.reader.updates) >= events
             )
 
-        # Consecutive refusals can hold submissions for up to LONGEST_HOLD.
-        timeout = FINISH_TIMEOUT + LONGEST_HOLD / 1_000 + len(self.orders) / 20
-        jobs, _ = await eventually(look, over, timeout=timeout)
+        # Refusals in a row hold submissions for 1, 2, 4 … 256 s and then LONGEST_HOLD each. One
+        # world of kills in 600 waits for more than six minutes, and hardly any for more than 15.
+        timeout = FINISH_TIMEOUT + 3 * LONGEST_HOLD / 1_000 + len(self.orders) / 20
+        _, _, jobs = await eventually(look, over, timeout=timeout)
         return jobs
 
     def accepted(self) -> list[Receipt]:
