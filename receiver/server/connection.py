@@ -73,7 +73,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._awaits_reader = False
         """Whether the next request waits until the client has read the last response."""
         self._running: RequestResponseCycle | None = None
-        """The last request that was started. (`cycle` is the last that has come.)"""
+        """The last request started. (`cycle` is the last one received.)"""
         self._incoming = Incoming()
         self._buffer_limiter = buffer_limiter
         self.unsent = (0, self.loop.time())
@@ -90,7 +90,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._running is not None:
-            self.cycle = self._running  # uvicorn tells only the last that has come
+            self.cycle = self._running  # uvicorn notifies only the last request received
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # uvicorn leaves the timer after a reset
         self._lost = True

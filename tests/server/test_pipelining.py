@@ -317,10 +317,8 @@ async def test_one_request_runs_while_answers_to_shed_ones_wait_for_their_reader
         await sending
 
 
-async def test_the_request_that_runs_is_told_of_a_disconnect_although_another_waits(
-    echo: Echo,
-) -> None:
-    told = asyncio.Event()
+async def test_a_running_request_is_notified_of_a_disconnect_although_another_waits() -> None:
+    notified = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -330,13 +328,13 @@ async def test_the_request_that_runs_is_told_of_a_disconnect_although_another_wa
             while not gone.done():
                 await send({"type": "http.response.body", "body": b"x", "more_body": True})
                 await asyncio.sleep(0)
-            told.set()
+            notified.set()
 
     async with asgi_server(app) as url:
         async with raw_connection(url) as client:
             await client.send(GET * 2)
             assert await client.until(BLANK)
-        await asyncio.wait_for(told.wait(), TIMEOUT)
+        await asyncio.wait_for(notified.wait(), TIMEOUT)
 
 
 async def test_nothing_is_kept_of_a_connection_that_was_reset(echo: Echo) -> None:
