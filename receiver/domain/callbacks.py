@@ -108,8 +108,9 @@ def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) 
     draft.set_verdict(callback_id, Verdict.APPLIED)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
     if report.lacks_result:
-        draft.track(link_missing=True, completed_word=report.provider_status or report.status)
-        if draft.job.provider_request_id is not None and draft.job.due is not None:
+        word = report.provider_status or report.status
+        draft.track(link_missing=True, completed_word=word, completed_at=draft.now)
+        if draft.job.provider_request_id is not None:
             draft.set(due=Due(Lane.CONFIRM, draft.now))
 
 

@@ -164,7 +164,8 @@ def mark_claims_late(draft: Draft) -> None:
 
 
 def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> None:
-    """Keep polling after a self-declared failure, at growing gaps, for a day."""
+    """Keep polling after a self-declared failure, at growing gaps, for a day: from the failure, or
+    from a later callback by which the result is to be fetched."""
     job = draft.job
     if not serialization.is_self_declared(job) or job.done_at is None:
         return
@@ -173,7 +174,7 @@ def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> Non
         return
     gap = schedule.next_gap(job.tracking.poll_gap, draft.rules, schedule.LATE_POLL_MAX)
     at = draft.now + schedule.jittered(job, gap, draft.rules)
-    end = job.done_at + schedule.GRACE
+    end = max(job.done_at, job.tracking.completed_at or 0) + schedule.GRACE
     if job.provider_request_id is None or at > end:
         draft.set(due=None)
     else:

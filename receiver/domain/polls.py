@@ -101,7 +101,7 @@ def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
     deadline applies."""
     before = draft.job
     _deny_claims(draft, report, polled.asked_at)
-    draft.track(failing_since=None, link_missing=False, completed_word=None)
+    draft.track(failing_since=None, link_missing=False, completed_word=None, completed_at=None)
     claims, retry_after = draft.job.tracking.claims, polled.answer.retry_after
     if before.done:
         outcomes.watch_for_correction(draft, retry_after)

@@ -20,7 +20,7 @@ class Status(StrEnum):
     """The provider is working on it. Unknown provider statuses also map to this."""
 
     COMPLETED = "COMPLETED"
-    """Done, with a result that holds at least `videoUrl`."""
+    """Done, with a result; Samsar's has at least `videoUrl`."""
 
     FAILED = "FAILED"
     """Ended without a result: the provider said so, refused it, or we gave up (`ErrorCode`)."""
@@ -123,10 +123,12 @@ class Tracking:
     failing_since: Millis | None = None
     """When a status call first failed after the oldest claim arrived."""
     link_missing: bool = False
-    """COMPLETED is confirmed, but the provider has given no link yet."""
+    """COMPLETED is known, but its result still has to be fetched."""
     completed_word: str | None = None
     """The provider's status word from a callback that said COMPLETED without a result, and that was
     accepted without a status call."""
+    completed_at: Millis | None = None
+    """When that callback was accepted."""
 
 
 @dataclass(frozen=True)  # no slots, because of `changed`
@@ -161,7 +163,7 @@ class Job:
     attempts: int = 0
     """Submissions begun."""
     maybe_sent: bool = False
-    """Whether an earlier attempt may have reached the provider."""
+    """Whether an attempt was accepted, or may have reached the provider."""
     refused_with: int | None = None
     """The HTTP status of the provider's refusal."""
     metadata: Mapping[str, str] | None = None

@@ -18,11 +18,11 @@ from receiver.domain.observations import (
     ParsedCallback,
     SubmissionEnded,
 )
-from receiver.domain.schedule import DAY, SECOND
+from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.moves import Move
-from store.records.times import Due, Lane
+from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
     ID,
     MISSING,
@@ -93,6 +93,29 @@ def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_f
     story.poll(replace(completed(), provider_status=None))
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
     assert story.job.provider_status == "OK"
+
+
+@pytest.mark.parametrize("state", ["deadline_exceeded", "submit_outcome_unknown"])
+@pytest.mark.parametrize("age", [DAY - HOUR, DAY - MINUTE, DAY + MINUTE, 9 * DAY])
+def test_the_result_of_a_late_verified_completion_is_asked_for_for_a_day(
+    state: str, age: Millis
+) -> None:
+    story = in_state(state)
+    assert story.job.done_at is not None
+    completed_at = story.job.done_at + age
+    while story.job.due is not None and story.job.due.at < completed_at:
+        story.wait_until(story.due().at)
+        story.poll(at_work(40))
+    story.wait_until(completed_at)
+    verified(story, completed(link=None, provider_request_id=ID))
+    assert story.due() == Due(Lane.CONFIRM, story.now)
+
+    last_call = story.now
+    while story.job.due is not None:
+        story.wait_until(story.due().at)
+        last_call = story.now
+        story.poll(UNAVAILABLE)
+    assert completed_at + DAY - 2 * HOUR < last_call <= completed_at + DAY + MINUTE
 
 
 @pytest.mark.parametrize("state", ["rendering", "submit_unconfirmed", "deadline_exceeded"])
