@@ -17,8 +17,6 @@ from store.records.times import Millis
 from store.repository import Backend, Repository
 from store.rows import job_from_row, to_json
 
-_END_OF_TIME: Millis = 2**62
-
 INDEXED = ("status", "provider", "kind")
 """Columns by which a user's jobs are indexed; the first that is given selects the candidates."""
 
@@ -87,10 +85,7 @@ class JobReads(Repository):
         """
         # The time to examine a row grows with the number of metadata members to compare.
         examined = repository.MAX_EXAMINED // max(1, len(where.metadata))
-        parameters = _parameters(where) | {
-            "user_id": user_id,
-            "before": before or repository.LAST_ID,
-        }
+        parameters = _parameters(where, before or repository.LAST_ID) | {"user_id": user_id}
         if user_id is not None and where.metadata:
             rarest = await self._fetch("find-rarest-metadata", **parameters, most=examined)
             parameters |= zip(("name", "value"), rarest[0], strict=True)
@@ -138,7 +133,8 @@ class JobReads(Repository):
         return lines
 
     async def in_phase(self, phase: Phase, limit: int) -> list[str]:
-        """Ids of jobs in a phase, for recovery at startup; only `submitting` and `queued`."""
+        """Ids of the oldest jobs in a phase, for the recovery at the start and for deadlines; only
+        `submitting` and `queued`."""
         rows = await self._fetch("list-in-phase", phase=phase.value, limit=limit)
         return [job_id for (job_id,) in rows]
 
@@ -164,28 +160,23 @@ def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:
         return {"candidates": joined, "condition": "TRUE", "key": "m.job_id"}
     given = [name for name in INDEXED if getattr(where, name) is not None]
     indexed = f"{given[0]} = :{given[0]}" if given else "TRUE"
-    # The indexes by user include created_at.
-    within = "user_id = :user_id AND created_at > :created_after AND created_at < :created_before"
-    return {"candidates": f"jobs WHERE {within}", "condition": indexed, "key": "id"}
+    return {"candidates": "jobs WHERE user_id = :user_id", "condition": indexed, "key": "id"}
 
 
 def _is_covered(user_id: int | None, where: JobFilter) -> bool:
-    """Whether all candidates match the filter (except after the clock was set back)."""
-    given = [name for name in (*INDEXED, "label") if getattr(where, name) is not None]
-    if user_id is not None and not where.metadata:
-        return len(given) <= 1 and where.label is None
+    """Whether all candidates match the filter."""
+    given = [name for name in INDEXED if getattr(where, name) is not None]
     most = 0 if user_id is None else 1
-    return len(given) + len(where.metadata) <= most and where.created_before is None
+    return where.label is None and len(given) + len(where.metadata) <= most
 
 
-def _parameters(where: JobFilter) -> dict[str, object]:
-    """The parameters of the filter."""
+def _parameters(where: JobFilter, before: str) -> dict[str, object]:
+    """The parameters of the filter, for jobs with an id lower than `before`. An id's time is its
+    job's `created_at`."""
+    after, end = where.created_after, where.created_before
     return {
-        # Only an optimization: an id's time is never before its job's. There is no upper bound,
-        # because ids keep growing when the clock steps back.
-        "first": first_id("job", max(where.created_after or 0, 0)),
-        "created_after": -1 if where.created_after is None else where.created_after,
-        "created_before": _END_OF_TIME if where.created_before is None else where.created_before,
+        "first": first_id("job", 0 if after is None else max(after + 1, 0)),
+        "before": before if end is None else min(before, first_id("job", max(end, 0))),
         "status": where.status,
         "kind": where.kind,
         "provider": where.provider,

@@ -40,7 +40,7 @@ class Statistics(Repository):
     async def jobs(self, user_id: int | None, since: Millis, limit: int) -> list[RecentJob]:
         """The newest `limit` jobs created since `since`, of one user or (None) of all."""
         first = first_id("job", since)
-        given = {"user_id": user_id, "since": since, "first": first, "limit": limit}
+        given = {"user_id": user_id, "first": first, "limit": limit}
         rows = await self._fetch("recent-jobs", user_condition(user_id), **given)
         return [RecentJob(*row) for row in rows]
 

@@ -38,7 +38,8 @@ class _Times(TypedDict):
 
 
 class StatisticsHour(_Times):
-    """The jobs that were created in an hour, and the attempts that were made in it."""
+    """The jobs that were created in an hour, and the attempts that were made in it for messages of
+    these 24 hours."""
 
     at: Time
     jobs: Counts
@@ -50,7 +51,7 @@ class StatisticsHour(_Times):
 
 
 class StatisticsHost(TypedDict):
-    """A host that webhooks are sent to."""
+    """A host that webhooks of these 24 hours are sent to."""
 
     host: Annotated[str, Field(examples=["example.com:443"])]
     """Name and port."""
@@ -118,7 +119,8 @@ def summary(
     return {
         "since": timestamp(since),
         "jobs_since": timestamp(jobs[-1].created_at if len(jobs) >= NEWEST else since),
-        "attempts_complete": len(attempts) < NEWEST,
+        "attempts_complete": len({attempt.delivery_id for attempt in attempts}) < NEWEST
+        and len(attempts) < 2 * NEWEST,
         **_times(jobs),
         "hours": [_hour(at, jobs_of[at], attempts_of[at]) for at in range(since, last + 1, HOUR)],
         "hosts": [_host(host, hosts[host], throttled=is_throttled(host)) for host in busiest],

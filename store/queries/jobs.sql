@@ -90,8 +90,7 @@ INSERT INTO notes (job_id, at, type, detail) VALUES (:job_id, :at, :type, :detai
 SELECT page.n, page.fits, j.* FROM (
     SELECT id, n, fits FROM (
         SELECT id, row_number() OVER (ORDER BY id DESC) AS n,
-               created_at > :created_after AND created_at < :created_before
-               AND (CAST(:status AS text) IS NULL OR status = :status)
+               (CAST(:status AS text) IS NULL OR status = :status)
                AND (CAST(:kind AS text) IS NULL OR kind = :kind)
                AND (CAST(:provider AS text) IS NULL OR provider = :provider)
                AND (CAST(:label AS text) IS NULL OR lower(label) LIKE :label ESCAPE {backslash})
@@ -100,7 +99,7 @@ SELECT page.n, page.fits, j.* FROM (
                     WHERE NOT EXISTS (SELECT 1 FROM job_metadata m
                                        WHERE m.job_id = candidate.id AND m.name = wanted.key
                                          AND m.value = wanted.value)) AS fits
-          FROM (SELECT id, created_at, status, kind, provider, label FROM {candidates}
+          FROM (SELECT id, status, kind, provider, label FROM {candidates}
                    AND {unlikely}({condition}) AND {key} < :before AND {key} >= :first
                  ORDER BY {key} DESC
                  LIMIT :most) AS candidate) AS numbered

@@ -1,7 +1,7 @@
 -- name: recent-jobs
 -- The state of the newest jobs, of one user or of all.
 SELECT created_at, status, evidence, done_at FROM jobs
- WHERE {whose} AND id >= :first AND created_at >= :since
+ WHERE {whose} AND id >= :first
  ORDER BY id DESC
  LIMIT :limit;
 

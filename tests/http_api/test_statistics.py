@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from receiver.http_api.statistics import HOUR, NEWEST, summary
 from store.statistics import RecentAttempt, RecentJob
@@ -63,6 +64,24 @@ def test_attempts_count_by_hour_and_by_host() -> None:
         None,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "attempts", "complete"),
+    [
+        *((0, 0, True), (NEWEST - 1, 1, True), (NEWEST // 2 + 1, 2, True)),
+        *((NEWEST, 1, False), (NEWEST // 4, 8, False)),
+    ],
+)
+def test_attempts_are_complete_unless_a_limit_was_reached(
+    deliveries: int, attempts: int, complete: bool
+) -> None:
+    rows = [
+        RecentAttempt(f"msg_{n}", "a:443", "exhausted", NOW, NOW, 500, None, 1)
+        for n in range(deliveries)
+        for _ in range(attempts)
+    ]
+    assert summary(SINCE, [], rows, lambda _: False)["attempts_complete"] is complete
 
 
 async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from store.callbacks import IncomingCallback
 from store.changes import Changes
 from store.database import Store
 from store.delivery_reads import DeliveryFilter
-from store.ids import Ids
+from store.ids import Ids, time_of
 from store.keys import ApiKey, User
 from store.records.callbacks import Callback
 from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
@@ -124,9 +124,10 @@ class World:
 
     def job(self, user: User | None = None, at: Millis = NOW, **fields: Any) -> Job:
         owner = user or self.ann
+        job_id = self.ids.new("job", at)
         return Job(
             **{
-                "id": self.ids.new("job", at),
+                "id": job_id,
                 "user_id": owner.id,
                 "user": owner.name,
                 "provider": "samsar",
@@ -134,7 +135,7 @@ class World:
                 "status": Status.PENDING,
                 "phase": Phase.QUEUED,
                 "seq": 1,
-                "created_at": at,
+                "created_at": time_of(job_id),
                 "updated_at": at,
                 "due": Due(Lane.SUBMIT, at),
                 **fields,

@@ -81,10 +81,10 @@ async def test_newest_is_when_the_newest_job_was_created(world: World) -> None:
 
 async def test_the_backlog_by_phase_counts_unfinished_jobs(world: World) -> None:
     assert await world.store.jobs.backlog_by_phase() == {}
-    await world.create(at=NOW + 5)
-    await world.create(world.bob, at=NOW + 3)
-    await world.advance(await world.create(at=NOW + 1), rendering())
     await world.advance(await world.create(), completed())
+    await world.advance(await world.create(at=NOW + 1), rendering())
+    await world.create(world.bob, at=NOW + 3)
+    await world.create(at=NOW + 5)
 
     assert await world.store.jobs.backlog_by_phase() == {
         "queued": (2, NOW + 3),

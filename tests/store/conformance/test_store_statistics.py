@@ -10,10 +10,10 @@ SINCE = NOW - DAY
 
 
 async def test_recent_jobs(world: World) -> None:
+    await world.create(at=SINCE - 1)
     done = await world.create(at=SINCE)
     await world.advance(done, completed(NOW), change(evidence=Evidence.CALLBACK))
     await world.create(at=SINCE + 5)
-    await world.create(at=SINCE - 1)
     await world.create(world.bob, at=NOW)
     statistics = world.store.statistics
 
