@@ -14,7 +14,13 @@ from receiver.http_api import webhook_documents as documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem, bad_query, or_404, raise_for_faults
+from receiver.http_api.errors import (
+    Problem,
+    bad_query,
+    or_404,
+    raise_for_faults,
+    storage_unavailable,
+)
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import json_response
 from receiver.http_api.stopping import unless_stopping
@@ -24,6 +30,7 @@ from receiver.providers.contract import InputFault
 from receiver.webhooks.delivery import AttemptResult
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
+from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 
@@ -136,9 +143,15 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
         while more:
             if await request.is_disconnected():
                 raise ClientDisconnect
-            page, before = await deliveries.list_page(select, before, RETRIED_AT_ONCE)
-            ids = [delivery.id for delivery in page]
-            retried += await deliveries.retry_those(ids, state, context.services.clock.now())
+            try:
+                page, before = await deliveries.list_page(select, before, RETRIED_AT_ONCE)
+                ids = [delivery.id for delivery in page]
+                retried += await deliveries.retry_those(ids, state, context.services.clock.now())
+            except StoreUnavailable as error:
+                if not retried:
+                    raise
+                text = f"{retried} messages are due again, then storage failed. Repeat the request."
+                raise storage_unavailable(text) from error
             more = before is not None
     return json_response(documents.Retried(retried=retried), 202)
 

@@ -10,11 +10,13 @@ import pytest
 from starlette.responses import Response
 
 from receiver.http_client import resolver
+from store.errors import StoreBusy
 from store.records.deliveries import Delivery
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
+from tests.support.documented import assert_problem
 from tests.support.service import JOB, TIMEOUT, RunningService
 
 
@@ -140,6 +142,38 @@ async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
         await begun.wait()
         retry.cancel()
         assert (await client.get("/v1/deliveries")).status_code == 200
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize(
+    ("retried", "detail"),
+    [
+        ([], "Storage is unavailable; nothing was saved. Please retry."),
+        ([3], "3 messages are due again, then storage failed. Repeat the request."),
+    ],
+)
+async def test_storage_that_fails_on_the_way_does_not_deny_what_is_sent_again(
+    shared_service: RunningService,
+    monkeypatch: pytest.MonkeyPatch,
+    retried: list[int],
+    detail: str,
+) -> None:
+    client, counts = await shared_service.user(), iter(retried)
+
+    async def list_page(*_: object) -> tuple[list[Delivery], str]:
+        return [], "msg_x"  # there is always a next page
+
+    async def retry_those(*_: object) -> int:
+        for count in counts:
+            return count
+        raise StoreBusy("a queue is full")
+
+    monkeypatch.setattr(shared_service.store.deliveries, "list_page", list_page)
+    monkeypatch.setattr(shared_service.store.deliveries, "retry_those", retry_those)
+
+    answer = await client.post("/v1/deliveries/retry", json={"state": "exhausted"})
+
+    assert assert_problem(answer, 503, "storage_unavailable")["detail"] == detail
 
 
 @SHARED_LOOP
