@@ -101,16 +101,20 @@ class StatusCalls:
 
     def _learn(self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer) -> None:
         """Report the answer to the breaker, unless only this job's calls fail."""
-        breaker, queue, credentials_refused = self.breakers[name], self.queues[name], False
+        breaker, queue = self.breakers[name], self.queues[name]
+        key_is_refused = self._metrics.provider_credentials_refused.labels(name)
         if isinstance(answer, StatusUnavailable):
-            credentials_refused = answer.credentials_refused
             log.warning("a status call failed", provider=name, reason=answer.reason)
+            if answer.credentials_refused:
+                key_is_refused.set(1)
         if not isinstance(answer, StatusUnavailable) or answer.only_this_job:
             queue.answered(job_id)
             breaker.succeeded()
+            # Other failures do not show that the key is accepted again.
+            key_is_refused.set(0)
         elif queue.failed(job_id) or breaker.state != "closed":
-            breaker.failed(self._clock.monotonic(), credentials_refused=credentials_refused)
-        self._metrics.provider_credentials_refused.labels(name).set(credentials_refused)
+            now = self._clock.monotonic()
+            breaker.failed(now, credentials_refused=answer.credentials_refused)
 
     async def ask_soon(
         self, provider: Provider, job_id: str, job: UpstreamJob

@@ -69,6 +69,7 @@ class ProviderCalls:
         provider = self._services.providers.get(job.provider)
         cannot = provider is not None and not provider.can_look_up
         if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
+            self._calls.give_back()
             return StatusMissing()
         url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
         if since > until:  # `created_at` never goes back, even if the clock does
@@ -81,6 +82,7 @@ class ProviderCalls:
         """Make a call if the provider's breaker allows it; `what` is its name in traces."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
+            self._calls.give_back()
             return StatusUnavailable(f"provider {job.provider} is not configured")
         answer = await self._calls.ask(
             provider, job.id, lambda asked: self._traced(job, what, call(asked))

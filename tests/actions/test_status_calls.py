@@ -8,7 +8,7 @@ import pytest
 
 from receiver.actions.status_calls import CLIENTS_SHARE, SLOT_CHECK_SECONDS, StatusCalls
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusUnavailable
-from receiver.domain.call_limits import FIRST_PROBE
+from receiver.domain.call_limits import FIRST_PROBE, LONGEST_PROBE
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 from tests.support.manual_clock import ManualClock
@@ -127,6 +127,18 @@ async def test_an_open_breaker_allows_only_its_probe() -> None:
     harness.provider.answer = MISSING
     assert await harness.ask() == MISSING
     assert harness.calls.breakers["samsar"].probe_at is None
+
+
+async def test_the_key_counts_as_refused_until_the_provider_accepts_it() -> None:
+    harness = CallsHarness(rate=1_000)
+    gauge: Any = harness.metrics.provider_credentials_refused.labels("samsar")
+    seen = []
+    for answer in (MISSING, REFUSED, FAILED, REFUSED, USELESS, FAILED):
+        harness.provider.answer = answer
+        harness.clock.advance(LONGEST_PROBE)
+        assert await harness.poll() == answer
+        seen.append(gauge._value.get())
+    assert seen == [0, 1, 1, 1, 0, 0]
 
 
 async def test_failures_of_pollers_and_clients_together_open_the_breaker() -> None:

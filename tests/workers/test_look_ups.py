@@ -83,10 +83,12 @@ async def test_a_list_that_must_not_be_searched_is_not_searched(
 ) -> None:
     worker = look_up_poller(harness, wanted=wanted, can=can)
     job = await lost(harness)
+    free = harness.services.status_calls.free()
 
     await step(harness, worker)
 
     assert harness.provider.looked_up == []
+    assert harness.services.status_calls.free() == free, "it takes nothing from the rate"
     after = await harness.find(job)
     assert (after.phase, after.due) == (
         Phase.SUBMIT_UNCONFIRMED,
