@@ -21,12 +21,16 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 
 IPAddress = IPv4Address | IPv6Address
 
 Lookup = Callable[[str], Sequence[IPAddress]]
 """Blocks and returns the addresses of a name. An `OSError` (such as `gaierror`) means none."""
 
+MAX_ADDRESSES = 64
+"""Maximum number of a name's addresses that are used. A DNS answer has room for thousands, and each
+is checked in the event loop."""
 _MAX_REMEMBERED = 4096
 """Maximum number of names remembered as answered; the oldest is dropped for a new one."""
 
@@ -50,7 +54,8 @@ class Resolver:
         self._other_lane = asyncio.Semaphore(slots)
 
     async def resolve(self, host: str) -> Sequence[IPAddress]:
-        """The addresses of `host` in the system's order of preference; at least one.
+        """The addresses of `host` in the system's order of preference: at least one, and at most
+        `MAX_ADDRESSES`.
 
         Raises:
             NoAddress: there is none, or the lookup took longer than the timeout.
@@ -106,4 +111,5 @@ class Resolver:
 def _system_lookup(host: str) -> Sequence[IPAddress]:
     # As bytes: text would go through Python's IDNA codec, which raises UnicodeError.
     found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))
+    texts = dict.fromkeys(sockaddr[0] for *_, sockaddr in found)
+    return tuple(map(ip_address, islice(texts, MAX_ADDRESSES)))

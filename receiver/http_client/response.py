@@ -3,7 +3,8 @@
 import httptools
 
 LONGEST_HEAD = 64 * 1024
-"""Approximate maximum number of bytes before an answer's body, interim answers included."""
+"""Maximum number of bytes before an answer's body, interim answers included; checked after each
+read, so it can be exceeded by one."""
 
 
 class BadAnswer(Exception):

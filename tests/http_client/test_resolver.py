@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from receiver.http_client import IPAddress, NoAddress, Resolver
+from receiver.http_client.resolver import MAX_ADDRESSES
 
 HERE: Sequence[IPAddress] = (IPv4Address("127.0.0.1"),)
 SHORT = 1.0
@@ -46,6 +47,17 @@ async def fail_to_resolve(resolver: Resolver, *hosts: str) -> None:
         *(resolver.resolve(host) for host in hosts), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [NoAddress] * len(hosts)
+
+
+async def test_only_the_first_of_very_many_addresses_are_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [(0, 0, 0, "", (f"127.0.{n // 250}.{n % 250}", 0)) for n in range(6_000)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+    addresses = await Resolver().resolve("many.example")
+
+    assert addresses == tuple(IPv4Address(at[0]) for *_, at in found[:MAX_ADDRESSES])
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), TimeoutError(), OSError(), None])
