@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from store.changes import Effects, NewEvent
 from store.records.callbacks import CallbackVerdict
-from store.records.deliveries import DeliveryState, RelayMessage
+from store.records.deliveries import DeliveryState, RelayMessage, normal_host
 from store.records.jobs import Job
 from store.records.moves import Move
 from store.records.times import Lane, Lease
@@ -197,6 +197,6 @@ def _notes(move: Move) -> Iterator[Parameters]:
 def _host(url: str) -> str:
     """`name:port` in normal form, for the per-host limits."""
     parts = urlsplit(url)
-    name = (parts.hostname or "").rstrip(".")
+    name = normal_host(parts.hostname or "")
     port = parts.port or (80 if parts.scheme == "http" else 443)
     return f"{name}:{port}"

@@ -32,7 +32,7 @@ from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
 from store.errors import StoreUnavailable
 from store.keys import User
-from store.records.deliveries import Attempt, Delivery, DeliveryState
+from store.records.deliveries import Attempt, Delivery, DeliveryState, normal_host
 
 RETRIED_AT_ONCE = 50
 """Maximum number of deliveries retried in one transaction."""
@@ -89,7 +89,8 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
 
 @Operation(Group.WEBHOOKS, documents.DeliveryDetail)
 async def show_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """One webhook message, with its body and the headers last sent.
+    """One webhook message, with its body and the headers last sent, without the signature and the
+    trace context.
 
     Responses:
         200: The delivery.
@@ -225,9 +226,9 @@ def _read_host(text: str | None) -> tuple[str | None, int | None]:
         return None, None
     match = _HOST.fullmatch(text)
     if match is None:
-        return text.lower(), None
+        return normal_host(text), None
     port = match["port"]
-    return (match["ipv6"] or match["name"]).lower().rstrip("."), int(port) if port else None
+    return normal_host(match["ipv6"] or match["name"]), int(port) if port else None
 
 
 async def _readable(context: ApiContext, request: Request, caller: Caller) -> Delivery:

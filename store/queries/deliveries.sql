@@ -100,10 +100,8 @@ UPDATE deliveries
 -- When the next message can be leased. Messages behind one in flight do not count.
 SELECT min(at) FROM (
     SELECT * FROM (SELECT d.next_attempt_at AS at FROM deliveries d
-                    WHERE d.state = 'pending' AND NOT EXISTS (
-                          SELECT 1 FROM deliveries in_flight
-                           WHERE in_flight.job_id = d.job_id AND in_flight.state = 'pending'
-                             AND in_flight.holder IS NOT NULL)
+                    WHERE d.state = 'pending' AND d.job_id NOT IN (
+                          SELECT job_id FROM deliveries WHERE holder IS NOT NULL)
                     ORDER BY d.next_attempt_at LIMIT 1) AS free
     UNION ALL
     SELECT * FROM (SELECT held_until FROM deliveries

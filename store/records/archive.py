@@ -22,7 +22,8 @@ class ArchivedFile:
     """One link of a result, and the state of its file."""
 
     link: str
-    """As in the result."""
+    """As in the result when the job completed, up to 8,192 characters. If the result's link is
+    renewed, this one stays."""
     state: FileState = FileState.PENDING
     next_try_at: Millis | None = None
     """None unless pending."""

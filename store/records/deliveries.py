@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 
 from store.records.jobs import Status
 from store.records.times import Millis
@@ -57,6 +58,16 @@ class Delivery:
     delivered_at: Millis | None
     attempts: tuple[Attempt, ...]
     user: str
+
+
+def normal_host(name: str) -> str:
+    """The one spelling of a host that counts for the per-host limits: lower case, without a dot at
+    the end, and the canonical form of an address."""
+    name = name.lower().rstrip(".")
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ SELECT d.next_attempt_at, d.user_id, d.host, d.user_id = pair.user_id AND pair.n
 SELECT d.id, d.job_id FROM deliveries d
  WHERE d.state = 'pending' AND d.host = :host AND d.user_id = :user_id
    AND d.next_attempt_at <= :now
-   AND NOT EXISTS (SELECT 1 FROM deliveries in_flight
-                    WHERE in_flight.job_id = d.job_id AND in_flight.state = 'pending'
-                      AND in_flight.held_until > :now AND in_flight.held_until <= :latest_end)
+   AND d.job_id NOT IN (SELECT job_id FROM deliveries
+                         WHERE holder IS NOT NULL
+                           AND held_until > :now AND held_until <= :latest_end)
    AND (d.retried = 1
         OR NOT EXISTS (SELECT 1 FROM deliveries older
                         WHERE older.job_id = d.job_id AND older.state = 'pending'

@@ -24,6 +24,8 @@ async def test_a_host_is_a_name_and_a_port(world: World) -> None:
         ("https://a.example:8443/x", "a.example:8443"),
         ("http://a.example/x", "a.example:80"),
         ("https://[2001:DB8::1]/x", "2001:db8::1:443"),
+        ("https://[2001:db8:0:0::1]/x", "2001:db8::1:443"),
+        ("https://[2001:db8::0.0.0.1]/x", "2001:db8::1:443"),
     ):
         job = await relayed(world, webhook_url=url)
         (delivery,), _ = await world.store.deliveries.list_page(
