@@ -23,7 +23,7 @@ from receiver.domain.archive import LONGEST_LINK
 from receiver.domain.observations import FileFailed
 from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Connection, Response
 from receiver.webhooks.network import CheckedNetwork, failure_code
-from receiver.webhooks.targets import TargetRefused
+from receiver.webhooks.targets import LONGEST_NAME, TargetRefused
 
 PIECE = 1024 * 1024
 """Approximate number of bytes hashed and written at a time."""
@@ -195,6 +195,8 @@ class Download:
                 self._check_size(self.size)
                 if data or self._length in (None, self.size) or self.size == self._size_at_connect:
                     return data
+            except AnswerTooLong as error:
+                raise DownloadFailed("too_large", final=True) from error
             except _LOST:
                 if not self._validator or self.size == self._size_at_connect:
                     raise
@@ -251,7 +253,8 @@ def _encoded(link: str) -> str:
     fragment."""
     with suppress(ValueError):  # the check will refuse it
         host = urlsplit(link).netloc.partition(":")[0]
-        link = link.replace(host, host.encode("idna").decode(), 1)
+        if len(host) <= LONGEST_NAME:  # longer ones take long to encode
+            link = link.replace(host, host.encode("idna").decode(), 1)
     return quote(link.partition("#")[0], safe=_RESERVED)
 
 
@@ -262,7 +265,5 @@ def _translate_errors() -> Iterator[None]:
         yield
     except DownloadFailed:
         raise
-    except AnswerTooLong as error:
-        raise DownloadFailed("too_large", final=True) from error
     except Exception as error:
         raise DownloadFailed(failure_code(error)) from error

@@ -59,7 +59,8 @@ class FolderArchive:
         return await self._run(_check, self._root / key, size)
 
     async def remove(self, folder: str) -> None:
-        # If `.partial` is missing, the archive is not mounted, and its files only seem to be gone.
+        # If `.partial` is missing, the archive is probably not mounted, and its files only seem to
+        # be gone.
         await self._in_thread(self._partial.stat)
         await self._in_thread(_remove, self._root / folder)
 

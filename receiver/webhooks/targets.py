@@ -26,6 +26,8 @@ IPNetwork = IPv4Network | IPv6Network
 
 LONGEST_URL = 2048
 """Maximum number of characters in a webhook URL."""
+LONGEST_NAME = 253
+"""Maximum number of characters in a host name (RFC 1035, section 2.3.4, as text)."""
 
 
 class TargetRefused(Exception):
@@ -139,7 +141,7 @@ def _checked_host(host: str, allow_nets: Sequence[IPNetwork]) -> str:
             raise TargetRefused("an IPv4 address must be written as four decimal numbers") from None
         check_address(address, allow_nets)
         return host
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(host) > LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise TargetRefused("the address has no valid host name")
     return host
 

@@ -20,7 +20,8 @@ log = structlog.get_logger()
 class DownloadLeases(Worker):
     """The worker that renews the leases of this process's downloads, and cancels downloads whose
     lease was lost: it expired, as during a suspension, and another process may have leased the job,
-    or it was ended by a change of the job, such as a renewed link.
+    or it was ended by a change of the job, such as a renewed link. In the second case the download
+    starts again, with the same link.
 
     Until the renewal after a suspension, such a download can still replace the file that the other
     process stored; the bytes differ only if the host has changed its answer meanwhile.

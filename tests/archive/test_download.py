@@ -276,6 +276,14 @@ async def test_a_file_that_is_too_large_is_refused(host: FileHost, length: bool)
     assert (await load(host.link("/f", Answer(FILE, length=length)), most_bytes=3_000_000))[0]
 
 
+@pytest.mark.parametrize("given", [{"headers": {"Long": "x" * 400_000}}, {"status": 503}])
+async def test_a_head_that_is_too_long_says_nothing_about_the_file(
+    host: FileHost, given: dict[str, Any]
+) -> None:
+    answer = Answer(FILE, **({"headers": {"Long": "x" * 400_000}} | given))
+    assert await failure(host.link("/f", answer)) == ("answer_too_long", False)
+
+
 @pytest.mark.parametrize("where", ["headers", "range_headers"])
 async def test_a_digest_that_is_given_is_checked(host: FileHost, where: str) -> None:
     """A digest is that of the whole file, even in the answer to a range (RFC 9530)."""
