@@ -47,7 +47,8 @@ class Backlogs(Repository):
         for is_leased, provider, user_id, at in await self._fetch("list-backlogs", **times):
             if at <= now or (is_leased and at > times["latest_end"]):
                 backlogs[Backlog(provider, user_id)] = None
-            elif next_at is None:
+            if at > now and next_at is None:
+                # Even of a lease from before the clock was set back: `lease` may not end it yet.
                 next_at = at
         return BacklogsDue(tuple(backlogs), next_at)
 
