@@ -193,7 +193,11 @@ async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
     await expect(dialog).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(dialog).to_have_count(0)
-    await page.get_by_role("button", name="Cancel").press("Enter")
+    await page.get_by_role("button", name="Cancel").focus()
+    for _ in range(3):  # held down
+        await page.keyboard.down("Enter")
+    await page.keyboard.up("Enter")
+    await expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
     await dialog.get_by_role("button", name="Cancel the job").press("Enter")
     await expect(page.locator(".title").get_by_text("Cancelled")).to_be_visible()
     await expect(page.get_by_role("button", name="Cancel")).to_be_hidden()

@@ -35,7 +35,7 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(
     visitor = await visitor_of_a_job_with_a_dead_webhook(start_signed_in)
     page = visitor.page
     await page.get_by_role("link", name="Deliveries").click()
-    row = page.locator(".row.delivery", has_text="Undelivered · Completed")
+    row = page.locator(".row.delivery", has_text="Completed · Undelivered")
     await expect(row).to_contain_text("Given up")
     await expect(row).to_contain_text("1 attempt, last: connect_failed")
     await row.get_by_role("button", name="Send again").click()
@@ -53,6 +53,7 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(
     await page.get_by_role("button", name="Send all of these again").click()
     await expect(page.get_by_role("dialog")).to_contain_text("sends one delivery in the state")
     await page.get_by_role("button", name="Send all again").click()
+    await visitor.sees("1 queued.")
     await expect(row).to_contain_text("3 attempts")
 
     await row.get_by_role("link").click()
@@ -115,7 +116,7 @@ async def test_a_button_in_use_is_not_pulled_away(start_signed_in: StartSignedIn
     page = visitor.page
     await page.clock.install()
     await visitor.open("#/deliveries")
-    row = page.locator(".row.delivery", has_text="Undelivered · Completed")
+    row = page.locator(".row.delivery", has_text="Completed · Undelivered")
     button = row.get_by_role("button", name="Send again")
     await expect(button).to_be_visible()
     reading = await holding(page, "**/v1/deliveries?*")

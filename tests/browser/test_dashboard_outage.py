@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from playwright.async_api import Route, expect
 from tests.archive.file_host import Answer, file_host
 from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.crash.processes import Service, caller
-from tests.support.service import submit, wait_for_job
+from tests.support.service import eventually, submit, wait_for_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -147,3 +147,42 @@ async def test_a_response_that_was_cut_off_can_be_read_again(start: Start, visit
         await page.get_by_role("button", name="Try again").click()
         await expect(page.get_by_text("The service does not answer")).to_have_count(0)
         await expect(page.get_by_role("link", name="Whole")).to_be_visible()
+
+
+async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
+    start: Start, visit: Visit
+) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    await visitor.rewrite("live.js", {"QUIET = 40_000": "QUIET = 200"})
+    await visitor.sign_in(await service.key())
+    await visitor.page.route("**/session", lambda route: route.abort())
+    await visitor.sees("The connection is lost")
+    await visitor.page.unroute("**/session")
+    await visitor.page.get_by_text("live", exact=True).wait_for()
+
+
+async def test_a_hidden_tab_gives_up_its_connection_and_misses_nothing(
+    start: Start, visit: Visit
+) -> None:
+    service = await start()
+    visitor, readers = await visit(service.url), service.inner.context.broadcast.heartbeats.readers
+    await visitor.rewrite("live.js", {"HIDDEN = 30_000": "HIDDEN = 100"})
+    key = await service.key()
+    await visitor.sign_in(key)
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    await visitor.page.evaluate(hide, True)
+    await eventually(lambda: count(readers), lambda open_streams: open_streams == 0)
+    await submit(service.client(key), metadata={"label": "Meanwhile"})
+    assert await visitor.page.get_by_text("Meanwhile").count() == 0
+
+    await visitor.page.evaluate(hide, False)
+    await visitor.sees("Meanwhile")
+    assert await count(readers) == 1
+
+
+async def count(readers: Iterable[object]) -> int:
+    return len([*readers])

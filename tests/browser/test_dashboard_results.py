@@ -85,6 +85,47 @@ async def test_a_link_that_leads_nowhere(
     await expect(open_it).to_have_attribute("href", f"{job.path}/result?n=1")
 
 
+CHANGE = """async ([id, changes]) => {
+    const { jobs, storeJob } = await import("/static/live.js");
+    const job = jobs.get(id);
+    storeJob({ ...job, ...changes, seq: job.seq + 1 });
+}"""
+"""Show a version of the job with these changes."""
+
+
+async def test_what_plays_is_kept_when_its_file_is_stored(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    job, link = await create_accepted_job(service, provider), "http://127.0.0.1:9/v.mp4"
+    await job.send({"status": "COMPLETED", "result": {"videoUrl": link}})
+    visitor = await visit(service.url, job.client)
+    await visitor.open(f"#/jobs/{job.request_id}")
+    shown = visitor.page.locator("figure")
+    await shown.evaluate("figure => (figure.dataset.kept = 'yes')")
+    file = {"link": link, "state": "stored", "bytes": 12, "content_type": "video/mp4"}
+    await visitor.page.evaluate(CHANGE, [job.request_id, {"archive": [file]}])
+    await visitor.sees("stored, 12 B")
+    await expect(shown).to_have_attribute("data-kept", "yes")
+
+
+async def test_a_result_is_shown_whole(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    """Links beyond the first few, and a result that has none."""
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    job = await create_accepted_job(service, provider)
+    links = [f"http://127.0.0.1:9/{n}.mp4" for n in range(9)]
+    await job.send({"status": "COMPLETED", "result": {"videoUrl": links[0], "more": links[1:]}})
+    visitor = await visit(service.url, job.client)
+    await visitor.open(f"#/jobs/{job.request_id}")
+    opened = visitor.page.get_by_role("link", name="Open the result")
+    await expect(opened).to_have_count(9)
+    await visitor.page.evaluate(CHANGE, [job.request_id, {"result": {"text": "a poem"}}])
+    await visitor.sees("a poem")
+    await expect(opened).to_have_count(0)
+
+
 async def test_a_large_number_that_comes_by_the_stream_keeps_its_digits(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:

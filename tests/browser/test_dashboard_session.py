@@ -6,6 +6,7 @@ from playwright.async_api import expect
 from receiver.actions.keys import hash_key
 from receiver.http_api.sessions import COOKIE
 from tests.browser.conftest import Start, StartSignedIn, Visit
+from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -82,6 +83,34 @@ async def test_signing_out_is_tried_again(start_signed_in: StartSignedIn) -> Non
     await page.route("**/session", lambda route: route.abort())
     await page.get_by_role("button", name="Sign out").click()
     await visitor.sees("The service does not answer")
+    await visitor.sees("No jobs yet")
     await page.unroute("**/session")
-    await page.get_by_role("button", name="Try again").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
     await expect(page.get_by_label("API key")).to_be_visible()
+
+
+async def test_a_tab_that_waits_for_a_sign_in_keeps_its_draft(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in()
+    other, key = await visitor.page.context.new_page(), await service.key("ada")
+    await other.goto(f"{visitor.url}/#/new")
+    await other.get_by_label("Prompt", exact=True).fill("Half a prompt")
+    await other.context.clear_cookies()
+    service.inner.context.broadcast.close()
+    for page in (other, visitor.page):
+        await expect(page.get_by_label("API key")).to_be_visible()
+
+    await visitor.page.get_by_label("API key").fill(key)
+    await visitor.page.get_by_role("button", name="Sign in").click()
+
+    await expect(other.get_by_label("Prompt", exact=True)).to_have_value("Half a prompt")
+
+
+async def test_a_sign_in_link_works_in_an_open_tab(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in()
+    token = service.inner.context.sessions.allow_once(hash_key(await service.key("bob")), "f00d")
+    await visitor.page.goto(f"{visitor.url}/#/sign-in/{token}")
+    await expect(visitor.page.locator("#who")).to_have_text("bob")
+    await submit(await service.user("bob"), metadata={"label": "Bob's own"})
+    await visitor.sees("Bob's own")

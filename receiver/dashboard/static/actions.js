@@ -22,10 +22,10 @@ export function cancelJob(job, signal) {
 
 /** Submit a new job with an old one's input, after confirmation, and open it. */
 export async function submitAgain(job, signal) {
-  const webhook = h("input", { type: "url", id: "again-webhook", autocomplete: "off",
-    placeholder: "none", value: await webhookOf(job) });
-  const clickedTwice = document.querySelector("dialog");
-  if (signal.aborted || clickedTwice) return;
+  const { url, hint } = await webhookOf(job, signal);
+  if (signal.aborted) return;
+  const webhook = h("input", { type: "url", id: "again-webhook", autocomplete: "off", placeholder: "none",
+    value: url, "aria-describedby": "again-hint" });
   const key = randomKey();
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
     ? " The first job was billed, or may have been." : "";
@@ -33,7 +33,8 @@ export async function submitAgain(job, signal) {
     title: `Submit “${titleOf(job)}” again?`,
     text: `This creates a new job with the same input. The provider (${job.provider}) is paid again.${billed}`,
     content: [
-      h("div", { class: "field" }, h("label", { for: "again-webhook" }, "Webhook"), webhook),
+      h("div", { class: "field" }, h("label", { for: "again-webhook" }, "Webhook"), webhook,
+        h("small", { id: "again-hint" }, `${hint} The new one gets all events but progress.`)),
       h("details", {}, h("summary", {}, "Input"), jsonView(job.input, "the input")),
     ],
     action: "Submit and pay again", signal,
@@ -49,14 +50,16 @@ export async function submitAgain(job, signal) {
   });
 }
 
-/** The URL of the job's last webhook; empty if there is none. */
-async function webhookOf(job) {
+/** The URL of the job's last webhook, empty if there is none, and a sentence about it. */
+async function webhookOf(job, signal) {
   try {
     const path = `/v1/deliveries?limit=1&request_id=${encodeURIComponent(job.request_id)}`;
-    const { deliveries: [last] } = await get(path);
-    return last ? (await get(`/v1/deliveries/${encodeURIComponent(last.id)}`)).url : "";
-  } catch {
-    return "";
+    const { deliveries: [last] } = await get(path, signal);
+    if (!last) return { url: "", hint: "No webhook was sent for the first job." };
+    const { url } = await get(`/v1/deliveries/${encodeURIComponent(last.id)}`, signal);
+    return { url, hint: "The first job's URL." };
+  } catch (error) {
+    return { url: "", hint: `The first job's URL could not be read. ${error.message}` };
   }
 }
 

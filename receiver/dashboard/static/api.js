@@ -20,9 +20,11 @@ class ApiError extends Error {
 }
 
 const NO_RESPONSE = {
-  title: "The service does not answer",
-  detail: "It may be restarting, or this machine is offline.",
+  title: "No answer",
+  detail: "The service does not answer. It may be restarting, or this machine is offline.",
 };
+/** Milliseconds after which a read counts as unanswered: the connection of a hanging service stays open. */
+const LONGEST_READ = 30_000;
 
 /** Send a request; returns what `read` makes of the response. Throws ApiError, even if aborted. */
 export async function request(method, path, { body, headers, signal, read = parse } = {}) {
@@ -48,8 +50,11 @@ export async function request(method, path, { body, headers, signal, read = pars
   throw new ApiError(response.status, document, response.headers.get("X-Request-ID"));
 }
 
-export const get = (path, signal) => request("GET", path, { signal });
-export const getExactly = (path, signal) => request("GET", path, { signal, read: parseExactly });
+const limited = (signal) => AbortSignal.any([AbortSignal.timeout(LONGEST_READ), ...(signal ? [signal] : [])]);
+
+export const get = (path, signal) => request("GET", path, { signal: limited(signal) });
+export const getExactly = (path, signal) =>
+  request("GET", path, { signal: limited(signal), read: parseExactly });
 export const post = (path, body, headers) => request("POST", path, { body, headers });
 
 // A 204 has no body, and a proxy's error page is not JSON.

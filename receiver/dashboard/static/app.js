@@ -3,6 +3,7 @@
 import { addressChanges, beginView, here, link, restoreScroll } from "./address.js";
 import { get, isSameSession, post, request, session } from "./api.js";
 import { showConnection } from "./connection.js";
+import { confirmAction } from "./dialog.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";
 import { failure, main } from "./dom.js";
@@ -99,9 +100,12 @@ async function signInOnce(token) {
 }
 
 // All tabs share the session cookie: a tab that shows another session than the new one must reload.
+// One that waits for a sign-in enters instead, and keeps its draft.
 const tabs = new BroadcastChannel("session");
 tabs.addEventListener("message", ({ data: entered }) => {
-  if (!isSameSession(entered ?? {})) location.reload(); // null comes from a page of an older release
+  if (isSameSession(entered ?? {})) return; // null comes from a page of an older release
+  if (user === null && entered?.user) enter(entered);
+  else location.reload();
 });
 
 function signedIn(entered) {
@@ -116,7 +120,8 @@ function enter({ user: name, admin, retention_days: retentionDays }) {
   }
   Object.assign(session, { user: name, admin });
   user = { name, admin, retentionDays };
-  frame(true);
+  frame();
+  stop(); // what another user followed
   follow(scopeOf(user));
   if (admin) startSampling();
   route();
@@ -128,24 +133,29 @@ function exit(notice) {
   leaving.abort();
   stop();
   stopSampling();
-  frame(false);
-  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  frame();
   showSignIn(signedIn, notice);
 }
 
-function frame(signedIn) {
-  document.querySelector("nav").hidden = !signedIn;
+function frame() {
+  document.querySelector("nav").hidden = user === null;
   for (const each of document.querySelectorAll("[data-admin]")) each.hidden = !user?.admin;
-  document.getElementById("sign-out").hidden = !signedIn;
+  document.getElementById("sign-out").hidden = user === null;
   document.getElementById("who").textContent = user ? user.name + (user.admin ? " (admin)" : "") : "";
+}
+
+async function leave() {
+  tabs.postMessage(await request("DELETE", "/session"));
+  exit();
 }
 
 async function signOut() {
   try {
-    tabs.postMessage(await request("DELETE", "/session"));
-    exit();
+    await leave();
   } catch (error) {
-    main.replaceChildren(failure(error, signOut));
+    confirmAction({
+      title: "You are still signed in", text: error.message, action: "Sign out", signal: leaving.signal, act: leave,
+    });
   }
 }
 
@@ -157,7 +167,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 addEventListener("hashchange", () => {
-  route();
+  if (location.hash.startsWith("#/sign-in/")) begin();
+  else route();
   // For screen readers: continue at the beginning of the new view.
   main.focus({ preventScroll: true });
 });

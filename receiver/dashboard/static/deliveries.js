@@ -4,7 +4,7 @@ import { here, link, remembered, rememberRows } from "./address.js";
 import { sendAgain, testWebhook } from "./actions.js";
 import { get, post, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { arrange, failure, h, main, placeholder } from "./dom.js";
+import { arrange, failure, h, main, once, placeholder } from "./dom.js";
 import { jobs, storeJob } from "./live.js";
 import { repeat } from "./repeat.js";
 import { isEverybodys, scopeControl, scopeOf } from "./scope.js";
@@ -23,9 +23,10 @@ const GIVEN_UP = ["exhausted", "disabled"];
 export function showDeliveries(user, signal) {
   const list = h("ul", { class: "rows", "aria-label": "Deliveries" });
   const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
-  const more = h("button", { type: "button", hidden: true, click: showOlder }, "Show older");
-  const all = h("button", { type: "button", hidden: true, click: () => sendAll(user, signal, known(), soon) },
+  const more = h("button", { type: "button", hidden: true, click: () => once(more, showOlder) }, "Show older");
+  const all = h("button", { type: "button", hidden: true, click: () => sendAll(user, signal, known(), sentAll) },
     "Send all of these again");
+  const sent = h("small", { role: "status" });
   const refresh = repeat({ signal, period: REFRESH, read, failed });
   const soon = () => refresh.soon(500);
   let rows = new Map();
@@ -33,7 +34,7 @@ export function showDeliveries(user, signal) {
   let mostPages = MOST_PAGES;
 
   main.replaceChildren(
-    h("div", { class: "title" }, h("h1", {}, "Deliveries"), h("span", { class: "tools" }, all,
+    h("div", { class: "title" }, h("h1", {}, "Deliveries"), h("span", { class: "tools" }, sent, all,
       h("button", { type: "button", click: () => testWebhook(signal) }, "Send a test"))),
     h("p", { class: "hint" }, "Webhooks to the URLs that jobs were submitted with."),
     deliveriesToolbar(user, filtered, signal),
@@ -52,12 +53,16 @@ export function showDeliveries(user, signal) {
     refresh.now();
   }
 
-  async function showOlder() {
+  function sentAll(count) {
+    sent.textContent = `${count} queued.`;
+    setTimeout(() => sent.replaceChildren(), 5000);
+    soon();
+  }
+
+  function showOlder() {
     wanted = rows.size + PAGE;
     mostPages += MOST_PAGES;
-    more.disabled = true;
-    await refresh.now();
-    more.disabled = false;
+    return refresh.now();
   }
 
   // The service looks through a limited number of deliveries for a page, so a page may be empty.
@@ -132,8 +137,8 @@ function deliveryRow({ id, user: owner, created_at: created }, user, signal, don
   function update(delivery) {
     const job = jobs.get(delivery.request_id);
     state.replaceChildren(chip(delivery.state));
-    title.textContent = `${job ? titleOf(job) : delivery.request_id} · ${stateWord(delivery.status)}`;
-    attempts.replaceChildren(h("span", {}, by, summary(delivery.attempts)), nextAttempt(delivery) ?? "");
+    title.textContent = `${stateWord(delivery.status)} · ${job ? titleOf(job) : delivery.request_id}`;
+    attempts.replaceChildren(h("span", {}, by, summary(delivery)), nextAttempt(delivery) ?? "");
     again.hidden = delivery.state === "pending";
   }
   const element = h("li", {}, h("div", { class: "row delivery" }, state,
@@ -142,9 +147,9 @@ function deliveryRow({ id, user: owner, created_at: created }, user, signal, don
   return { element, update };
 }
 
-function summary(attempts) {
+function summary({ state, attempts }) {
   const last = attempts.at(-1);
-  if (last === undefined) return "no attempt yet";
+  if (last === undefined) return state === "pending" ? "no attempt yet" : "not sent";
   const count = `${attempts.length} ${attempts.length === 1 ? "attempt" : "attempts"}`;
   return `${count}, last: ${last.error ?? last.status_code} in ${duration(last.duration_ms, true)}`;
 }
@@ -177,8 +182,8 @@ function sendAll(user, signal, count, done) {
     action: "Send all again", signal,
     async act() {
       const body = { state, host: host ?? undefined, request_id: job ?? undefined };
-      await post(withQuery("/v1/deliveries/retry", { user: scopeOf(user) }), body);
-      done();
+      const { retried } = await post(withQuery("/v1/deliveries/retry", { user: scopeOf(user) }), body);
+      done(retried);
     },
   });
 }

@@ -1,6 +1,6 @@
 // A confirmation dialog.
 
-import { failure, h } from "./dom.js";
+import { failure, h, once } from "./dom.js";
 
 let count = 0;
 
@@ -9,28 +9,45 @@ let count = 0;
  * returns an element, the dialog stays and shows that. `signal` closes the dialog with its view.
  */
 export function confirmAction({ title, text, content, action, danger = false, keep = "Cancel", act, signal }) {
+  const closed = new AbortController();
   const result = h("div");
   const id = `dialog-${(count += 1)}`;
-  const go = h("button", { type: "button", class: danger ? "danger" : "primary", click: run }, action);
-  const dialog = h("dialog", { "aria-labelledby": id, close: () => dialog.remove() },
-    h("h2", { id }, title), h("p", {}, text), content, result,
-    h("p", { class: "actions" }, go,
-      h("button", { type: "button", click: () => dialog.close() }, keep)));
+  const go = h("button", { class: danger ? "danger" : "primary" }, action);
+  const stay = h("button", { type: "button", autofocus: danger, click: () => dialog.close() }, keep);
+  const form = h("form", { submit: run, novalidate: true },
+    h("h2", { id }, title), h("p", {}, text), content, result, h("p", { class: "actions" }, go, stay));
+  const dialog = h("dialog", { "aria-labelledby": id, close: end, cancel: wait, keydown: ignoreRepeated }, form);
 
-  async function run() {
-    go.disabled = true;
-    result.replaceChildren();
-    try {
-      const shown = await act();
-      if (shown) result.replaceChildren(shown);
-      else dialog.close();
-    } catch (error) {
-      result.replaceChildren(failure(error));
-    }
-    go.disabled = false;
+  function run(event) {
+    event.preventDefault();
+    return once(go, async () => {
+      result.replaceChildren();
+      try {
+        const shown = await act();
+        if (shown) result.replaceChildren(shown);
+        else dialog.close();
+      } catch (error) {
+        result.replaceChildren(failure(error));
+      }
+    });
   }
 
-  signal.addEventListener("abort", () => dialog.close());
+  function end() {
+    closed.abort();
+    dialog.remove();
+  }
+
+  // The answer to an action under way must be seen.
+  function wait(event) {
+    if (go.ariaDisabled) event.preventDefault();
+  }
+
+  // The Enter that opened the dialog may still be held down.
+  function ignoreRepeated(event) {
+    if (event.repeat && event.key === "Enter") event.preventDefault();
+  }
+
+  signal.addEventListener("abort", () => dialog.close(), { signal: closed.signal });
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -29,6 +29,20 @@ export function refill(parent, elements) {
   arrange(parent, elements.map((each, index) => (old[index]?.isEqualNode(each) ? old[index] : each)));
 }
 
+/**
+ * Run `work`; until it ends, further clicks on the button do nothing. Unlike `disabled`, this leaves
+ * the focus on the button.
+ */
+export async function once(button, work) {
+  if (button.ariaDisabled) return;
+  button.ariaDisabled = "true";
+  try {
+    await work();
+  } finally {
+    button.ariaDisabled = null;
+  }
+}
+
 export const main = document.getElementById("main");
 
 /** Announce a text to screen readers. */

@@ -116,7 +116,7 @@ function webhooks(now) {
     stacked(backlog, ["backlog"], ["waiting"], `${now.sum("relay_backlog")} waiting`),
     figures([
       ["oldest waiting", age(now.sum("relay_oldest_age_seconds"))],
-      ...now.by("relay_attempts_total", "outcome").map(([outcome, count]) => [outcome, count]),
+      ...now.by("relay_attempts_total", "outcome").map(([outcome, count]) => [`attempts: ${outcome}`, count]),
       ["attempts in the last minute", growth(now, "relay_attempts_total", {}, SAMPLES_A_MINUTE)],
       ["hosts held back", now.sum("relay_host_breakers_open"), now.sum("relay_host_breakers_open") > 0],
     ]));

@@ -27,9 +27,9 @@ export function holdsCard(signal) {
     if (holds.length === 0) return [h("p", {}, "None. Submissions are sent.")];
     const providers = [...new Set(holds.map(({ provider }) => provider))];
     return [
-      h("ul", {}, holds.map(({ provider, user, status_code: status, until: end, request_id: id }) => h("li", {},
+      h("ul", {}, holds.map(({ provider, user, status_code: status, until: endsAt, request_id: id }) => h("li", {},
         h("strong", {}, `${provider}: ${user ?? "all users"}`), ` got ${status}; next attempt `,
-        until(end), ". ", h("a", { href: link(`/jobs/${id}`) }, "Refused job")))),
+        until(endsAt), ". ", h("a", { href: link(`/jobs/${id}`) }, "Refused job")))),
       ...providers.map((provider) => h("button", {
         type: "button", class: "small", click: () => end(provider),
       }, `End the holds of ${provider}`)),

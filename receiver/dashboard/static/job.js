@@ -4,16 +4,20 @@ import { backLink, link } from "./address.js";
 import { cancelJob, sendAgain, submitAgain } from "./actions.js";
 import { jobAdvice } from "./advice.js";
 import { get, getExactly } from "./api.js";
-import { announce, copyable, factList, failure, h, main, placeholder, refill } from "./dom.js";
+import { announce, copyable, factList, failure, h, main, once, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
 import { follow, live, storeJob } from "./live.js";
-import { filesOf, mediaOf, player } from "./media.js";
+import { filesOf, player, sourcesOf } from "./media.js";
 import { repeat } from "./repeat.js";
 import { timeline } from "./timeline.js";
-import { age, between, DAY, duration, exactTime } from "./times.js";
+import { age, between, DAY, duration, exactTime, now } from "./times.js";
 import { chip, evidenceWord, kindWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
 
 const REFRESH = 5000;
+/** So long after the job's end, only attempts of webhooks follow, with growing gaps. */
+const REFRESH_DONE = 30_000;
+/** A job that is gone does not come back. */
+const GONE = 3_600_000;
 
 /** Show the job `id` until `signal`; resolves when it is shown. */
 export function showJob(user, signal, id) {
@@ -22,16 +26,16 @@ export function showJob(user, signal, id) {
   const result = h("div");
   const facts = h("div");
   const given = h("div");
-  const raw = h("div");
+  const json = h("div");
+  const raw = h("details", { toggle: drawJson }, h("summary", {}, "As JSON"), json);
+  const webhooks = h("a", {}, "Webhooks of this job");
   const refresh = repeat({ signal, period: REFRESH, read, failed });
   const line = timeline((delivery) => sendAgain(delivery, signal, () => refresh.soon(150)));
   const trouble = h("div");
   const body = h("div", { class: "split", hidden: true },
-    h("section", { "aria-label": "Result and facts" }, result, facts, given,
-      h("details", {}, h("summary", {}, "As JSON"), raw)),
+    h("section", { "aria-label": "Result and facts" }, result, facts, given, raw),
     h("section", { "aria-label": "Timeline" },
-      h("div", { class: "title" }, h("h2", {}, "Timeline"),
-        h("a", { href: link("/deliveries", { request_id: id }) }, "Webhooks of this job")),
+      h("div", { class: "title" }, h("h2", {}, "Timeline"), webhooks),
       line.element, trouble));
   const update = heading(user, signal);
   let shown = null;
@@ -57,16 +61,18 @@ export function showJob(user, signal, id) {
     // A change that the stream missed while it was disconnected.
     const newest = history.findLast(({ type }) => type === "event")?.job;
     if (newest?.seq > shown.seq) storeJob(newest);
+    return shown.done && now() > Date.parse(shown.done_at) + REFRESH_DONE ? REFRESH_DONE : REFRESH;
   }
 
   function failed(error) {
     // Keep a timeline that is already shown: it is out of date, but not wrong.
-    if (line.element.hasChildNodes()) return;
+    if (line.element.hasChildNodes()) return REFRESH;
     const reason = error.status === 404
       ? placeholder("No such job", "It may have been removed, or it belongs to another user.")
       : failure(error, refresh.now);
     if (shown) trouble.replaceChildren(reason);
     else head.replaceChildren(h("h1", {}, "Job"), reason);
+    return error.status === 404 ? GONE : REFRESH;
   }
 
   function show(job) {
@@ -76,11 +82,17 @@ export function showJob(user, signal, id) {
     const whole = { ...job, input };
     update(whole, head);
     refill(facts, factsOf(whole, user));
-    raw.replaceChildren(jsonView(job, "the job as JSON"));
+    webhooks.href = link("/deliveries", { request_id: id, user: user.admin ? job.user : null });
+    drawJson();
     // Replaced only if it changed, so that a playing video continues.
-    const links = JSON.stringify([job.result, job.archive]);
-    if (links !== shownResult) result.replaceChildren(mediaOf(job).length > 0 ? player(job) : "");
-    shownResult = links;
+    const sources = sourcesOf(job);
+    const drawn = JSON.stringify(sources.length > 0 ? sources : job.result);
+    if (drawn !== shownResult) result.replaceChildren(resultOf(job, sources));
+    shownResult = drawn;
+  }
+
+  function drawJson() {
+    json.replaceChildren(raw.open ? jsonView({ ...shown, input }, "the job as JSON") : "");
   }
 
   live.addEventListener("job", ({ detail: { job, known } }) => {
@@ -98,7 +110,8 @@ function heading(user, signal) {
   const title = h("h1");
   const state = h("span");
   const cancel = h("button", { type: "button", click: () => cancelJob(job, signal) }, "Cancel");
-  const again = h("button", { type: "button", click: () => submitAgain(job, signal) }, "Submit again");
+  const again = h("button", { type: "button", click: () => once(again, () => submitAgain(job, signal)) },
+    "Submit again");
   const id = h("p", { class: "hint" });
   const progress = h("div");
   const parts = [h("div", { class: "title" }, title, state, h("span", { class: "tools" }, again, cancel)),
@@ -116,8 +129,14 @@ function heading(user, signal) {
   };
 }
 
+/** The result's media; if it has none, its text. */
+function resultOf(job, sources) {
+  if (sources.length > 0) return player(sources);
+  return job.result ? jsonView(job.result, "the result") : "";
+}
+
 function reason(error) {
-  return h("p", { class: "notice bad" }, h("strong", {}, error.message), " ", h("code", {}, error.code),
+  return h("p", { class: error.code === "canceled_by_user" ? "notice" : "notice bad" }, h("strong", {}, error.message), " ", h("code", {}, error.code),
     error.may_have_been_billed && " It may have been billed.",
     error.retryable && " It can be submitted again without paying twice.",
     jobAdvice(error) && ` ${jobAdvice(error)}`);

@@ -4,7 +4,7 @@ import { link, remembered, rememberRows } from "./address.js";
 import { get, withQuery } from "./api.js";
 import { announce, arrange, failure, h, main, placeholder } from "./dom.js";
 import { filters, isId, jobsToolbar, matcher, queryOf } from "./filters.js";
-import { connection, follow, jobs, live, storeJob } from "./live.js";
+import { connection, EVERYBODY, follow, jobs, live, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
 import { abortPrevious } from "./repeat.js";
 import { isEverybodys, scopeOf } from "./scope.js";
@@ -127,7 +127,7 @@ export function showJobs(user, signal) {
     rememberRows(rows.size);
     if (failed) note.replaceChildren(failure(failed, () => load()));
     else if (rows.size > 0) note.replaceChildren();
-    else if (loading === null) note.replaceChildren(nothing(chosen, cursor));
+    else if (loading === null) note.replaceChildren(nothing(chosen, cursor, user));
   }
 
   live.addEventListener("job", ({ detail: { job, known } }) => {
@@ -178,15 +178,17 @@ function namesOf({ request_id: id, metadata }) {
 const took = (job) => h("span", { class: "took" }, h("small", {}, "took "),
   duration(between(job.created_at, job.done_at), true));
 
-function nothing({ status, kind, provider, since, search }, cursor) {
+function nothing({ status, kind, provider, since, search }, cursor, user) {
   if (isId(search)) {
     const open = h("a", { class: "button", href: link(`/jobs/${search}`) }, "Open that job");
     return placeholder("Not in this list", "It may be an older job.", open);
   }
   if (status || kind || provider || since || search) {
-    const hint = cursor !== null ? "“Show older” searches further back." : "Try other filters.";
+    const hint = cursor !== null ? "“Show older” searches further back."
+      : search ? `Prompts are searched. Labels are metadata: label=${search}` : "Try other filters.";
     return placeholder("No matching jobs", hint);
   }
+  if (![null, EVERYBODY, user.name].includes(scopeOf(user))) return placeholder("No jobs yet");
   const first = h("a", { class: "button primary", href: link("/new") }, "Submit your first job");
   return placeholder("No jobs yet", "Jobs appear here and update live.", first);
 }

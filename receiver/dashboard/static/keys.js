@@ -2,7 +2,8 @@
 
 import { get, post, request, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { card, copyable, factList, failure, h, main, placeholder, table } from "./dom.js";
+import { card, copyable, factList, failure, h, main, once, placeholder, table } from "./dom.js";
+import { abortPrevious } from "./repeat.js";
 import { age } from "./times.js";
 import { chip } from "./words.js";
 
@@ -14,7 +15,8 @@ export function showKeys(user, signal) {
   const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
   const made = h("div", { "aria-live": "polite" });
   const list = h("div");
-  const more = h("button", { type: "button", hidden: true, click: showOlder }, "Show older");
+  const more = h("button", { type: "button", hidden: true, click: () => once(more, showOlder) }, "Show older");
+  const nextLoad = abortPrevious(signal);
   let wanted = PAGE;
 
   main.replaceChildren(
@@ -24,32 +26,31 @@ export function showKeys(user, signal) {
     creation(made, load), made, list, note, h("p", {}, more));
 
   async function load() {
+    const current = nextLoad();
     try {
-      const { keys, cursor } = await readPages();
+      const { keys, cursor } = await readPages(current);
       note.replaceChildren();
       list.replaceChildren(table("Keys", COLUMNS, keys.map((key) => keyRow(key, signal, load))));
       more.hidden = cursor === null;
     } catch (error) {
-      if (!signal.aborted) note.replaceChildren(failure(error, load));
+      if (!current.aborted) note.replaceChildren(failure(error, load));
     }
   }
 
-  async function readPages() {
+  async function readPages(current) {
     const keys = [];
     let cursor = null;
     do {
-      const page = await get(withQuery("/session/keys", { limit: PAGE, cursor }), signal);
+      const page = await get(withQuery("/session/keys", { limit: PAGE, cursor }), current);
       keys.push(...page.keys);
       cursor = page.next_cursor;
     } while (cursor !== null && keys.length < wanted);
     return { keys, cursor };
   }
 
-  async function showOlder() {
+  function showOlder() {
     wanted += PAGE;
-    more.disabled = true;
-    await load();
-    more.disabled = false;
+    return load();
   }
 
   return load();

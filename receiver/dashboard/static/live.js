@@ -7,6 +7,10 @@ const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 15_000;
 const POLL_EVERY = 5000;
 const NEWEST = 100;
+/** Without an event for so long, the service is asked whether it still answers: heartbeats are invisible here. */
+const QUIET = 40_000;
+/** A tab that is hidden for so long gives up its connection: a browser has six for each origin on plain HTTP. */
+const HIDDEN = 30_000;
 const UNFINISHED = 20;
 
 /**
@@ -85,18 +89,39 @@ function connect() {
 
 function openStream() {
   source = new EventSource(withQuery("/v1/events", { user: followed, last_event_id: cursor }));
-  source.addEventListener("open", connected);
+  source.addEventListener("open", () => {
+    connected();
+    heard();
+  });
   source.addEventListener("snapshot", (event) => {
+    heard();
     cursor = event.lastEventId;
     parse(event.data).jobs.forEach(receive);
     live.dispatchEvent(new Event("snapshot"));
   });
   source.addEventListener("update", (event) => {
+    heard();
     cursor = event.lastEventId;
     receive(parse(event.data));
   });
   source.addEventListener("reset", () => jobs.clear());
   source.addEventListener("error", lose);
+}
+
+/** Something came from the stream: check it again after `QUIET`. */
+function heard() {
+  clearTimeout(timer);
+  timer = setTimeout(check, QUIET);
+}
+
+async function check() {
+  const mine = source;
+  try {
+    await get("/session");
+    if (mine === source) heard();
+  } catch {
+    if (mine === source) lose();
+  }
 }
 
 /** Poll the newest jobs, and some of the older unfinished ones, round-robin. */
@@ -169,6 +194,7 @@ function lose() {
 const idle = () => connection.state === "lost" && source === null && poll === null;
 
 function close() {
+  isPaused = false;
   clearTimeout(timer);
   source?.close();
   source = null;
@@ -181,5 +207,20 @@ function report(state) {
   live.dispatchEvent(new Event("connection"));
 }
 
+let hidden = 0;
+/** Whether the connection was given up because the tab is hidden. */
+let isPaused = false;
+
+function pause() {
+  if (source === null && poll === null) return;
+  close();
+  isPaused = true;
+}
+
 addEventListener("online", reconnect);
-document.addEventListener("visibilitychange", () => document.hidden || reconnect());
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hidden);
+  if (document.hidden) hidden = setTimeout(pause, HIDDEN);
+  else if (isPaused) connect();
+  else reconnect();
+});

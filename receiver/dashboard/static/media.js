@@ -5,7 +5,8 @@ import { h } from "./dom.js";
 const PICTURE = /\.(svg|png|jpe?g|gif|webp|avif)([?#]|$)/i;
 const VIDEO = /\.(mp4|webm|mov|m4v|ogv)([?#]|$)/i;
 const SOUND = /\.(mp3|wav|ogg|m4a|flac|aac)([?#]|$)/i;
-const MOST_SHOWN = 6;
+/** How many files of a result are shown one by one. */
+export const MOST_SHOWN = 6;
 
 const KINDS = { image: "picture", video: "video", audio: "sound" };
 
@@ -13,10 +14,10 @@ const KINDS = { image: "picture", video: "video", audio: "sound" };
  * The links of a result, each `{url, kind, kept}`. `kind` is null if neither the link nor the
  * archive tells it; `kept` is our own URL of the archived file, if there is one.
  */
-export function mediaOf(job) {
+function mediaOf(job) {
   const found = [];
   collect(job.result, "", found);
-  return found.slice(0, MOST_SHOWN).map((media) => withFile(job, media));
+  return found.map((media) => withFile(job, media));
 }
 
 function withFile(job, media) {
@@ -46,13 +47,17 @@ function kindOf(url, name) {
 const addressOf = (job, { kept, url }) =>
   kept ?? (job.result?.videoUrl === url ? `${job.links.self}/result?n=1` : url);
 
+/** The kind and the address of each link of a result, for `player`. */
+export const sourcesOf = (job) =>
+  mediaOf(job).map((media) => ({ kind: media.kind, src: addressOf(job, media) }));
+
 /** A thumbnail of a job's result; `glyph` if there is none. */
 export function thumbnail(job, glyph) {
   const [media] = mediaOf(job);
   const box = (content) => h("span", { class: "thumb", "aria-hidden": "true" }, content);
   // The direct link: our own URL would make a status call for each expired one.
   const src = media?.kept ?? media?.url;
-  const error = (event) => event.target.replaceWith("▶");
+  const error = (event) => event.target.replaceWith(media.kind === "video" ? "▶" : glyph);
   switch (media?.kind) {
     case "picture":
       return box(h("img", { src, alt: "", loading: "lazy", error }));
@@ -79,22 +84,28 @@ const whenSeen = new IntersectionObserver((entries) => {
   }
 });
 
-/** The state of a result's archived files, in one line. */
+/** The state of a result's archived files, in one line: of each, or of many their number by state. */
 export function filesOf(files = []) {
+  if (files.length > MOST_SHOWN) {
+    const counts = new Map();
+    for (const { state } of files) counts.set(state, (counts.get(state) ?? 0) + 1);
+    return [...counts].map(([state, count]) => `${count} ${state}`).join(", ");
+  }
   const states = files.map(({ state, bytes, error }) =>
     state === "stored" ? `stored, ${size(bytes)}` : error ? `${state} (${error})` : state);
   return states.map((state, index) => (states.length > 1 ? `${index + 1}: ${state}` : state)).join("; ");
 }
 
-const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+function size(bytes) {
+  if (bytes < 1e3) return `${bytes} B`;
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
 
-/** The result, as shown on the job's page. */
-export function player(job) {
-  const all = mediaOf(job);
-  return h("div", { class: all.length > 1 ? "gallery" : "" }, all.map((media, index) => {
-    const src = addressOf(job, media);
-    const number = all.length > 1 ? ` ${index + 1}` : "";
-    return h("figure", {}, shown(media.kind, src, `The result${number}`),
+/** The result, as shown on the job's page: the first few, and links to all. */
+export function player(sources) {
+  return h("div", { class: sources.length > 1 ? "gallery" : "" }, sources.map(({ kind, src }, index) => {
+    const number = sources.length > 1 ? ` ${index + 1}` : "";
+    return h("figure", {}, index < MOST_SHOWN && shown(kind, src, `The result${number}`),
       h("figcaption", {}, h("a", { href: src, target: "_blank", rel: "noopener noreferrer" },
         `Open the result${number}`)));
   }));

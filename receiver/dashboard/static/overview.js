@@ -9,7 +9,7 @@ import { follow } from "./live.js";
 import { repeat } from "./repeat.js";
 import { scopeControl, scopeOf } from "./scope.js";
 import { age, duration, exactTime, HOUR } from "./times.js";
-import { chip } from "./words.js";
+import { chip, stateWord } from "./words.js";
 
 const REFRESH = 30_000;
 const hour = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -30,6 +30,8 @@ export function showOverview(user, signal) {
 
   function chosen() {
     follow(scopeOf(user));
+    content.replaceChildren();
+    note.replaceChildren(placeholder("Loading…"));
     refresh.now();
   }
 
@@ -142,18 +144,18 @@ function endpoints(hosts) {
 
 function hostRow(host) {
   const { pending = 0, exhausted = 0, disabled = 0 } = host.deliveries;
-  const givenUp = String(exhausted + disabled);
   const name = host.host.replace(/:443$/, "");
   const lastError = host.last_error && [h("code", {}, host.last_error), " ", age(host.last_error_at)];
-  const state = exhausted ? "exhausted" : "disabled";
+  const inState = (state, count) => count > 0
+    && h("a", { href: link("/deliveries", { host: host.host, state }) }, `${count} ${stateWord(state).toLowerCase()}`);
+  const givenUp = [inState("exhausted", exhausted), inState("disabled", disabled)].filter(Boolean);
   return h("tr", {},
     h("th", { scope: "row" }, h("a", { href: link("/deliveries", { host: host.host }) }, name)),
     h("td", {}, health(host)),
     h("td", { class: "number" }, `${share(host.delivered, host.attempts)} of ${host.attempts}`),
     h("td", { class: "number" }, took(host.p95_ms)),
     h("td", { class: "number" }, String(pending)),
-    h("td", { class: "number" }, givenUp === "0" ? givenUp
-      : h("a", { href: link("/deliveries", { host: host.host, state }) }, givenUp)),
+    h("td", { class: "number" }, givenUp.length === 0 ? "0" : givenUp.flatMap((each) => [" ", each])),
     h("td", {}, lastError ?? "–"));
 }
 

@@ -11,8 +11,8 @@ export function abortPrevious(signal) {
 }
 
 /**
- * Call `read(signal)` again and again until `signal` ends: `period` ms after the last call is done.
- * If it throws, `failed(error)` is called.
+ * Call `read(signal)` again and again until `signal` ends: `period` ms after the last call is done, or
+ * as many as it returns. If it throws, `failed(error)` is called, which can return the wait too.
  *
  * Returns `now()`, which aborts the running call, starts a new one, and resolves when that is done;
  * and `soon(ms)`, which shortens the wait before the next call.
@@ -20,22 +20,23 @@ export function abortPrevious(signal) {
 export function repeat({ signal, period, read, failed }) {
   const next = abortPrevious(signal);
   let timer = 0;
-  let wait = period;
+  let wait = Infinity;
   let isReading = false;
 
   async function now() {
     clearTimeout(timer);
-    wait = period;
+    wait = Infinity;
     isReading = true;
     const current = next();
+    let pause;
     try {
-      await read(current);
+      pause = await read(current);
     } catch (error) {
-      if (!current.aborted) failed(error);
+      if (!current.aborted) pause = failed(error);
     }
     if (current.aborted) return;
     isReading = false;
-    soon(period);
+    soon(pause ?? period);
   }
 
   function soon(ms) {

@@ -13,11 +13,10 @@ export function showSignIn(entered, notice) {
   });
   async function submit(event) {
     event.preventDefault();
-    const given = key.value;
-    key.value = "";
     try {
-      entered(await post("/session", { key: given }));
+      entered(await post("/session", { key: key.value }));
     } catch (error) {
+      if (error.status === 401) key.value = "";
       const words = error.status === 401 ? "No such key, or it has been revoked." : error.message;
       problem.replaceChildren(h("p", { class: "notice bad" }, words));
       key.focus();

@@ -3,7 +3,7 @@
 import { backLink, link } from "./address.js";
 import { get, parseExactly, post, randomKey } from "./api.js";
 import { curlOfJob } from "./curl.js";
-import { failure, h, main } from "./dom.js";
+import { announce, failure, h, main } from "./dom.js";
 import { jsonView } from "./json.js";
 import { storeJob } from "./live.js";
 import { chip } from "./words.js";
@@ -57,6 +57,7 @@ export function showForm(user, signal) {
   async function submit(event) {
     event.preventDefault();
     clearErrors(form);
+    problem.replaceChildren();
     const body = read(new FormData(form));
     if (body.input === undefined) {
       showErrors(form, [{ pointer: "/input", detail: "The input must be a JSON object." }]);
@@ -64,8 +65,7 @@ export function showForm(user, signal) {
     }
     const text = JSON.stringify(body);
     if (text !== attempt.text) attempt = { text, key: randomKey() };
-    problem.replaceChildren();
-    send.disabled = true;
+    form.inert = true; // what would be typed now is not sent
     try {
       const job = await post("/v1/jobs", body, { "Idempotency-Key": attempt.key });
       attempt = { text: "", key: "" };
@@ -73,15 +73,19 @@ export function showForm(user, signal) {
       storeJob(job);
       if (!signal.aborted) location.hash = link(`/jobs/${job.request_id}`);
     } catch (error) {
-      if (!signal.aborted && !showErrors(form, error.fieldErrors)) problem.replaceChildren(failure(error));
-    } finally {
-      send.disabled = false;
+      form.inert = false;
+      send.focus();
+      if (signal.aborted) announce(`The job was not submitted. ${error.message}`);
+      else if (!showErrors(form, error.fieldErrors)) problem.replaceChildren(failure(error));
     }
   }
 
   function drawCurl() {
     const { open } = command.parentNode;
-    command.replaceChildren(open ? jsonView(curlOfJob(read(new FormData(form))), "the command") : "");
+    const body = read(new FormData(form));
+    const shown = body.input === undefined ? "The input is not a JSON object yet."
+      : jsonView(curlOfJob(body), "the command");
+    command.replaceChildren(open ? shown : "");
   }
 
   function typed() {

@@ -2,6 +2,7 @@
 // that nothing flashes.
 {
   const THEMES = { "": "Auto", light: "Light", dark: "Dark" };
+  const KEY = "receiver-theme";
   const { dataset } = document.documentElement;
   let storage = {};
   try {
@@ -15,9 +16,10 @@
     else delete dataset.theme;
   };
 
-  apply(storage.theme);
+  apply(storage[KEY] in THEMES ? storage[KEY] : "");
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
+    if (!button) return; // as in /docs
     const describe = () => {
       const name = THEMES[dataset.theme ?? ""];
       button.textContent = `◐ ${name}`;
@@ -25,8 +27,8 @@
     };
     button.addEventListener("click", () => {
       const names = Object.keys(THEMES);
-      storage.theme = names[(names.indexOf(dataset.theme ?? "") + 1) % names.length];
-      apply(storage.theme);
+      storage[KEY] = names[(names.indexOf(dataset.theme ?? "") + 1) % names.length];
+      apply(storage[KEY]);
       describe();
     });
     describe();

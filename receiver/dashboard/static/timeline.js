@@ -4,7 +4,7 @@
 import { link } from "./address.js";
 import { h } from "./dom.js";
 import { jsonView } from "./json.js";
-import { filesOf } from "./media.js";
+import { filesOf, MOST_SHOWN } from "./media.js";
 import { between, clockTime, duration } from "./times.js";
 import { chip, evidenceWord, phaseWord, stateWord } from "./words.js";
 
@@ -58,6 +58,8 @@ function folded(history) {
     }
     if (open && CAUSES.has(open.cause?.type) && !open.event && causes(open.cause, line.job)) {
       Object.assign(open, { event: line.job, before: job });
+    } else if (open && !open.cause && areAboutManyFiles(open.before, open.event, job, line.job)) {
+      Object.assign(open, { at: line.at, event: line.job });
     } else {
       entries.push({ at: line.at, event: line.job, before: job });
     }
@@ -143,6 +145,10 @@ function described(line) {
 
 // After the end, an event with the same status is about the archived files.
 const isAboutFiles = (before, job) => Boolean(before?.done && before.status === job.status);
+
+/** Whether two changes after each other are about the files of a result that has many: one entry. */
+const areAboutManyFiles = (before, job, ...next) =>
+  job.archive?.length > MOST_SHOWN && isAboutFiles(before, job) && isAboutFiles(...next);
 
 function changed(before, job) {
   if (!before) return { title: "Submitted", more: "stored; not sent to the provider yet" };

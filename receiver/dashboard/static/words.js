@@ -57,8 +57,8 @@ export const titleOf = (job) => job.metadata.label?.trim() || job.label
   || `${kindWord(job.kind)} …${job.request_id.slice(-6)}`;
 
 export function progressBar(job) {
-  const percent = Math.floor(job.progress ?? 0);
+  const percent = job.progress == null ? null : Math.floor(job.progress);
   return h("span", { class: "progress" },
     h("progress", { max: 100, value: percent, "aria-label": `Progress of ${titleOf(job)}` }),
-    h("span", { class: "number" }, job.progress == null ? "–" : `${percent} %`));
+    h("span", { class: "number" }, percent === null ? "–" : `${percent} %`));
 }
