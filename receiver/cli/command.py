@@ -81,7 +81,11 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
         as_json = given.pop("json") if prints else False
         output = uvloop.run(run(given))
         if prints:
-            output.print(json=as_json)
+            try:
+                output.print(json=as_json)
+            except OSError as error:
+                error.add_note("The command was carried out; only its output could not be written.")
+                raise
 
     options = [each for each in signature.parameters.values() if each.name != "client"]
     if takes_client:

@@ -74,7 +74,8 @@ async def show(
 async def retry(
     client: AsyncClient,
     delivery_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="A single delivery, in any state.")
+        str | None,
+        typer.Argument(metavar="ID", help="A single delivery, in any state but pending."),
     ] = None,
     state: Annotated[
         Literal["exhausted", "disabled"] | None,

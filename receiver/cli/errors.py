@@ -21,6 +21,7 @@ from receiver.secret_file import SecretFileError, SecretsInvalid
 from store.errors import (
     AddressInvalid,
     AmbiguousPrefix,
+    BackupElsewhere,
     SchemaTooNew,
     SchemaTooOld,
     StoreError,
@@ -44,6 +45,7 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     StoreLocked: (FAILED, "Try again."),
     SchemaTooNew: (FAILED, "Install that release."),
     SchemaTooOld: (FAILED, "Restart `receiver serve` with this release: it upgrades the database."),
+    BackupElsewhere: (FAILED, ""),
     StoreMoved: (FAILED, "Set RECEIVER_DATABASE_URL to that database."),
     TargetNotEmpty: (FAILED, "Give the URL of an empty database."),
     StoreError: (FAILED, "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another."),
@@ -113,7 +115,7 @@ def naming_the_port(host: str, port: int) -> Iterator[None]:
             raise
         raise Failure(
             f"Cannot listen on {host} port {port}: {reason}."
-            " Choose another with RECEIVER_PORT or --port, RECEIVER_HOST or --host."
+            " Choose another one; --help has the options."
         ) from error
 
 
@@ -146,10 +148,12 @@ def _as_failure(error: Exception) -> Failure | None:
 
 def _sentence(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"
     # A path or URL at the beginning must not be capitalized.
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
-    return f"{text}."
+    return f"{text.rstrip('.')}."
 
 
 def _answer_lines(error: ApiError) -> Iterator[str]:

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,14 +25,28 @@ JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id."
 jobs = Commands(help="List, show and cancel jobs.", no_args_is_help=True)
 
 
+def _body(file: str) -> dict[str, Any]:
+    """Parse a file, or standard input for `-`. This runs outside the event loop, where Ctrl-C ends
+    a read."""
+    try:
+        body = json.loads(sys.stdin.read() if file == "-" else Path(file).read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"the file is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise typer.BadParameter("the file is not a JSON object")
+    return body
+
+
 async def submit(
     client: AsyncClient,
     file: Annotated[
-        typer.FileText,
+        dict[str, Any],
         typer.Argument(
             metavar="FILE",
             help="A file with the body of POST /v1/jobs, as JSON; - reads standard input.",
-            encoding="utf-8",
+            parser=_body,
         ),
     ],
     idempotency_key: Annotated[
@@ -57,13 +73,7 @@ async def submit(
       receiver submit - --wait 60 < job.json
     """
     try:
-        body = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"the file is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise typer.BadParameter("the file is not a JSON object")
-    try:
-        job = await client.submit(body, idempotency_key=idempotency_key, wait=wait)
+        job = await client.submit(file, idempotency_key=idempotency_key, wait=wait)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     except asyncio.CancelledError:

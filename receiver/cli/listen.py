@@ -1,9 +1,10 @@
 """`listen`: forwards the webhooks of your jobs to a local URL, for development."""
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from receiver.client import AsyncClient, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
+from receiver.logs import redact
 from receiver.setting_values import web_address, webhook_secret
 from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import EXCERPT
@@ -23,7 +25,7 @@ from receiver.webhooks.signing import new_secret, sign
 from store.ids import Ids
 
 TIMEOUT = 15.0
-"""Seconds for one POST, as in RELAY_TIMEOUT's default."""
+"""Seconds for one POST and its answer, as in RELAY_TIMEOUT's default."""
 
 
 def _local_url(url: str) -> str:
@@ -95,7 +97,8 @@ async def _forward(client: AsyncClient, endpoint: "Endpoint") -> None:
     async with aclosing(client.watch(on_pause=warn_of_pause)) as events:
         async for event in events:
             if event.type == "snapshot":
-                output.say(f"Following the jobs of this key, posting to {endpoint.url}.")
+                where = redact(endpoint.url)
+                output.say(f"Following the jobs of this key, posting to {where}.")
             for job in changes.take(event):
                 await endpoint.post(job)
 
@@ -148,14 +151,30 @@ class Endpoint:
         name = f"{time.strftime('%H:%M:%S')} job.{job['status'].lower()} {job['request_id']}"
         started = time.monotonic()
         try:
-            answer = await self.http.post(self.url, content=body, headers=headers)
-        except httpx.HTTPError as error:
+            async with (
+                asyncio.timeout(TIMEOUT),
+                self.http.stream("POST", self.url, content=body, headers=headers) as answer,
+            ):
+                # The status decides: of a success, the body is not read.
+                said = "" if answer.is_success else await _excerpt(answer)
+        except (httpx.HTTPError, TimeoutError) as error:
             warn(f"{name} failed and is not retried: {str(error) or type(error).__name__}")
             return False
         milliseconds = round((time.monotonic() - started) * 1_000)
         if answer.is_success:
             output.say(f"{name} {answer.status_code} {milliseconds} ms")
         else:
-            said = f"answered {answer.status_code} {answer.text[:EXCERPT]}".rstrip()
+            said = f"answered {answer.status_code} {said}".rstrip()
             warn(f"{name} failed and is not retried: {said}")
         return answer.is_success
+
+
+async def _excerpt(answer: httpx.Response) -> str:
+    """The first characters of an answer's body, as far as it comes."""
+    body = b""
+    with suppress(httpx.HTTPError):
+        async for part in answer.aiter_raw():
+            body += part
+            if len(body) >= EXCERPT:
+                break
+    return body.decode("utf-8", "replace")[:EXCERPT]

@@ -1,7 +1,9 @@
 """The entry point: all commands, and one place that reports errors."""
 
 import os
+import signal
 import sys
+import threading
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,7 +14,7 @@ import typer
 from receiver.cli.command import Commands
 from receiver.cli.deliveries import deliveries
 from receiver.cli.demo import demo
-from receiver.cli.errors import report
+from receiver.cli.errors import USAGE, Failure, report
 from receiver.cli.holds import holds
 from receiver.cli.jobs import jobs, submit, watch
 from receiver.cli.keys import keys
@@ -65,10 +67,15 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """Run one command and exit with its status."""
     _open_closed_streams()
+    if threading.current_thread() is threading.main_thread():
+        # Unlike the default action, this leaves all blocks: `watch` shows the cursor again.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if isinstance(sys.stdout, TextIOWrapper):
         # Like stderr: a character that the encoding lacks must not fail the command.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        if any(argument != argument.encode(errors="replace").decode() for argument in sys.argv):
+            raise Failure("An argument is not valid UTF-8.", status=USAGE)
         app(prog_name="receiver")
     except Exception as error:  # noqa: BLE001 - top level: nothing else would report it
         sys.exit(report(error))

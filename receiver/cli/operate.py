@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from receiver.cli.command import Json, load_and_warn
-from receiver.cli.errors import FAILED, Failure
+from receiver.cli.errors import FAILED, USAGE, Failure
 from receiver.cli.output import Output, Table, say
 from receiver.clock import SystemClock
 from receiver.environment import SettingsError, load
@@ -70,7 +70,9 @@ def copy(
     """Copy all data from SQLite to PostgreSQL. Stop the service first."""
     settings = load_and_warn(StoreSettings)
     if settings.sqlite_path is None:
-        raise Failure("RECEIVER_DATABASE_URL must be the SQLite database to copy from.")
+        raise Failure(
+            "RECEIVER_DATABASE_URL must be the SQLite database to copy from.", status=USAGE
+        )
     try:
         from store.copying import copy_to_postgres
     except ImportError as error:
@@ -81,7 +83,7 @@ def copy(
     try:
         copied = copy_to_postgres(settings.sqlite_path, to)
     except ValueError as error:
-        raise Failure(f"Not the URL of a PostgreSQL database: {error}.") from error
+        raise Failure(f"Not the URL of a PostgreSQL database: {error}.", status=USAGE) from error
     rows = [{"table": table, "rows": count} for table, count in copied.items()]
     Table("table rows", rows, empty="Nothing to copy.").print()
     say("Now set RECEIVER_DATABASE_URL to that URL, and start the service.")

@@ -71,7 +71,7 @@ class Table:
                 say("\t".join(row))
         if self.next_cursor is not None:
             # On stderr, since it is not a row.
-            print(f"More: --cursor {self.next_cursor}", file=sys.stderr)
+            print(f"More: --cursor {on_one_line(self.next_cursor)}", file=sys.stderr)
 
 
 class Output:
@@ -92,7 +92,7 @@ class Output:
             return
         for part in self._parts:
             if isinstance(part, str):
-                say(part)
+                say(on_one_line(part))
             elif isinstance(part, Table):
                 part.print()
             else:
@@ -172,7 +172,8 @@ def _draw(
         width += least
     for row in rows:
         drawn.add_row(*(Text(row[index], style=STYLES.get(row[index], "")) for index in used))
-    console = Console(width=max(width, Console().width))
+    # On a dumb terminal, rich ignores a width without a height.
+    console = Console(width=max(width, Console().width), height=1)
     with console.capture() as captured:
         console.print(drawn, soft_wrap=True)
     for line in captured.get().splitlines():

@@ -43,7 +43,13 @@ class ApiError(ClientError):
     """Seconds to wait before a retry, if the response has them."""
 
     def __post_init__(self) -> None:
-        super().__init__(self.detail)
+        # All of them, since an exception is pickled with its arguments.
+        super().__init__(
+            self.status, self.code, self.detail, self.faults, self.request_id, self.retry_after
+        )
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class Unreachable(ClientError):

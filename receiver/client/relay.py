@@ -52,4 +52,7 @@ def _webhooks(secrets: Sequence[str]) -> list[Webhook]:
     for secret in secrets:
         if not secret.startswith("whsec_") or len(secret) < _SHORTEST_SECRET:
             raise ValueError("a webhook secret is whsec_ followed by base64")
-    return [Webhook(secret) for secret in secrets]
+    try:
+        return [Webhook(secret) for secret in secrets]
+    except Exception as error:  # the library's own classes have no common base
+        raise ValueError("a webhook secret is whsec_ followed by base64") from error

@@ -30,7 +30,7 @@ class Transport:
 
         Raises:
             ValueError: the key is not valid in a header.
-            ClientError: a proxy in the environment cannot be used.
+            ClientError: a proxy or the certificates in the environment cannot be used.
         """
         self._timeout = timeout
         key = api_key.strip()  # it may end with the newline of a file
@@ -52,28 +52,32 @@ class Transport:
         except (ImportError, ValueError) as error:  # SOCKS without its package, an unknown scheme
             reason = "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"
             raise ClientError(f"{reason}: {error}") from error
+        except OSError as error:
+            reason = "the certificates in SSL_CERT_FILE or SSL_CERT_DIR cannot be read"
+            raise ClientError(f"{reason}: {error.strerror}") from error
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def call(self, method: str, path: str, **options: Any) -> Any:
-        """Make one call; returns the document in its answer. Raises `AnotherServer`; see `send`."""
+        """Make one call; returns the document in its answer. Raises as `send` does."""
         response = await self.send(method, path, **options)
         document = read_document(response)
         if document is None:
-            url = response.request.url.copy_with(query=None)
-            raise AnotherServer(f"{url} does not answer like the service")
+            raise _another_server(response)
         return document
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Make one call, with options of httpx. Raises `ApiError` for a status of 300 or more, and
-        `Unreachable`."""
+        """Make one call, with options of httpx. Raises `ApiError` for a status of 300 or more,
+        `AnotherServer` if the answer is not the service's, and `Unreachable`."""
         try:
             response = await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if response.status_code >= 300:
             raise api_error(response)
+        if "X-Request-ID" not in response.headers:
+            raise _another_server(response)
         return response
 
     @asynccontextmanager
@@ -93,7 +97,8 @@ class Transport:
                     await response.aread()
                     raise api_error(response)
                 if "X-Request-ID" not in response.headers:
-                    raise AnotherServer(f"{self._http.base_url} does not answer like the service")
+                    raise _another_server(response)
+                response.encoding = "utf-8"  # as event streams always are
                 yield None if response.status_code == 204 else EventSource(response)
         except SSEError as error:
             # A subclass of HTTPError too, but retrying does not help.
@@ -106,3 +111,8 @@ class Transport:
         return Unreachable(
             f"no answer from {self._http.base_url}: {reason or type(error).__name__}"
         )
+
+
+def _another_server(response: httpx.Response) -> AnotherServer:
+    url = response.request.url.copy_with(query=None)
+    return AnotherServer(f"{url} does not answer like the service")

@@ -96,7 +96,7 @@ class StreamState:
         """
         self._failures = 0
         if sent.retry is not None:
-            self._pause = sent.retry / 1_000
+            self._pause = min(sent.retry / 1_000, LONGEST_RETRY_AFTER)
         match sent.event:
             case "snapshot" | "update":
                 self.cursor = sent.id
@@ -125,9 +125,9 @@ def _state_event(sent: ServerSentEvent) -> StreamEvent:
     try:
         document = sent.json()
         # The snapshot of a user's stream is a list of jobs; everything else is one job.
-        jobs = document.get("jobs", [document])
+        jobs = tuple(document.get("jobs", [document]))
         truncated = document.get("truncated", False)
-    except (ValueError, RecursionError, AttributeError) as error:
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
         words = f"an event of the stream cannot be read: {sent.data[:80]!r}"
         raise UnreadableAnswer(words) from error
-    return StreamEvent(sent.event, tuple(jobs), sent.id, truncated)
+    return StreamEvent(sent.event, jobs, sent.id, truncated)

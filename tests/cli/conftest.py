@@ -214,6 +214,9 @@ def stub_server(
         def do_POST(self) -> None:
             self.do_GET()
 
+        def do_DELETE(self) -> None:
+            self.do_GET()
+
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         found.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
         if tls is not None:

@@ -3,8 +3,10 @@
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,7 @@ def test_the_examples_in_the_help_texts_can_be_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("job.json").write_text("{}")
+    monkeypatch.setattr(sys, "stdin", StringIO("{}"))
     examples = []
     for words in commands():
         with pytest.raises(SystemExit):
@@ -70,6 +73,11 @@ def test_the_examples_in_the_help_texts_can_be_typed(
             command, rest = command.commands[rest[0]], rest[1:]
         with command.make_context(example, rest) as context:
             assert context.params
+
+
+def test_an_argument_that_is_not_utf_8_is_a_usage_error(workspace: Workspace) -> None:
+    done = workspace.run("jobs", "list", "--search", "\udcff")
+    assert (done.status, done.err) == (2, "An argument is not valid UTF-8.\n")
 
 
 def test_the_version_is_printed(workspace: Workspace) -> None:

@@ -38,3 +38,10 @@ def test_holds_are_listed_and_ended(busy: Served) -> None:
     unknown = root.run("holds", "end", "nobody")
     assert unknown.status == 1
     assert unknown.err == "The service does not run the provider 'nobody'.\n"
+
+
+def test_another_server_s_answer_is_no_success(workspace: Workspace) -> None:
+    with stub_server(200) as server:
+        done = workspace.with_settings(API_KEY="key", URL=server.url).run("holds", "end", "fal")
+    assert done.status == 1
+    assert f"{server.url}/v1/holds/fal does not answer like the service." in done.err

@@ -99,6 +99,27 @@ def test_the_last_message_of_a_job_is_posted_again(served: Served, sink: StubSer
     assert f"job.completed {job_id} failed and is not retried: answered 500" in refused.err
 
 
+@pytest.mark.parametrize(
+    ("status", "header", "said"),
+    [
+        (200, {"Content-Length": "9"}, None),
+        (200, {"Content-Encoding": "gzip"}, None),
+        (500, {"Content-Encoding": "gzip"}, "answered 500 {}"),
+        (500, {"Content-Type": "text/plain; charset=utf-16"}, "answered 500 {}"),
+    ],
+)
+def test_the_status_decides_whatever_the_body_is(
+    served: Served, sink: StubServer, status: int, header: dict[str, str], said: str | None
+) -> None:
+    ann = served.as_user("replayer")
+    job_id = submit_movie(ann)
+    assert ann.run("watch", job_id).status == 0
+    sink.status, sink.headers = status, header
+    done = ann.run("listen", "--forward-to", sink.url, "--replay", job_id)
+    assert done.status == (said is not None)
+    assert done.err.strip().endswith(said or "")
+
+
 def test_a_job_without_a_message_cannot_be_replayed(endless: Served, sink: StubServer) -> None:
     ann = endless.as_user("replayer")
     job_id = submit_movie(ann)

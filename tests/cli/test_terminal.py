@@ -14,10 +14,14 @@ from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, submit_movie
 
 
 def on_a_terminal(
-    workspace: Workspace, *arguments: str, until: bytes = b"", **more: str
+    workspace: Workspace,
+    *arguments: str,
+    until: bytes = b"",
+    then: signal.Signals = signal.SIGINT,
+    **more: str,
 ) -> tuple[int, str]:
-    """Run a command on a terminal, with Ctrl-C once `until` was written. Returns the status and
-    the output."""
+    """Run a command on a terminal, with a signal (Ctrl-C) once `until` was written. Returns the
+    status and the output."""
     ours, theirs = pty.openpty()
     terminal = Path(os.ttyname(theirs))
     variables = {"TERM": "xterm-256color", "COLUMNS": "120"} | more
@@ -28,7 +32,7 @@ def on_a_terminal(
                 if _has_more(ours):
                     written += os.read(ours, 65_536)
                 if not interrupted and until in written:
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(then)
                     interrupted = True
             return process.wait(TIMEOUT), written.decode()
     finally:
@@ -45,11 +49,12 @@ SHOW_CURSOR = "\x1b[?25h"
 HIDE_CURSOR = "\x1b[?25l"
 
 
-def test_watch_on_a_terminal_restores_the_cursor_at_ctrl_c(endless: Served) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_watch_on_a_terminal_restores_the_cursor(endless: Served, sent: signal.Signals) -> None:
     ann = endless.as_user("terminal")
     job_id = submit_movie(ann)
-    status, written = on_a_terminal(ann, "watch", until=job_id.encode())
-    assert status == 130
+    status, written = on_a_terminal(ann, "watch", until=job_id.encode(), then=sent)
+    assert status == 128 + sent
     assert "Traceback" not in written
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
 
@@ -61,6 +66,13 @@ def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
     assert status == 0
     assert f"{job_id} COMPLETED via callback" in written
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
+
+
+def test_a_dumb_terminal_shows_every_column(served: Served) -> None:
+    ann = served.as_user("dumb")
+    submit_movie(ann)
+    _, written = on_a_terminal(ann, "jobs", "list", TERM="dumb", COLUMNS="200")
+    assert written.split("\n")[0].split()[-1] == "label"
 
 
 def test_no_color_is_respected(served: Served) -> None:

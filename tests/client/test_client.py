@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import pickle
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+import httpx
 import pytest
 
 from receiver.client import (
@@ -160,6 +162,23 @@ async def test_a_proxy_that_cannot_be_used_is_named(
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(ClientError, match=r"proxy in .* ALL_PROXY cannot be used: "):
         AsyncClient("http://example.com", "key")
+
+
+async def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    monkeypatch.setattr(  # these tests reuse a context
+        "httpx._transports.default.create_ssl_context", httpx.create_ssl_context
+    )
+    with pytest.raises(ClientError, match=r"certificates in SSL_CERT_FILE .* cannot be read: "):
+        AsyncClient("https://example.com", "key")
+
+
+async def test_an_api_error_can_be_pickled() -> None:
+    error = ApiError(400, "invalid_request", "no", (Fault("/a", "b"),), "id", 7.0)
+    error.add_note("The job may exist.")
+    copy = pickle.loads(pickle.dumps(error))
+    assert vars(copy) == vars(error)
+    assert str(copy) == "no"
 
 
 async def test_a_refused_connection_is_unreachable() -> None:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from httpx_sse import ServerSentEvent
 
 from receiver.client import (
     ApiError,
@@ -234,6 +235,7 @@ async def test_204_ends_it(pauses: Pauses) -> None:
         STREAM.replace(b"X-Request-ID: r1\r\n", b"") + DONE,
         STREAM + b"event: update\nid: 1.a\ndata: []\n\n",
         STREAM + b"event: snapshot\nid: 1.a\ndata: nonsense\n\n",
+        STREAM + b'event: snapshot\nid: 1.a\ndata: {"jobs": 5}\n\n',
     ],
 )
 async def test_another_server_s_stream_is_unreadable(raw: bytes, pauses: Pauses) -> None:
@@ -242,6 +244,9 @@ async def test_another_server_s_stream_is_unreadable(raw: bytes, pauses: Pauses)
 
 
 def test_pauses_grow_and_are_bounded() -> None:
+    asked = StreamState(None)
+    asked.take(ServerSentEvent("update", "{}", "1.a", 10**12))
+    assert asked.pause(None) == 300.0
     watching = StreamState(None)
     grown = [watching.pause(Unreachable("x")) for _ in range(8)]
     assert grown == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
