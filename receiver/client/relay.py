@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from standardwebhooks import Webhook
-from standardwebhooks.webhooks import WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError, WebhookVerificationError
 
 from receiver.client.errors import BadRelay
 
@@ -54,5 +54,5 @@ def _webhooks(secrets: Sequence[str]) -> list[Webhook]:
             raise ValueError("a webhook secret is whsec_ followed by base64")
     try:
         return [Webhook(secret) for secret in secrets]
-    except Exception as error:  # the library's own classes have no common base
+    except (ValueError, EmptyWebhookSecretError) as error:
         raise ValueError("a webhook secret is whsec_ followed by base64") from error
