@@ -2,7 +2,7 @@
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from store.records.deliveries import DeliveryState
 from store.records.times import Millis
@@ -52,6 +52,9 @@ class _Host:
     at: float = 0.0
     """When the last attempt ended."""
     answered: bool = False
+    """Whether an attempt got an answer, and none has failed to connect since."""
+    unanswered: set[int] = field(default_factory=set)
+    """The users whose own last attempt got no answer: their URLs may lead to another program."""
     connect_failures: int = 0
     """Consecutive."""
 
@@ -73,10 +76,10 @@ class KnownHosts:
         self._by_user: defaultdict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
         """The hosts that count against each user's limit, in the same order."""
 
-    def answers(self, host: str) -> bool:
-        """Whether the last attempt got an answer."""
+    def answers(self, user_id: int, host: str) -> bool:
+        """Whether the host answers, and has answered this user's last attempt, if there was one."""
         known = self._hosts.get(host)
-        return known is not None and known.answered
+        return known is not None and known.answered and user_id not in known.unanswered
 
     def may_try(self, host: str, now: float) -> bool:
         """Whether an attempt is allowed now."""
@@ -97,7 +100,11 @@ class KnownHosts:
         of_user[host] = None
         of_user.move_to_end(host)
         known.at = now
-        known.answered = answered
+        if answered:
+            known.unanswered.discard(user_id)
+        else:
+            known.unanswered.add(user_id)
+        known.answered = answered or (connected and known.answered)
         known.connect_failures = 0 if connected else known.connect_failures + 1
         if known.connect_failures >= FAILURES_TO_THROTTLE:
             self.throttled.add(host)

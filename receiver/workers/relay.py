@@ -106,7 +106,7 @@ class Relay:
                 # Leasing it again has only renewed its lease. A second attempt could arrive after
                 # newer messages.
                 continue
-            proven = self._known.answers(delivery.host)
+            proven = self._known.answers(delivery.user_id, delivery.host)
             self._in_flight.begin(delivery.user_id, delivery.host, proven=proven)
             self._task_pool.begin(name, self._attempt, delivery, proven, begin_by)
 

@@ -1,8 +1,9 @@
 """Decides which relay attempts may start: slots per host and user, slow start for unproven hosts.
 
-A hanging host keeps its slot for the whole timeout. A host is proven if its last attempt got an
-answer. An unproven host gets one attempt at a time. While fewer than sixteen such attempts are
-under way any user may start one; beyond that, up to 56, only a user who has none under way.
+A hanging host keeps its slot for the whole timeout. A host is proven if it has answered, except for
+users whose own last attempt there got no answer: their URLs may lead to another program. A user has
+one attempt at a time at an unproven host. While fewer than sixteen such attempts are under way any
+user may start one; beyond that, up to 56, only a user who has none under way.
 """
 
 from collections import Counter
@@ -22,24 +23,30 @@ class InFlight:
     """Attempts under way or about to start."""
 
     hosts: Counter[str] = field(default_factory=Counter)
+    pairs: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """By user and host."""
     users: Counter[int] = field(default_factory=Counter)
     unproven: Counter[int] = field(default_factory=Counter)
     """By user: attempts at hosts that were unproven when they started."""
 
     def begin(self, user_id: int, host: str, *, proven: bool) -> None:
         self.hosts[host] += 1
+        self.pairs[user_id, host] += 1
         self.users[user_id] += 1
         self.unproven[user_id] += not proven
 
     def end(self, user_id: int, host: str, *, proven: bool) -> None:
         self.hosts[host] -= 1
+        self.pairs[user_id, host] -= 1
         self.users[user_id] -= 1
         self.unproven[user_id] -= not proven
-        for counts in (self.hosts, self.users, self.unproven):
+        for counts in (self.hosts, self.pairs, self.users, self.unproven):
             counts += Counter()  # drops zero counts
 
     def copy(self) -> "InFlight":
-        return InFlight(self.hosts.copy(), self.users.copy(), self.unproven.copy())
+        return InFlight(
+            self.hosts.copy(), self.pairs.copy(), self.users.copy(), self.unproven.copy()
+        )
 
 
 class Slots:
@@ -61,19 +68,21 @@ class Slots:
     def room(self, user_id: int, host: str) -> int:
         if not self._free:
             return 0
-        busy = self._in_flight.hosts[host]
-        most = PER_HOST - busy
-        if not self._known.answers(host):
+        most = PER_HOST - self._in_flight.hosts[host]
+        if not self._known.answers(user_id, host):
+            running = self._in_flight
+            throttled = host in self._known.throttled
+            busy = running.hosts[host] if throttled else running.pairs[user_id, host]
             if busy or not self._may_try(user_id, host):
                 return 0
             if not self._unproven:
                 self.passed_over = True
                 return 0
-            most = 1
+            most = min(most, 1)
         return min(most, PER_USER - self._in_flight.users[user_id], self._free)
 
     def take(self, user_id: int, host: str) -> None:
-        proven = self._known.answers(host)
+        proven = self._known.answers(user_id, host)
         self._in_flight.begin(user_id, host, proven=proven)
         self._free -= 1
         self._unproven -= not proven

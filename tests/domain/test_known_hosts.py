@@ -27,18 +27,26 @@ def test_after_five_connect_failures_a_host_gets_one_attempt_a_minute() -> None:
     known.record_attempt(BOB, HOST, 170.0, answered=False, connected=True)
     assert not known.throttled
     assert known.may_try(HOST, 170.0)
-    assert not known.answers(HOST)
+    assert not known.answers(BOB, HOST)
 
 
-def test_the_last_attempt_decides_whether_a_host_answers() -> None:
+def test_a_host_answers_a_user_unless_their_last_attempt_got_no_answer() -> None:
     known = KnownHosts()
-    assert not known.answers(HOST)
-
+    assert not known.answers(ANN, HOST)
     known.record_attempt(ANN, HOST, 1.0, answered=True, connected=True)
-    assert known.answers(HOST)
+    assert known.answers(ANN, HOST)
+    assert known.answers(BOB, HOST), "he has not tried"
 
     known.record_attempt(ANN, HOST, 2.0, answered=False, connected=True)
-    assert not known.answers(HOST)
+    assert not known.answers(ANN, HOST)
+    assert known.answers(BOB, HOST), "his URL may lead to another program"
+
+    fail(known, ANN, HOST, 3.0)
+    assert not known.answers(BOB, HOST), "the host cannot be reached"
+
+    known.record_attempt(BOB, HOST, 4.0, answered=True, connected=True)
+    assert known.answers(BOB, HOST)
+    assert not known.answers(ANN, HOST)
 
 
 def test_many_hosts_of_one_user_displace_only_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +60,7 @@ def test_many_hosts_of_one_user_displace_only_their_own(monkeypatch: pytest.Monk
 
     assert len(known.throttled) == 1 + 3
     assert not known.may_try("dead", 1.0)
-    assert known.answers("alive")
+    assert known.answers(BOB, "alive")
     assert known.may_try("h996", 1.0)
     assert not known.may_try("h997", 1.0)
 

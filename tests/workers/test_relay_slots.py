@@ -77,4 +77,21 @@ def test_a_throttled_host_waits_for_its_probe() -> None:
     assert throttled.room(BOB, "dead") == 0
     assert not throttled.passed_over
 
-    assert Slots(InFlight(), hosts, NOW + 60, free=64, unproven=8).room(BOB, "dead") == 1
+    probing = Slots(InFlight(), hosts, NOW + 60, free=64, unproven=8)
+    assert probing.room(BOB, "dead") == 1
+    probing.take(BOB, "dead")
+    assert probing.room(ANN, "dead") == 0, "one attempt a minute, whoever it is"
+
+
+def test_a_user_whose_url_hangs_leaves_the_host_to_its_other_users() -> None:
+    hosts = known("shared")
+    hosts.record_attempt(ANN, "shared", NOW, answered=False, connected=True)
+    slots = Slots(InFlight(), hosts, NOW, free=64, unproven=8)
+
+    assert slots.room(ANN, "shared") == 1
+    slots.take(ANN, "shared")
+    assert slots.room(ANN, "shared") == 0
+    assert slots.room(BOB, "shared") == PER_HOST - 1
+    for _ in range(PER_HOST - 1):
+        slots.take(BOB, "shared")
+    assert slots.room(BOB, "shared") == 0
