@@ -84,7 +84,8 @@ class StatusCalls:
         None and give the call back to the rate limit."""
         name = provider.name
         breaker, now = self.breakers[name], self._clock.monotonic()
-        may_call = breaker.state == "closed" or self.queues[name].allows(job_id)
+        is_probe = breaker.state != "closed"
+        may_call = not is_probe or self.queues[name].allows(job_id)
         if not (may_call and breaker.try_acquire(now)):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
             self.give_back()
@@ -92,15 +93,19 @@ class StatusCalls:
         try:
             answer = await call(provider)
         except BaseException:
-            breaker.abandoned()
+            if is_probe:
+                breaker.abandoned()
             raise
-        self._learn(name, job_id, answer)
+        self._learn(name, job_id, answer, is_probe=is_probe)
         self._metrics.set_breaker(name, breaker.state)
         self._metrics.status_polls.labels(name, answer.outcome).inc()
         return answer
 
-    def _learn(self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer) -> None:
-        """Report the answer to the breaker, unless only this job's calls fail."""
+    def _learn(
+        self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer, *, is_probe: bool
+    ) -> None:
+        """Report the answer to the breaker, unless only this job's calls fail. Once the breaker is
+        open, only its probes' failures count: the other calls began before."""
         breaker, queue = self.breakers[name], self.queues[name]
         key_is_refused = self._metrics.provider_credentials_refused.labels(name)
         if isinstance(answer, StatusUnavailable):
@@ -112,7 +117,9 @@ class StatusCalls:
             breaker.succeeded()
             # Other failures do not show that the key is accepted again.
             key_is_refused.set(0)
-        elif queue.failed(job_id) or breaker.state != "closed":
+            return
+        may_be_the_providers = queue.failed(job_id)
+        if is_probe if breaker.state != "closed" else may_be_the_providers:
             now = self._clock.monotonic()
             breaker.failed(now, credentials_refused=answer.credentials_refused)
 

@@ -8,7 +8,7 @@ import pytest
 
 from receiver.actions.status_calls import CLIENTS_SHARE, SLOT_CHECK_SECONDS, StatusCalls
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusUnavailable
-from receiver.domain.call_limits import FIRST_PROBE, LONGEST_PROBE
+from receiver.domain.call_limits import FAILURES_TO_OPEN, FIRST_PROBE, LONGEST_PROBE
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 from tests.support.manual_clock import ManualClock
@@ -57,6 +57,17 @@ class CallsHarness:
         return await self.calls.ask(
             cast(Provider, self.provider), f"our {what}", lambda asked: asked.status(job)
         )
+
+    async def hanging_poll(
+        self, what: str
+    ) -> tuple[asyncio.Task[StatusAnswer | None], Callable[[], None]]:
+        """A poll that has begun, and what ends it."""
+        others, its_own = self.provider.free, asyncio.Event()
+        self.provider.free = its_own
+        task = asyncio.create_task(self.poll(what))
+        await _until(lambda: what in self.provider.asked)
+        self.provider.free = others
+        return task, its_own.set
 
     def counted(self, outcome: str) -> float:
         sample: Any = self.metrics.status_polls.labels("samsar", outcome)
@@ -127,6 +138,28 @@ async def test_an_open_breaker_allows_only_its_probe() -> None:
     harness.provider.answer = MISSING
     assert await harness.ask() == MISSING
     assert harness.calls.breakers["samsar"].probe_at is None
+
+
+async def test_calls_that_began_before_the_breaker_opened_are_no_probes() -> None:
+    harness = CallsHarness(rate=1_000)
+    breaker = harness.calls.breakers["samsar"]
+    harness.provider.answer = FAILED
+    cancelled, _ = await harness.hanging_poll("cancelled")
+    older, end_older = await harness.hanging_poll("older")
+    for number in range(FAILURES_TO_OPEN):
+        assert await harness.poll(f"up-{number}") == FAILED
+    harness.clock.advance(FIRST_PROBE)
+    probe, end_probe = await harness.hanging_poll("probe")
+
+    cancelled.cancel()
+    end_older()
+    await asyncio.wait([cancelled, older])
+    assert breaker.state == "half_open", "the probe has not ended"
+    assert await harness.poll("another") is None
+
+    end_probe()
+    assert await probe == FAILED
+    assert breaker.probe_at == harness.clock.monotonic() + 2 * FIRST_PROBE
 
 
 async def test_the_key_counts_as_refused_until_the_provider_accepts_it() -> None:
