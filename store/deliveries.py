@@ -77,8 +77,9 @@ class Deliveries(DeliveryReads):
         """Lease due messages while there are slots: one in flight per job, the job's oldest first,
         round-robin by user. The cost must not grow with the backlog of hosts without slots, nor
         with the number of a user's hosts: of many hosts, each call looks at some, and the next call
-        at others. A message can be leased again when its lease has ended, or if the lease ends more
-        than ten minutes after `until`: such a lease was taken before the clock was set back.
+        at others. If nothing is due, it looks at none. A message can be leased again when its lease
+        has ended, or if the lease ends more than ten minutes after `until`: such a lease was taken
+        before the clock was set back.
 
         `slots` creates the slots. It is called in the writer's thread, and again if the transaction
         is repeated. Returns the messages, and the slots of the committed transaction."""
@@ -88,6 +89,9 @@ class Deliveries(DeliveryReads):
             ended = db.execute(self._sql["list-ended-leases"], times).fetchall()
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended), times)
             free = slots()
+            ((next_due,),) = db.execute(self._sql["next-due"]).fetchall()
+            if not ended and (next_due is None or next_due > now):
+                return [], free
             chosen = self._choose(db, times, free)
             return self._lease(db, chosen, {**times, "holder": holder, "until": until}), free
 

@@ -1,5 +1,7 @@
 """The outbox: limits for each host and user, and users taking turns."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from store import deliveries
@@ -56,6 +58,19 @@ async def test_a_users_many_hosts_are_looked_at_in_rotation(
         first | {"h03", "h04", "h05"},
     ]
     assert all(len(hosts) <= 7 for hosts in looked_at)
+
+
+async def test_no_host_is_looked_at_while_nothing_is_due(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at ten thousand hosts took the writer 25 ms and more, in each pass."""
+    await relayed(world)
+    looked_at = Mock(side_effect=world.store.deliveries._due_hosts)
+    monkeypatch.setattr(world.store.deliveries, "_due_hosts", looked_at)
+
+    for now, calls in ((NOW - 1, 0), (NOW, 1)):
+        leased, _ = await world.store.deliveries.lease(now, now + SECOND, "me", FakeSlots)
+        assert (len(leased), looked_at.call_count) == (calls, calls)
 
 
 async def asked(world: World) -> list[str]:
