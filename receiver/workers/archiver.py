@@ -23,7 +23,13 @@ from receiver.domain.observations import (
 )
 from receiver.streams.hub import Hub
 from receiver.workers.download_leases import DownloadLeases
-from receiver.workers.worker import MAX_IDLE_SECONDS, DueTimer, TaskPool, until_stored
+from receiver.workers.worker import (
+    LOOK_AGAIN,
+    MAX_IDLE_SECONDS,
+    DueTimer,
+    TaskPool,
+    until_stored,
+)
 from store.backlogs import Backlog
 from store.errors import NotFound
 from store.records.jobs import Job
@@ -114,8 +120,9 @@ class Archiver:
             return 0
         jobs = await backlogs.lease(lane, turns, now, self.leases.new())
         begun = sum([self._begin(job) for job in jobs])
-        if begun:
-            self._timer.schedule_pass(lane, 0)  # the same users may have more
+        # The same users may have more. If none could be leased, another process was faster, or the
+        # clock was set back, and a lease that had seemed to be over has not ended yet.
+        self._timer.schedule_pass(lane, 0 if begun else now + LOOK_AGAIN)
         return begun
 
     def _turns(self, due: Sequence[Backlog]) -> Sequence[Backlog]:

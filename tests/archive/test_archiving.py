@@ -11,6 +11,8 @@ import pytest
 from receiver.archive.folder import PARTIAL, FolderArchive
 from receiver.domain import archive
 from receiver.workers import archiver
+from store.records.jobs import Job
+from store.records.times import Lane
 from tests.archive.archive_world import ArchiveWorld, archiving
 from tests.archive.file_host import Answer, file_of
 from tests.http_api.scripted_provider import refusing_status
@@ -50,6 +52,24 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
         lose()
         answer = await world.client.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
+
+
+async def test_a_download_that_another_process_has_leased_is_looked_at_again(
+    world: ArchiveWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlogs = world.service.store.backlogs
+    lease, passes = backlogs.lease, 0
+
+    async def too_late(lane: Lane, *given: Any) -> list[Job]:
+        """The other process is faster in the first pass, and then it dies."""
+        nonlocal passes
+        passes += lane is Lane.ARCHIVE
+        return [] if lane is Lane.ARCHIVE and passes == 1 else await lease(lane, *given)
+
+    monkeypatch.setattr(archiver, "LOOK_AGAIN", 1)
+    monkeypatch.setattr(backlogs, "lease", too_late)
+    await world.create_stored("/late", Answer(FILE))
+    assert passes > 1
 
 
 async def test_every_link_of_a_result_is_archived_the_main_one_first(world: ArchiveWorld) -> None:
