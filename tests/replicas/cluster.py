@@ -22,6 +22,8 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 from tests.support.tcp_server import tcp_server
 
+OVERLAP_SECONDS = 2.0
+"""Seconds that both versions run side by side after each step of an upgrade."""
 SESSIONS = 6
 """Server sessions that a pooler shares among the replicas."""
 CHUNK = 65_536
@@ -110,6 +112,19 @@ class Cluster:
             await task
         finally:
             task.cancel()
+
+    def is_older(self) -> bool:
+        """Whether the replicas run an older version."""
+        return self.replicas[-1].sources != ROOT
+
+    async def upgrade(self) -> None:
+        """Replace replicas of an older version one by one, as docs/deploy.md says."""
+        for replica in self.replicas:
+            await asyncio.sleep(OVERLAP_SECONDS)
+            assert (await replica.terminate())[0] == 0
+            replica.sources = ROOT
+            await replica.start()
+        await asyncio.sleep(OVERLAP_SECONDS)
 
     async def _open_jobs(self) -> int:
         return len(self.world.acknowledged) - self.world.reader.ended

@@ -11,16 +11,18 @@ PARTS = ("receiver", "store", "pyproject.toml")
 
 
 def older_sources(folder: Path) -> Path | None:
-    """Put the newest sources that lack a migration into the folder; None if there are none."""
+    """Put the newest sources that lack a migration below the folder; None if there are none."""
     known = len(list((ROOT / MIGRATIONS).iterdir()))
     for commit in _git("rev-list", "--date-order", "HEAD").split():
         names = _git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/").split()
         if 0 < len(names) < known:
+            older = folder / "older"
+            older.mkdir()
             archive = folder / "older.tar"
             _git("archive", f"--output={archive}", commit, *PARTS)
-            subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
-            _describe(folder)
-            return folder
+            subprocess.run(["tar", "-xf", archive, "-C", older], check=True)
+            _describe(older)
+            return older
     return None
 
 

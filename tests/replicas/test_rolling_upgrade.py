@@ -26,26 +26,18 @@ pytestmark = [
 RULES = SandboxRules(
     render_seconds=1.5, drop_callbacks=0.05, duplicate_callbacks=0.2, fail_jobs=0.1
 )
-OVERLAP_SECONDS = 2.0
-"""Seconds that both versions run side by side after each step."""
 
 
 async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
-    older = tmp_path / "older"
-    older.mkdir()
-    if older_sources(older) is None:
+    older = older_sources(tmp_path)
+    if older is None:
         pytest.skip("the history of the repository is not here")
     async with running_cluster(tmp_path, RULES, random.Random(7), sources=older) as cluster:
         migrations = await _migrations(cluster)
         over = asyncio.Event()
         jobs = takewhile(lambda _: not over.is_set(), count())
         async with cluster.submitting(jobs, clients=8, backlog=60):
-            for replica in cluster.replicas:
-                await asyncio.sleep(OVERLAP_SECONDS)
-                assert (await replica.terminate())[0] == 0
-                replica.sources = ROOT
-                await replica.start()
-            await asyncio.sleep(OVERLAP_SECONDS)
+            await cluster.upgrade()
             over.set()
         assert await _migrations(cluster) > migrations
 
