@@ -17,8 +17,9 @@ class FairQueue(Generic[T]):
 
     def __init__(self, slots: int) -> None:
         self._free = slots
-        self._waiting: dict[int, deque[T]] = {}
-        """By user, the one who has waited longest for a turn first; no empty queues."""
+        self._waiting: dict[int, deque[tuple[bool, T]]] = {}
+        """By user, the one who has waited longest for a turn first; no empty queues. Each item has
+        whether it was put ahead."""
         self._taken: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -26,16 +27,18 @@ class FairQueue(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         for items in self._waiting.values():
-            yield from items
+            for _, item in items:
+                yield item
 
     def waiting(self, user_id: int) -> int:
         """How many items of the user wait."""
         return len(self._waiting.get(user_id, ()))
 
     def add(self, user_id: int, item: T, *, ahead: bool = False) -> None:
-        """Queue an item, behind or ahead of the user's others."""
+        """Queue an item behind the user's others, or ahead of all that were not put ahead."""
         items = self._waiting.setdefault(user_id, deque())
-        (items.appendleft if ahead else items.append)(item)
+        place = sum(was_ahead for was_ahead, _ in items) if ahead else len(items)
+        items.insert(place, (ahead, item))
 
     def take(self) -> T | None:
         """Give a slot to the next item and return it; None if no slot is free or nothing waits."""
@@ -43,7 +46,7 @@ class FairQueue(Generic[T]):
             return None
         user_id = min(self._waiting, key=self._taken.__getitem__)
         items = self._waiting.pop(user_id)
-        item = items.popleft()
+        _, item = items.popleft()
         if items:
             self._waiting[user_id] = items  # re-inserted at the end
         self._free -= 1
@@ -60,7 +63,7 @@ class FairQueue(Generic[T]):
         """Remove and return the wanted items; they get no slot."""
         wanted = [item for item in self if is_wanted(item)]
         left = {
-            user_id: deque(item for item in items if not is_wanted(item))
+            user_id: deque(item for item in items if not is_wanted(item[1]))
             for user_id, items in self._waiting.items()
         }
         self._waiting = {user_id: items for user_id, items in left.items() if items}

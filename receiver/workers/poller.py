@@ -84,9 +84,11 @@ class Poller:
         """Jobs that were handed over while the queue was full, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
-        self._failing = FairQueue[tuple[Job, Millis]](max(1, self._calls.concurrency // 2))
-        """Jobs whose last call failed, with the end of their lease: their next call may hang, so
-        they share half of the slots."""
+        self._failing: dict[str, tuple[Job, Millis]] = {}
+        """Jobs whose last call failed, with the end of their lease."""
+        self._failing_queue = FairQueue[str](max(1, self._calls.concurrency // 2))
+        """The ids of the failing jobs: their next call may hang, so they share half of the
+        slots."""
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
@@ -136,7 +138,7 @@ class Poller:
     async def stop(self) -> None:
         """Release the jobs that wait here, and cancel calls that do not end soon. An answer that
         was not stored is lost: its job stays due."""
-        waiting = [*self._to_confirm, *self._overflow, *(job.id for job, _ in self._failing)]
+        waiting = [*self._to_confirm, *self._overflow, *self._failing]
         if waiting:
             await self._services.store.jobs.release(self._services.holder, waiting)
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
@@ -250,20 +252,23 @@ class Poller:
             return False
         if not self._calls.is_failing(job.provider, job.id):
             return True
-        if ahead or self._failing.waiting(job.user_id) < MAX_FAILING_PER_USER:
-            self._failing.add(job.user_id, (job, until), ahead=ahead)
+        is_queued, waiting = job.id in self._failing, self._failing_queue.waiting(job.user_id)
+        if is_queued or ahead or waiting < MAX_FAILING_PER_USER:
+            self._failing[job.id] = job, until
+            if not is_queued:
+                self._failing_queue.add(job.user_id, job.id, ahead=ahead)
         return False
 
     def _begin_failing_jobs(self, most: int) -> int:
         """Start at most `most` calls for failing jobs, while they have free slots."""
         begun = 0
-        while begun < most and (waiting := self._failing.take()):
-            job, until = waiting
+        while begun < most and (job_id := self._failing_queue.take()):
+            job, until = self._failing.pop(job_id)
             if self._services.clock.now() < until and not self._is_running(job):
-                self._begin(job, partial(self._poll_in_slot, self._failing.give_back))
+                self._begin(job, partial(self._poll_in_slot, self._failing_queue.give_back))
                 begun += 1
             else:
-                self._failing.give_back(job.user_id)
+                self._failing_queue.give_back(job.user_id)
         return begun
 
     def _is_running(self, job: Job) -> bool:

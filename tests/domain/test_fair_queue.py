@@ -29,12 +29,13 @@ def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> No
     assert queue.take() == "2y"
 
 
-def test_an_item_put_ahead_is_its_users_next() -> None:
-    queue = FairQueue[str](4)
+def test_items_put_ahead_are_their_users_next_in_order() -> None:
+    queue = FairQueue[str](5)
     for user, thing in ((1, "a"), (2, "b"), (1, "c")):
         queue.add(user, thing)
     queue.add(1, "ahead", ahead=True)
-    assert [queue.take() for _ in range(4)] == ["ahead", "b", "a", "c"]
+    queue.add(1, "too", ahead=True)
+    assert [queue.take() for _ in range(5)] == ["ahead", "b", "too", "a", "c"]
 
 
 def test_removed_items_get_no_slot() -> None:

@@ -69,6 +69,28 @@ async def test_a_failing_job_that_waited_for_longer_than_its_lease_is_leased_aga
     assert harness.provider.asked == [f"bad-{number}" for number in range(5)]
 
 
+async def test_claims_whose_calls_fail_wait_once_each_and_in_order(harness: Harness) -> None:
+    """Each lease queued them again, the newest first: the oldest ones were never called for."""
+    harness.provider.waits_for = answered = asyncio.Event()
+    worker = harness.poller(concurrency=2)
+    for number in range(5):
+        claim = await claimed(harness, f"claim-{number}", holder=None)
+        worker._calls.queues["samsar"].failed(claim.id)
+    for _ in range(4):
+        await worker.run_once()
+        await asyncio.sleep(0)
+        harness.clock.advance(POLL_LEASE / SECOND)  # all but the one in a call are leased again
+    await worker.run_once()
+    assert worker._failing_queue.waiting(harness.world.ann.id) == len(worker._failing) == 4
+
+    finish_at_next_call(harness)
+    answered.set()
+    for _ in range(5):
+        await worker._task_pool.drain()
+        await worker.run_once()
+    assert harness.provider.asked == [f"claim-{number}" for number in range(5)]
+
+
 @pytest.mark.parametrize("confirming", [True, False])
 async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
     harness: Harness, confirming: bool
