@@ -70,6 +70,7 @@ def relay_settled_before_it_is_sent() -> Patch:
 def lease_of_another_ignored() -> Patch:
     """A relay message is leased while another process sends it, or an older one of its job."""
     return together(
+        with_sql("deliveries", "next-due", "WHERE holder IS NOT NULL)", "WHERE FALSE)"),
         with_sql("deliveries", "due-to-host", "held_until > :now", "FALSE"),
         with_sql("deliveries", "lease", "in_flight.held_until > :now", "FALSE"),
     )
