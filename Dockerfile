@@ -1,12 +1,9 @@
 # receiver in a container. Try it with the simulated provider, which needs no account and no key:
 #
 #     docker build -t receiver .
-#     docker run --rm -e RECEIVER_PROVIDER=sandbox -p 8000:8000 -v receiver-data:/data receiver
+#     docker run --rm --init -e RECEIVER_PROVIDER=sandbox -p 127.0.0.1:8000:8000 receiver
 #
-# With the real provider, set its key and the address at which it can reach the service:
-#
-#     docker run --read-only -e RECEIVER_SAMSAR_API_KEY -e RECEIVER_PUBLIC_URL=https://jobs.example.com \
-#         -p 8000:8000 -v receiver-data:/data receiver
+# README.md has the command for a real provider, and deploy/ the Compose files.
 #
 # Other settings are environment variables too (docs/settings.md). All data is in /data: the
 # database, its lock, and the signing keys made at the first start.

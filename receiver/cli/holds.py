@@ -16,7 +16,7 @@ holds = Commands(
 
 @holds.command(name="list")
 async def list_(client: AsyncClient) -> Output:
-    """List the current holds on submissions."""
+    """List the current holds on submissions. Needs an admin key."""
     document = await client.holds()
     table = Table(
         "provider user until status_code request_id",
@@ -36,7 +36,7 @@ async def end(
         str, typer.Argument(metavar="PROVIDER", help="The provider to submit to again.")
     ],
 ) -> Output:
-    """End a provider's holds: submissions to it continue at once."""
+    """End a provider's holds: submissions continue at once. Needs an admin key."""
     try:
         await client.end_holds(provider)
     except ApiError as error:

@@ -44,7 +44,7 @@ async def backup(
         ),
     ],
 ) -> Output:
-    """Make a consistent copy of the database, even while the service runs."""
+    """Copy the database, consistently, while the service runs."""
     settings = load_and_warn(_BackupSettings)
     if settings.sqlite_path is not None and not settings.sqlite_path.exists():
         raise Failure(f"There is no database at {settings.sqlite_path}. Set RECEIVER_DATABASE_URL.")

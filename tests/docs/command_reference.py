@@ -19,7 +19,8 @@ HEAD = """# Commands
 machine: set its address with `--url URL` or `RECEIVER_URL`, and your API key with `--api-key KEY` \
 or `RECEIVER_API_KEY`. Run the others where the service runs, with [its settings](settings.md).
 
-Lists are tables on a terminal, and tab-separated lines elsewhere; `--json` prints JSON. \
+Lists are tables on a terminal, and tab-separated lines elsewhere; `--json`, where a command has \
+output for programs, prints JSON. \
 Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C. Errors go to stderr.
 
 `receiver --install-completion` installs the completion of commands, options and states in bash, \

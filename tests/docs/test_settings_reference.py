@@ -1,4 +1,4 @@
-"""The pages about settings match the settings."""
+"""The pages about settings and metrics match the code."""
 
 import re
 from typing import Any
@@ -7,13 +7,18 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from receiver.settings import ServeSettings
-from tests.docs import settings_reference
+from tests.docs import metrics_reference, settings_reference
 from tests.docs.pages import README
 
 
 def test_the_reference_is_current() -> None:
     """`python -m tests.docs.settings_reference` renews the page."""
     assert settings_reference.FILE.read_text() == settings_reference.reference()
+
+
+def test_the_list_of_metrics_is_current() -> None:
+    """`python -m tests.docs.metrics_reference` renews the page."""
+    assert metrics_reference.FILE.read_text() == metrics_reference.reference()
 
 
 def readme_rows() -> dict[str, str]:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "campaigns"
 EDGES = ("cli", "client", "dashboard")
 """The parts of `receiver` outside the core: changing them changes no promise."""
-HEAD = "| run | sources | when | done | injected | guarantees broken |"
+HEAD = "| run | sources | when | done | injected | checks failed |"
 UNITS = {
     "simulation": "seeds",
     "crash": "rounds of kills",
