@@ -6,6 +6,7 @@ import ssl
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import zip_longest
 from typing import cast
 
 import certifi
@@ -168,7 +169,7 @@ async def connect(
     """Connect to the first of the IP addresses that answers.
 
     Args:
-        addresses: at least one; no more than `MAX_ADDRESSES` are tried.
+        addresses: at least one; no more than `MAX_ADDRESSES` are tried, IPv4 and IPv6 in turn.
         timeout: in seconds. Each address has its share, so that an unresponsive one leaves time for
             the next.
         longest: as for `Connection`.
@@ -177,7 +178,7 @@ async def connect(
         OSError: no address could be connected to. It is the last one's error: a `TimeoutError` if
             that one did not answer in time.
     """
-    tried = addresses[:MAX_ADDRESSES]
+    tried = _alternating(addresses)[:MAX_ADDRESSES]
     loop, failure = asyncio.get_running_loop(), OSError("no address")
     for address in tried:
         try:
@@ -187,6 +188,14 @@ async def connect(
         except OSError as error:
             failure = error
     raise failure
+
+
+def _alternating(addresses: Sequence[str]) -> Sequence[str]:
+    """The addresses with the families in turn (RFC 8305, 4): one family may have no route."""
+    first_is_v6 = ":" in addresses[0]
+    same = [each for each in addresses if (":" in each) == first_is_v6]
+    other = [each for each in addresses if (":" in each) != first_is_v6]
+    return [each for pair in zip_longest(same, other) for each in pair if each is not None]
 
 
 @cache

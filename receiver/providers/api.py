@@ -95,11 +95,12 @@ class Api(HttpClient):
             return SubmitNotSent(str(error))
         code, retry_after = answer.status_code, self._retry_after(answer)
         if code == 429 or (code == 503 and retry_after is not None):
-            return SubmitNotSent(self.error_message(answer), retry_after, status_code=code)
+            message = await self.error_message(answer)
+            return SubmitNotSent(message, retry_after, status_code=code)
         if 400 <= code < 500:
-            return SubmitRefused(code, self.error_message(answer))
+            return SubmitRefused(code, await self.error_message(answer))
         if code not in GOOD:
-            return SubmitAmbiguous(self.error_message(answer))
+            return SubmitAmbiguous(await self.error_message(answer))
         if answer.body is None:
             return SubmitAmbiguous(f"a {code} answer that {answer.flaw}")
         provider_id = read_id(answer.body)
@@ -117,12 +118,12 @@ class Api(HttpClient):
         if code == 404:
             return StatusMissing(retry_after, is_json=answer.body is not None)
         if code not in GOOD:
-            return self.unavailable(answer)
+            return await self.unavailable(answer)
         if answer.body is None:
-            return self.unavailable(answer, f"a {code} answer that {answer.flaw}")
+            return await self.unavailable(answer, f"a {code} answer that {answer.flaw}")
         report = await answer.read(read)
         if report.status is None and report.progress is None and report.result is None:
-            return self.unavailable(answer, f"a {code} answer without the job's status")
+            return await self.unavailable(answer, f"a {code} answer without the job's status")
         return StatusReport(report, retry_after)
 
     async def cancel(self, path: str, method: str = "POST") -> CancelAnswer:
@@ -135,7 +136,7 @@ class Api(HttpClient):
         if code in GOOD:
             return CancelAnswer("accepted", code)
         outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
-        return CancelAnswer(outcome, code, self.error_message(answer))
+        return CancelAnswer(outcome, code, await self.error_message(answer))
 
     def same_origin_path(self, url: Any) -> str | None:
         """Path and query of a URL in an answer; None if it is not a usable URL with the scheme,
@@ -149,21 +150,23 @@ class Api(HttpClient):
         is_own = (given.scheme, given.netloc) == (self._base.scheme, self._base.netloc)
         return given.raw_path.decode("ascii") if is_own and not given.userinfo else None
 
-    def error_message(self, answer: Answer) -> str:
+    async def error_message(self, answer: Answer) -> str:
         """The provider's own message, or one with the status code."""
-        key, message = self._account.key, None
-        if answer.body is not None:
-            message = self._read_message(clean_and_redact(answer.body, key))
-        elif answer.text is not None:
-            message = read_plain_text(answer.text, key)
-        return message or f"The provider answered {answer.status_code}."
+        key = self._account.key
 
-    def unavailable(self, answer: Answer, reason: str | None = None) -> StatusUnavailable:
+        def read(value: Any) -> str | None:
+            if isinstance(value, dict):
+                return self._read_message(clean_and_redact(value, key))
+            return None if answer.text is None else read_plain_text(answer.text, key)
+
+        return await answer.read(read) or f"The provider answered {answer.status_code}."
+
+    async def unavailable(self, answer: Answer, reason: str | None = None) -> StatusUnavailable:
         """Classify an answer without the job's status. The reason is the provider's own message if
         none is given."""
         code = answer.status_code
         return StatusUnavailable(
-            reason or self.error_message(answer),
+            reason or await self.error_message(answer),
             self._retry_after(answer),
             credentials_refused=code in (401, 403),
             only_this_job=code < 500 and code not in (401, 403, 429) and not answer.broke_off,

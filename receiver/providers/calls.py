@@ -6,6 +6,7 @@ counts is how far the HTTP client got, not the class of an exception.
 
 import asyncio
 import json
+import re
 import ssl
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,7 @@ gets no answer."""
 LARGE = 64 * 1024
 """The body of a longer answer is parsed in a thread: it could block the event loop for seconds."""
 
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
 _TOO_LONG = "is too long"
 _NO_OBJECT = "is not a JSON object"
 _BROKE_OFF = "broke off: "
@@ -59,8 +61,10 @@ class Answer:
     """What is wrong with a body that is not a JSON object, for "an answer that …"."""
     value: Any
     """The JSON value, not cleaned."""
-    text: str | None
+    content: bytes | None
     """The whole body if it is not JSON."""
+    media_type: str
+    """Of the body, in lower case; empty if none, or no valid one, is given."""
     size: int
     """Bytes of the body."""
 
@@ -72,6 +76,11 @@ class Answer:
     def body(self) -> Mapping[str, Any] | None:
         """The JSON object, if it is one."""
         return self.value if isinstance(self.value, dict) else None
+
+    @property
+    def text(self) -> str | None:
+        """The whole body if it is not JSON."""
+        return None if self.content is None else decode(self.content)
 
     @property
     def is_json(self) -> bool:
@@ -211,11 +220,12 @@ class HttpClient:
                 kind = _ConnectionBroke if broke else NoAnswer
                 raise kind(reason, may_have_arrived=True) from error
             flaw = f"{_BROKE_OFF}{reason}"
-        if not flaw and response.header("content-encoding") not in (None, "identity"):
+        if not flaw and (response.header("content-encoding") or "identity").lower() != "identity":
             raw, flaw = await asyncio.to_thread(_decompressed, raw)
         retry_after = response.header("retry-after") or None
+        media_type = _read_media_type(response.header("content-type") or "")
         return await _in_thread_if_large(
-            len(raw), read_answer, response.status, retry_after, raw, flaw
+            len(raw), read_answer, response.status, retry_after, raw, flaw, media_type
         )
 
     async def _connect(self, until: float) -> Connection:
@@ -257,19 +267,25 @@ class HttpClient:
         return method, path if path.startswith("/") else self._path + path, headers, content
 
 
-def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str) -> Answer:
+def read_answer(
+    status_code: int, retry_after: str | None, raw: bytearray, flaw: str, media_type: str = ""
+) -> Answer:
     """The answer with this body, which is parsed unless it has a flaw already."""
     value: Any = None
-    text: str | None = None
+    content: bytes | None = None
     if not flaw:
-        decoded = decode(raw)
         try:
-            value = parse_answer(decoded)
+            value = parse_answer(decode(raw))
         except UnreadableJson:
-            flaw, text = "is not JSON", decoded
+            flaw, content = "is not JSON", bytes(raw)
         else:
             flaw = "" if isinstance(value, dict) else _NO_OBJECT
-    return Answer(status_code, retry_after, flaw, value, text, len(raw))
+    return Answer(status_code, retry_after, flaw, value, content, media_type, len(raw))
+
+
+def _read_media_type(given: str) -> str:
+    media_type = given.partition(";")[0].strip().lower()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) else ""
 
 
 async def _in_thread_if_large(size: int, work: Callable[..., T], *given: Any) -> T:

@@ -24,7 +24,7 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
 from receiver.providers.api import GOOD, Account, Api
-from receiver.providers.calls import HttpClient, NoAnswer
+from receiver.providers.calls import Answer, HttpClient, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
@@ -96,7 +96,12 @@ class Fal(Provider):
         said = await self._api.status(self._path(job, "status", "/status"), self.read)
         if not isinstance(said, StatusReport) or said.report.status is not Status.COMPLETED:
             return said
-        return await self._ask_response(job, said.report, max(until - now(), 0.1))
+        answer = await self._ask_response(job, said.report, max(until - now(), 0.1))
+        if isinstance(answer, StatusUnavailable) and answer.credentials_refused:
+            # The status call has just shown that our key is accepted: this is the model's own 401
+            # or 403, which fal passes on.
+            return replace(answer, credentials_refused=False, only_this_job=True)
+        return answer
 
     async def result(self, job: UpstreamJob) -> StatusAnswer:
         """Read the result alone: right after the webhook, the status may lag behind it."""
@@ -109,14 +114,24 @@ class Fal(Provider):
         except NoAnswer as error:
             return StatusUnavailable(f"its result: {error}")
         code, body = answer.status_code, answer.body or {}
-        if code in GOOD and answer.is_json:
-            clean = partial(parsing.clean_and_redact, secret=self._account.key)
-            result = await answer.read(clean)
-            return StatusReport(replace(report, result=_as_result(result)))
-        message = self._api.error_message(answer)
+        if code in GOOD and (answer.is_json or _is_models_own(answer)):
+            result = await answer.read(partial(self._read_result, answer))
+            return StatusReport(replace(report, result=result))
+        if not answer.is_json and (answer.content is None or answer.media_type == "text/html"):
+            # Whose answer it is cannot be told, so it must not end the job.
+            return await self._api.unavailable(answer, f"a {code} answer that {answer.flaw}")
+        message = await self._api.error_message(answer)
         if _is_failure(code, body, message):
             return StatusReport(replace(report, status=_read_end(body), message=message))
-        return self._api.unavailable(answer)
+        return await self._api.unavailable(answer)
+
+    def _read_result(self, answer: Answer, value: Any) -> Mapping[str, Any]:
+        """The result; of a model that does not answer with JSON, its text or a data URL."""
+        if (content := answer.content) is not None:
+            is_text = answer.media_type.startswith("text/")
+            encoded = f"data:{answer.media_type};base64,{base64.b64encode(content).decode()}"
+            value = answer.text if is_text else encoded
+        return _as_result(parsing.clean_and_redact(value, self._account.key))
 
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         """Cancel a request. A running one may still complete."""
@@ -244,6 +259,12 @@ def _is_failure(code: int, body: Mapping[str, Any], message: str) -> bool:
     if code == 400 and "in progress" in message.lower():
         return False
     return code >= 400 and code not in _NOT_OF_THE_JOB
+
+
+def _is_models_own(answer: Answer) -> bool:
+    """Whether a good answer that is not JSON can be the model's, and is not a gateway's page."""
+    is_declared = answer.media_type not in ("", "application/json", "text/html")
+    return answer.content is not None and is_declared
 
 
 def _as_result(value: Any) -> Mapping[str, Any]:

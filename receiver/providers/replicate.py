@@ -113,7 +113,7 @@ class Replicate(Provider):
             except NoAnswer as error:
                 return StatusUnavailable(str(error))
             if answer.status_code not in GOOD:
-                return self._api.unavailable(answer)
+                return await self._api.unavailable(answer)
             listed = (answer.body or {}).get("results")
             if not isinstance(listed, list):
                 return StatusMissing()  # no retry soon: the list may be too long to read

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from receiver.http_client import Connection, connect, default_tls
-from receiver.http_client.connection import MAX_UNREAD
+from receiver.http_client.connection import MAX_ADDRESSES, MAX_UNREAD
 from tests.providers import faulty_server as faulty
 from tests.providers.faulty_server import answer_each, faulty_server, full_backlog
 from tests.support.service import TIMEOUT
@@ -152,6 +152,14 @@ async def test_a_slow_reader_slows_the_server_down() -> None:
 async def test_an_unresponsive_address_leaves_time_for_the_next() -> None:
     async with faulty_server(answer_each(OK)) as server, full_backlog("127.0.1.1", server.port):
         with closing(await connect(["127.0.1.1", "127.0.0.1"], server.port, 1.0)) as connection:
+            assert await ask(connection) == b"ok"
+
+
+@pytest.mark.allow_hosts(["127.0.0.1", "::1"])
+async def test_both_families_are_tried_however_many_addresses_one_has() -> None:
+    dead = ["::1"] * (MAX_ADDRESSES + 1)
+    async with faulty_server(answer_each(OK)) as server:
+        with closing(await connect([*dead, "127.0.0.1"], server.port, 1.0)) as connection:
             assert await ask(connection) == b"ok"
 
 

@@ -65,6 +65,8 @@ class PathServer:
         if name in self.held:
             await self.held[name].wait()
         status, content = self.answers.get(name, (404, {"detail": "not found"}))
+        if isinstance(content, Response):
+            return content
         if isinstance(content, bytes):
             return Response(content, status)
         return JSONResponse(content, status)

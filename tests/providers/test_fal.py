@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.responses import Response
 
 from receiver.clock import Clock, SystemClock
 from receiver.domain.answers import StatusAnswer, StatusReport, StatusUnavailable, SubmitAccepted
@@ -150,6 +151,46 @@ async def test_a_good_answer_at_the_response_url_is_the_result(
     assert said.report.result == result
 
 
+@pytest.mark.parametrize(
+    ("media_type", "content", "output"),
+    [
+        ("text/plain; charset=utf-8", "a\0 wörd".encode(), "a\ufffd wörd"),
+        ("Image/PNG", b"\x89PNG", "data:image/png;base64,iVBORw=="),
+    ],
+)
+async def test_a_result_that_is_not_json_is_its_text_or_a_data_url(
+    media_type: str, content: bytes, output: str
+) -> None:
+    answer = Response(content, headers={"Content-Type": media_type})
+    said = await status({"status": "COMPLETED"}, (200, answer))
+    assert isinstance(said, StatusReport)
+    assert said.report.result == {"output": output}
+
+
+async def test_a_failure_that_cannot_be_read_does_not_end_the_job() -> None:
+    page = Response(b"<html>not here</html>", 405, media_type="text/html")
+    brotli = Response(b"\x0b\x02", 400, {"Content-Encoding": "br"}, media_type="application/json")
+    async with path_server() as server:
+        provider = fal(server)
+        for answer in (page, brotli):
+            server.answers[RESPONSE] = (answer.status_code, answer)
+            assert isinstance(await provider.result(UP_1), StatusUnavailable)
+        await provider.close()
+
+
+async def test_whether_the_key_is_refused_is_what_the_status_call_says() -> None:
+    """fal passes on the model's own status codes."""
+    said = await status({"status": "COMPLETED"}, (403, FAULTS))
+    assert isinstance(said, StatusUnavailable)
+    assert (said.credentials_refused, said.only_this_job) == (False, True)
+    async with path_server({RESPONSE: (403, FAULTS)}) as server:
+        provider = fal(server)
+        said = await provider.result(UP_1)
+        await provider.close()
+    assert isinstance(said, StatusUnavailable)
+    assert (said.credentials_refused, said.only_this_job) == (True, False)
+
+
 FAULTS = {"detail": [{"loc": ["body", "prompt"], "msg": "field required", "type": "missing"}]}
 
 
@@ -186,8 +227,8 @@ async def test_a_result_call_that_shows_a_failure(
 async def test_a_result_call_that_does_not_show_the_outcome(code: int, body: Any) -> None:
     said = await status({"status": "COMPLETED"}, (code, body))
     assert isinstance(said, StatusUnavailable)
-    assert said.credentials_refused == (code in (401, 403))
-    assert said.only_this_job == (code not in (401, 403, 429, 500, 503))
+    assert not said.credentials_refused
+    assert said.only_this_job == (code not in (429, 500, 503))
 
 
 @pytest.mark.parametrize("error", [{"error": "boom"}, {"error_type": "internal_error"}])

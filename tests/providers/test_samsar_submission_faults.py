@@ -125,6 +125,12 @@ async def test_a_connect_or_tls_handshake_that_hangs_is_not_sent(limits: dict[st
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("coding", ["", "Identity"])
+async def test_content_that_is_declared_plain_is_read(coding: str) -> None:
+    said, _ = await submit_to(answer(200, ACCEPTED, {"Content-Encoding": coding}))
+    assert said == SubmitAccepted("up-1")
+
+
 # --- what the network does, once bytes may have left ------------------------------------------
 
 
