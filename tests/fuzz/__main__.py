@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
     parser.add_argument("--keep", action="store_true", help="take what is new into the corpus")
     given = parser.parse_args()
-    campaign = Campaign(given.campaign)
+    campaign = Campaign("fuzz", given.campaign)
     failures = 0
     for reader in READERS:
         done, failed, new = fuzz(reader, -(-given.cases // len(READERS)))

@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
     parser.add_argument("--whole", action="store_true", help="print the whole journal of each")
     given = parser.parse_args()
-    campaign = Campaign(given.campaign)
+    campaign = Campaign("simulation", given.campaign)
     first = campaign.done if given.first is None else given.first
     began, failures, hours = time.monotonic(), 0, 0.0
     for start in range(first, first + given.seeds, SEEDS_PER_BATCH):

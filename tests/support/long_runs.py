@@ -28,7 +28,7 @@ def run(prog: str, description: str, unit: str, world_size: int, run_world: RunW
     )
     parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
     given = parser.parse_args()
-    campaign = Campaign(given.campaign)
+    campaign = Campaign(prog.removeprefix("tests."), given.campaign)
     wanted = left = vars(given)[unit]
     began, failures = time.monotonic(), 0
     while left > 0:
