@@ -54,7 +54,8 @@ def _decoded(decoder: json.JSONDecoder, text: str) -> Any:
     try:
         return decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise UnreadableJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+        what = error.msg.removesuffix(" at")
+        raise UnreadableJson(f"{what} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
         raise UnreadableJson(f"nested deeper than {MAX_DEPTH}") from error
     except UnreadableJson:

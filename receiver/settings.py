@@ -133,15 +133,16 @@ class SandboxSettings(Settings):
     """The settings of the sandboxes, some of which the real providers share."""
 
     samsar_api_key: kinds.HeaderValue | None = Field(None, repr=False)
-    """Samsar's API key; needed for `samsar`. Its sandbox accepts this one alone; unset, any."""
+    """Samsar's API key; needed for `samsar`. The sandbox accepts only this key, or any
+    key if it is not set."""
     replicate_api_token: kinds.HeaderValue | None = Field(None, repr=False)
-    """Replicate's API token, sent upstream; its sandbox accepts this one alone."""
+    """Replicate's API token, sent upstream; the sandbox accepts only this one."""
     fal_key: kinds.HeaderValue | None = Field(None, repr=False)
-    """fal's API key, sent upstream; its sandbox accepts this one alone."""
+    """fal's API key, sent upstream; the sandbox accepts only this one."""
     image_models: kinds.Names = ("IMAGEN3", "FLUX1.1PRO")
-    """The express image models that submissions can name."""
+    """Samsar's image models that submissions can name."""
     video_models: kinds.Names = ("LUMA", "KLINGIMGTOVIDPRO")
-    """The express video models for create_movie; create_narrative also accepts RUNWAYML."""
+    """Samsar's video models for create_movie; create_narrative also accepts RUNWAYML."""
     sandbox_render: kinds.Seconds = 8
     """How long a sandbox job takes."""
     sandbox_drop_callbacks: kinds.Probability = 0
@@ -183,7 +184,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     customers with the same keys."""
 
     submit_wait: kinds.Seconds = 10
-    """How long a drop-in submission waits for the provider's answer."""
+    """How long `POST /v1/video/…` waits for the provider's answer."""
     submit_timeout: kinds.Seconds = 60
     """The longest that one submission call can take."""
     submit_concurrency: kinds.Count = 32
@@ -216,7 +217,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     relay_schedule: kinds.Schedule = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
     """The gaps before each attempt at a webhook, plus jitter; the first can be 0."""
     relay_timeout: kinds.Seconds = 15
-    """The longest attempt at a webhook, from connecting to the last byte."""
+    """The longest attempt at a webhook, from the name lookup to the end of the response."""
     relay_allow_nets: kinds.Networks = ()
     """Private and other special networks (CIDR) that webhooks and result files can be in."""
     relay_allow_http: bool = False
@@ -225,7 +226,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     max_body_bytes: kinds.Count = 1_048_576
     """Maximum size of a request body."""
     rate_limit: kinds.RateLimit = kinds.Rate(600, 60)
-    """Requests per key: `N/second`, `N/minute` or `N/hour`; empty turns the limit off."""
+    """Requests per key: `N/second`, `N/minute` or `N/hour`, evenly after a burst of N; empty turns
+    the limit off."""
     stream_heartbeat: kinds.Seconds = 15
     """Time between the heartbeats of a stream."""
     stream_max_per_key: kinds.Count = 100

@@ -100,7 +100,9 @@ class JobReads(Repository):
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
         """The job's `input`, as sent to the provider. Raises `NotFound`."""
-        found: Mapping[str, object] = json.loads(await self.input_text_of(job_id))
+        text = await self.input_text_of(job_id)
+        # It can be a megabyte.
+        found: Mapping[str, object] = await asyncio.to_thread(json.loads, text)
         return found
 
     async def input_text_of(self, job_id: str) -> str:

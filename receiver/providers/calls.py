@@ -41,7 +41,7 @@ KEPT_SECONDS = 30.0
 gets no answer."""
 
 LARGE = 64 * 1024
-"""The body of a longer answer is parsed in a thread: it could block the event loop for seconds."""
+"""Longer bodies are read and written in a thread: they could block the event loop for seconds."""
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
 _TOO_LONG = "is too long"
@@ -162,8 +162,11 @@ class HttpClient:
         would look as if it may have arrived. Raises NoAnswer.
         """
         until = asyncio.get_running_loop().time() + timeout
+        content = b""
+        if body is not None:
+            content = await _in_thread_if_large(_least_size(body), _encode, body)
         with closing(await self._connect(until)) as connection:
-            return await self._exchange(connection, self._request(method, path, body), until)
+            return await self._exchange(connection, self._request(method, path, content), until)
 
     async def ask(self, path: str, timeout: float) -> Answer:
         """GET, on a kept connection if there is one. Raises NoAnswer."""
@@ -258,11 +261,9 @@ class HttpClient:
             self._look_up_at = loop.time() + ADDRESSES_SECONDS
         return self._addresses
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> _Request:
-        headers, content = [*self._headers, *_trace()], b""
-        if body is not None:
-            # Non-ASCII characters are escaped, so any text can be encoded.
-            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+    def _request(self, method: str, path: str, content: bytes = b"") -> _Request:
+        headers = [*self._headers, *_trace()]
+        if content:
             headers.append(("Content-Type", "application/json"))
         return method, path if path.startswith("/") else self._path + path, headers, content
 
@@ -291,6 +292,24 @@ def _read_media_type(given: str) -> str:
 async def _in_thread_if_large(size: int, work: Callable[..., T], *given: Any) -> T:
     """Run `work` and return its result; in a thread if `size` exceeds `LARGE`."""
     return await asyncio.to_thread(work, *given) if size > LARGE else work(*given)
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    # Non-ASCII characters are escaped, so any text can be encoded.
+    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _least_size(body: Mapping[str, Any]) -> int:
+    """A lower bound of the size of the body as JSON. Counting ends once it is `LARGE`."""
+    size, left = 0, [body]
+    while left and size <= LARGE:
+        value: Any = left.pop()
+        size += 1 + len(value) if isinstance(value, str) else 2
+        if isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+    return size
 
 
 def _decompressed(raw: bytearray) -> tuple[bytearray, str]:

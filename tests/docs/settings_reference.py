@@ -38,7 +38,7 @@ GROUPS: dict[str, type[BaseSettings]] = {
     "The address": AddressSettings,
     "The service": ServeSettings,
     "Keys, models and sandboxes": SandboxSettings,
-    "The commands that speak HTTP": ClientSettings,
+    "Commands that call the service": ClientSettings,
 }
 
 

@@ -16,7 +16,10 @@ from tests.support.service import JOB, MOVIE, RunningService
 # --- addresses and methods ------------------------------------------------------------------------
 
 
-UNKNOWN = ("/v1", "/v1/", "/v1/jobs/", "/v1/nothing", "/v2/jobs", "/%2e%2e/etc/passwd", "/v1/video")
+UNKNOWN = (
+    *("/v1", "/v1/", "/v1/jobs/", "/v1/nothing", "/v2/jobs", "/%2e%2e/etc/passwd", "/v1/video"),
+    "/v1/jobs/job_x%0A",
+)
 
 
 @SHARED_LOOP
@@ -138,6 +141,15 @@ async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.Mo
             await connection.send(request)
             assert (await connection.answer()).status_code in (400, 413)
             assert await connection.ended()
+
+
+@SHARED_LOOP
+async def test_a_length_of_thousands_of_digits_is_a_number(shared_service: RunningService) -> None:
+    length = "2".zfill(5_000)  # int() refuses more than 4,300 digits
+    request = f"POST /session HTTP/1.1\r\nContent-Length: {length}\r\nX-Requested-With: a\r\n\r\n[]"
+    async with raw_connection(shared_service.url) as connection:
+        await connection.send(request.encode())
+        assert_problem(await connection.answer(), 400, "invalid_json")
 
 
 @SHARED_LOOP
