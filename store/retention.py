@@ -17,6 +17,11 @@ EVENTS_AT_ONCE = 100
 """A batch ends after this many events; a job has about twice as many other rows."""
 BYTES_AT_ONCE = 8 * 1024 * 1024
 """A batch ends after this many bytes of callbacks, webhooks and events."""
+FORGOTTEN_AT_ONCE = 1_000
+"""Removed positions that a batch forgets for each user. Those left over are harmless: the user's
+next batches forget them."""
+
+_AFTER_ALL = 2**63 - 1
 
 Position: TypeAlias = tuple[Millis, str]
 """A job's end time and id."""
@@ -70,11 +75,19 @@ class Retention:
         positions: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for user_id, seq, nonce in events:
             positions[user_id].append((seq, nonce))
-        for user_id, removed in sorted(positions.items()):
+        for user_id, removed in positions.items():
             whose = {"user_id": user_id}
-            last_seq, _ = max(removed)
-            db.execute(self._events["mark-removed"], {**whose, "seq": last_seq})
+            # Once per batch: while an old snapshot is open, PostgreSQL passes all events that were
+            # removed since.
+            ((oldest,),) = db.execute(self._events["read-oldest-kept"], whose).fetchall()
+            oldest_kept = _AFTER_ALL if oldest is None else oldest
             for seq, nonce in removed:
-                event = {**whose, "seq": seq, "nonce": nonce}
-                db.execute(self._events["keep-removed-position"], event)
-            db.execute(self._events["forget-removed-positions"], whose)
+                if seq > oldest_kept:
+                    event = {**whose, "seq": seq, "nonce": nonce}
+                    db.execute(self._events["keep-removed-position"], event)
+            forgotten = {"oldest_kept": oldest_kept, "limit": FORGOTTEN_AT_ONCE}
+            db.execute(self._events["forget-removed-positions"], whose | forgotten)
+        # Last: this locks the users' rows, for which every write of their events waits.
+        for user_id, removed in sorted(positions.items()):
+            last_seq, _ = max(removed)
+            db.execute(self._events["mark-removed"], {"user_id": user_id, "seq": last_seq})

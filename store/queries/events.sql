@@ -48,15 +48,20 @@ SELECT event_seq, event_nonce FROM users WHERE id = :user_id;
 -- Record how far retention has removed a user's events.
 UPDATE users SET events_removed = :seq WHERE id = :user_id AND events_removed < :seq;
 
+-- name: read-oldest-kept
+-- The number of a user's oldest event.
+SELECT min(seq) FROM events WHERE user_id = :user_id;
+
 -- name: keep-removed-position
--- Remember the position of a removed event that is later than a kept one; these are few.
-INSERT INTO removed_events (user_id, seq, nonce)
-SELECT :user_id, :seq, :nonce
- WHERE :seq > (SELECT min(seq) FROM events WHERE user_id = :user_id);
+-- Remember the position of a removed event that is later than a kept one.
+INSERT INTO removed_events (user_id, seq, nonce) VALUES (:user_id, :seq, :nonce);
 
 -- name: forget-removed-positions
 -- Forget removed positions that have no kept event before them: no job's stream can resume there.
+-- Only some at a time: behind one job that was kept for long there can be millions.
 DELETE FROM removed_events
  WHERE user_id = :user_id
-   AND seq < coalesce((SELECT min(seq) FROM events WHERE user_id = :user_id),
-                      9223372036854775807);
+   AND seq IN (SELECT seq FROM removed_events
+                WHERE user_id = :user_id AND seq < :oldest_kept
+                ORDER BY seq
+                LIMIT :limit);
