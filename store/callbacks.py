@@ -144,12 +144,16 @@ class Callbacks(Repository):
         for indexes in rounds(readable):
             rows = [arrivals[index] for index in indexes]
             results = self._receive_statement.run(db, rows, room=MAX_STORED_CALLBACKS)
-            # A row count, not RETURNING: SQLite's driver releases the GIL for each returned row,
-            # and then waits for the event loop to get it back.
-            if sum(result.rowcount for result in results) == len(indexes):
+            inserted = sum(result.rowcount for result in results)
+            if inserted == len(indexes):
                 accepted.update(indexes)
-            elif len(indexes) > 1:
+                continue
+            # Not all are new. PostgreSQL returns those that are; on SQLite, running them one by one
+            # costs little.
+            returned = {job_id for result in results for (job_id,) in result.fetchall()}
+            if len(returned) < inserted:
                 raise NotBatchable
+            accepted.update(index for index in indexes if arrivals[index]["job_id"] in returned)
         for index in sorted(accepted):
             effects.add_callback(arrivals[index]["job_id"], final=arrivals[index]["final"])
         return [

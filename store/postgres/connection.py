@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
+from psycopg.errors import LockNotAvailable
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import BytesDumper, StrDumperUnknown
 
-from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
+from store.errors import ServerUnfit, StoreCorrupt, StoreLocked, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, is_collision, translate_errors
 from store.postgres.receive_timeout import ConnectionWithTimeout

@@ -17,7 +17,8 @@ SELECT j.id, j.provider, a.at, a.digest, 'waiting', a.verified, a.headers, a.bod
                              WHERE other.provider_request_id = a.provider_request_id
                                AND other.provider = a.provider)))
    AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT 1 OFFSET :room - 1)
-    ON CONFLICT (job_id, digest) DO NOTHING;
+    ON CONFLICT (job_id, digest) DO NOTHING
+{returning_job_id};
 
 -- name: classify
 -- Why a callback was not inserted: whether its id conflicts, the verdict of an earlier callback

@@ -38,6 +38,9 @@ STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
     metadata_members="json_each(:metadata)",
     backslash=r"'\'",
+    # SQLite's driver releases the GIL for each returned row, and then waits for the event loop to
+    # get it back.
+    returning_job_id="",
     skip_locked="",  # there is one writer
     unlikely="unlikely",
     # Without statistics, SQLite's planner would use the index of all jobs.

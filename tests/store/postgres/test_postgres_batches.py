@@ -1,11 +1,13 @@
 """Batches on PostgreSQL: which member fails, and what is known about a commit."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -20,6 +22,7 @@ from store.postgres.receive_timeout import ConnectionWithTimeout
 from store.postgres.session import PendingResult, PostgresSession
 from store.session import Done, Failed, Session, Work
 from tests.store.works import committed_keys, fail, put
+from tests.store.world import World
 from tests.support.postgres_server import PostgresServer
 
 
@@ -250,3 +253,18 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
     assert is_kept or case != "committed"
     assert (outcomes == [Done("a"), Done("b")]) == is_kept
     assert changes.jobs == ({"a", "b"} if is_kept else set())
+
+
+async def test_repeated_callbacks_do_not_make_the_others_run_again(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a few of them in each batch, a third of all callbacks were refused."""
+    jobs = [await here.create() for _ in range(8)]
+    await asyncio.gather(*map(here.receive, jobs[::3]))
+    again = Mock(side_effect=PostgresBatchRunner._run_parts)
+    monkeypatch.setattr(PostgresBatchRunner, "_run_parts", again)
+
+    receipts = await asyncio.gather(*map(here.receive, jobs))
+
+    assert receipts == ["accepted" if number % 3 else "duplicate" for number in range(8)]
+    assert not again.called
