@@ -27,6 +27,7 @@ STATEMENTS = Statements(
     # E'…' means the same whatever `standard_conforming_strings` is.
     metadata_members=r"jsonb_each_text(CAST(replace(:metadata, E'\\u0000', E'\\u2400') AS jsonb))",
     backslash=r"E'\\'",
+    returning_job_id="RETURNING job_id",
     skip_locked="FOR UPDATE SKIP LOCKED",
     unlikely="",
     unfinished_by_user="",
@@ -34,7 +35,11 @@ STATEMENTS = Statements(
 MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 
 MIGRATION_TRIES = 20
-"""How often the migrations are tried if they deadlock with writes; each try takes a second."""
+"""How often the migrations are tried if they deadlock with writes, or have to wait for a lock."""
+MIGRATION_LOCK_TIMEOUT = "500ms"
+"""How long a migration waits for a lock: everything else waits behind it meanwhile."""
+MIGRATION_PAUSE = 2.0
+"""Seconds until the next try after that."""
 
 WRITERS_KEPT = 1_000_000
 """Transactions of the server after which an idle writer's row may be removed (lost_commits.py)."""
@@ -135,7 +140,15 @@ def prepare(address: Address) -> None:
                 with connection.transaction():
                     # The version is read again under the lock, which lasts until the commit.
                     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                    connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT}'")
                     _migrate(connection)
+            except LockNotAvailable as error:
+                if tries == MIGRATION_TRIES:
+                    raise StoreLocked(
+                        "the schema cannot be upgraded while a long transaction, such as a dump,"
+                        " uses the tables: wait for its end (pg_stat_activity shows it)"
+                    ) from error
+                time.sleep(MIGRATION_PAUSE)
             except psycopg.Error as error:
                 # Replicas of the previous release may be writing, and lock tables in another order.
                 if tries == MIGRATION_TRIES or not is_collision(error):

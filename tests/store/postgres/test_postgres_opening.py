@@ -13,6 +13,7 @@ from store.errors import (
     ServerUnfit,
     StoreCorrupt,
     StoreError,
+    StoreLocked,
     StoreUnavailable,
 )
 from store.job_reads import JobFilter
@@ -260,3 +261,22 @@ async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
         await migrating
         (version,) = watch.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or ()
     assert int(version) == len(MIGRATIONS) + 1
+
+
+async def test_a_migration_does_not_let_others_wait_behind_a_long_transaction(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MIGRATION_LOCK_TIMEOUT", "1ms")
+    monkeypatch.setattr(connection, "MIGRATION_PAUSE", 0.01)
+    monkeypatch.setattr(connection, "MIGRATION_TRIES", 3)
+    address = parse(postgres_server.new_schema_url())
+    await asyncio.to_thread(prepare, address)
+    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, "ALTER TABLE jobs ADD extra text"])
+    with connect(address) as dump:
+        dump.autocommit = False
+        dump.execute("LOCK TABLE jobs IN ACCESS SHARE MODE")
+        with pytest.raises(StoreLocked, match="while a long transaction, such as a dump"):
+            await asyncio.to_thread(prepare, address)
+        monkeypatch.setattr("store.postgres.connection.time.sleep", lambda _: dump.rollback())
+        await asyncio.to_thread(prepare, address)
+        dump.execute("SELECT extra FROM jobs")
