@@ -37,6 +37,8 @@ class Applied:
     move: Move | None
     has_more: bool
     """Whether more callbacks are waiting: not all of them were within the limits of one change."""
+    is_leased: bool = False
+    """Whether the job has become due for confirmation, with the caller's lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class JobWriter:
         for change in changes:
             each, has_more = found[change.job_id], waiting[change.job_id].has_more
             if isinstance(each, Decided):
-                each = Done(Applied(each.move.job, each.move, has_more))
+                is_leased = each.lease is not None and each.is_due_anew
+                each = Done(Applied(each.move.job, each.move, has_more, is_leased))
             if change.max_callbacks and not has_more and isinstance(each, Done):
                 effects.applied.add(change.job_id)
             outcomes.append(each)

@@ -32,7 +32,21 @@ class Decided:
     holder: str | None
     """Who held the lease in the job's due row before the move."""
     lease: Lease | None
-    """The lease to write if the job is due for confirmation."""
+    """The lease for the caller, if `is_due_anew`."""
+
+    @property
+    def is_due_anew(self) -> bool:
+        """Whether the move makes the job due for confirmation. If it was before, its next status
+        call waits for its time, such as a Retry-After."""
+        due = self.move.job.due
+        return due is not None and due.lane is Lane.CONFIRM and due != self.before.due
+
+    @property
+    def renews_lease(self) -> bool:
+        """Whether the caller, which has the lease and may be making the status call, keeps it."""
+        due = self.move.job.due
+        is_its_own = self.lease is not None and self.holder == self.lease.holder
+        return is_its_own and due is not None and due.lane is Lane.CONFIRM
 
     @property
     def new_provider_id(self) -> str | None:
@@ -138,7 +152,7 @@ class MoveWriter:
                 if before is not None:
                     cleared.append({"job_id": each.before.id})
                 continue
-            lease = each.lease if after.lane is Lane.CONFIRM else None
+            lease = each.lease if each.is_due_anew or each.renews_lease else None
             # A note is not a change: the lease holder keeps its lease.
             ends_lease = each.holder is not None and each.move.job != each.before
             if after != before or ends_lease or lease is not None:

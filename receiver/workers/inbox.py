@@ -23,7 +23,7 @@ from store.changes import Changes
 from store.errors import NotApplied, NotFound, StoreUnavailable
 from store.job_writer import Applied
 from store.records.jobs import Job
-from store.records.times import Lane, Lease, Millis
+from store.records.times import Lease, Millis
 
 JOBS_PER_BATCH = 64
 CALLBACKS_PER_BATCH = 100
@@ -170,8 +170,7 @@ class Inbox:
             # One of them is at fault: apply them one by one.
             self.offer(job_id, final=final)
             return await self._apply_some(job_id, 1, final=final)
-        due = applied.job.due
-        if applied.move is not None and due is not None and due.lane is Lane.CONFIRM:
+        if applied.is_leased:
             self._confirm(applied.job)
         if applied.has_more:
             self.offer(job_id, final=final)

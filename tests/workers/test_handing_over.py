@@ -11,7 +11,9 @@ import pytest
 from receiver.actions import submission_queue
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.clock import SystemClock
+from receiver.domain.answers import StatusUnavailable
 from receiver.workers import submitter
+from receiver.workers.inbox import Inbox
 from store.ids import Ids
 from store.open import open_store
 from store.records.moves import NewJob
@@ -20,7 +22,7 @@ from tests.domain.jobs import new_job as any_job
 from tests.http_api.scripted_provider import ScriptedProvider, never
 from tests.store.world import add_key, event_data
 from tests.support.service import JOB, MOVIE, eventually, running_service, submit, wait_for_job
-from tests.workers.harness import CallRecorder
+from tests.workers.harness import COMPLETED, RUNNING, CallRecorder, Harness, receive, step
 
 
 async def test_a_submission_costs_three_writes_and_no_read(
@@ -142,3 +144,21 @@ async def test_users_with_a_backlog_take_turns(tmp_path: Path, provider: Scripte
 
         seen = await eventually(whose, lambda seen: "bob" in seen, "bob's job")
         assert seen.index("bob") < 64
+
+
+async def test_further_callbacks_of_a_claimed_job_make_no_status_call_before_its_time(
+    harness: Harness,
+) -> None:
+    harness.provider.answer = StatusUnavailable("429", retry_after=50_000)
+    poller = harness.poller()
+    inbox = Inbox(harness.services, harness.hub, poller.confirm)
+    job = await harness.accepted_job("up-1")
+    for body in (COMPLETED, RUNNING, b'{"status":"IN_PROGRESS","progress":20}'):
+        await receive(harness, job, body)
+        await inbox.run_once()
+        await step(harness, poller)
+    assert harness.provider.asked == ["up-1"]
+
+    harness.clock.advance(50)
+    await step(harness, poller)
+    assert harness.provider.asked == ["up-1", "up-1"]
