@@ -76,8 +76,8 @@ class Service:
             await self._ending
 
     async def _watch_store(self) -> None:
-        """Notify all subscribers when another process has written to the store, and write what it
-        did not take before."""
+        """Notify all subscribers when another process has written to the store, and store again the
+        first answers to idempotency keys that it could not take before."""
         services = self.context.services
         while True:
             await services.clock.sleep(STORE_CHECK_SECONDS)

@@ -104,8 +104,9 @@ def _whole_or_none(digits: str) -> int | None:
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
 """Reads any number of digits. An exponent below its range makes a zero, as for floats."""
 
-# Without `parse_int`, for which a body of a megabyte would call Python half a million times. (An
-# answer of 16 MiB is parsed in a thread, and these calls let the event loop take the GIL.)
+# The strict decoder has no `parse_int`, which a body of a megabyte could call half a million times.
+# (The lenient one has: an answer of 16 MiB is parsed in a thread, and the calls let the event loop
+# take the GIL.)
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _LENIENT = json.JSONDecoder(
     parse_constant=lambda _: None, parse_float=_finite_or_none, parse_int=_whole_or_none

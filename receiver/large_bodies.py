@@ -12,7 +12,7 @@ from receiver.clock import Clock
 LARGE: Final = 64 * 1024
 """Bytes. A larger body can take more than 50 ms of the event loop."""
 MAX_LARGE: Final = 32
-"""How many larger ones of one sender may wait, including the one that is being parsed."""
+"""Maximum number of one sender's large bodies that wait or are being parsed."""
 
 
 class TooManyLarge(Exception):

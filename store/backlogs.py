@@ -48,7 +48,8 @@ class Backlogs(Repository):
             if at <= now or (is_leased and at > times["latest_end"]):
                 backlogs[Backlog(provider, user_id)] = None
             if at > now and next_at is None:
-                # Even of a lease from before the clock was set back: `lease` may not end it yet.
+                # This includes a lease that counts as due above, because it was taken before the
+                # clock was set back: `lease` has a later `latest_end`, and may not end it yet.
                 next_at = at
         return BacklogsDue(tuple(backlogs), next_at)
 

@@ -1,4 +1,4 @@
-"""The outbox of relay messages."""
+"""The outbox: the webhooks to send to users, here called relay messages."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict

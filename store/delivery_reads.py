@@ -17,6 +17,8 @@ FILTERS = {
     "name": "rtrim(host, '0123456789') = :name",
     "host": "host = :host",
 }
+"""SQL conditions. `name` matches a host with any port: the index `deliveries_by_host` has the host
+without the digits of its port, `hooks.example:` for `hooks.example:443`."""
 
 _FIELDS = [field.name for field in fields(Delivery)]
 

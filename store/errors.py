@@ -34,7 +34,8 @@ class StoreUnavailable(StoreError):
 
 
 class StoreBusy(StoreUnavailable):
-    """A queue is full (of writes, reads or large callbacks): load is shed, not queued."""
+    """A queue is full (of writes, of reads, of large callbacks, or of a user's jobs with long
+    metadata): load is shed, not queued."""
 
 
 class StoreLocked(StoreUnavailable):

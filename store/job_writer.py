@@ -23,7 +23,7 @@ from store.session import Done, Failed, Outcome, Row, Session
 from store.sql import MultiRowStatement
 
 JOB_BYTES = 256 * 1024
-"""Maximum size of the callback bodies applied to one job at once; a single larger one is too."""
+"""Maximum size of the callback bodies applied to one job at once; a single body may be larger."""
 GROUP_BYTES = 1024 * 1024
 """The same for all jobs of a group. The callbacks of the remaining jobs wait for a later change."""
 

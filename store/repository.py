@@ -70,9 +70,10 @@ class Repository:
         examined: int | None,
         **parameters: object,
     ) -> tuple[list[Row], str | None]:
-        """A page of a query whose rows begin with the candidate's number, whether it fits, and its
-        id. `examined` is the maximum number of candidates, None if all fit. Returns the rows that
-        fit without the first two columns, and the id after which the next page begins."""
+        """A page of a query whose rows begin with the candidate's number, whether it matches the
+        filter, and its id. `examined` is the maximum number of candidates, None if all of them
+        match. Returns the matching rows, without their first two columns, and the id after which
+        the next page begins."""
         # One extra row shows whether there are more.
         most = limit + 1 if examined is None else examined
         rows = await self._fetch(query, parts, most=most, limit=limit + 1, **parameters)

@@ -77,8 +77,8 @@ class Retention:
             positions[user_id].append((seq, nonce))
         for user_id, removed in positions.items():
             whose = {"user_id": user_id}
-            # Once per batch: while an old snapshot is open, PostgreSQL passes all events that were
-            # removed since.
+            # Once per batch: while an old snapshot is open, PostgreSQL has to step over the dead
+            # rows of all events that were removed since then.
             ((oldest,),) = db.execute(self._events["read-oldest-kept"], whose).fetchall()
             oldest_kept = _AFTER_ALL if oldest is None else oldest
             for seq, nonce in removed:

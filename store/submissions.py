@@ -25,7 +25,8 @@ class Submissions(Repository):
         self, provider: str, change: Callable[[ProviderHolds], ProviderHolds]
     ) -> ProviderHolds:
         """Replace a provider's recorded refusals in one transaction; returns the new value.
-        `change` must be pure and fast, like a `Decide`. Notifies the submission queue."""
+        `change` must be pure and fast, like a `Decide`. If the value has changed, the submission
+        queue is notified."""
 
         def work(db: Session, effects: Effects) -> ProviderHolds:
             ((state,),) = db.execute(self._sql["lock-hold"], {"provider": provider}).fetchall()

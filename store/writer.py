@@ -44,7 +44,8 @@ class BatchReport:
 
     members: int
     seconds: float
-    """From the transaction's begin to the end of its commit."""
+    """From the start of the batch, which may have to connect first, to the end of its last
+    commit."""
     waiting: int
     """Members queued when it ended."""
 

@@ -28,8 +28,8 @@ Ts = TypeVarTuple("Ts")
 
 
 class FolderArchive:
-    """`receiver.archive.contract.Archive`. All its disk access runs in threads of its own: on a
-    network mount that hangs, they hang too. (The files that `find` returns are read elsewhere.)"""
+    """`receiver.archive.contract.Archive`. All its disk access runs in its own threads, so that a
+    hanging network mount blocks no others. (The files that `find` returns are read elsewhere.)"""
 
     def __init__(self, root: Path) -> None:
         """`root` is created by the first write or sweep."""

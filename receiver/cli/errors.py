@@ -1,6 +1,7 @@
 """How a command fails: a message on stderr that says what to do next, and an exit status.
 
-0: success, 1: failure, 2: wrong usage or settings, 130: Ctrl-C.
+0: success, 1: failure, 2: wrong usage or settings, 130: Ctrl-C, 143: SIGTERM. `serve` and `sandbox`
+exit with 0 after either signal if they stop in time.
 """
 
 import errno

@@ -41,7 +41,7 @@ KEPT_SECONDS = 30.0
 gets no answer."""
 
 LARGE = 64 * 1024
-"""Longer bodies are read and written in a thread: they could block the event loop for seconds."""
+"""Longer bodies are parsed and encoded in a thread: they could block the event loop for seconds."""
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
 _TOO_LONG = "is too long"

@@ -17,7 +17,8 @@ MAX_KIND = 200
 
 @dataclass(frozen=True, slots=True)
 class InputFault:
-    """One error in a request's body; in a job's `input`, in the provider's words if it has them."""
+    """One error in a request's body. Errors in a job's `input` have the provider's own words, where
+    it has any."""
 
     pointer: str
     """JSON pointer from the body's root, such as `/input/prompt`."""

@@ -4,8 +4,8 @@ The shape of its callbacks, status answers and errors has changed more than once
 number. So every known name of a value is tried, a value of the wrong type counts as absent, and no
 input makes a reader raise. Texts are cleaned and truncated; the raw callback keeps the whole.
 
-An `input` is checked by the provider's rules, in its words if it has them; its clients may compare
-them. Unknown members are not errors: they go upstream unchanged.
+An `input` is checked by the provider's rules. Errors have its own words where it has any, because
+clients written for it may compare them. Unknown members are not errors: they go upstream unchanged.
 """
 
 import math

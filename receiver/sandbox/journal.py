@@ -15,7 +15,7 @@ from typing import IO, Any
 from store.records.times import Millis
 
 _KEPT_FOR: Millis = 7 * 24 * 3600 * 1000
-"""As long as the provider's links live."""
+"""As long as Samsar's links live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ def open_journal(path: Path, seed: int | None, now: Millis) -> Journal:
         seed = secrets.randbits(64) if known_seed is None else known_seed
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
+    # -1 differs from every port, so that `record_port` writes the seed and port as the first line.
     journal = Journal(seed, -1, fresh.open("w", encoding="utf-8"))
     fresh.chmod(0o600)
     journal.record_port(port)

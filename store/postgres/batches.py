@@ -5,10 +5,10 @@ a lock, an append and a commit, both in this process and in the server: one tran
 took ten times the CPU of a full batch (docs/postgresql.md).
 
 Members have no savepoints: with more than 64 in a transaction, the snapshots of every other session
-become slow. A member that raises an error of its own before it has written anything fails alone.
-After the server's error for a member, or after writes, the batch is rolled back and run again in
-parts: one by one after a conflict, a deadlock or a timeout, otherwise in halves. When the database
-itself fails, the whole batch fails. Members can be repeated (`store.session.Work`).
+become slow. A member that raises an error of its own before it has written anything fails alone. If
+it has written, or the error is the server's, the batch is rolled back and run again in parts: one
+by one after a conflict, a deadlock or a timeout, otherwise in halves. When the database itself
+fails, the whole batch fails. Members can be repeated (`store.session.Work`).
 
 All processes take locks in one order: first the writer's own row (lost_commits.py), for which no
 other process waits; then the batch's jobs, sorted; last the users' logs, sorted. In between,

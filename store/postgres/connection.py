@@ -39,7 +39,7 @@ MIGRATION_TRIES = 20
 MIGRATION_LOCK_TIMEOUT = "500ms"
 """How long a migration waits for a lock: everything else waits behind it meanwhile."""
 MIGRATION_PAUSE = 2.0
-"""Seconds until the next try after that."""
+"""Seconds between a try that did not get its lock and the next one."""
 
 WRITERS_KEPT = 1_000_000
 """Transactions of the server after which an idle writer's row may be removed (lost_commits.py)."""

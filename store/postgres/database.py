@@ -41,7 +41,7 @@ class PostgresStore(Store):
 
     async def durability(self) -> Durability:
         ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")
-        # The third such setting, synchronous_commit, is not asked: each transaction turns it on if
+        # synchronous_commit matters too, but need not be checked: each transaction turns it on if
         # it is off (`configure-transaction`).
         crash_safe = (fsync, full_page_writes) == ("on", "on")
         advice = STANDBY_MAY_LAG if self._fails_over and not standbys else None

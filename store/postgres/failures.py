@@ -1,4 +1,5 @@
-"""Translates PostgreSQL's errors to the store's. Only `PooledReaders.fetch` reads SQLSTATEs too.
+"""Translates PostgreSQL's errors to the store's. Elsewhere, only `PooledReaders.fetch` reads
+SQLSTATEs; some code catches single classes of psycopg's errors.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """

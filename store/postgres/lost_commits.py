@@ -29,8 +29,8 @@ def was_committed(connection: psycopg.Connection, writer: str, transaction: int)
     number, end = found
     if number is not None:
         return bool(number == str(transaction))
-    # The writer has never committed, or its row was removed since (`remove-old-writers`), but not
-    # if the transaction is recent.
+    # There is no row: the writer has never committed, or its row was removed since then
+    # (`remove-old-writers`). If the transaction is recent, it was not removed.
     return False if int(end) - transaction <= WRITERS_KEPT else None
 
 

@@ -48,7 +48,7 @@ class PostgresSession:
         self._writes: list[psycopg.Cursor] = []
         """The members' statements that may write: all but SELECT."""
         self._member = 0
-        """Where those of the present member begin."""
+        """The index in `_writes` of the current member's first statement."""
 
     def begin(self, settings: str, parameters: Any) -> PendingResult:
         """Begin a transaction with the statement for its settings, which belongs to no member."""
@@ -69,7 +69,7 @@ class PostgresSession:
         self._member = len(self._writes)
 
     def has_written(self, *, any_member: bool = False) -> bool:
-        """Whether the member, or any member so far, has written anything, or may have: until its
-        answer arrives, a statement may."""
+        """Whether the member, or any member so far, has written anything, or may have: a statement
+        counts until its answer shows that it changed no row."""
         some = self._writes if any_member else self._writes[self._member :]
         return any(cursor.rowcount != 0 for cursor in some)

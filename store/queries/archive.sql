@@ -1,5 +1,6 @@
 -- name: backlog
--- Number of jobs with pending files, and when the oldest of them ended.
+-- Number of jobs with pending files, and when the oldest of them ended. In two parts, since `due`
+-- has one partial index for unleased rows and one for leases; otherwise SQLite would scan it.
 SELECT count(*), min(j.done_at)
   FROM (SELECT job_id FROM due WHERE lane = 'archive' AND holder IS NULL
          UNION ALL

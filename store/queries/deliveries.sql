@@ -47,7 +47,8 @@ SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :latest_end;
 UPDATE deliveries SET held_until = 0 WHERE holder IS NOT NULL AND held_until <> 0;
 
 -- name: release
--- Release a holder's messages unchanged.
+-- Release a holder's messages unchanged. The first two conditions only let SQLite search the
+-- partial index of leases, which it would scan otherwise.
 UPDATE deliveries SET holder = NULL, held_until = NULL
  WHERE holder IS NOT NULL AND held_until IS NOT NULL AND holder = :holder
 RETURNING id;

@@ -129,7 +129,7 @@ INSERT INTO job_results (job_id, result) VALUES (:job_id, :result)
     ON CONFLICT (job_id) DO UPDATE SET result = excluded.result;
 
 -- name: list-in-phase
--- Unfinished jobs in a phase, oldest first.
+-- Unfinished jobs in a phase, oldest first. The second condition lets SQLite use the partial index.
 SELECT id FROM jobs
  WHERE phase = :phase AND phase <> 'finished'
  ORDER BY created_at

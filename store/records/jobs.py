@@ -159,7 +159,8 @@ class Job:
     accepted_at: Millis | None = None
     unconfirmed_at: Millis | None = None
     result_at: Millis | None = None
-    """When the result's link was received; links expire after about a week."""
+    """When the result's link was received; Samsar's links expire after about a week, Replicate's
+    after an hour."""
     attempts: int = 0
     """Submissions begun."""
     maybe_sent: bool = False

@@ -20,7 +20,8 @@ class Lane(StrEnum):
     CONFIRM = "confirm"
     """A status call that decides a claim; takes priority over other polls."""
     POLL = "poll"
-    """The next status call."""
+    """The next status call, look-up of a submission whose answer was lost, or cancel request to the
+    provider."""
     ARCHIVE = "archive"
     """The next download of a result file."""
 

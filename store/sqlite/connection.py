@@ -138,8 +138,8 @@ def _connect(path: Path, settings: Sequence[str], *, check_same_thread: bool) ->
 
 
 def prepare(path: Path, *, upgrade: bool = True) -> None:
-    """Create the database if missing, mode 0600. If it exists, `upgrade` its schema where needed:
-    the services of an older release cannot use it any more.
+    """Create the database if missing, mode 0600. If it exists, `upgrade` its schema where needed;
+    after that, an older release cannot use it.
 
     Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`,
     and `SchemaTooOld` without `upgrade`; the data is then unchanged, but not the file's mode.
@@ -182,10 +182,10 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 def check_wal(path: Path) -> None:
-    """Refuse a copy beside the log of the database that it replaced, before SQLite writes that log
-    into it. A copy on which no service has run is not in WAL mode, which its header says
-    (https://sqlite.org/fileformat2.html#file_format_version_numbers), so the log cannot be its own.
-    Raises `StoreUnavailable`."""
+    """Refuse a backup that has replaced a database whose -wal file is still there: SQLite would
+    apply that log to the backup. A backup on which no service has run is not in WAL mode, which its
+    header says (https://sqlite.org/fileformat2.html#file_format_version_numbers), so the log cannot
+    be its own. Raises `StoreUnavailable`."""
     log = path.with_name(f"{path.name}-wal")
     with path.open("rb") as file:
         versions = file.read(20)[18:]

@@ -27,7 +27,7 @@ def serving_lock(database: Path) -> Iterator[None]:
         if database.is_file() and database.stat().st_nlink > 1:
             raise StoreInUse(f"{database} has a second name (a hard link): remove that name")
     # A file that is renamed, or mounted under another name, has another lock file too. Only on
-    # Linux are locks of flock independent of those that SQLite takes in the file.
+    # Linux does flock not interfere with the POSIX locks that SQLite takes on the file.
     database_lock = _file_lock(database, database) if sys.platform == "linux" else nullcontext()
     with _file_lock(_lock_file(database), database), database_lock:
         yield
@@ -50,7 +50,8 @@ def _lock_file(database: Path) -> Path:
 @contextmanager
 def _file_lock(file: Path, database: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file. For the database this must begin before SQLite opens it and
-    end after SQLite has closed it: closing any descriptor of a file ends SQLite's locks in it."""
+    end after SQLite has closed it: closing any descriptor of a file releases all POSIX locks that
+    the process has on it, SQLite's too."""
     with translate_errors():
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

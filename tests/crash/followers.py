@@ -48,7 +48,8 @@ class Follower:
             writer.close()
 
     async def _read_events(self, reader: asyncio.StreamReader) -> None:
-        """Chunks end where frames do, so a chunk's size line is between frames, and no field."""
+        """Parse the chunked body line by line. Chunks end where frames do, so the line with a
+        chunk's size is between frames and is not taken for a field."""
         event, cursor = "", ""
         while line := await reader.readline():
             if line.startswith(b"event: "):

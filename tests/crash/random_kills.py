@@ -14,7 +14,7 @@ from tests.crash.world import World, running_world
 
 CLIENTS = 3
 TWICE_EVERY = 5
-"""After this many rounds the service is killed once more while it starts."""
+"""In one of this many rounds, the service is killed again while it starts."""
 
 WORST = SandboxRules(
     render_seconds=1.5,

@@ -1,7 +1,7 @@
 """`python -m tests.simulation --seeds N [--first S] [--campaign FILE]`: run any number of seeds.
 
 A seed that fails is shrunk and printed, and the exit status is 1. A campaign adds up the runs on
-the present state of the core, and continues with the first seed that it has not run.
+the current sources, and continues with the first seed that was not run on them.
 """
 
 import argparse

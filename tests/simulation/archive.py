@@ -17,7 +17,8 @@ MIN_LINK_LIFE = DAY
 """A link that lives for this long after the outcome is downloaded, whatever happens meanwhile."""
 RETENTION_DAYS = 30.0
 LONGEST_REMOVAL = DAY / 8
-"""Seconds: an hour until a clock is trusted again, another one until a partial file is old."""
+"""Seconds that removal may take: an hour until a clock is trusted again, an hour until a partial
+file is old, and an hour until the next sweep."""
 TABLES = ("jobs", "due", "events", "callbacks", "deliveries", "archive_removals")
 FINAL_ERRORS = ("bad_status: 404", "bad_status: 410")
 

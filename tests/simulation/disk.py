@@ -234,7 +234,8 @@ def pause(random: Random) -> float:
 def connect(
     path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection
 ) -> sqlite3.Connection:
-    """A connection like the service's, but without syncs: only processes die here, no machine."""
+    """A connection like the service's, but without syncs: a simulated power cut loses files of the
+    archive (file_disk.py), never commits of the database."""
     connection = sqlite3.connect(
         uri(path), uri=True, isolation_level=None, cached_statements=256, factory=factory
     )

@@ -6,7 +6,8 @@ from typing import Literal
 
 DAY = 24 * 3600.0
 LINK_LIFE = 2 * DAY
-"""How long links live for the service (`receiver.domain.archive.LINK_LIFE`); a few die sooner."""
+"""How long the service believes that links live: replaces `receiver.domain.archive.LINK_LIFE`. Most
+live a day longer, and a few die sooner."""
 MAX_BYTES = 12_000
 """ARCHIVE_MAX_BYTES."""
 SIZES = (0, 1, 900, 2_500, 6_000)

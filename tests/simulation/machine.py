@@ -154,7 +154,8 @@ class Machine:
         return process.name.startswith(f"{self.name}.")
 
     def crash_at(self, where: str, count: int, down: float) -> None:
-        """Kill the process after this many callbacks, or at a commit after this many more."""
+        """Kill the process after `count` more callbacks of the loop (`where` is `step`), or just
+        before or after a commit, once `count` others have come."""
         loop = running_loop()
         process = self._process
         if process is None:
@@ -274,7 +275,8 @@ class Machine:
 
 @cache
 def _settings(*, confirms: bool, looks_up: bool) -> ServeSettings:
-    """The defaults, except for the archive and the addresses of other machines."""
+    """The defaults, except for what the schedule decides, the provider, the addresses, the archive,
+    and the rate limit, which is off."""
     return load(
         ServeSettings,
         provider="samsar",

@@ -180,8 +180,8 @@ class SimulatedProvider(SamsarDouble):
         """By our job's id."""
         self.by_id: dict[str, Upstream] = {}
         self.submissions: dict[str, list[str]] = {}
-        """By job: every submission that arrived, as sure (surely not taken), refused or taken.
-        `taken` includes those of which only the provider knows."""
+        """By job: how each attempt counts, as sure (surely not taken), refused or taken. `taken`
+        includes requests that were lost on the way: the service cannot tell that they were."""
         self.calls: dict[str, list[Call]] = {}
         self.found: set[str] = set()
         """Our ids of the jobs that a look-up found."""

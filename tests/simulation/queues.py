@@ -13,7 +13,7 @@ COMMIT_SECONDS = 0.001
 URGENT_SECONDS = 15e-6
 BACKGROUND_SECONDS = 150e-6
 RUSH = 8
-"""With this many urgent works waiting, the real rule alone sets the size of the next batch."""
+"""With this many urgent members waiting, the real rule alone sets the size of the next batch."""
 LONGEST_QUEUE = 500
 LONGEST_WAIT = 1.0
 """Seconds that work may wait while other work is served."""
@@ -36,7 +36,7 @@ class Member:
 
 @dataclass(slots=True)
 class Members:
-    """The works of one batch."""
+    """The members of one batch."""
 
     urgent: list[Member]
     background: list[Member]
@@ -46,7 +46,7 @@ class Members:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """How long the urgent works and the others take, without the commit."""
+        """How long the urgent members and the others take, without the commit."""
         return len(self.urgent) * URGENT_SECONDS, len(self.background) * BACKGROUND_SECONDS
 
 
@@ -75,8 +75,8 @@ class Queues:
         self._queues[kind].append(Member(work, caller, now, self._working_time(now)))
 
     def take(self, now: float, most: int) -> Members:
-        """The next batch: at most `most` urgent works and half as many others. In a rush, the
-        sizer's own numbers apply instead of `most`."""
+        """The next batch: at most `most` urgent members and half as many others. In a rush, the
+        sizer's number of urgent members replaces `most`."""
         self._worked, self._before = self._working_time(now), now
         if len(self._queues["urgent"]) >= RUSH:
             most = self._batch_sizer.urgent_members
@@ -93,7 +93,7 @@ class Queues:
         return members
 
     def take_all(self) -> Members:
-        """All works that are left, when the writer closes."""
+        """All members that are left, when the writer closes."""
         urgent, *others = (self._take(kind, LONGEST_QUEUE) for kind in KINDS)
         return Members(urgent, [member for queue in others for member in queue])
 

@@ -19,6 +19,7 @@ DOWN = (0.05, 1.0, 20.0, 400.0)
 """Seconds until a dead process is started again."""
 WHERE = ("step", "before_commit", "after_commit")
 COUNTS = (0, 1, 3, 10, 60)
+"""Where a process is killed, and how many callbacks or commits come before (`Machine.crash_at`)."""
 OUTAGES = ("refused", "silent", "broken", "busy", "key")
 SINK_FAULTS = ("refused", "refused", "silent", "broken", "busy", "gone")
 

@@ -138,7 +138,8 @@ def _without_gc() -> Iterator[None]:
 
 @contextmanager
 def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]:
-    """Take from the simulation what the archive takes from the system."""
+    """Replace what the archive uses of the system (time, fsync, threads) with the simulation's, and
+    shrink two of its limits."""
 
     async def run_sync(func: Callable[..., Any], *args: Any, **_: Any) -> Any:
         return await loop.run_in_executor(None, func, *args)

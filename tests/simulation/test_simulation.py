@@ -28,11 +28,12 @@ def check(schedule: Schedule) -> Result:
     return result
 
 
-# In 20562960, a claim comes after a failure that the service declared, and gets no link. In
-# 20581866, a 404 is reported again and again because the answers of its commits are lost. In
-# 20604256, a power cut brings back a folder that was never synced itself. In 20655040, a stream
-# misses an event if a lost answer leaves the writer's connection open. In 20683935, the clock is
-# set back by ten minutes while a dead process has the lease of a download.
+# The long numbers are seeds that have failed once. In 20562960, a claim comes after a failure that
+# the service declared, and gets no link. In 20581866, a 404 is reported again and again because the
+# answers of its commits are lost. In 20604256, a power cut brings back a folder that was never
+# synced itself. In 20655040, a stream misses an event if a lost answer leaves the writer's
+# connection open. In 20683935, the clock is set back by ten minutes while a dead process has the
+# lease of a download.
 @pytest.mark.parametrize("seed", [*QUICK, 20562960, 20581866, 20604256, 20655040, 20683935])
 def test_a_seed(seed: int) -> None:
     check(random_schedule(seed))

@@ -18,7 +18,8 @@ CONFIRM_TIMEOUT = 60.0
 MAX_POLL_DELAY = 1.25 * 3_600.0
 """Seconds until the next poll, at most, including the jitter and a machine that is down."""
 UNREACHABLE = {"outage", "clock_step"}
-"""Actions after which the provider could not be asked, or for an unknown time."""
+"""Actions that may delay an outcome's report by more than `MAX_POLL_DELAY`: the provider did not
+answer for a while, or the clock was set."""
 SLACK = 2.0
 """Seconds allowed between an answer and the commit of what follows from it."""
 

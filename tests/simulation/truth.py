@@ -239,7 +239,7 @@ class Truth:
         if row is not None and history is not None:
             now = history.now
             last = now["status"], now["phase"], now["seq"], now["progress"]
-            # The step to `submitting` and back may have no event; every other change has one.
+            # Every change of these columns has an event, even the step to `submitting` and back.
             self._judge.require(row == last, "the row is what its last event says", job_id, row,
                                 last)  # fmt: skip
 

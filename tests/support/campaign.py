@@ -131,7 +131,8 @@ def _read(text: str) -> list[Sum]:
 
 @cache
 def source_hash(kind: str) -> str:
-    """A hash of the sources that such runs call, without comments, docstrings and layout."""
+    """A hash of the sources that such runs call. In Python, comments, docstrings and layout do not
+    count; in SQL, only comments at the start of a line do not."""
     digest = hashlib.sha256()
     for package in ("receiver", "store"):
         for file in sorted((ROOT / package).rglob("*")):

@@ -1,7 +1,7 @@
 -- name: configure-transaction
 -- Settings for one transaction, since a pooler may share the session: timeouts for statements,
--- locks and idling (in milliseconds), and commits on disk. Also the transaction's number, which it
--- writes into its writer's row, so that the outcome of the commit can be looked up. The row is
+-- locks and idling (in milliseconds), and commits that wait for the disk. Returns the transaction's
+-- number, also written into its writer's row, so that a lost commit can be looked up. The row is
 -- written last, within the timeout for locks: an earlier transaction of this writer, whose
 -- connection was lost, may still hold it.
 WITH mine AS (
