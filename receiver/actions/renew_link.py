@@ -32,11 +32,11 @@ class LinkRenewals:
         self._user_locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def renew(self, job: Job) -> Job:
-        """The job, with a renewed link if the old one may no longer work.
+        """The job, with a renewed link if its link is older than `LINK_MAX_AGE`.
 
-        Unchanged if the link is recent or cannot be renewed: its provider is no longer configured,
-        no status call is allowed within `RENEWAL_SECONDS`, the answer has no link, or the store
-        fails. If another request is renewing it, waits for that one.
+        Unchanged if the link is newer or cannot be renewed: its provider is no longer configured,
+        no status call is allowed now or answered within `RENEWAL_SECONDS`, the answer has no link,
+        or the store fails. If another request is renewing it, waits for that one.
 
         Raises:
             NotFound: the job was removed meanwhile.

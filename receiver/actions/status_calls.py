@@ -14,7 +14,8 @@ from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
 CLIENTS_SHARE: Final = 0.2
-"""How much of the rate calls made for clients may use: many of them must not stop the polls."""
+"""The share of the rate for calls that are made for clients: many of them must not stop the
+polls."""
 MAX_RATE_WAIT: Final = 1.0
 """Seconds that a call made for a client may wait for the rate limit."""
 SLOT_CHECK_SECONDS: Final = 0.1

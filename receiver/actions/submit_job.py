@@ -62,8 +62,8 @@ async def submit_job(
     idempotency: IdempotencyKey | None = None,
     answer: StoredResponse | None = None,
 ) -> Job | Replay:
-    """Commit a new job with its submission intent, and hand it over to the submitter if the
-    queue accepts it; otherwise the submitter finds it in the store.
+    """Commit a new job, due for submission, and hand it over to the submitter if the queue accepts
+    it; otherwise the submitter finds it in the store.
 
     With an idempotency key that was used before, nothing is created and its replay is returned.
     `answer`, if already known, is stored with a new key.

@@ -50,7 +50,7 @@ class Breaker:
         self._probing = False
 
     def failed(self, now: float, *, credentials_refused: bool) -> None:
-        """Record that a call got no answer, or that our key was refused."""
+        """Record that a call got no usable answer, or that our key was refused."""
         self._failures += 1
         if self._probe_at is not None:
             if self._probing:
@@ -67,8 +67,8 @@ class Breaker:
 
 
 class RateLimiter:
-    """A rate limiter: at most `rate` calls per second, evenly spaced. Unused calls expire after a
-    tenth of a second, so overdue work does not start in a burst."""
+    """A rate limiter: at most `rate` calls per second, evenly spaced. Unused calls add up for a
+    tenth of a second at most (but one never expires), so overdue work does not start in a burst."""
 
     def __init__(self, rate: float) -> None:
         self._gap = 1.0 / rate

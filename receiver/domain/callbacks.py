@@ -24,6 +24,7 @@ def apply_callback(draft: Draft, callback: ParsedCallback) -> None:
     named = report.provider_request_id
     if named is not None and (callback.id_is_taken or job.provider_request_id not in (None, named)):
         draft.set_verdict(callback.callback_id, Verdict.CONFLICT)
+        # It came to this job's own URL, so there may be news of this job: poll now.
         if job.due is not None and job.due.lane is Lane.POLL:
             draft.set(due=Due(Lane.POLL, min(job.due.at, draft.now)))
         return
@@ -115,8 +116,8 @@ def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) 
 
 
 def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
-    """Keep a terminal callback as a claim. It cannot overturn a COMPLETED without a result from a
-    signed callback: that result may not be available for a while."""
+    """Keep a terminal callback as a claim. Once a signed callback has said COMPLETED without a
+    result, a claim of another status is not used: the result may not be available for a while."""
     claims, completed = draft.job.tracking.claims, draft.job.tracking.completed_word is not None
     overturns = completed and report.status is not Status.COMPLETED
     if overturns or len(claims) >= MAX_CLAIMS:

@@ -41,8 +41,8 @@ class ClockTrust:
             self._begin_probation(monotonic)
 
     def check(self, now: Millis, monotonic: float) -> bool:
-        """Compare the clocks, and return whether the wall clock is trusted now. Call this about
-        every minute."""
+        """Compare the clocks, and return whether the wall clock is trusted now. Call this at least
+        once a minute: `CLOCK_TOLERANCE` applies to the time between two checks."""
         seen, before = _distance(now, monotonic), self._seen
         self._seen = seen
         if self._trusted is not None and abs(seen - self._trusted) <= CLOCK_TOLERANCE:

@@ -10,9 +10,9 @@ T = TypeVar("T")
 class FairQueue(Generic[T]):
     """Items that wait for a slot, by user.
 
-    A free slot goes to the waiting user with the fewest; with equally many, to the one who has
-    waited longest for a turn. So a user who has all slots must share them as soon as another waits
-    and slots become free.
+    A free slot goes to the waiting user who holds the fewest slots; if several do, to the one who
+    has waited longest for a turn. So a user who holds all slots must share them, as they become
+    free, as soon as another user waits.
     """
 
     def __init__(self, slots: int) -> None:

@@ -6,7 +6,7 @@ A refusal does not say whom the provider limits: all of us, one user, or one job
    probe, preferably another user's.
 2. If the probe is refused too, the next hold is twice as long; if the probe came long after the
    hold, it is as long as a first one.
-3. If the probe is accepted, or refused for its content, the hold ends, and the users who were
+3. If the probe is accepted, or refused with another 4xx, the hold ends, and the users who were
    refused before are limited individually: from now on, their refusals hold only themselves, by
    the same rules. If the probe was the same user's, the refused jobs are limited individually:
    their refusals hold nothing.
@@ -131,7 +131,8 @@ def refused(
 
 
 def answered(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> ProviderHolds:
-    """The holds after an acceptance or a refusal for content. A probe ends the holds it tested."""
+    """The holds after an acceptance, or a refusal with another 4xx than 429. A probe ends the holds
+    that it tested."""
     users, jobs = dict(holds.users), dict(holds.jobs)
     tested = [hold for hold in holds_on(holds, user_id) if job_id in hold.probes]
     for refusal in (refusal for hold in tested for refusal in hold.refusals):

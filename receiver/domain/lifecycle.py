@@ -106,6 +106,7 @@ def _pass_time(draft: Draft) -> None:
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
         submission.give_up_unconfirmed(draft)
     elif job.phase is Phase.QUEUED:
+        # Fails the job if its deadline has passed; otherwise nothing changes.
         submission.postpone(draft, job.due.at)
     elif not job.done:
         # Without a provider id there is no status call: the deadline applies at once.

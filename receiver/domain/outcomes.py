@@ -18,7 +18,8 @@ _DECLARED: Final = {
     ErrorCode.RESULT_MISSING: "The provider reported completion but gave no result.",
     ErrorCode.PROVIDER_JOB_LOST: "The provider no longer knows the job.",
 }
-"""The message for each failure that we declare."""
+"""The message for each failure that we declare. Unlike the others, NOT_SUBMITTED is certain and is
+never corrected: it is not in `serialization.SELF_DECLARED`."""
 _WITHOUT_RESULT: Final = {
     Status.FAILED: (
         ErrorCode.PROVIDER_FAILED,
@@ -164,8 +165,8 @@ def mark_claims_late(draft: Draft) -> None:
 
 
 def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> None:
-    """Keep polling after a self-declared failure, at growing gaps, for a day: from the failure, or
-    from a later callback by which the result is to be fetched."""
+    """Keep polling after a self-declared failure, at growing gaps, until a day after it, or after a
+    later callback that said COMPLETED without a result."""
     job = draft.job
     if not serialization.is_self_declared(job) or job.done_at is None:
         return

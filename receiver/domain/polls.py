@@ -162,6 +162,8 @@ def _apply_miss(draft: Draft, polled: Polled) -> None:
 
 
 def _apply_outcome(draft: Draft, report: Report) -> None:
+    """Apply the outcome, and decide all claims. If a callback had said the same, it counts as the
+    evidence, and its status word or message is used where the answer has none."""
     tracking = draft.job.tracking
     agreeing = [c for c in tracking.claims if c.status is report.status]
     completed_by_callback = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK

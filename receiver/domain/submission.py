@@ -73,6 +73,8 @@ def apply_answer(draft: Draft, ended: SubmissionEnded) -> None:
 
 
 def requeue(draft: Draft, begun: SubmissionBegins, not_sent: SubmitNotSent) -> None:
+    """Queue the job again, if exactly this attempt is under way. An unconfirmed job is never sent
+    again, even if a late answer says that it was not sent."""
     job = draft.job
     draft.note("submission", outcome="not_sent", attempt=begun.attempt, reason=not_sent.reason)
     if not is_under_way(job, begun):
@@ -163,6 +165,8 @@ def give_up_unconfirmed(draft: Draft) -> None:
 
 
 def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> None:
+    """Fail the job, if the latest attempt was refused and has no other answer. A late refusal also
+    settles an unconfirmed job: the provider does not have it, and nothing was paid."""
     job = draft.job
     code = refused.status_code
     draft.note("submission", outcome="refused", attempt=begun.attempt, status_code=code)

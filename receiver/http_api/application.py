@@ -92,8 +92,9 @@ class Application:
         if (endpoint := self._fixed.get(scope["path"])) is not None:
             return endpoint
         # Not Starlette's Router: it adds two coroutines, which an open stream would keep in memory.
-        # The hot route, for callbacks, is the first.
-        for route in () if "\n" in scope["path"] else self._routes:  # their `$` ignores a last one
+        # The hot route, for callbacks, is the first. A path with a newline is no route: the `$` of
+        # Starlette's patterns also matches before a newline at the end.
+        for route in () if "\n" in scope["path"] else self._routes:
             found, matched = route.matches(scope)
             if found is Match.FULL:
                 scope.update(matched)
@@ -126,6 +127,7 @@ def _endpoints(context: ApiContext, table: Iterable[Row[Any]]) -> dict[str, ASGI
     for row in table:
         methods = by_path[row.path]
         methods[row.method] = row.credential.bind(context, row.handler)
+        # Not for event streams: the response to a HEAD request would not end.
         if row.method == "GET" and row.credential is not KEY_OR_TICKET:
             methods["HEAD"] = methods["GET"]
     return {path: _ByMethod(path, methods) for path, methods in by_path.items()}

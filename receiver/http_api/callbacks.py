@@ -30,7 +30,7 @@ async def callback(
 ) -> None:
     """The provider reports a job's status.
 
-    It is stored before the answer, and applied after it.
+    It is stored before the answer, and applied in the same transaction or later.
 
     Responses:
         200: `accepted`: durably stored. `duplicate`: it was stored before.

@@ -112,8 +112,8 @@ class Creation(ABC):
             answer = self.answer(await self._wait_for(job))
         finally:
             if has_key:
-                # Without an answer, normally because the client disconnected, only the use of the
-                # key ends.
+                # Without an answer, normally because the client disconnected, this only marks the
+                # key as no longer in use: replays are then built from the job.
                 await self.context.unstored_answers.store(job.id, answer)
         return answer
 

@@ -89,8 +89,9 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
 
 @Operation(Group.WEBHOOKS, documents.DeliveryDetail)
 async def show_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """One webhook message, with its body and the headers last sent, without the signature and the
-    trace context.
+    """One webhook message, with its body and the headers last sent.
+
+    The signature and the trace context are left out.
 
     Responses:
         200: The delivery.

@@ -50,6 +50,7 @@ class EventStream(ABC):
         with self._counted():
             retry = frames.retry(self.context.rng.randint(*RETRY_MS))
             if self.context.broadcast.closing:
+                # An empty stream, not a 503: an EventSource gives up at an error status.
                 await _begin(send, retry)
             elif self.resumed_at is not None:
                 await _begin(send, retry)

@@ -53,7 +53,7 @@ _WITH_KEY: Final[ResponseTexts] = {
     429: "Too many requests with this key, or too many bad ones from this address.",
 }
 _RETRY_STATUSES: Final = ("429", "503")
-"""Statuses with a Retry-After header."""
+"""Statuses that always have a Retry-After header. (One kind of 409 has it too.)"""
 _WITH_CONTENT: Final = ("200", "202", "206")
 
 _SCHEMES: Final = {
@@ -83,7 +83,7 @@ def openapi_json(rows: Collection[Row[Any]], settings: ServeSettings) -> OpenHan
     def response() -> Response:
         return json_response(openapi_document(rows, settings))
 
-    one = asyncio.Lock()  # `ast` cannot parse the same source in two threads at once
+    one = asyncio.Lock()  # on Python 3.11, `ast.parse` can fail when two threads run it at once
 
     async def handler(_context: ApiContext, _request: Request) -> Response:
         async with one:

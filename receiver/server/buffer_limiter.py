@@ -15,8 +15,8 @@ class Client(Protocol):
     """A connection to a client."""
 
     unsent: tuple[int, float]
-    """Bytes buffered for it at the last check, or 0 if it could be written to, and the loop time at
-    which a check last found this or a change."""
+    """Bytes buffered for it at the last check, or 0 if nothing waited for it to read; and the loop
+    time of the last check at which nothing waited, or the number had changed."""
 
     def buffered_bytes(self) -> int:
         """Bytes buffered for it now."""

@@ -1,8 +1,9 @@
 """A client connection with limits that uvicorn lacks: on the size of heads and on slow clients.
 
 uvicorn collects a request's head, and the trailers of a chunked body, without a limit on their size
-or time. A request that is refused here does not reach the application; if its head has, the
-application sees a client disconnect. The response still has the application's shape.
+or time. A request that is refused here does not reach the application; if the application is
+already reading its body, it sees a client disconnect. The client gets an error response in the
+application's format, unless another response is under way.
 """
 
 import asyncio
@@ -105,8 +106,9 @@ class GuardedConnection(HttpToolsProtocol):
         self._on_lost = call
 
     def push(self, chunk: bytes) -> bool:
-        """Write a chunk of the current response, which must be chunked. Returns False, and writes
-        nothing, while the write buffer is full. If the connection is closing, drops the chunk."""
+        """Write a chunk, with its size line (RFC 9112, 7.1), of the current response, which must be
+        chunked. Returns False, and writes nothing, while the write buffer is full. If the
+        connection is closing, drops the chunk."""
         if self.flow.write_paused:
             return False
         if not self.transport.is_closing():
@@ -186,7 +188,7 @@ class GuardedConnection(HttpToolsProtocol):
             # The headers that `ignore_upgrade` needs may not be among those that were kept.
             self._refuse(431, "head_too_large", "A request with an Upgrade has too many headers.")
             return
-        self.headers = TRAILERS  # which all further ones are
+        self.headers = TRAILERS  # what `on_header` gets from now on are trailers
         if self._shed_if_busy():
             self.transport.write(overloaded(self.parser.get_method()))
             if self.parser.should_keep_alive():
@@ -230,11 +232,11 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._response_writer.end()
-        # With pipelining, the request being received can be a later one, which is not answered.
+        # With pipelining, the request being received can be a later one, not yet answered.
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
         self._buffer_limiter.wrote(self.buffered_bytes())
-        # Otherwise the next response would be buffered too.
+        # Begin the next response only once the client has read this one: it would be buffered too.
         is_next_held = self.flow.held and self._incoming.stage is not Stage.REST
         self._awaits_reader = self.flow.write_paused and is_next_held
         if not self._awaits_reader:

@@ -14,13 +14,14 @@ PARSED_AT_ONCE: Final = 16
 """Requests of one connection whose heads are parsed at once, and so the most that wait for those
 before them."""
 _HEAD_END: Final = b"\n\r\n"
-"""The parser accepts no other end of a head; without a version, no CR has to be before it."""
+"""The only end of a head that the parser accepts. It begins with LF, not CRLF, because the parser
+needs no CR after a request line without a version."""
 
 
 class RequestFlow(FlowControl):
-    """uvicorn's control of reading and writing. Its reason not to read is a body that the
-    application does not read; here requests that are held back are another. While they are, a
-    client that leaves is noticed only when it is written to."""
+    """uvicorn's flow control, which stops reading while the application does not read a body. This
+    one also stops while requests are held back. Meanwhile, a client's disconnect is noticed only
+    when something is written to it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)

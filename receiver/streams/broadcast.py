@@ -187,8 +187,8 @@ class Broadcast:
 
     async def _log_went_back(self, channel: Channel, page: Sequence[Event]) -> bool:
         """Whether the last pushed event is no longer in the log, because a standby without it or an
-        older copy took over. `page` is what follows the event before it; retention may have removed
-        it too."""
+        older copy took over. `page` begins with that event if the log has it. If only retention has
+        removed it, the log still continues after it or ends at its cursor."""
         at = page[0].cursor if page else await self._store.events.latest(channel.user_id)
         return at.seq <= channel.pushed.seq and at != channel.pushed
 

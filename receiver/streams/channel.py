@@ -9,8 +9,8 @@ from receiver.streams.reader import Reader
 from store.records.events import Cursor, Event
 
 READS_AT_ONCE = 8
-"""Maximum number of pages read at once for a user's readers that catch up: otherwise many of them
-would delay all other reads, for which a process has four connections to PostgreSQL."""
+"""Maximum number of pages read at once for a user's readers that catch up. A process reads from
+PostgreSQL over only four connections, so all other reads wait behind these pages."""
 MAX_OFFERED = 1_000
 """Events that wait to be pushed. With more, they are dropped and read from the store instead."""
 RECENT_BYTES = 64 * 1024
@@ -78,7 +78,7 @@ class Channel:
     def join(self, reader: Reader) -> None:
         """Add the reader, and push the recent events that it is missing.
 
-        It is not added if they do not cover all of these, and is removed again if it lags or its
+        It is not added if some of them are no longer kept, and is removed again if it lags or its
         job may be done. Then it must catch up from the store.
         """
         if reader.written_seq < self._dropped_seq:

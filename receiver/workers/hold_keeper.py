@@ -56,8 +56,8 @@ class HoldKeeper:
             )
 
     async def record_answer(self, job: Job) -> None:
-        """Record that the provider accepted a probe, or refused it for its content; no effect if
-        the job is no probe of this process."""
+        """Record that the provider accepted a probe, or refused it with another 4xx than 429; no
+        effect if the job is no probe of this process."""
         if job.id in self._probes:
             now = self._services.clock.now()
             await self._change(job, lambda holds: rules.answered(holds, job.user_id, job.id, now))

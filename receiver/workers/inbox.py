@@ -122,6 +122,7 @@ class Inbox:
         if now >= self._next_read_at:
             self._next_read_at = now + LEFTOVER_SECONDS
             for job_id in await self._services.store.callbacks.jobs_waiting(LEFTOVERS_PER_BATCH):
+                # The store does not record which callbacks report an outcome.
                 self.offer(job_id, final=False)
 
     async def _apply_all(

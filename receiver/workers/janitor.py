@@ -13,8 +13,8 @@ from store.retention import START
 REMOVED_PER_BATCH = 100
 PAUSE_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
-without the pause nearly every write would. This removes about 300 jobs with five events each per
-second, about as many as can be submitted."""
+without the pause nearly every write would. A batch also ends at 100 events (`store.retention`), so
+about 300 jobs with five events each are removed per second: about as many as a process can run."""
 RETENTION_SWEEP_SECONDS = 30.0
 MEASURE_SECONDS = 30.0
 

@@ -85,7 +85,7 @@ class Poller:
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
         self._failing: dict[str, tuple[Job, Millis]] = {}
-        """Jobs whose last call failed, with the end of their lease."""
+        """Jobs whose last call failed and that wait for a slot, with the end of their lease."""
         self._failing_queue = FairQueue[str](max(1, self._calls.concurrency // 2))
         """The ids of the failing jobs: their next call may hang, so they share half of the
         slots."""
@@ -144,8 +144,8 @@ class Poller:
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
     def _queue_due_at(self, provider: str) -> float | None:
-        """When the next job in the provider's probe queue may be called for: as a probe, or at once
-        if the provider answers again. None while a probe is under way."""
+        """When the call for the next job in the provider's probe queue may be made: as a probe, or
+        at once if the provider answers again. None while a probe is under way."""
         breaker = self._calls.breakers[provider]
         if breaker.state == "closed":
             return 0.0
@@ -290,7 +290,7 @@ class Poller:
         try:
             observation = await self._provider_calls.ask(job)
             if observation is None:
-                return  # until its lease expires
+                return  # the job is tried again when its lease expires
             observe = partial(self._observe, job.id, observation)
             await until_stored(self._services.clock, "a status answer", observe)
         except NotFound:

@@ -15,7 +15,8 @@ from store.records.jobs import Job
 from store.records.times import Millis
 
 CANCEL_WAIT: Final[Millis] = 24 * 3_600_000
-"""How long a cancel waits for its provider to be configured again: such a job is never removed."""
+"""How long a cancel waits for its provider to be configured again. It must not wait for ever, since
+retention does not remove the job meanwhile."""
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
 B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelAnswer)
@@ -32,8 +33,8 @@ class ProviderCalls:
         self._callback_address = callback_address
 
     async def ask(self, job: Job) -> Observation | None:
-        """Make the call that the job waits for. None if the call must not be given up, but its
-        provider is not configured."""
+        """Make the call that the job waits for. None if it is a cancel request that waits for its
+        provider to be configured again."""
         asked_at, number = self._services.clock.now(), job.tracking.polls + 1
         if (upstream := upstream_job(job)) is None:
             return SubmissionLookedUp(number, await self._look_up(job))

@@ -1,4 +1,5 @@
-"""Sends relay messages: signed, one in flight per job, without slow hosts delaying others."""
+"""Sends webhooks to users (here called relay messages): signed, one in flight per job, without slow
+hosts delaying others."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -125,6 +126,8 @@ class Relay:
     async def _send(
         self, delivery: Delivery, began: Millis, begin_by: Millis
     ) -> AttemptResult | None:
+        """Make the attempt. None if it was not made: there is no such user, or it would begin so
+        late that its lease could end first. Then the message is due again when the lease ends."""
         user = await self._services.store.keys.user(delivery.user_id)
         trace = await self._services.trace_of(delivery.job_id)
         if user is None or self._services.clock.now() > begin_by:

@@ -1,9 +1,10 @@
-"""Decides which relay attempts may start: slots per host and user, slow start for unproven hosts.
+"""Decides which relay attempts may start: limits per host and user, stricter for unproven hosts.
 
-A hanging host keeps its slot for the whole timeout. A host is proven if it has answered, except for
-users whose own last attempt there got no answer: their URLs may lead to another program. A user has
-one attempt at a time at an unproven host. While fewer than sixteen such attempts are under way any
-user may start one; beyond that, up to 56, only a user who has none under way.
+A hanging host keeps an attempt's slot for the whole timeout. A host is proven if it has answered,
+except for users whose own last attempt there got no answer: their URLs may lead to another program.
+At an unproven host, each user has one attempt at a time; at a throttled one, all users together.
+While fewer than sixteen attempts at unproven hosts are under way, any user may start one; beyond
+that, up to 56, only a user who has none under way.
 """
 
 from collections import Counter

@@ -49,7 +49,8 @@ from store.records.times import Lane, Millis
 SUBMISSION_DRAIN_SECONDS = 7.0
 """Time for submissions in flight at shutdown."""
 LOST_PROBE_PAUSE: Millis = 1_000
-"""How long a leased submission is postponed at most when a hold applies to it."""
+"""How long a leased submission is postponed at most when a hold applies to it, as when another job
+became the hold's probe first."""
 READ_PAUSE = 0.05
 """Minimum number of seconds from a read of the store's queue to one that a notification requests.
 Reads for other reasons may follow sooner."""
@@ -60,7 +61,7 @@ log = structlog.get_logger()
 
 
 class Submitter:
-    """The worker behind `POST /v1/jobs` and the drop-in routes.
+    """The worker behind `POST /v1/jobs` and the routes in `http_api/provider_api.py`.
 
     New jobs are handed over to the queue. Others are read from the store: when it announces some,
     when one becomes due or a hold ends, when the queue runs short of them, and every second in any
