@@ -120,7 +120,8 @@ class StatusCalls:
             key_is_refused.set(0)
             return
         may_be_the_providers = queue.failed(job_id)
-        if is_probe if breaker.state != "closed" else may_be_the_providers:
+        counts = may_be_the_providers if breaker.state == "closed" else is_probe
+        if counts:
             now = self._clock.monotonic()
             breaker.failed(now, credentials_refused=answer.credentials_refused)
 

@@ -94,7 +94,8 @@ class Application:
         # Not Starlette's Router: it adds two coroutines, which an open stream would keep in memory.
         # The hot route, for callbacks, is the first. A path with a newline is no route: the `$` of
         # Starlette's patterns also matches before a newline at the end.
-        for route in () if "\n" in scope["path"] else self._routes:
+        candidates = () if "\n" in scope["path"] else self._routes
+        for route in candidates:
             found, matched = route.matches(scope)
             if found is Match.FULL:
                 scope.update(matched)

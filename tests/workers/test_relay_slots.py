@@ -80,7 +80,7 @@ def test_a_throttled_host_waits_for_its_probe() -> None:
     probing = Slots(InFlight(), hosts, NOW + 60, free=64, unproven=8)
     assert probing.room(BOB, "dead") == 1
     probing.take(BOB, "dead")
-    assert probing.room(ANN, "dead") == 0, "one attempt a minute, whoever it is"
+    assert probing.room(ANN, "dead") == 0, "one attempt per minute for all users together"
 
 
 def test_a_user_whose_url_hangs_leaves_the_host_to_its_other_users() -> None:
