@@ -16,10 +16,10 @@ from functools import partial
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
-from receiver.domain.fair_queue import FairQueue
 from receiver.domain.observations import Observation
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.streams.hub import Hub
+from receiver.workers.leased_jobs import LeasedJobs
 from receiver.workers.provider_calls import ProviderCalls
 from receiver.workers.worker import (
     MAX_IDLE_SECONDS,
@@ -76,19 +76,13 @@ class Poller:
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.concurrency)
-        self._to_confirm: dict[str, tuple[Job, Millis]] = {}
-        """Jobs to confirm, with the end of the lease that this worker already has."""
-        self._confirm_queue = FairQueue[str](self._calls.concurrency)
-        """The ids of the jobs to confirm, queued by user."""
+        self._to_confirm = LeasedJobs(self._calls.concurrency)
         self._overflow: list[str] = []
         """Jobs that were handed over while the queue was full, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
-        self._failing: dict[str, tuple[Job, Millis]] = {}
-        """Jobs whose last call failed and that wait for a slot, with the end of their lease."""
-        self._failing_queue = FairQueue[str](max(1, self._calls.concurrency // 2))
-        """The ids of the failing jobs: their next call may hang, so they share half of the
-        slots."""
+        self._failing = LeasedJobs(max(1, self._calls.concurrency // 2))
+        """Jobs whose last call failed: their next one may hang, so they share half of the slots."""
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
@@ -96,10 +90,10 @@ class Poller:
         until = self._services.clock.now() + POLL_LEASE
         # If the job is not confirmed by then, for whatever reason, it can be leased again.
         self._timer.schedule_pass(Lane.CONFIRM, until)
-        of_user = self._confirm_queue.waiting(job.user_id)
+        of_user = self._to_confirm.waiting(job.user_id)
         has_place = of_user < MAX_TO_CONFIRM_PER_USER and len(self._to_confirm) < MAX_TO_CONFIRM
         if has_place or job.id in self._to_confirm:
-            self._queue_confirm(job, until)
+            self._to_confirm.add(job, until)
         else:
             self._overflow.append(job.id)
         self._timer.wake()
@@ -182,11 +176,6 @@ class Poller:
             queue.give_back()
             self._timer.wake()
 
-    def _queue_confirm(self, job: Job, until: Millis) -> None:
-        if job.id not in self._to_confirm:
-            self._confirm_queue.add(job.user_id, job.id)
-        self._to_confirm[job.id] = job, until
-
     async def _lease_confirms(self) -> None:
         """Lease jobs that are due for confirmation in the store, and queue them with those that
         were handed over."""
@@ -194,7 +183,7 @@ class Poller:
         until = self._services.clock.now() + POLL_LEASE
         async with self._timer.leased(Lane.CONFIRM, POLL_LEASE, most) as jobs:
             for job in jobs:
-                self._queue_confirm(job, until)
+                self._to_confirm.add(job, until)
 
     async def _release_overflow(self) -> None:
         """Release jobs that were handed over while the queue was full: they stay due."""
@@ -207,15 +196,15 @@ class Poller:
         job that cannot start, a failing one may. Jobs whose lease has ended are dropped: they can
         be leased again."""
         begun = 0
-        while self._room(Lane.CONFIRM) > 0 and (job_id := self._confirm_queue.take()):
-            job, until = self._to_confirm.pop(job_id)
+        while self._room(Lane.CONFIRM) > 0 and (leased := self._to_confirm.take()):
+            job, until = leased
             is_leased = self._services.clock.now() < until
             if is_leased and self._admit(job, until, ahead=True):
                 self._confirms += self._timer.is_due(Lane.POLL)
-                self._begin(job, partial(self._poll_in_slot, self._confirm_queue.give_back))
+                self._begin(job, partial(self._poll_in_slot, self._to_confirm))
                 begun += 1
             else:
-                self._confirm_queue.give_back(job.user_id)
+                self._to_confirm.give_back(job.user_id)
                 begun += self._begin_failing_jobs(1)
         return begun
 
@@ -252,23 +241,21 @@ class Poller:
             return False
         if not self._calls.is_failing(job.provider, job.id):
             return True
-        is_queued, waiting = job.id in self._failing, self._failing_queue.waiting(job.user_id)
-        if is_queued or ahead or waiting < MAX_FAILING_PER_USER:
-            self._failing[job.id] = job, until
-            if not is_queued:
-                self._failing_queue.add(job.user_id, job.id, ahead=ahead)
+        has_place = self._failing.waiting(job.user_id) < MAX_FAILING_PER_USER
+        if has_place or ahead or job.id in self._failing:
+            self._failing.add(job, until, ahead=ahead)
         return False
 
     def _begin_failing_jobs(self, most: int) -> int:
         """Start at most `most` calls for failing jobs, while they have free slots."""
         begun = 0
-        while begun < most and (job_id := self._failing_queue.take()):
-            job, until = self._failing.pop(job_id)
+        while begun < most and (leased := self._failing.take()):
+            job, until = leased
             if self._services.clock.now() < until and not self._is_running(job):
-                self._begin(job, partial(self._poll_in_slot, self._failing_queue.give_back))
+                self._begin(job, partial(self._poll_in_slot, self._failing))
                 begun += 1
             else:
-                self._failing_queue.give_back(job.user_id)
+                self._failing.give_back(job.user_id)
         return begun
 
     def _is_running(self, job: Job) -> bool:
@@ -278,12 +265,12 @@ class Poller:
         self._calls.begin()
         self._task_pool.begin(f"poll {job.id}", work, job)
 
-    async def _poll_in_slot(self, give_back: Callable[[int], None], job: Job) -> None:
-        """Poll, and give the job's slot back with `give_back`."""
+    async def _poll_in_slot(self, queue: LeasedJobs, job: Job) -> None:
+        """Poll, and give the job's slot back to its queue."""
         try:
             await self._poll(job)
         finally:
-            give_back(job.user_id)
+            queue.give_back(job.user_id)
             self._timer.wake()
 
     async def _poll(self, job: Job) -> None:
