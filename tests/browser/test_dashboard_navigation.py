@@ -1,6 +1,5 @@
 """Filters in the URL, Back and the scroll position, "Submit again", and the timeline."""
 
-from itertools import pairwise
 
 import httpx
 import pytest
@@ -172,7 +171,8 @@ async def test_updates_in_quick_succession_are_painted_together(
         await call_back(url, {"status": "IN_PROGRESS", "progress": progress})
     await visitor.sees("40 %")
     paints = await visitor.page.evaluate("window.paints")
-    assert all(later - earlier > 150 for earlier, later in pairwise(paints)), paints
+    # Five a second, and two more if the snapshot's load ends only now.
+    assert len(paints) <= (paints[-1] - paints[0]) / 200 + 3, paints
 
 
 async def test_submit_again_names_the_cost(start_signed_in: StartSignedIn) -> None:
