@@ -1,6 +1,5 @@
 """Filters in the URL, Back and the scroll position, "Submit again", and the timeline."""
 
-
 import httpx
 import pytest
 from playwright.async_api import expect

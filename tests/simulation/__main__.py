@@ -5,9 +5,14 @@ the current sources, and continues with the first seed that was not run on them.
 """
 
 import argparse
+import gc
+import multiprocessing
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.simulation.schedule import random_schedule
@@ -15,10 +20,23 @@ from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
 from tests.support.campaign import Campaign
 
-SEEDS_PER_BATCH = 50
-"""Seeds between two writes to the campaign's file."""
+SEEDS_PER_BATCH = 25
+"""Seeds between two writes to the campaign's file. Each batch has a process of its own, without
+garbage collection: what a seed leaves behind makes the later ones slower."""
 TRAFFIC = {"submit", "cancel", "follow", "crash"}
 """Actions that do not count as faults; a crash counts only as the death that it causes."""
+
+
+@dataclass
+class Batch:
+    """The result of several seeds."""
+
+    failures: int = 0
+    hours: float = 0.0
+    """Virtual hours."""
+    faults: Counter[str] = field(default_factory=Counter)
+    lines: list[str] = field(default_factory=list)
+    """What to print."""
 
 
 def main() -> int:
@@ -32,23 +50,35 @@ def main() -> int:
     campaign = Campaign("simulation", given.campaign)
     first = campaign.done if given.first is None else given.first
     began, failures, hours = time.monotonic(), 0, 0.0
+    simulate(random_schedule(first))  # fills caches, which the processes of all batches inherit
     for start in range(first, first + given.seeds, SEEDS_PER_BATCH):
-        failed, faults = 0, Counter[str]()
         some = range(start, min(start + SEEDS_PER_BATCH, first + given.seeds))
-        for seed in some:
-            result = simulate(random_schedule(seed))
-            hours += result.seconds / 3_600
-            faults += injected(result)
-            if given.whole:
-                print("\n".join(result.journal))
-            if result.failure is not None:
-                failed += 1
-                print(report(result, shrunk(result, simulate)), end="\n\n", flush=True)
-        campaign.add(len(some), failed, faults)
-        failures += failed
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
+            batch = process.submit(run_batch, some, given.whole).result()
+        for line in batch.lines:
+            print(line)
+        campaign.add(len(some), batch.failures, batch.faults)
+        failures += batch.failures
+        hours += batch.hours
     took = time.monotonic() - began
     print(f"{given.seeds} seeds, {failures} failed, {hours:,.0f} virtual hours in {took:.0f} s")
     return 1 if failures else 0
+
+
+def run_batch(seeds: Sequence[int], whole: bool) -> Batch:
+    """Run these seeds in this process, which is to end afterwards; `whole` prints all journals."""
+    gc.disable()
+    batch = Batch()
+    for seed in seeds:
+        result = simulate(random_schedule(seed))
+        batch.hours += result.seconds / 3_600
+        batch.faults += injected(result)
+        if whole:
+            batch.lines += result.journal
+        if result.failure is not None:
+            batch.failures += 1
+            batch.lines += [report(result, shrunk(result, simulate)), ""]
+    return batch
 
 
 def injected(result: Result) -> Counter[str]:
