@@ -75,6 +75,11 @@ async def test_movies_are_offered_only_where_they_are_made(start_signed_in: Star
     await page.get_by_label("Kind", exact=True).fill("owner/name")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    await page.get_by_role("link", name="← Jobs").click()
+    await expect(page.locator(".row.job")).to_have_count(1)
+    for kind, jobs in (("owner/name", 1), ("Movie", 0), ("All", 1)):
+        await page.get_by_label("Kind").select_option(kind)
+        await expect(page.locator(".row.job")).to_have_count(jobs)
 
 
 async def test_another_provider_and_again_with_every_digit(start_signed_in: StartSignedIn) -> None:

@@ -124,7 +124,7 @@ function deliveriesToolbar(user, changed, signal) {
   const { text, select } = filterControls(changed, signal);
   return toolbar(
     text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_… (or msg_…, the webhook-id)"),
-    select("state", "State", DELIVERY_OPTIONS),
+    select("state", "State", () => DELIVERY_OPTIONS),
     user.admin && scopeControl(user, changed));
 }
 

@@ -1,10 +1,11 @@
 // The filters of the list of jobs: in the URL, in the API's query, and applied to live updates.
 
 import { here } from "./address.js";
+import { jobs } from "./live.js";
 import { scopeControl, scopeOf } from "./scope.js";
 import { DAY, HOUR, now } from "./times.js";
 import { filterControls, toolbar } from "./toolbar.js";
-import { KIND_OPTIONS, STATUS_OPTIONS } from "./words.js";
+import { KINDS, kindWord, STATUS_OPTIONS } from "./words.js";
 
 const RANGES = {
   "1h": ["Last hour", HOUR],
@@ -75,6 +76,13 @@ export function matcher({ status, kind, provider, search, ...times }) {
 /** As the service compares: only ASCII letters lose their case. */
 const folded = (text) => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
+/** Samsar's kinds and those of the known jobs; other providers have thousands. */
+function kindOptions() {
+  const others = new Set([...jobs.values()].map((job) => job.kind));
+  KINDS.forEach((kind) => others.delete(kind));
+  return [...KINDS, ...[...others].sort()].map((kind) => [kind, kindWord(kind)]);
+}
+
 /** The controls; `changed` is called after each change of the URL. */
 export function jobsToolbar(user, changed, signal) {
   const { text, select, time } = filterControls(update, signal);
@@ -87,9 +95,9 @@ export function jobsToolbar(user, changed, signal) {
   offerTimes();
   return toolbar(
     text("q", "Search", "prompt, id, or metadata: label=…"),
-    select("status", "State", STATUS_OPTIONS),
-    select("kind", "Kind", KIND_OPTIONS),
-    filters().provider && select("provider", "Provider", []),
-    select("since", "Created", RANGE_OPTIONS), between,
+    select("status", "State", () => STATUS_OPTIONS),
+    select("kind", "Kind", kindOptions),
+    filters().provider && select("provider", "Provider", () => []),
+    select("since", "Created", () => RANGE_OPTIONS), between,
     user.admin && scopeControl(user, changed));
 }

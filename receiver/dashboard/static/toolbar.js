@@ -27,14 +27,18 @@ export function filterControls(changed, signal) {
     }));
   }
 
-  /** `options` are pairs of value and text. */
+  /** `options` returns pairs of value and text; it is called again when the filter gets the focus. */
   function select(name, label, options) {
-    const now = here().query.get(name) ?? "";
-    const isKnown = options.some(([value]) => value === now);
-    const all = [["", "All"], ...options, ...(isKnown || !now ? [] : [[now, now]])];
-    return h("label", {}, h("span", {}, label),
-      h("select", { name, change: (event) => set(name, event.target.value) },
-        all.map(([value, words]) => h("option", { value, selected: now === value }, words))));
+    const control = h("select", { name, focus: offer, change: (event) => set(name, event.target.value) });
+    function offer() {
+      const now = here().query.get(name) ?? "";
+      const all = new Map([["", "All"], ...options()]);
+      if (!all.has(now)) all.set(now, now);
+      control.replaceChildren(...[...all].map(([value, words]) =>
+        h("option", { value, selected: now === value }, words)));
+    }
+    offer();
+    return h("label", {}, h("span", {}, label), control);
   }
 
   /** A local time; the URL has it in UTC. Without `max`, browsers accept six-digit years. */

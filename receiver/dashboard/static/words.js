@@ -34,6 +34,8 @@ const EVIDENCE = {
   user: "by its user",
 };
 const KIND = { create_movie: "Movie", create_narrative: "Narrative" };
+/** Samsar's kinds. */
+export const KINDS = Object.keys(KIND);
 
 /** A job's status or a delivery's state, as text. */
 export const stateWord = (state) => STATES[state]?.[1] ?? state;
@@ -44,7 +46,6 @@ export const kindWord = (kind) => KIND[kind] ?? kind;
 /** Pairs of value and text, for filters. */
 export const STATUS_OPTIONS = Object.keys(JOB).map((status) => [status, stateWord(status)]);
 export const DELIVERY_OPTIONS = Object.keys(DELIVERY).map((state) => [state, stateWord(state)]);
-export const KIND_OPTIONS = Object.entries(KIND);
 
 /** A state shown as a shape, a colour and a word. */
 export function chip(state, word = stateWord(state), shape = STATES[state]?.[0]) {
