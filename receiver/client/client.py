@@ -35,8 +35,7 @@ SUBMIT_PAUSE = 1.0
 class AsyncClient:
     """Talks to one service with one key.
 
-    Documents are dicts, as in the API's description; statuses and other words are plain strings.
-    Methods raise `ClientError`s (see `errors`).
+    Methods return the API's JSON documents as dicts, and raise `ClientError`s (see `errors`).
     """
 
     def __init__(
@@ -47,6 +46,10 @@ class AsyncClient:
         Args:
             timeout: seconds to connect, and seconds without data before a call fails.
             sleep: used to wait between attempts; tests pass one that does not wait.
+
+        Raises:
+            ValueError: the URL or the key is not valid.
+            ClientError: a proxy or the certificates in the environment cannot be used.
         """
         self._sleep = sleep
         self._timeout = timeout
@@ -72,13 +75,18 @@ class AsyncClient:
     ) -> "Job":
         """Submit a job; it is on the service's disk when this returns.
 
+        If it is not known whether the job was created, the call is made again with the same
+        idempotency key, three times in all. If it is still not known then, the error has a note
+        with the key: submit again with that key to get the job.
+
         Args:
             body: the body of `POST /v1/jobs`: `kind` and `input`, and optionally `provider`,
                 `webhookUrl`, `webhookEvents` and `metadata`.
-            idempotency_key: for a week, calls with the same key create only one job; pass one to be
-                safe across crashes of your own process. Without it, each call creates exactly one
-                job, even if connections break. An error that leaves in doubt whether the job exists
-                says so in a note.
+            idempotency_key: for a week, calls with the same key create only one job. A repeated one
+                returns the first answer again, as the job was then, without waiting: `get()` or
+                `wait()` have its state now. Without a key, each call creates at most one job, but
+                you cannot repeat it: pass one to be safe across crashes of your own process, and if
+                this call may be cancelled or run into a timeout of yours.
             wait: seconds, at most 60, to wait for the job to be done.
         """
         # httpx would raise for NaN, a lone surrogate, or a key that is not ASCII; the service
@@ -106,7 +114,9 @@ class AsyncClient:
                 may_exist = may_exist or in_doubt
                 if tries == SUBMIT_TRIES or not (in_doubt or isinstance(error, Unreachable)):
                     if may_exist:
-                        error.add_note("The job may exist: check before you submit it again.")
+                        error.add_note(
+                            f"The job may exist: submit it again with the idempotency key {key!r}."
+                        )
                     raise
             # The idempotency key makes a retry safe.
             tries += 1
@@ -131,16 +141,23 @@ class AsyncClient:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> "Jobs":
-        """A page of jobs, newest first; both times are exclusive. `q` is part of the label.
+        """A page of jobs, newest first.
+
         With `q`, several filters, or long jobs, a page may be short although there is a
-        `next_cursor`. `user` is for admin keys; `*` means all users."""
+        `next_cursor`.
+
+        Args:
+            q: only jobs whose label contains this text.
+            created_after: exclusive, as `created_before` is; a time without a zone is local.
+            user: whose jobs, for admin keys; `*` means all users.
+        """
         query = _given(
             status=status,
             kind=kind,
             provider=provider,
             q=q,
-            created_after=created_after and created_after.isoformat(),
-            created_before=created_before and created_before.isoformat(),
+            created_after=created_after and created_after.astimezone().isoformat(),
+            created_before=created_before and created_before.astimezone().isoformat(),
             user=user,
             limit=limit,
             cursor=cursor,
@@ -163,10 +180,11 @@ class AsyncClient:
         """Wait until the job is done, even across restarts of the service, and return it.
 
         Each call holds one of the key's streams (`STREAM_MAX_PER_KEY`). For many jobs, use one
-        `watch()` of all.
+        `watch()` of all, and open it before you submit them.
 
         Raises:
             TimeoutError: it is not done after `timeout` seconds.
+            ClientError: as `watch()`, also if the service restarts when this begins.
         """
         last: Job | None = None
         async with asyncio.timeout(timeout):
@@ -187,7 +205,9 @@ class AsyncClient:
     ) -> AsyncGenerator[StreamEvent, None]:
         """Follow one job until it is finished, or all jobs of the key's user forever.
 
-        Broken connections are reopened, and every event is yielded exactly once and in order.
+        Broken connections are reopened, and every event is yielded exactly once and in order. A
+        connection without a byte for 60 seconds counts as broken: `STREAM_HEARTBEAT` must be
+        shorter.
 
         Args:
             cursor: resumes after an earlier event (`StreamEvent.cursor`); without one, the stream
@@ -200,7 +220,8 @@ class AsyncClient:
             Unreachable: the first connection failed; later ones are retried forever, even while a
                 proxy answers in the service's place.
             ApiError: the service refused, and not just temporarily.
-            UnreadableAnswer: the first answer is not the service's, or the stream cannot be read.
+            UnreadableAnswer: the first answer did not come from the service, or the stream cannot
+                be read.
         """
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
         connect = partial(self._transport.stream, path, _given(user=user))
@@ -294,8 +315,10 @@ def _segment(text: str) -> str:
 def _may_have_created(error: ClientError) -> bool:
     """Whether the job may have been created: the connection or a proxy lost the answer, our first
     request with the same Idempotency-Key is still running, or the service does not know whether its
-    commit succeeded."""
+    commit succeeded. Without a connection nothing was sent."""
     if isinstance(error, ApiError):
         lost = error.code == "http_error" and error.status >= 500
         return lost or error.code in ("idempotency_key_in_use", "outcome_unknown")
-    return not isinstance(error.__cause__, httpx.ConnectError)
+    return not isinstance(
+        error.__cause__, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+    )

@@ -5,7 +5,7 @@ ClientError
 ├── Unreachable        there was no answer
 ├── UnreadableAnswer   the answer cannot be read
 │   └── AnotherServer  it is not the service's
-└── BadRelay           a webhook that the service has not signed, or not recently
+└── BadRelay           a webhook without a valid, recent signature
 """
 
 import json
@@ -29,7 +29,7 @@ class Fault:
 
 @dataclass(eq=False)
 class ApiError(ClientError):
-    """An error response of the service (RFC 9457), or of a proxy before it."""
+    """An error response of the service (RFC 9457), or of a proxy in front of it."""
 
     status: int
     """The HTTP status."""

@@ -19,8 +19,8 @@ class Relay:
     id: str
     """The same at every attempt: remember it to drop duplicates."""
     body: dict[str, Any]
-    """`request_id`, `status`, `seq`, `kind`, `metadata`, `error`, and optionally `progress`,
-    `result` and `message`."""
+    """`type` and `timestamp`. Unless the type is `test`, also `request_id`, `status`, `seq`,
+    `kind`, `metadata`, `error`, and optionally `progress`, `result` and `message`."""
 
 
 def verify_relay(secrets: str | Sequence[str], headers: Mapping[str, str], body: bytes) -> Relay:

@@ -29,13 +29,15 @@ class Transport:
         """Does not connect yet; `timeout` as for `AsyncClient`.
 
         Raises:
-            ValueError: the key is not valid in a header.
+            ValueError: the URL is not an http or https URL, or the key is not valid in a header.
             ClientError: a proxy or the certificates in the environment cannot be used.
         """
         self._timeout = timeout
         key = api_key.strip()  # it may end with the newline of a file
         if not re.fullmatch(r"[!-~]+", key):
             raise ValueError("an API key must be visible ASCII without spaces")
+        if not re.match("https?://.", url):
+            raise ValueError("the service's URL must begin with http:// or https://")
         nearby = is_this_machine(url)
         try:
             self._http = httpx.AsyncClient(
@@ -49,6 +51,8 @@ class Transport:
                 # Loading certificate authorities takes longer than a call: skip it where possible.
                 verify=not (nearby and url.startswith("http:")),
             )
+        except httpx.InvalidURL as error:
+            raise ValueError(f"the service's URL is not valid: {error}") from error
         except (ImportError, ValueError) as error:  # SOCKS without its package, an unknown scheme
             reason = "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"
             raise ClientError(f"{reason}: {error}") from error

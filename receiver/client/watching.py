@@ -32,8 +32,10 @@ Connect = Callable[[str | None], AbstractAsyncContextManager[EventSource | None]
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
     type: str
-    """`snapshot`: the current state, at the start and after a reset. `update`: one job has changed.
-    `reset`: the cursor is no longer valid; discard your state, a snapshot follows."""
+    """`snapshot`: at the start without a cursor and after a reset, the watched job, or the user's
+    unfinished jobs: those that ended before are not in it (`get()` and `list()` have them).
+    `update`: one job has changed. `reset`: the cursor is no longer valid, and events may be
+    missing; a snapshot follows."""
     jobs: "tuple[Job, ...]" = ()
     cursor: str | None = None
     """Resumes the stream after this event; durable."""
@@ -52,6 +54,7 @@ async def follow(
         try:
             async with connect(watching.cursor) as source:
                 connected = True
+                watching.connected()
                 if source is None:
                     return
                 async with aclosing(source.aiter_sse()) as stream:
@@ -87,6 +90,11 @@ class StreamState:
         """Whether the job is finished and no more events will come."""
         self._pause = FIRST_PAUSE
         self._failures = 0
+        """Connections in a row that did not begin."""
+
+    def connected(self) -> None:
+        """Note that the service has accepted a connection."""
+        self._failures = 0
 
     def take(self, sent: ServerSentEvent) -> StreamEvent | None:
         """Process an event; returns what to pass to the caller, None for nothing.
@@ -94,7 +102,6 @@ class StreamState:
         Raises:
             UnreadableAnswer: its data is not the service's.
         """
-        self._failures = 0
         if sent.retry is not None:
             self._pause = min(sent.retry / 1_000, LONGEST_RETRY_AFTER)
         match sent.event:

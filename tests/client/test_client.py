@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -153,6 +154,25 @@ async def test_a_key_is_used_without_its_line_break(service: RunningService) -> 
 async def test_a_key_that_no_header_can_have_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValueError, match=r"^an API key must be visible ASCII without spaces$"):
         AsyncClient("http://127.0.0.1:1", key)
+
+
+@pytest.mark.parametrize("url", ["", "example.com", "127.0.0.1:8000", "ftp://x", "http://x:port"])
+async def test_a_url_that_is_not_http_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^the service's URL "):
+        AsyncClient(url, "key")
+
+
+async def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        async with (
+            faulty_server(answer(200, b'{"jobs": []}', OURS)) as server,
+            AsyncClient(server.url, "key") as client,
+        ):
+            await client.list(created_after=datetime.fromisoformat("2026-11-29T09:00"))
+    time.tzset()
+    assert "created_after=2026-11-29T09%3A00%3A00%2B09%3A00 " in server.heads[0]
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense://127.0.0.1:1"])

@@ -217,6 +217,14 @@ async def test_what_a_proxy_answers_meanwhile_is_retried(pauses: Pauses) -> None
     assert pauses.seconds == [1.0, 1.0, 2.0, 4.0, 8.0]
 
 
+async def test_pauses_do_not_grow_while_the_service_can_be_reached(pauses: Pauses) -> None:
+    """A proxy may cut quiet streams, hours apart."""
+    cut = send_raw(STREAM.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n: quiet"))
+    assert await followed([cut] * 5 + [send_raw(STREAM + DONE)], pauses) == []
+    assert {type(reason) for reason in pauses.reasons} == {Unreachable}
+    assert pauses.seconds == [1.0] * 5
+
+
 async def test_the_first_connection_is_not_retried(pauses: Pauses) -> None:
     async with AsyncClient(refused_url(), "key", sleep=pauses.sleep) as client:
         with pytest.raises(Unreachable):

@@ -3,6 +3,7 @@
 import json
 import re
 
+import httpx
 import pytest
 
 from receiver.client import ApiError, AsyncClient, Unreachable
@@ -63,9 +64,11 @@ async def test_submitting_gives_up_after_three_attempts() -> None:
     ):
         with pytest.raises(Unreachable) as caught:
             await client.submit(JOB)
-    assert caught.value.__notes__ == ["The job may exist: check before you submit it again."]
     assert len(server.bodies) == 3
-    assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
+    (key,) = {header(head, "Idempotency-Key") for head in server.heads}
+    assert caught.value.__notes__ == [
+        f"The job may exist: submit it again with the idempotency key {key!r}."
+    ]
     assert pauses == [1.0, 1.0]
 
 
@@ -93,6 +96,30 @@ async def test_only_an_unknown_outcome_is_requested_again_with_the_same_key(
     assert caught.value.code == code
     assert len(server.bodies) == attempts
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "may_exist"),
+    [
+        (httpx.ConnectError, False),
+        (httpx.ConnectTimeout, False),
+        (httpx.ProxyError, False),
+        (httpx.WriteError, True),
+        (httpx.ReadTimeout, True),
+        (httpx.RemoteProtocolError, True),
+    ],
+)
+async def test_without_a_connection_the_job_cannot_exist(
+    error: type[httpx.HTTPError], may_exist: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise error("?")
+
+    monkeypatch.setattr(httpx.AsyncClient, "request", fail)
+    async with AsyncClient("http://127.0.0.1:1", "key", sleep=no_sleep) as client:
+        with pytest.raises(Unreachable) as caught:
+            await client.submit(JOB)
+    assert hasattr(caught.value, "__notes__") == may_exist
 
 
 @pytest.mark.parametrize(
