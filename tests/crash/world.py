@@ -178,9 +178,10 @@ class World:
                 and len(self.reader.updates) >= events
             )
 
-        # Refusals in a row hold submissions for 1, 2, 4 … 256 s and then LONGEST_HOLD each. One
-        # world of kills in 600 waits for more than six minutes, and hardly any for more than 15.
-        timeout = FINISH_TIMEOUT + 3 * LONGEST_HOLD / 1_000 + len(self.orders) / 20
+        # Refusals in a row hold submissions for 1, 2, 4 … 256 s and then LONGEST_HOLD each. The
+        # sandbox counts its refusals, so waiting does not end them, as it would at a provider: one
+        # world of kills in 600 waits for more than six minutes, and one in 1,000 for more than 15.
+        timeout = FINISH_TIMEOUT + 12 * LONGEST_HOLD / 1_000 + len(self.orders) / 20
         _, _, jobs = await eventually(look, over, timeout=timeout)
         return jobs
 
