@@ -104,6 +104,30 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(
     await visitor.sees("No matching jobs")
 
 
+async def test_rows_on_the_page_outlive_the_cache(start_signed_in: StartSignedIn) -> None:
+    """A filtered list claimed that nothing matched, after enough other jobs had passed."""
+    service, visitor = await start_signed_in(sandbox_render=0.1)
+    page, client = visitor.page, await service.user()
+    await visitor.rewrite("live.js", {"MOST_JOBS = 5000": "MOST_JOBS = 20"})
+    await page.reload()
+    cancelled = await submit(client, metadata={"label": "Not wanted"})
+    await client.post(cancelled["links"]["cancel"])
+    await visitor.open("#/?status=CANCELLED")
+    rows = page.locator(".row.job")
+    await expect(rows).to_have_count(1)
+    for _ in range(30):
+        newest = await submit(client)
+    await eventually(
+        lambda: page.evaluate(
+            "id => import('/static/live.js').then(({ jobs }) => jobs.get(id)?.done)",
+            newest["request_id"],
+        ),
+        lambda done: done is True,
+        "the page has the last job",
+    )
+    await expect(rows).to_contain_text("Not wanted")
+
+
 async def test_new_jobs_push_the_oldest_rows_out(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:

@@ -162,6 +162,69 @@ async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
     await visitor.page.get_by_text("live", exact=True).wait_for()
 
 
+async def test_a_quiet_stream_is_opened_anew(start: Start, visit: Visit) -> None:
+    """Its connection may be dead although the service answers over another one."""
+    service = await start()
+    visitor = await visit(service.url)
+    await visitor.rewrite("live.js", {"QUIET = 40_000": "QUIET = 200"})
+    async with visitor.page.expect_request(re.compile(r"/v1/events\?last_event_id=")):
+        await visitor.sign_in(await service.key())
+    await visitor.page.get_by_text("live", exact=True).wait_for()
+    nobody = {"user": None, "admin": False}
+    await visitor.page.route("**/session", lambda route: route.fulfill(json=nobody))
+    await expect(visitor.page.get_by_label("API key")).to_be_visible()
+
+
+async def test_a_tab_that_was_opened_hidden_gives_up_its_connection(
+    start: Start, visit: Visit
+) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    await visitor.rewrite("live.js", {"HIDDEN = 30_000": "HIDDEN = 100"})
+    hidden = 'Object.defineProperty(document, "hidden", { value: true })'
+    await visitor.page.add_init_script(hidden)
+    async with visitor.page.expect_event("requestfailed", lambda it: "/v1/events" in it.url):
+        await visitor.sign_in(await service.key())
+
+
+async def test_try_again_keeps_the_focus_while_the_page_tries_again(
+    start: Start, visit: Visit
+) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    page = visitor.page
+    await visitor.rewrite("deliveries.js", {"REFRESH = 5000": "REFRESH = 50"})
+    await visitor.sign_in(await service.key())
+    tries = asyncio.Queue[str]()
+
+    async def refuse(route: Route) -> None:
+        await tries.put(route.request.url)
+        await route.abort()
+
+    await page.route("**/v1/deliveries*", refuse)
+    await visitor.open("#/deliveries")
+    again = page.get_by_role("button", name="Try again")
+    await again.focus()
+    for _ in range(tries.qsize() + 3):
+        await tries.get()
+    await expect(again).to_be_focused()
+
+
+async def test_a_job_that_is_removed_while_it_is_shown(start: Start, visit: Visit) -> None:
+    service = await start(sandbox_render=0.1)
+    visitor = await visit(service.url)
+    await visitor.rewrite("job.js", {"REFRESH = 5000": "REFRESH = 100"})
+    client = await service.user()
+    job = await submit(client)
+    await visitor.sign_in(client.headers["API-KEY"])
+    await visitor.open(f"#/jobs/{job['request_id']}")
+    await visitor.sees("Timeline")
+    gone = {"code": "job_not_found", "detail": "?"}
+    await visitor.page.route("**/history", lambda route: route.fulfill(status=404, json=gone))
+    await visitor.sees("No such job")
+    await expect(visitor.page.get_by_role("heading", name="Timeline")).to_be_hidden()
+
+
 async def test_a_hidden_tab_gives_up_its_connection_and_misses_nothing(
     start: Start, visit: Visit
 ) -> None:

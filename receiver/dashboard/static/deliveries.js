@@ -4,7 +4,7 @@ import { here, link, remembered, rememberRows } from "./address.js";
 import { sendAgain, testWebhook } from "./actions.js";
 import { get, post, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { arrange, failure, h, main, once, placeholder } from "./dom.js";
+import { arrange, failure, h, main, once, placeholder, refill } from "./dom.js";
 import { jobs, storeJob } from "./live.js";
 import { repeat } from "./repeat.js";
 import { isEverybodys, scopeControl, scopeOf } from "./scope.js";
@@ -92,7 +92,7 @@ export function showDeliveries(user, signal) {
   }
 
   function failed(error) {
-    note.replaceChildren(failure(error, refresh.now));
+    refill(note, [failure(error, refresh.now)]);
   }
 
   function show(deliveries) {

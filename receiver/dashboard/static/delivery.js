@@ -4,13 +4,15 @@ import { backLink, link } from "./address.js";
 import { sendAgain } from "./actions.js";
 import { attemptAdvice } from "./advice.js";
 import { get } from "./api.js";
-import { copyable, copyButton, factList, failure, h, main, placeholder } from "./dom.js";
+import { copyable, copyButton, factList, failure, h, main, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
 import { repeat } from "./repeat.js";
 import { age, clockTime, duration, until } from "./times.js";
 import { chip, titleOf } from "./words.js";
 
 const REFRESH = 5000;
+/** A delivery that is gone does not come back. */
+const GONE = 3_600_000;
 
 /** Show the delivery `id` until `signal`; resolves when it is shown. */
 export function showDelivery(user, signal, id) {
@@ -38,10 +40,16 @@ export function showDelivery(user, signal, id) {
   }
 
   function failed(error) {
-    if (shown) return; // out of date, but not wrong
-    head.replaceChildren(h("h1", {}, "Delivery"), error.status === 404
-      ? placeholder("No such delivery", "It may have been removed with its job, or it belongs to another user.")
-      : failure(error, refresh.now));
+    if (error.status === 404) {
+      attempts.replaceChildren();
+      message.replaceChildren();
+      head.replaceChildren(h("h1", {}, "Delivery"),
+        placeholder("No such delivery", "It may have been removed with its job, or it belongs to another user."));
+      return GONE;
+    }
+    // What is shown is out of date, but not wrong.
+    if (!shown) refill(head, [h("h1", {}, "Delivery"), failure(error, refresh.now)]);
+    return REFRESH;
   }
 
   function show(delivery) {

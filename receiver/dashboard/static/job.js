@@ -65,14 +65,18 @@ export function showJob(user, signal, id) {
   }
 
   function failed(error) {
+    if (error.status === 404) {
+      body.hidden = true;
+      head.replaceChildren(h("h1", {}, "Job"),
+        placeholder("No such job", "It may have been removed, or it belongs to another user."));
+      return GONE;
+    }
     // Keep a timeline that is already shown: it is out of date, but not wrong.
-    if (line.element.hasChildNodes()) return REFRESH;
-    const reason = error.status === 404
-      ? placeholder("No such job", "It may have been removed, or it belongs to another user.")
-      : failure(error, refresh.now);
-    if (shown) trouble.replaceChildren(reason);
-    else head.replaceChildren(h("h1", {}, "Job"), reason);
-    return error.status === 404 ? GONE : REFRESH;
+    if (line.element.hasChildNodes()) return shown.done ? REFRESH_DONE : REFRESH;
+    const reason = failure(error, refresh.now);
+    if (shown) refill(trouble, [reason]);
+    else refill(head, [h("h1", {}, "Job"), reason]);
+    return REFRESH;
   }
 
   function show(job) {

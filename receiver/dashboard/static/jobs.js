@@ -4,7 +4,7 @@ import { link, remembered, rememberRows } from "./address.js";
 import { get, withQuery } from "./api.js";
 import { announce, arrange, failure, h, main, placeholder } from "./dom.js";
 import { filters, isId, jobsToolbar, matcher, queryOf } from "./filters.js";
-import { connection, EVERYBODY, follow, jobs, live, storeJob } from "./live.js";
+import { connection, EVERYBODY, follow, jobs, live, pin, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
 import { abortPrevious } from "./repeat.js";
 import { isEverybodys, scopeOf } from "./scope.js";
@@ -30,6 +30,7 @@ export function showJobs(user, signal) {
   let oldest = "";
   /** How many rows are shown at most: new jobs on a busy day must not make the page slow. */
   let most = LARGEST_PAGE;
+  /** Whether there were more rows than that; the cache may have dropped them since. */
   let isCut = false;
   let painted = 0;
   let timer = 0;
@@ -54,6 +55,7 @@ export function showJobs(user, signal) {
   function begin(wanted = PAGE) {
     cursor = null;
     oldest = "";
+    isCut = false;
     most = Math.max(LARGEST_PAGE, wanted);
     more.disabled = true;
     paint();
@@ -119,9 +121,10 @@ export function showJobs(user, signal) {
     // Ids sort by creation: the newest are on top.
     found.sort((a, b) => (a.request_id < b.request_id ? 1 : -1));
     const shown = found.slice(0, most);
-    isCut = shown.length < found.length;
+    isCut ||= shown.length < found.length;
     if (!more.disabled) more.hidden = cursor === null && !isCut;
     rows = new Map(shown.map((job) => [job.request_id, rows.get(job.request_id) ?? jobRow(job, user)]));
+    pin(rows);
     for (const job of shown) rows.get(job.request_id).update(job);
     arrange(list, [...rows.values()].map(({ element }) => element));
     rememberRows(rows.size);

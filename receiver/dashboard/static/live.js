@@ -24,6 +24,11 @@ export const live = new EventTarget();
 /** The newest version of each job, by id. */
 export const jobs = new Map();
 
+let pinned = new Map();
+
+/** Keep the jobs with these ids: a view shows them. They are also read first where there is no stream. */
+export const pin = (ids) => (pinned = ids);
+
 /** `state` is "off", "connecting", "live" or "lost"; `retryAt` (ms) is the next attempt if lost. */
 export const connection = { state: "off", retryAt: 0 };
 
@@ -54,7 +59,13 @@ export function storeJob(job) {
 /** Store a job from the stream or a poll; may evict one. `storeJob` keeps what a view has just read. */
 function receive(job) {
   storeJob(job);
-  if (jobs.size > MOST_JOBS) jobs.delete(jobs.keys().next().value);
+  if (jobs.size <= MOST_JOBS) return;
+  for (const id of jobs.keys()) {
+    if (!pinned.has(id)) {
+      jobs.delete(id);
+      return;
+    }
+  }
 }
 
 /** Follow the jobs of a user; null means the signed-in user. */
@@ -85,9 +96,11 @@ function connect() {
   if (connection.state !== "lost") report("connecting");
   if (followed === EVERYBODY) pollJobs();
   else openStream();
+  pauseIfHidden();
 }
 
 function openStream() {
+  heard();
   source = new EventSource(withQuery("/v1/events", { user: followed, last_event_id: cursor }));
   source.addEventListener("open", () => {
     connected();
@@ -114,11 +127,18 @@ function heard() {
   timer = setTimeout(check, QUIET);
 }
 
+/** The answer comes over another connection, so the stream is opened anew where it stopped. */
 async function check() {
   const mine = source;
   try {
-    await get("/session");
-    if (mine === source) heard();
+    const answer = await get("/session");
+    if (mine !== source) return;
+    if (isSameSession(answer)) {
+      source.close();
+      openStream();
+    } else {
+      session.dispatchEvent(new Event("signed-out"));
+    }
   } catch {
     if (mine === source) lose();
   }
@@ -133,6 +153,7 @@ async function pollJobs() {
     const read = new Set(newest.map((job) => job.request_id));
     // Stored jobs move to the end of `jobs`, so the next poll takes the next ones.
     const older = [...jobs.values()].filter((job) => !job.done && !read.has(job.request_id));
+    older.sort((a, b) => pinned.has(b.request_id) - pinned.has(a.request_id));
     const updated = await Promise.all(older.slice(0, UNFINISHED).map(readAgain));
     if (mine !== poll) return;
     // After an outage or a burst, there may be jobs between these and the known ones.
@@ -217,10 +238,15 @@ function pause() {
   isPaused = true;
 }
 
-addEventListener("online", reconnect);
-document.addEventListener("visibilitychange", () => {
+function pauseIfHidden() {
   clearTimeout(hidden);
   if (document.hidden) hidden = setTimeout(pause, HIDDEN);
-  else if (isPaused) connect();
+}
+
+addEventListener("online", reconnect);
+document.addEventListener("visibilitychange", () => {
+  pauseIfHidden();
+  if (document.hidden) return;
+  if (isPaused) connect();
   else reconnect();
 });

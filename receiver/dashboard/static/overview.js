@@ -43,7 +43,7 @@ export function showOverview(user, signal) {
   }
 
   function failed(error) {
-    note.replaceChildren(failure(error, refresh.now));
+    refill(note, [failure(error, refresh.now)]);
   }
 
   return refresh.now();
