@@ -102,7 +102,11 @@ async def test_the_end_is_reported_if_only_done_was_lost(visit: Visit, start: St
         await page.evaluate(FOLLOW, service.url)
         events = await wait_until_seen(page, "done")
 
-    assert events == [["update", last["job"]["seq"]], ["done", "COMPLETED"]]
+    assert events == [
+        ["update", last["job"]["seq"]],
+        ["trouble", "the connection was lost"],
+        ["done", "COMPLETED"],
+    ]
 
 
 KEEP = "sessionStorage.cursor = stream.cursor; seen.at(-1)[1]"

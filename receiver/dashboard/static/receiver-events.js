@@ -28,13 +28,14 @@ const LONGEST_PAUSE = 30000;
  *   replaces everything known before.
  * @param {(job: object) => void} [options.onUpdate] called with the job as of each event.
  * @param {(done: object) => void} [options.onDone] called with `{request_id, status}` at the end.
- * @param {(error: unknown, pause: number) => void} [options.onTrouble] called when the stream was
- *   interrupted, with the reason and the milliseconds until it reconnects.
+ * @param {() => void} [options.onOpen] called when a connection is open, also after an interruption.
+ * @param {(error: unknown, pause?: number) => void} [options.onTrouble] called when the stream was
+ *   interrupted, with the reason and the milliseconds until it reconnects, unless the browser does so.
  * @param {typeof EventSource} [options.EventSource] replaces the browser's own.
  * @returns {{close: () => void, readonly cursor: string | undefined}}
  */
 export function follow({ ticket, base = new URL(import.meta.url).origin, cursor, ...rest }) {
-  const { onSnapshot, onUpdate, onDone, onTrouble } = rest;
+  const { onSnapshot, onUpdate, onDone, onOpen, onTrouble } = rest;
   const Source = rest.EventSource ?? globalThis.EventSource;
   let source, timer, last;
   let closed = false;
@@ -72,18 +73,29 @@ export function follow({ ticket, base = new URL(import.meta.url).origin, cursor,
 
   function listen(opened, ofOneJob) {
     source = opened;
+    let isLost = false;
     const seen = (handle) => (event) => {
-      failures = 0;
       cursor = event.lastEventId || cursor;
       last = JSON.parse(event.data);
       handle?.(last);
     };
+    source.addEventListener("open", () => {
+      failures = 0;
+      isLost = false;
+      onOpen?.();
+    });
     source.addEventListener("snapshot", seen(onSnapshot));
     source.addEventListener("update", seen(onUpdate));
     source.addEventListener("reset", () => (cursor = undefined));
     source.addEventListener("done", (event) => end(JSON.parse(event.data)));
     source.addEventListener("error", async () => {
-      if (source !== opened || opened.readyState !== Source.CLOSED) return; // it reconnects by itself
+      if (source !== opened) return;
+      if (opened.readyState !== Source.CLOSED) {
+        // It reconnects by itself, and reports each failure.
+        if (!isLost) onTrouble?.(new Error("the connection was lost"));
+        isLost = true;
+        return;
+      }
       // A 204 also closes it: all events of a finished job were seen, only "done" was lost.
       if (ofOneJob && last?.done) end(last);
       else if (ofOneJob && cursor && !last && (await statusOf(opened.url)) === 204) restart();
