@@ -50,7 +50,7 @@ export async function request(method, path, { body, headers, signal, read = pars
   throw new ApiError(response.status, document, response.headers.get("X-Request-ID"));
 }
 
-const limited = (signal) => AbortSignal.any([AbortSignal.timeout(LONGEST_READ), ...(signal ? [signal] : [])]);
+export const limited = (signal) => AbortSignal.any([AbortSignal.timeout(LONGEST_READ), ...(signal ? [signal] : [])]);
 
 export const get = (path, signal) => request("GET", path, { signal: limited(signal) });
 export const getExactly = (path, signal) =>

@@ -1,10 +1,12 @@
 // The service's metrics (Prometheus text format), sampled while this page is open. With replicas, each
 // sample is of the one that answered.
 
-import { request } from "./api.js";
+import { limited, request } from "./api.js";
 import { repeat } from "./repeat.js";
 
 const PERIOD = 5000;
+/** A longer gap between two samples, as when the machine was asleep, would be taken for one period. */
+const LONGEST_GAP = 3 * PERIOD;
 /** The largest number of samples kept. */
 export const MAX_SAMPLES = 60;
 const LINE = /^(\w+)(?:\{(.*)\})? (\S+)$/;
@@ -13,6 +15,7 @@ const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 /** The metrics at one moment, by name. */
 class Sample {
   constructor(text) {
+    this.at = performance.now();
     this.series = new Map();
     for (const line of text.split("\n")) {
       const match = LINE.exec(line);
@@ -52,6 +55,7 @@ export const sampling = new EventTarget();
 let running = new AbortController();
 
 export function startSampling() {
+  stopSampling();
   running = new AbortController();
   repeat({ signal: running.signal, period: PERIOD, read: sample, failed }).now();
 }
@@ -62,7 +66,11 @@ export function stopSampling() {
 }
 
 async function sample(signal) {
-  samples.push(new Sample(await request("GET", "/session/metrics", { signal, read: String })));
+  const text = await request("GET", "/session/metrics", { signal: limited(signal), read: String });
+  if (signal.aborted) return;
+  const newest = new Sample(text);
+  if (newest.at - samples.at(-1)?.at > LONGEST_GAP) samples.length = 0;
+  samples.push(newest);
   if (samples.length > MAX_SAMPLES) samples.shift();
   sampling.dispatchEvent(new Event("sample"));
 }
