@@ -9,7 +9,7 @@ from asyncio.subprocess import PIPE
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.conftest import StartSignedIn
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.support.service import job_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -188,6 +188,48 @@ async def test_a_lost_answer_makes_no_second_job_in_a_later_view(
     await visitor.open("#/")
     await visitor.open("#/new")
     await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Once")).to_be_visible()
+    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
+    assert len(jobs) == 1
+
+
+async def test_a_form_that_is_being_sent_says_so(start_signed_in: StartSignedIn) -> None:
+    _, visitor = await start_signed_in()
+    page = visitor.page
+    held = await holding(page, "**/v1/jobs")
+    await visitor.submit_by_form()
+    await held.asked.wait()
+    await expect(page.locator("form button.primary")).to_have_text("Submitting…")
+    await expect(page.locator("#news")).to_have_text("Submitting the job…")
+    await expect(page.locator("form")).to_have_css("opacity", "0.55")
+    held.may_go_on.set()
+    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    assert visitor.console == []
+
+
+async def test_a_form_whose_answer_hangs_comes_back(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    page = visitor.page
+    await visitor.rewrite("actions.js", {"LONGEST = 30_000": "LONGEST = 3000"})
+    await visitor.sign_in(await service.key("ada"))
+    await visitor.open("#/new")
+    await expect(page.locator("[name=known]")).to_have_value("sandbox")  # it is part of the body
+    await page.get_by_label("Prompt", exact=True).fill("Once")
+
+    created = asyncio.Event()
+
+    async def hang(route: Route) -> None:
+        await route.fetch()
+        created.set()
+
+    await page.route("**/v1/jobs", hang, times=1)
+    await page.get_by_role("button", name="Submit").click()
+    await visitor.sees("It is not known whether the job was created. Trying again is safe.")
+    await created.wait()
+    await expect(page.get_by_role("button", name="Submit", exact=True)).to_be_focused()
+    await expect(page.get_by_label("Prompt", exact=True)).to_have_value("Once")
+    await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Once")).to_be_visible()
     jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
     assert len(jobs) == 1

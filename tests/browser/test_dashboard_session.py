@@ -5,7 +5,7 @@ from playwright.async_api import expect
 
 from receiver.actions.keys import hash_key
 from receiver.http_api.sessions import COOKIE
-from tests.browser.conftest import Start, StartSignedIn, Visit
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -105,6 +105,36 @@ async def test_a_tab_that_waits_for_a_sign_in_keeps_its_draft(
     await visitor.page.get_by_role("button", name="Sign in").click()
 
     await expect(other.get_by_label("Prompt", exact=True)).to_have_value("Half a prompt")
+
+
+async def test_signing_out_in_one_tab_keeps_the_draft_of_another(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in()
+    other = await visitor.page.context.new_page()
+    await other.goto(f"{visitor.url}/#/new")
+    await other.get_by_label("Prompt", exact=True).fill("Half a prompt")
+    await visitor.page.get_by_role("button", name="Sign out").click()
+    await expect(other.get_by_text("Your session has ended")).to_be_visible()
+    await other.get_by_label("API key").fill(await service.key("ada"))
+    await other.get_by_role("button", name="Sign in").click()
+    await expect(other.get_by_label("Prompt", exact=True)).to_have_value("Half a prompt")
+
+
+async def test_a_double_click_signs_in_once(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    page = visitor.page
+    await page.goto(service.url)
+    await page.get_by_label("API key").fill(await service.key())
+    held = await holding(page, "**/session")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    await page.get_by_role("button", name="Sign in").dblclick()
+    await held.asked.wait()
+    held.may_go_on.set()
+    await visitor.sees("No jobs yet")
+    assert sent.count(f"POST {service.url}/session") == 1
 
 
 async def test_a_sign_in_link_works_in_an_open_tab(start_signed_in: StartSignedIn) -> None:

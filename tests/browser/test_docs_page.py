@@ -10,7 +10,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Route, expect
 
 from receiver.actions.keys import hash_key
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.browser.other_origin import other_origin
 from tests.docs.pages import ROOT, blocks
 from tests.support import documented
@@ -84,6 +84,55 @@ async def test_of_a_response_exactly_its_end_is_shown(
     await expect(button).to_have_text("Send")
     text = await shown_at.locator("form pre").text_content()
     assert (text or "").endswith(shown)
+
+
+async def test_a_double_click_sends_once_and_stops_nothing(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in()
+    page = visitor.page
+    await page.goto(f"{service.url}/docs")
+    for operation, path, said in (("createJob", "v1/jobs", "Sending…"), ("livez", "livez", "Stop")):
+        held = await holding(page, f"**/{path}")
+        shown = page.locator(f"details#{operation}")
+        await shown.locator("summary").click()
+        button, output = shown.locator("form button"), shown.locator("form pre")
+        await button.dblclick()
+        await held.asked.wait()
+        await expect(button).to_have_text(said)
+        if operation == "createJob":
+            await button.click()  # it cannot be stopped
+        held.may_go_on.set()
+        await expect(button).to_have_text("Send")
+        await expect(output).to_contain_text("20")
+        await expect(output).not_to_contain_text("stopped")
+    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
+    assert len(jobs) == 1
+    assert visitor.console == []
+
+
+async def test_sent_again_after_a_lost_answer_it_makes_no_second_job(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in()
+    page = visitor.page
+    await page.goto(f"{service.url}/docs")
+
+    async def lose_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/v1/jobs", lose_the_answer, times=1)
+    shown = page.locator("details#createJob")
+    await shown.locator("summary").click()
+    send = shown.get_by_role("button", name="Send")
+    await send.click()
+    await expect(shown.locator("form pre")).to_contain_text("No response")
+    client = await service.user()
+    for jobs in (1, 2):  # after the success, the same body is meant to make another job
+        async with page.expect_response("**/v1/jobs"):
+            await send.click()
+        await expect(shown.locator("form pre")).to_contain_text("202 Accepted")
+        await expect(send).to_be_visible()
+        assert len((await client.get("/v1/jobs")).json()["jobs"]) == jobs
 
 
 async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(

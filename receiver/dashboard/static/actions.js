@@ -1,14 +1,42 @@
-// Actions on jobs and deliveries. Each asks for confirmation.
+// Actions on jobs and deliveries. All but `createJob` ask for confirmation.
 
 import { link } from "./address.js";
 import { attemptAdvice } from "./advice.js";
-import { get, post, randomKey } from "./api.js";
+import { get, post, randomKey, request } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { h } from "./dom.js";
+import { announce, h } from "./dom.js";
 import { jsonView } from "./json.js";
 import { storeJob } from "./live.js";
 import { duration } from "./times.js";
 import { titleOf } from "./words.js";
+
+/** Milliseconds after which a submission counts as unanswered. */
+const LONGEST = 30_000;
+/** The Idempotency-Keys of submissions that have not succeeded. */
+const keys = new Map();
+
+/**
+ * Create a job and open it. If `signal` was aborted meanwhile, the user is elsewhere, and the outcome
+ * is only announced. `again` is the id of the job that this one repeats.
+ */
+export async function createJob(body, signal, again = "") {
+  // With the same key, submitting again after a lost answer creates no second job.
+  const text = again + JSON.stringify(body);
+  if (!keys.has(text)) keys.set(text, randomKey());
+  const headers = { "Idempotency-Key": keys.get(text) };
+  try {
+    const job = await request("POST", "/v1/jobs", { body, headers, signal: AbortSignal.timeout(LONGEST) });
+    keys.delete(text);
+    announce("The job was created.");
+    if (signal.aborted) return;
+    storeJob(job);
+    location.hash = link(`/jobs/${job.request_id}`);
+  } catch (error) {
+    if (error.status === 0) error.message += " It is not known whether the job was created. Trying again is safe.";
+    if (signal.aborted) announce(error.status === 0 ? error.message : `The job was not submitted. ${error.message}`);
+    throw error;
+  }
+}
 
 /** Cancel a job, after confirmation. */
 export function cancelJob(job, signal) {
@@ -26,7 +54,6 @@ export async function submitAgain(job, signal) {
   if (signal.aborted) return;
   const webhook = h("input", { type: "url", id: "again-webhook", autocomplete: "off", placeholder: "none",
     value: url, "aria-describedby": "again-hint" });
-  const key = randomKey();
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
     ? " The first job was billed, or may have been." : "";
   confirmAction({
@@ -42,10 +69,7 @@ export async function submitAgain(job, signal) {
       const { provider, kind, input, metadata } = job;
       const body = { provider, kind, input, metadata };
       if (webhook.value.trim()) body.webhookUrl = webhook.value.trim();
-      // With the same key, pressing again after a lost answer creates no second job.
-      const made = await post("/v1/jobs", body, { "Idempotency-Key": key });
-      storeJob(made);
-      location.hash = link(`/jobs/${made.request_id}`);
+      await createJob(body, signal, job.request_id);
     },
   });
 }

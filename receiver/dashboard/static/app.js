@@ -100,11 +100,12 @@ async function signInOnce(token) {
 }
 
 // All tabs share the session cookie: a tab that shows another session than the new one must reload.
-// One that waits for a sign-in enters instead, and keeps its draft.
+// One that waits for a sign-in enters instead, and one whose session has ended waits: both keep their draft.
 const tabs = new BroadcastChannel("session");
 tabs.addEventListener("message", ({ data: entered }) => {
   if (isSameSession(entered ?? {})) return; // null comes from a page of an older release
-  if (user === null && entered?.user) enter(entered);
+  if (entered?.user === null) ended();
+  else if (user === null && entered) enter(entered);
   else location.reload();
 });
 
@@ -137,6 +138,10 @@ function exit(notice) {
   showSignIn(signedIn, notice);
 }
 
+function ended() {
+  if (user) exit("Your session has ended. Sign in again.");
+}
+
 function frame() {
   document.querySelector("nav").hidden = user === null;
   for (const each of document.querySelectorAll("[data-admin]")) each.hidden = !user?.admin;
@@ -160,7 +165,7 @@ async function signOut() {
 }
 
 document.getElementById("sign-out").addEventListener("click", signOut);
-session.addEventListener("signed-out", () => user && exit("Your session has ended. Sign in again."));
+session.addEventListener("signed-out", ended);
 addressChanges.addEventListener("change", addressNavigation);
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the part after # is the view

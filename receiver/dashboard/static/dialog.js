@@ -2,6 +2,9 @@
 
 import { failure, h, once } from "./dom.js";
 
+/** Milliseconds after which an action that hangs can be left. */
+const LONGEST_WAIT = 30_000;
+
 let count = 0;
 
 /**
@@ -13,7 +16,7 @@ export function confirmAction({ title, text, content, action, danger = false, ke
   const result = h("div");
   const id = `dialog-${(count += 1)}`;
   const go = h("button", { class: danger ? "danger" : "primary" }, action);
-  const stay = h("button", { type: "button", autofocus: danger, click: () => dialog.close() }, keep);
+  const stay = h("button", { type: "button", autofocus: danger, click: leave }, keep);
   const form = h("form", { submit: run, novalidate: true },
     h("h2", { id }, title), h("p", {}, text), content, result, h("p", { class: "actions" }, go, stay));
   const dialog = h("dialog", { "aria-labelledby": id, close: end, cancel: wait, keydown: ignoreRepeated }, form);
@@ -22,14 +25,27 @@ export function confirmAction({ title, text, content, action, danger = false, ke
     event.preventDefault();
     return once(go, async () => {
       result.replaceChildren();
+      stay.ariaDisabled = "true";
+      const timer = setTimeout(release, LONGEST_WAIT);
       try {
         const shown = await act();
         if (shown) result.replaceChildren(shown);
         else dialog.close();
       } catch (error) {
         result.replaceChildren(failure(error));
+      } finally {
+        clearTimeout(timer);
+        release();
       }
     });
+  }
+
+  function release() {
+    stay.ariaDisabled = null;
+  }
+
+  function leave() {
+    if (!stay.ariaDisabled) dialog.close();
   }
 
   function end() {
@@ -39,7 +55,7 @@ export function confirmAction({ title, text, content, action, danger = false, ke
 
   // The answer to an action under way must be seen.
   function wait(event) {
-    if (go.ariaDisabled) event.preventDefault();
+    if (stay.ariaDisabled) event.preventDefault();
   }
 
   // The Enter that opened the dialog may still be held down.

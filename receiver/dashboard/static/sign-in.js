@@ -1,7 +1,7 @@
 // The form that exchanges a key for a session.
 
 import { post } from "./api.js";
-import { h, main } from "./dom.js";
+import { h, main, once } from "./dom.js";
 
 /** Show the form; `entered` is called with the new session. */
 export function showSignIn(entered, notice) {
@@ -11,8 +11,12 @@ export function showSignIn(entered, notice) {
     id: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false",
     "aria-describedby": "key-hint",
   });
-  async function submit(event) {
+  const go = h("button", { class: "primary" }, "Sign in");
+  function submit(event) {
     event.preventDefault();
+    return once(go, signIn);
+  }
+  async function signIn() {
     try {
       entered(await post("/session", { key: key.value }));
     } catch (error) {
@@ -27,6 +31,6 @@ export function showSignIn(entered, notice) {
     h("div", { class: "field" }, h("label", { for: "key" }, "API key"), key,
       h("small", { id: "key-hint" }, "This page exchanges it for a session and does not keep it. ",
         h("code", {}, "receiver keys create NAME"), " creates one.")),
-    h("p", { class: "actions" }, h("button", { class: "primary" }, "Sign in"))));
+    h("p", { class: "actions" }, go)));
   key.focus();
 }

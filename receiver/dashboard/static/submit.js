@@ -1,11 +1,11 @@
 // The form that submits a job.
 
-import { backLink, link } from "./address.js";
-import { get, parseExactly, post, randomKey } from "./api.js";
+import { createJob } from "./actions.js";
+import { backLink } from "./address.js";
+import { get, parseExactly } from "./api.js";
 import { curlOfJob } from "./curl.js";
 import { announce, failure, h, main } from "./dom.js";
 import { jsonView } from "./json.js";
-import { storeJob } from "./live.js";
 import { chip } from "./words.js";
 
 const MODELS = ["image_model", "video_model"];
@@ -17,8 +17,6 @@ const FIELDS = { "/kind": "other_kind", "/input": "input_json" };
 
 /** What a user has typed and not submitted. It outlives the view, which ends with the session. */
 let draft = null;
-// The same body has the same key: a second attempt after a lost answer creates no second job.
-let attempt = { text: "", key: "" };
 
 /** Show the form until `signal`. */
 export function showForm(user, signal) {
@@ -63,20 +61,19 @@ export function showForm(user, signal) {
       showErrors(form, [{ pointer: "/input", detail: "The input must be a JSON object." }]);
       return;
     }
-    const text = JSON.stringify(body);
-    if (text !== attempt.text) attempt = { text, key: randomKey() };
     form.inert = true; // what would be typed now is not sent
+    send.textContent = "Submitting…";
+    announce("Submitting the job…");
     try {
-      const job = await post("/v1/jobs", body, { "Idempotency-Key": attempt.key });
-      attempt = { text: "", key: "" };
+      await createJob(body, signal);
       draft = null;
-      storeJob(job);
-      if (!signal.aborted) location.hash = link(`/jobs/${job.request_id}`);
     } catch (error) {
+      if (signal.aborted) return;
       form.inert = false;
+      send.textContent = "Submit";
       send.focus();
-      if (signal.aborted) announce(`The job was not submitted. ${error.message}`);
-      else if (!showErrors(form, error.fieldErrors)) problem.replaceChildren(failure(error));
+      announce("");
+      if (!showErrors(form, error.fieldErrors)) problem.replaceChildren(failure(error));
     }
   }
 

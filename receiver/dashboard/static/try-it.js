@@ -1,10 +1,15 @@
 // "Try it" on /docs: a form for each operation. Requests go only to this service. The key stays in
 // this page; without one, the dashboard's session is used.
 
+import { randomKey } from "./api.js";
 import { h } from "./dom.js";
 import { pretty } from "./json.js";
 
 const SHOWN = 65_536; // maximum characters shown of a response
+const LONGEST = 90_000; // milliseconds for all but GET; `Prefer: wait` takes up to 60 s
+const KEY = "Idempotency-Key";
+/** The keys of requests that have not succeeded: sent again after a lost answer, they create no second job. */
+const unfinished = new Map();
 
 const key = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
 
@@ -21,17 +26,21 @@ export function tryIt(method, path, operation) {
   const example = operation.requestBody?.content["application/json"].example;
   const body = example
     && h("textarea", { rows: 8, spellcheck: "false" }, JSON.stringify(example, null, 2));
-  const button = h("button", {}, "Send");
+  const button = h("button", { click: ignoreRepeated }, "Send");
   const output = h("pre", { hidden: true, tabindex: 0, "aria-live": "polite" });
   let running = null;
   const result = h("form", {}, h("h3", {}, "Try it"),
-    method !== "GET" && h("p", { class: "soft" }, "This sends a real request, which may cost money."),
+    method !== "GET" && h("p", { class: "soft" }, "This sends a real request, which may cost money.",
+      takesKey(inputs) && ` Without ${KEY}, this page adds one: sending again after a lost answer is safe.`),
     inputs.map(({ label }) => label), body && h("label", {}, "Body", body), button, output);
   result.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (running) return running.abort();
+    if (running) {
+      if (method === "GET") running.abort(); // any other may have had its effect
+      return;
+    }
     running = new AbortController();
-    button.textContent = "Stop";
+    button.textContent = method === "GET" ? "Stop" : "Sending…";
     output.hidden = false;
     output.textContent = "…";
     try {
@@ -45,6 +54,13 @@ export function tryIt(method, path, operation) {
   return result;
 }
 
+// The second click of a double click would stop the request, or repeat it.
+function ignoreRepeated(event) {
+  if (event.detail > 1) event.preventDefault();
+}
+
+const takesKey = (inputs) => inputs.some(({ parameter }) => parameter.name === KEY);
+
 async function send(method, path, inputs, body, signal, output) {
   const headers = key.value ? { "API-KEY": key.value } : { "X-Requested-With": "docs" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -55,6 +71,12 @@ async function send(method, path, inputs, body, signal, output) {
     else if (input.value) headers[parameter.name] = input.value;
   }
   const url = query.size ? `${path}?${query}` : path;
+  const request = `${url}\n${body}`;
+  if (takesKey(inputs) && !headers[KEY]) {
+    if (!unfinished.has(request)) unfinished.set(request, randomKey());
+    headers[KEY] = unfinished.get(request);
+  }
+  if (method !== "GET") signal = AbortSignal.timeout(LONGEST);
   const response = await fetch(url, { method, headers, body, signal, cache: "no-store", redirect: "manual" });
   // A redirect leads to the result on another host; the browser does not reveal its URL.
   output.textContent = response.type === "opaqueredirect" ? "A redirect to the result."
@@ -70,4 +92,5 @@ async function send(method, path, inputs, body, signal, output) {
     output.textContent = head + text;
   }
   if (response.headers.get("Content-Type")?.includes("json")) output.textContent = head + pretty(text);
+  if (response.ok) unfinished.delete(request);
 }

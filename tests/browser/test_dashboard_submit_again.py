@@ -1,0 +1,95 @@
+"""Submit again: a new job with an old one's input, which is paid again, but only once."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Locator, Route, expect
+
+from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
+from tests.support.service import RunningService, submit, wait_for_job
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+async def done(service: RunningService) -> str:
+    """A job's id."""
+    client = await service.user()
+    job: str = (await submit(client))["request_id"]
+    await wait_for_job(client, job, status="COMPLETED")
+    return job
+
+
+async def opened(visitor: Visitor, job: str) -> Locator:
+    """The dialog for this job."""
+    await visitor.open(f"#/jobs/{job}")
+    await expect(visitor.page.locator(".hint code")).to_have_text(job)
+    await visitor.page.get_by_role("button", name="Submit again").click()
+    dialog = visitor.page.get_by_role("dialog")
+    await expect(dialog).to_be_visible()
+    return dialog
+
+
+async def test_a_lost_answer_makes_no_second_job_in_a_later_dialog(
+    start: Start, visit: Visit
+) -> None:
+    service = await start(sandbox_render=0.3)
+    visitor = await visit(service.url)
+    await visitor.rewrite("actions.js", {"LONGEST = 30_000": "LONGEST = 3000"})
+    await visitor.sign_in(await service.key("ada"))
+    job = await done(service)
+    dialog = await opened(visitor, job)
+
+    created = asyncio.Event()
+
+    async def hang(route: Route) -> None:
+        await route.fetch()
+        created.set()
+
+    await visitor.page.route("**/v1/jobs", hang, times=1)
+    await dialog.get_by_role("button", name="Submit and pay again").click()
+    await visitor.sees("It is not known whether the job was created. Trying again is safe.")
+    await created.wait()
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(dialog).to_have_count(0)
+    client = await service.user()
+    for jobs in (2, 3):  # after the success, the same button is meant to make another job
+        await opened(visitor, job)
+        await dialog.get_by_role("button", name="Submit and pay again").click()
+        await expect(dialog).to_have_count(0)
+        assert len((await client.get("/v1/jobs")).json()["jobs"]) == jobs
+        newest = (await client.get("/v1/jobs?limit=1")).json()["jobs"][0]["request_id"]
+        await expect(visitor.page.locator(".hint code")).to_have_text(newest)
+
+
+async def test_who_waits_for_the_answer_sees_it_and_who_leaves_stays_away(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in(sandbox_render=0.3)
+    page = visitor.page
+    dialog = await opened(visitor, await done(service))
+    held = await holding(page, "**/v1/jobs")
+    await dialog.get_by_role("button", name="Submit and pay again").click()
+    await held.asked.wait()
+    await dialog.get_by_role("button", name="Cancel").click(force=True)
+    await expect(dialog).to_be_visible()
+    await visitor.open("#/deliveries")
+    await expect(dialog).to_have_count(0)
+    held.may_go_on.set()
+    await expect(page.locator("#news")).to_have_text("The job was created.")
+    assert page.url.endswith("#/deliveries")
+    assert visitor.console == []
+
+
+async def test_an_action_that_hangs_can_be_left(start: Start, visit: Visit) -> None:
+    service = await start(sandbox_render=0.3)
+    visitor = await visit(service.url)
+    await visitor.rewrite("dialog.js", {"LONGEST_WAIT = 30_000": "LONGEST_WAIT = 300"})
+    await visitor.sign_in(await service.key("ada"))
+    dialog = await opened(visitor, await done(service))
+    held = await holding(visitor.page, "**/v1/jobs")
+    await dialog.get_by_role("button", name="Submit and pay again").click()
+    await held.asked.wait()
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(dialog).to_have_count(0)
+    held.may_go_on.set()
+    await expect(visitor.page.locator("#news")).to_have_text("The job was created.")
