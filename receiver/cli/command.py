@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import uvloop
 
-from receiver.cli.errors import warn
+from receiver.cli.errors import Failure, warn
 from receiver.cli.output import Output
 from receiver.client import AsyncClient
 from receiver.environment import Settings, load
@@ -112,6 +112,15 @@ def load_and_warn(kind: type[S], **given: object) -> S:
     for warning in settings.warnings():
         warn(warning)
     return settings
+
+
+def require_database(settings: StoreSettings) -> None:
+    """Raise Failure if there is no SQLite database: a command that needs its content must not
+    create an empty one in the wrong folder."""
+    path = settings.sqlite_path
+    if path is not None and not (path.exists() and path.stat().st_size):
+        what = f"{path} is empty" if path.exists() else f"There is no database at {path}"
+        raise Failure(f"{what}. Set RECEIVER_DATABASE_URL.")
 
 
 @asynccontextmanager

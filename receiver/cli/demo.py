@@ -48,6 +48,9 @@ SETTINGS: Final = {
     "relay_allow_http": True,
     "relay_allow_nets": "127.0.0.0/8,::1/128",
     "relay_schedule": "0,1,5,30,300",
+    # Those of the requests below, whatever the environment says.
+    "image_models": "IMAGEN3",
+    "video_models": "LUMA",
 }
 LAST_WEBHOOKS_SECONDS: Final = 15.0
 """How long to wait for the last webhooks once all jobs are finished."""
@@ -124,14 +127,16 @@ async def demo(
 
 
 def _kept_in(folder: str, settings: ServeSettings, listener: socket.socket) -> ServeSettings:
-    """The settings with the bound port, and with a database and an archive in `folder` if they are
-    not set."""
-    given: dict[str, object] = {"port": listener.getsockname()[1], "public_url": origin(listener)}
-    if "database_url" not in settings.model_fields_set:
-        given["database_url"] = f"sqlite:///{folder}/demo.db"
-    if settings.archive_url is None:
-        given["archive_url"] = f"file://{folder}/archive"
-    return settings.model_copy(update=given)
+    """The settings with the bound port, and with a database and an archive in `folder`: configured
+    ones have users whose webhooks the demo must not send, and would keep its keys."""
+    return settings.model_copy(
+        update={
+            "port": listener.getsockname()[1],
+            "public_url": origin(listener),
+            "database_url": f"sqlite:///{folder}/demo.db",
+            "archive_url": f"file://{folder}/archive",
+        }
+    )
 
 
 @contextmanager

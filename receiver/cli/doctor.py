@@ -22,8 +22,10 @@ from receiver.clock import Clock
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.http_client.connection import default_tls
 from receiver.providers.registry import open_provider
+from receiver.secret_file import SecretFileError, load_or_create
 from receiver.settings import KEY_OF, ServeSettings
 from receiver.this_machine import is_this_machine
+from store.database import Store
 from store.errors import StoreError
 from store.sqlite.lockfile import is_served
 
@@ -95,6 +97,8 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
     path = settings.sqlite_path
     if path is not None and not path.exists():
         return [_check_folder(path)]
+    if path is not None and (fault := _fault_of_file(path)):
+        return [fault, _check_disk(path.parent)]
     findings = []
     try:
         async with open_configured_store(settings) as store:
@@ -103,12 +107,41 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
             found = await store.durability()
             state: State = "failed" if not found.crash_safe else "warning" if found.advice else "ok"
             findings.append(Finding("durability", state, found.detail, found.advice))
+            findings += await _check_secrets(settings, store)
     except StoreError as error:
         about = status_and_advice(error)
         findings.append(Finding("store", "failed", str(error), about and about[1]))
     if path is not None:
         findings.append(_check_disk(path.parent))
     return findings
+
+
+def _fault_of_file(path: Path) -> Finding | None:
+    found = path.stat()
+    if found.st_size == 0:
+        advice = "Put a backup in its place, or delete it: `receiver serve` creates a new one."
+        return Finding("store", "failed", f"{path} is empty", advice)
+    if found.st_nlink > 1 and path.is_file():
+        advice = "Remove that name: `receiver serve` does not start with it."
+        return Finding("store", "failed", f"{path} has a second name (a hard link)", advice)
+    return None
+
+
+async def _check_secrets(settings: ServeSettings, store: Store) -> list[Finding]:
+    """The file with the signing secrets, if they are in one."""
+    file = settings.secret_file
+    if settings.secret_keys is not None or file is None:
+        return []
+    if not file.exists():
+        users = await store.keys.list_page("", 1)
+        lost = f"{file} does not exist, but the database has users"
+        advice = "Restore the file: without it, earlier callback URLs, tickets and sessions fail."
+        return [Finding("secrets", "warning", lost, advice)] if users else []
+    try:
+        load_or_create(file)
+    except SecretFileError as error:
+        return [Finding("secrets", "failed", str(error), "Restore the file from a backup.")]
+    return [Finding("secrets", "ok", str(file))]
 
 
 def _check_folder(path: Path) -> Finding:

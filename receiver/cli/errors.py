@@ -144,10 +144,11 @@ def _as_failure(error: Exception) -> Failure | None:
             if (found := status_and_advice(error)) is None:
                 return None
             status, advice = found
-            return Failure(f"{_sentence(error)} {advice}".rstrip(), status=status)
+            return Failure(f"{sentence(error)} {advice}".rstrip(), status=status)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """The error's text as a sentence."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,8 @@ def _body(file: str) -> dict[str, Any]:
     """Parse a file, or standard input for `-`. This runs outside the event loop, where Ctrl-C ends
     a read."""
     try:
-        body = json.loads(sys.stdin.read() if file == "-" else Path(file).read_bytes())
+        # Bytes: JSON is UTF-8, whatever the locale says.
+        body = json.loads(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -140,7 +141,7 @@ async def list_(
         provider=provider,
         q=search,
         created_after=since,
-        metadata=dict(_pair(each) for each in metadata or []),
+        metadata=_pairs(metadata or []),
         user=user,
         limit=limit,
         cursor=cursor,
@@ -158,6 +159,13 @@ async def list_(
 def _row(job: Job, *, with_user: bool) -> dict[str, object]:
     error = job["error"] and job["error"]["code"]
     return local_times(job) | {"user": job["user"] if with_user else None, "error": error}
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    pairs = [_pair(text) for text in texts]
+    if len(dict(pairs)) < len(pairs):
+        raise typer.BadParameter("--metadata can have each name only once")
+    return dict(pairs)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -231,6 +239,8 @@ async def watch(
     json: Json = False,
 ) -> None:
     """Watch jobs. With an id, exits when it is done: 0 if COMPLETED, else 1."""
+    if request_id is not None and user is not None:
+        raise typer.BadParameter("--user is for watching all jobs: leave out the id")
     job: Job | None = None
     watching = client.watch(request_id, user=user, on_pause=warn_of_pause)
     with board(json=json) as shown:

@@ -7,8 +7,13 @@ from typing import Annotated
 import typer
 
 from receiver.actions.keys import hash_key, issue_key, key_document, rotate_secret
-from receiver.cli.command import Commands, load_and_warn, open_configured_store
-from receiver.cli.errors import Failure
+from receiver.cli.command import (
+    Commands,
+    load_and_warn,
+    open_configured_store,
+    require_database,
+)
+from receiver.cli.errors import Failure, warn
 from receiver.cli.output import Output, Table, local_times
 from receiver.clock import SystemClock
 from receiver.domain.serialization import timestamp
@@ -30,7 +35,10 @@ async def create(
     ] = False,
 ) -> Output:
     """Create a key for a user, and the user if the name is new. The key is shown once."""
-    async with open_configured_store() as store:
+    settings = load_and_warn(StoreSettings)
+    if _is_new(settings):
+        warn(f"There was no database at {settings.sqlite_path}: it was created.")
+    async with open_configured_store(settings) as store:
         issued = await issue_key(store, _clock.now(), os.urandom, user, admin=admin)
     values = asdict(issued)
     note = "The key is not shown again. Verify the service's webhooks with the secret."
@@ -41,14 +49,14 @@ async def create(
 async def list_() -> Output:
     """List all keys by their first characters, oldest first."""
     settings = load_and_warn(StoreSettings)
-    async with open_configured_store(settings) as store:
-        found = await store.keys.list_all()
-    documents = [key_document(each) for each in found]
+    documents = []
+    if not _is_new(settings):
+        async with open_configured_store(settings) as store:
+            documents = [key_document(each) for each in await store.keys.list_all()]
     table = Table(
         "prefix user admin created_at revoked_at",
         map(local_times, documents),
-        empty=f"No keys yet in {settings.sqlite_path or 'the database'}:"
-        " `receiver keys create USER` creates one.",
+        empty=f"No keys yet in {_name(settings)}: `receiver keys create USER` creates one.",
     )
     return Output(documents, table)
 
@@ -62,14 +70,17 @@ async def revoke(
     """Revoke the active key with this prefix."""
     if not prefix:
         raise typer.BadParameter("the prefix is empty and would match every key")
-    async with open_configured_store() as store:
+    settings = load_and_warn(StoreSettings)
+    require_database(settings)
+    async with open_configured_store(settings) as store:
         # A whole key can be found only by its hash.
         whole = await store.keys.find(hash_key(prefix))
         try:
             key = await store.keys.revoke(whole.prefix if whole else prefix, _clock.now())
         except NotFound:
             raise Failure(
-                "No active key has that prefix; nothing was revoked. See `receiver keys list`."
+                f"No active key in {_name(settings)} has that prefix; nothing was revoked."
+                " See `receiver keys list`."
             ) from None
     line = f"Revoked {key.prefix} of {key.user}. It stops working within five seconds."
     return Output(key_document(key), line)
@@ -78,14 +89,26 @@ async def revoke(
 @keys.command(name="rotate-secret")
 async def rotate(user: UserName) -> Output:
     """Give a user a new signing secret. For 24 hours webhooks are signed with both."""
-    async with open_configured_store() as store:
+    settings = load_and_warn(StoreSettings)
+    require_database(settings)
+    async with open_configured_store(settings) as store:
         try:
             changed = await rotate_secret(store, _clock.now(), os.urandom, user)
         except NotFound:
-            raise Failure(f"There is no user {user!r}. See `receiver keys list`.") from None
+            raise Failure(
+                f"There is no user {user!r} in {_name(settings)}. See `receiver keys list`."
+            ) from None
     values = {
         "user": changed.name,
         "secret": changed.secret,
         "previous_secret_until": timestamp(changed.previous_secret_until),
     }
     return Output(values, values)
+
+
+def _is_new(settings: StoreSettings) -> bool:
+    return settings.sqlite_path is not None and not settings.sqlite_path.exists()
+
+
+def _name(settings: StoreSettings) -> str:
+    return str(settings.sqlite_path or "the database")

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli.command import Json, load_and_warn
-from receiver.cli.errors import FAILED, USAGE, Failure
+from receiver.cli.command import Json, load_and_warn, require_database
+from receiver.cli.errors import FAILED, USAGE, Failure, sentence
 from receiver.cli.output import Output, Table, say
 from receiver.clock import SystemClock
 from receiver.environment import SettingsError, load
 from receiver.settings import ArchiveSettings, ServeSettings, StoreSettings
+from store.errors import ServerUnfit, StoreUnavailable
 from store.open import back_up_store
 
 
@@ -46,8 +47,7 @@ async def backup(
 ) -> Output:
     """Copy the database, consistently, while the service runs."""
     settings = load_and_warn(_BackupSettings)
-    if settings.sqlite_path is not None and not settings.sqlite_path.exists():
-        raise Failure(f"There is no database at {settings.sqlite_path}. Set RECEIVER_DATABASE_URL.")
+    require_database(settings)
     if not file.absolute().parent.is_dir():
         raise Failure(f"There is no folder {file.absolute().parent}. Create it first.")
     try:
@@ -80,15 +80,20 @@ def copy(
             "PostgreSQL needs psycopg: run pip install '.[postgres]' in the source folder."
         ) from error
 
+    require_database(settings)
+    if not to.startswith("postgresql://"):  # as RECEIVER_DATABASE_URL must
+        raise Failure("The URL must begin with postgresql://.", status=USAGE)
     try:
         copied = copy_to_postgres(settings.sqlite_path, to)
     except ValueError as error:
         raise Failure(f"Not the URL of a PostgreSQL database: {error}.", status=USAGE) from error
+    except (ServerUnfit, StoreUnavailable) as error:
+        raise Failure(f"{sentence(error)} Check the given URL and its database.") from error
     rows = [{"table": table, "rows": count} for table, count in copied.items()]
     Table("table rows", rows, empty="Nothing to copy.").print()
     say("Now set RECEIVER_DATABASE_URL to that URL, and start the service.")
     if settings.secret_file is not None and settings.secret_file.exists():
         say(
-            f"Also set RECEIVER_SECRET_KEYS to the content of {settings.secret_file}: callback"
-            " URLs are signed with it."
+            f"Also set RECEIVER_SECRET_KEYS to the lines of {settings.secret_file}, joined by"
+            " commas: callback URLs are signed with them."
         )

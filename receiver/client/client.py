@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SUBMIT_TRIES = 3
 SUBMIT_PAUSE = 1.0
+WEBHOOK_TEST_SECONDS = 300.0
 
 
 class AsyncClient:
@@ -277,8 +278,10 @@ class AsyncClient:
     async def test_webhook(self, url: str) -> "WebhookTest":
         """Have the service send a signed test message to `url`; returns the answer. A URL that is
         refused raises `ApiError` with status 400."""
+        # The service waits for the endpoint for up to RELAY_TIMEOUT.
+        timeout = httpx.Timeout(self._timeout, read=WEBHOOK_TEST_SECONDS)
         outcome: WebhookTest = await self._transport.call(
-            "POST", "/v1/webhook-tests", json={"url": url}
+            "POST", "/v1/webhook-tests", json={"url": url}, timeout=timeout
         )
         return outcome
 

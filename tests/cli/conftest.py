@@ -78,7 +78,7 @@ class Workspace:
             for name, value in self.environment().items():
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["receiver", *arguments])
-            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "latin-1"))
             try:
                 main()
             except SystemExit as ended:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ def test_the_examples_in_the_help_texts_can_be_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("job.json").write_text("{}")
-    monkeypatch.setattr(sys, "stdin", StringIO("{}"))
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"{}")))
     examples = []
     for words in commands():
         with pytest.raises(SystemExit):

@@ -59,16 +59,26 @@ async def test_a_database_is_copied_once(
     ("source", "target", "words"),
     [
         ("sqlite:///{}/none.db", "postgresql://u:hunter2@127.0.0.1:1/d", "no database at"),
-        ("sqlite:///{}/none.db", "postgresql://u:hunter2@h/d?sslmod=1", "sslmod"),
+        ("sqlite:///{}/there.db", "postgresql://u:hunter2@h/d?sslmod=1", "sslmod"),
+        ("sqlite:///{}/there.db", "postgres://u:hunter2@h/d", "must begin with postgresql://"),
         ("postgresql://u:hunter2@h/d", "postgresql://h/d", "must be the SQLite database"),
     ],
 )
 def test_a_copy_that_is_impossible_says_why(
     workspace: Workspace, tmp_path: Path, source: str, target: str, words: str
 ) -> None:
+    (tmp_path / "there.db").write_text("not empty")
     done = workspace.with_settings(DATABASE_URL=source.format(tmp_path)).run("copy", target)
 
     assert done.status != 0
     assert words in done.err
     assert "hunter2" not in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_target_that_cannot_be_used_is_to_be_checked(workspace: Workspace) -> None:
+    workspace.run("keys", "create", "ann")
+    done = workspace.run("copy", "postgresql://u:hunter2@127.0.0.1:1/d")
+    assert done.status == 1
+    assert done.err.endswith(" Check the given URL and its database.\n")
+    assert "RECEIVER_DATABASE_URL" not in done.err

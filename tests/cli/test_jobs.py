@@ -45,6 +45,26 @@ def test_submit_can_wait_for_the_job(ann: Workspace) -> None:
     assert done.json()["status"] == "COMPLETED"
 
 
+def test_a_body_on_standard_input_is_utf_8(ann: Workspace) -> None:
+    body = json.dumps(MOVIE | {"input": MOVIE["input"] | {"prompt": "Brücke"}}, ensure_ascii=False)
+    job_id = ann.run("submit", "-", stdin=body).out.strip()
+    assert ann.run("jobs", "show", job_id, "--json").json()["label"] == "Brücke"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("watch", "job_x", "--user", "ann"),
+        ("jobs", "list", "--metadata", "a=1", "--metadata", "a=2"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    ann: Workspace, words: tuple[str, ...]
+) -> None:
+    done = ann.run(*words)
+    assert (done.status, done.out) == (2, "")
+
+
 def test_the_same_idempotency_key_creates_one_job(ann: Workspace) -> None:
     arguments = ("submit", "-", "--idempotency-key", "mine")
     first, second = (ann.run(*arguments, stdin=json.dumps(MOVIE)).out for _ in range(2))

@@ -59,6 +59,20 @@ def test_an_empty_list_names_the_database(workspace: Workspace) -> None:
     )
 
 
+def test_only_a_new_key_may_create_a_database(workspace: Workspace) -> None:
+    there = workspace.with_settings(DATABASE_URL="sqlite:///elsewhere.db")
+    there.run("keys", "list")
+    for command in (("revoke", "rk_x"), ("rotate-secret", "ann")):
+        done = there.run("keys", *command)
+        assert done.status == 1
+        assert "There is no database at elsewhere.db." in done.err
+    assert list(workspace.folder.iterdir()) == []
+    created = there.run("keys", "create", "ann")
+    assert created.err == "There was no database at elsewhere.db: it was created.\n"
+    assert there.run("keys", "create", "ann").err == ""
+    assert "in elsewhere.db" in there.run("keys", "revoke", "rk_nobody").err
+
+
 @pytest.mark.parametrize("characters", [11, 46], ids=["prefix", "whole key"])
 def test_a_revoked_key_stops_working_within_five_seconds(served: Served, characters: int) -> None:
     key = served.new_key("ann")

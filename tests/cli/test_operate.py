@@ -54,6 +54,7 @@ def test_all_checks_pass_beside_a_running_service(served: Served) -> None:
         "settings",
         "store",
         "durability",
+        "secrets",
         "disk",
         "provider",
         "public address",
@@ -138,7 +139,7 @@ def test_doctor_creates_no_files(workspace: Workspace) -> None:
 
 
 def test_the_database_of_an_older_release_needs_a_service(workspace: Workspace) -> None:
-    workspace.run("keys", "list")
+    workspace.run("keys", "create", "ann")
     with closing(sqlite3.connect(workspace.folder / "data" / "receiver.db")) as database:
         database.execute("PRAGMA user_version = 1")
     for command in (("keys", "list"), ("doctor",)):
@@ -155,6 +156,44 @@ def test_a_database_that_is_removed_beside_its_service_fails(workspace: Workspac
     assert (done.status, states(done)["store"]) == (1, "failed")
     assert "receiver.db-wal" in done.out, "SQLite would write it into a copy in its place"
     assert not database.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "words"),
+    [
+        (None, "warning", "does not exist, but the database has users"),
+        ("short\n", "failed", "fewer than 32 characters"),
+        ("", "failed", "is empty"),
+        (f"{'x' * 32}\n", "ok", "receiver.db.keys"),
+    ],
+)
+def test_the_file_with_the_signing_secrets_is_checked(
+    workspace: Workspace, content: str | None, state: str, words: str
+) -> None:
+    workspace.run("keys", "create", "ann")
+    if content is not None:
+        (workspace.folder / "data" / "receiver.db.keys").write_text(content)
+    done = workspace.run("doctor")
+    assert done.status == (state == "failed")
+    assert states(done)["secrets"] == state
+    assert words in done.out
+
+
+def test_a_database_with_which_no_service_starts_fails(workspace: Workspace) -> None:
+    workspace.run("keys", "create", "ann")
+    database = workspace.folder / "data" / "receiver.db"
+    (workspace.folder / "second.db").hardlink_to(database)
+    done = workspace.run("doctor")
+    assert (done.status, states(done)["store"]) == (1, "failed")
+    assert "has a second name (a hard link)" in done.out
+
+    database.unlink()
+    database.touch()
+    for command in (("doctor",), ("backup", "copy.db"), ("keys", "revoke", "rk_")):
+        done = workspace.run(*command)
+        assert done.status == 1
+        assert "receiver.db is empty" in done.out + done.err
+    assert database.stat().st_size == 0
 
 
 def test_a_file_that_is_no_database_fails(workspace: Workspace) -> None:
