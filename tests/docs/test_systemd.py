@@ -62,7 +62,7 @@ def test_a_backup_is_restored_and_pays_nothing_twice(tmp_path: Path) -> None:
     assert job["phase"] in ("accepted", "rendering")
 
 
-def test_a_week_of_copies_is_kept(tmp_path: Path) -> None:
+def test_a_week_of_copies_is_kept_and_all_keys(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     fake = tmp_path / "receiver"
     fake.write_text('#!/bin/sh\n: > "$2"\n')
@@ -73,8 +73,14 @@ def test_a_week_of_copies_is_kept(tmp_path: Path) -> None:
         old = copies / f"receiver-{number:02d}.db"
         old.touch()
         os.utime(old, (number, number))
+    keys = tmp_path / "data" / "receiver.db.keys"
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run([UNITS / "receiver-backup", copies], cwd=tmp_path, env=environment, check=True)
-    kept = sorted(file.name for file in copies.iterdir())
+    for secret in ("first", "first", "made after a loss"):
+        keys.write_text(secret)
+        command = [UNITS / "receiver-backup", copies]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    kept = sorted(file.name for file in copies.glob("receiver-*.db"))
     assert len(kept) == 28
-    assert kept[0] == "receiver-03.db"
+    assert kept[0] > "receiver-02.db"
+    saved = {file.name: file.read_text() for file in copies.glob("*.keys*")}
+    assert saved == {"receiver.db.keys": "made after a loss", "receiver.db.keys.~1~": "first"}
