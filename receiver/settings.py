@@ -226,8 +226,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     max_body_bytes: kinds.Count = 1_048_576
     """Maximum size of a request body."""
     rate_limit: kinds.RateLimit = kinds.Rate(600, 60)
-    """Requests per key: `N/second`, `N/minute` or `N/hour`, evenly after a burst of N; empty turns
-    the limit off."""
+    """Requests per key, without reads of one job: `N/second`, `N/minute` or `N/hour`, evenly after
+    a burst of N; empty turns the limit off."""
     stream_heartbeat: kinds.Seconds = 15
     """Time between the heartbeats of a stream."""
     stream_max_per_key: kinds.Count = 100
