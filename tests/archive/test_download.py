@@ -30,7 +30,6 @@ async def host() -> AsyncIterator[FileHost]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "RESUME_AFTER", 0.0)
-    monkeypatch.setattr(download, "IDLE_SECONDS", 0.5)
 
 
 def downloader(
@@ -252,8 +251,9 @@ async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
     ],
 )
 async def test_each_failure_has_a_code(
-    host: FileHost, answer: Answer, expected: tuple[str, bool]
+    host: FileHost, answer: Answer, expected: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(download, "IDLE_SECONDS", 0.5)
     assert await failure(host.link("/f", answer)) == expected
 
 

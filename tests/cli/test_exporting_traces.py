@@ -60,8 +60,8 @@ def test_an_unresponsive_collector_does_not_delay_shutdown(workspace: Workspace)
             submit_one(service)
             began = time.monotonic()
             service.process.send_signal(signal.SIGTERM)
-            assert service.process.wait(timeout=10) == 0
-    assert time.monotonic() - began < 5
+            assert service.process.wait(timeout=20) == 0
+    assert time.monotonic() - began < 15  # the SDK itself would wait for half a minute
 
 
 def test_without_the_extra_there_is_one_warning(workspace: Workspace) -> None:

@@ -92,7 +92,7 @@ async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
     tmp_path: Path, pauses: Pauses
 ) -> None:
     async with (
-        running_service(tmp_path, sandbox_render=1.5) as service,
+        running_service(tmp_path, sandbox_render=4) as service,
         AsyncClient(service.url, await service.key()) as client,
     ):
         job_id = (await client.submit(JOB))["request_id"]

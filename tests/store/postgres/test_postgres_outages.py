@@ -99,11 +99,11 @@ async def test_a_server_restart_fails_no_later_call(
 async def test_a_server_that_hangs_is_unavailable_until_it_goes_on(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
     # Two seconds is the shortest timeout that PostgreSQL's client accepts.
     store = await opened(f"{own_server.url()}?connect_timeout=2")
     world = await World.begin(store)
     job = await world.create()
+    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
 
     with own_server.hanging():
         async with asyncio.timeout(10):
