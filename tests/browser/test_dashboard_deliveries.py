@@ -166,6 +166,7 @@ async def test_short_pages_are_walked_some_at_a_time(start_signed_in: StartSigne
     page = visitor.page
     await visitor.rewrite("deliveries.js", {"REFRESH = 5000": "REFRESH = 1e6"})
     await page.reload()
+    await page.get_by_text("live", exact=True).wait_for()
     cursors: list[str | None] = []
 
     async def look_further(route: Route) -> None:

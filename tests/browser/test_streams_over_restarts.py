@@ -58,10 +58,13 @@ async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Vi
 
         await restart()
         await job.callback(**COMPLETED)  # before the pages reconnect
-        for page in (native, module):
+        lost = ["trouble", "the connection was lost"]
+        for page, told in ((native, []), (module, [lost])):
             assert await wait_until_seen(page, "done") == [
                 ["snapshot", first],
+                *told,
                 ["update", first + 1],
+                *told,
                 ["update", first + 2],
                 ["done", "COMPLETED"],
             ]
