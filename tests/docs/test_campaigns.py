@@ -40,19 +40,17 @@ def test_runs_add_up_on_the_same_sources_and_stand_apart_on_others(
     assert (now.tree, now.done, Campaign("crash", file).done) == ("now", 1, 1)
 
 
-def test_runs_on_sources_that_behave_alike_add_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_on_equivalent_sources_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "sums.json"
     monkeypatch.setattr(campaign, "source_hash", lambda _: "before")
     Campaign("simulation", file).add(3, 0, {})
     (before,) = json.loads(file.read_text())
-    file.write_text(json.dumps([before | {"alike": ["now"]}]))
+    file.write_text(json.dumps([before | {"equivalent": ["now"]}]))
     monkeypatch.setattr(campaign, "source_hash", lambda _: "now")
 
     (both,) = Campaign("simulation", file).add(4, 0, {}).sums
 
-    assert (both.tree, both.alike, both.done) == ("before", ["now"], 7)
+    assert (both.tree, both.equivalent, both.done) == ("before", ["now"], 7)
     assert Campaign("simulation", file).done == 7
 
 

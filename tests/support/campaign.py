@@ -82,12 +82,12 @@ class Sum:
     violations: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     """How often each kind of fault was injected."""
-    alike: list[str] = field(default_factory=list)
+    equivalent: list[str] = field(default_factory=list)
     """The hashes of later sources that behave in the same way: the whole journals of hundreds of
     seeds are the same on them. Added by hand (tests/simulation/README.md)."""
 
     def is_about(self, tree: str) -> bool:
-        return tree == self.tree or tree in self.alike
+        return tree == self.tree or tree in self.equivalent
 
 
 class Campaign:
@@ -176,7 +176,7 @@ def table() -> str:
     lines = [HEAD, "|---|---|---|---|---|---|"]
     for kind, unit in UNITS.items():
         *earlier, newest = Campaign(kind, FOLDER / f"{kind}.json").sums
-        sources = " ".join(f"`{tree}`" for tree in (newest.tree, *newest.alike))
+        sources = " ".join(f"`{tree}`" for tree in (newest.tree, *newest.equivalent))
         lines.append(_line(kind, unit, sources, [newest]))
         if earlier:
             lines.append(_line(kind, unit, f"{len(earlier)} earlier", earlier))
