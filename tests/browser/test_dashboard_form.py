@@ -153,6 +153,25 @@ async def test_what_was_typed_outlives_the_session(start_signed_in: StartSignedI
     await expect(page.get_by_label("Movie")).to_be_checked()
 
 
+async def test_a_submission_waits_for_the_names_of_the_providers(
+    start_signed_in: StartSignedIn,
+) -> None:
+    _, visitor = await start_signed_in(providers="sandbox,sandbox-replicate,sandbox-fal")
+    page = visitor.page
+    await visitor.open("#/new")
+    await page.get_by_label("Another provider").check()
+    await page.get_by_label("Provider", exact=True).select_option("sandbox-fal")
+    await page.get_by_label("Kind", exact=True).fill("fal-ai/flux/dev")
+    await visitor.open("#/")
+    names = await holding(page, "**/openapi.json")
+    await visitor.open("#/new")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("button", name="Submitting…")).to_be_visible()
+    names.may_go_on.set()
+    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    await expect(page.get_by_text("fal-ai/flux/dev").first).to_be_visible()
+
+
 async def test_what_was_typed_for_a_provider_that_cannot_be_offered_now(
     start_signed_in: StartSignedIn,
 ) -> None:

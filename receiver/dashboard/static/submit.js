@@ -56,8 +56,7 @@ export function showForm(user, signal) {
     event.preventDefault();
     clearErrors(form);
     problem.replaceChildren();
-    const body = read(new FormData(form));
-    if (body.input === undefined) {
+    if (read(new FormData(form)).input === undefined) {
       showErrors(form, [{ pointer: "/input", detail: "The input must be a JSON object." }]);
       return;
     }
@@ -65,7 +64,8 @@ export function showForm(user, signal) {
     send.textContent = "Submitting…";
     announce("Submitting the job…");
     try {
-      await createJob(body, signal);
+      await choices; // a provider is one of them
+      await createJob(read(new FormData(form)), signal);
       draft = null;
     } catch (error) {
       if (signal.aborted) return;
@@ -96,7 +96,7 @@ export function showForm(user, signal) {
   const kept = draft?.of === user.name ? draft.data : new FormData();
   for (const [name, value] of kept) form.elements[name].value = value;
   choose(form);
-  offerChoices(form, kept.get("provider")).then(drawCurl);
+  const choices = offerChoices(form, kept.get("provider")).then(drawCurl);
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "New job")),
     h("p", { class: "hint" }, "A job is stored before it is sent to the provider, and sent only once. ",
