@@ -32,6 +32,12 @@ async def test_an_archived_result_plays_from_the_archive(
     assert visitor.console == []
 
 
+WIDTHS = """pictures => Promise.all(pictures.map(async (each) => {
+    await each.decode();
+    return [each.getAttribute("src"), each.naturalWidth];
+}))"""
+
+
 async def test_each_archived_file_is_shown(
     start: Start, visit: Visit, tmp_path: Path, provider: ScriptedProvider
 ) -> None:
@@ -66,9 +72,8 @@ async def test_each_archived_file_is_shown(
         await visitor.open(f"#/jobs/{job['request_id']}")
         shown = visitor.page.locator("img.result")
         await expect(shown).to_have_count(2)
-        wide = "pictures => pictures.map((each) => [each.getAttribute('src'), each.naturalWidth])"
         await visitor.sees("It cannot be shown here.")
-        assert await shown.evaluate_all(wide) == [[f"{archived}2", 20], [f"{archived}1", 10]]
+        assert await shown.evaluate_all(WIDTHS) == [[f"{archived}2", 20], [f"{archived}1", 10]]
 
 
 async def test_a_link_that_leads_nowhere(
