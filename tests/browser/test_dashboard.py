@@ -201,6 +201,7 @@ async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
     await dialog.get_by_role("button", name="Cancel the job").press("Enter")
     await expect(page.locator(".title").get_by_text("Cancelled")).to_be_visible()
     await expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    await expect(page.locator("main")).to_be_focused()  # the button is gone
     assert visitor.console == []
 
 

@@ -110,7 +110,7 @@ async def test_polls_take_older_jobs_in_turn(start: Start, visit: Visit) -> None
 
 
 async def answer_not_found(route: Route) -> None:
-    await route.fulfill(status=404, json={})
+    await route.fulfill(status=404, json={"code": "not_found"})
 
 
 async def test_polls_that_may_have_missed_jobs_read_the_list_again(
@@ -158,6 +158,14 @@ async def test_health_and_holds(start_signed_in: StartSignedIn, provider: Script
     await page.get_by_role("dialog").get_by_role("button", name="End the holds").click()
     await expect(holds).to_contain_text("None. Submissions are sent.")
     assert visitor.console == []
+
+    # Without samples for long enough, and before the next one fails, the figures are out of date.
+    await visitor.open("#/")
+    await holding(page, "**/session/metrics")
+    later = "const now = Date.now; Date.now = () => now() + 60_000"
+    await page.evaluate(later)
+    await visitor.open("#/health")
+    await visitor.sees("these figures are out of date")
 
 
 async def test_keys_are_created_and_revoked(start_signed_in: StartSignedIn) -> None:

@@ -188,6 +188,74 @@ async def test_what_was_typed_for_a_provider_that_cannot_be_offered_now(
     await expect(provider).to_have_attribute("aria-invalid", "true")
 
 
+async def test_who_waits_in_the_form_does_not_submit_as_the_next_user(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in()
+    page = visitor.page
+    names = await holding(page, "**/openapi.json")
+    await visitor.submit_by_form(Label="Ada's")
+    await names.asked.wait()
+    await page.get_by_role("button", name="Sign out").click()
+    await sign_in_here(page, await service.key("bob"))
+    await expect(page.locator("#who")).to_have_text("bob")
+    names.may_go_on.set()
+    await page.get_by_label("Label").fill("Bob's")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Bob's")).to_be_visible()
+    jobs = (await (await service.user("bob")).get("/v1/jobs")).json()["jobs"]
+    assert [job["metadata"]["label"] for job in jobs] == ["Bob's"]
+
+
+async def test_a_form_that_was_left_as_it_was_sent(start_signed_in: StartSignedIn) -> None:
+    """What was sent is not offered again, and its outcome is shown in any view."""
+    _, visitor = await start_signed_in()
+    page = visitor.page
+    held = await holding(page, "**/v1/jobs")
+    await visitor.submit_by_form(Prompt="Once only")
+    await held.asked.wait()
+    await visitor.open("#/")
+    await visitor.open("#/new")
+    prompt = page.get_by_label("Prompt", exact=True)
+    await expect(prompt).to_have_value("A lighthouse at dawn")
+    await prompt.fill("Another")
+    held.may_go_on.set()
+    await expect(page.locator("#news.banner")).to_have_text("The job was created.")
+    await visitor.open("#/")
+    await visitor.open("#/new")
+    await expect(prompt).to_have_value("Another")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(502, "The service answered 502."), (200, "Something else answered")]
+)
+async def test_a_proxy_s_page_is_no_answer(
+    start_signed_in: StartSignedIn, status: int, said: str
+) -> None:
+    service, visitor = await start_signed_in()
+    page = visitor.page
+
+    async def replace_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.fulfill(status=status, body="<p>Sorry</p>", content_type="text/html")
+
+    await page.route("**/v1/jobs", replace_the_answer, times=1)
+    await visitor.submit_by_form(Prompt="Once")
+    await visitor.sees(said)
+    await visitor.sees("It is not known whether the job was created.")
+
+    async with page.expect_event("dialog") as asked:
+        leaving = asyncio.create_task(page.get_by_role("link", name="API").click())
+        dialog = await asked.value
+        assert dialog.type == "beforeunload"
+        await dialog.dismiss()
+        await leaving
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Once")).to_be_visible()
+    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
+    assert len(jobs) == 1
+
+
 async def test_a_lost_answer_makes_no_second_job_in_a_later_view(
     start_signed_in: StartSignedIn,
 ) -> None:
@@ -230,7 +298,7 @@ async def test_a_form_whose_answer_hangs_comes_back(start: Start, visit: Visit) 
     service = await start()
     visitor = await visit(service.url)
     page = visitor.page
-    await visitor.rewrite("actions.js", {"LONGEST = 30_000": "LONGEST = 3000"})
+    await visitor.rewrite("api.js", {"LONGEST = 30_000": "LONGEST = 3000"})
     await visitor.sign_in(await service.key("ada"))
     await visitor.open("#/new")
     await expect(page.locator("[name=known]")).to_have_value("sandbox")  # it is part of the body
@@ -244,7 +312,7 @@ async def test_a_form_whose_answer_hangs_comes_back(start: Start, visit: Visit) 
 
     await page.route("**/v1/jobs", hang, times=1)
     await page.get_by_role("button", name="Submit").click()
-    await visitor.sees("It is not known whether the job was created. Trying again is safe.")
+    await visitor.sees("It is not known whether the job was created. Trying again")
     await created.wait()
     await expect(page.get_by_role("button", name="Submit", exact=True)).to_be_focused()
     await expect(page.get_by_label("Prompt", exact=True)).to_have_value("Once")

@@ -199,7 +199,8 @@ async def test_try_again_keeps_the_focus_while_the_page_tries_again(
 
     async def refuse(route: Route) -> None:
         await tries.put(route.request.url)
-        await route.abort()
+        request = {"X-Request-ID": f"r{tries.qsize()}"}  # another one each time
+        await route.fulfill(status=503, json={"detail": "Unavailable"}, headers=request)
 
     await page.route("**/v1/deliveries*", refuse)
     await visitor.open("#/deliveries")
@@ -208,6 +209,31 @@ async def test_try_again_keeps_the_focus_while_the_page_tries_again(
     for _ in range(tries.qsize() + 3):
         await tries.get()
     await expect(again).to_be_focused()
+
+
+async def test_a_proxy_whose_404_is_not_the_service_s(start: Start, visit: Visit) -> None:
+    """Some proxies answer so while the service restarts."""
+    service = await start(sandbox_render=60)
+    visitor = await visit(service.url)
+    page = visitor.page
+    await visitor.rewrite("job.js", {"REFRESH = 5000": "REFRESH = 100"})
+    await visitor.rewrite("live.js", {"QUIET = 40_000": "QUIET = 200"})
+    client = await service.user()
+    job = await submit(client)
+    await visitor.sign_in(client.headers["API-KEY"])
+
+    async def away(route: Route) -> None:
+        await route.fulfill(status=404, body="404 page not found")
+
+    for place in ("**/v1/**", "**/session"):
+        await page.route(place, away)
+    await visitor.sees("The connection is lost")
+    await visitor.open(f"#/jobs/{job['request_id']}")
+    await visitor.sees("The service answered 404.")
+    for place in ("**/v1/**", "**/session"):
+        await page.unroute(place)
+    await visitor.sees("Timeline")
+    await page.get_by_text("live", exact=True).wait_for()
 
 
 async def test_a_job_that_is_removed_while_it_is_shown(start: Start, visit: Visit) -> None:
@@ -219,7 +245,7 @@ async def test_a_job_that_is_removed_while_it_is_shown(start: Start, visit: Visi
     await visitor.sign_in(client.headers["API-KEY"])
     await visitor.open(f"#/jobs/{job['request_id']}")
     await visitor.sees("Timeline")
-    gone = {"code": "job_not_found", "detail": "?"}
+    gone = {"code": "not_found", "detail": "?"}
     await visitor.page.route("**/history", lambda route: route.fulfill(status=404, json=gone))
     await visitor.sees("No such job")
     await expect(visitor.page.get_by_role("heading", name="Timeline")).to_be_hidden()

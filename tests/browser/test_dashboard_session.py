@@ -85,7 +85,13 @@ async def test_signing_out_is_tried_again(start_signed_in: StartSignedIn) -> Non
     await visitor.sees("The service does not answer")
     await visitor.sees("No jobs yet")
     await page.unroute("**/session")
-    await page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+
+    held = await holding(page, "**/session")
+    sign_out = page.get_by_role("button", name="Sign out")
+    await sign_out.click()
+    await expect(sign_out).to_have_attribute("aria-disabled", "true")
+    held.may_go_on.set()
     await expect(page.get_by_label("API key")).to_be_visible()
 
 

@@ -13,6 +13,7 @@ from receiver.actions.keys import hash_key
 from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.browser.other_origin import other_origin
 from tests.docs.pages import ROOT, blocks
+from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support import documented
 from tests.support.service import submit
 
@@ -126,6 +127,11 @@ async def test_sent_again_after_a_lost_answer_it_makes_no_second_job(
     send = shown.get_by_role("button", name="Send")
     await send.click()
     await expect(shown.locator("form pre")).to_contain_text("No response")
+    # A refusal is an answer, but this one is not about the request.
+    busy = {"code": "idempotency_key_in_use"}
+    await page.route("**/v1/jobs", lambda it: it.fulfill(status=409, json=busy), times=1)
+    await send.click()
+    await expect(shown.locator("form pre")).to_contain_text("idempotency_key_in_use")
     client = await service.user()
     for jobs in (1, 2):  # after the success, the same body is meant to make another job
         async with page.expect_response("**/v1/jobs"):
@@ -133,6 +139,39 @@ async def test_sent_again_after_a_lost_answer_it_makes_no_second_job(
         await expect(shown.locator("form pre")).to_contain_text("202 Accepted")
         await expect(send).to_be_visible()
         assert len((await client.get("/v1/jobs")).json()["jobs"]) == jobs
+
+
+async def test_a_refused_request_is_sent_anew(
+    start_signed_in: StartSignedIn, provider: ScriptedProvider
+) -> None:
+    """Under the refused request's key, the service would repeat its refusal."""
+    provider.submit = answering(402, {"error": "no credits"})
+    service, visitor = await start_signed_in(**provider.settings())
+    await visitor.page.goto(f"{service.url}/docs")
+    shown = visitor.page.locator("details#createMovie")
+    await shown.locator("summary").click()
+    button = shown.get_by_role("button", name="Send")
+    await button.click()
+    await expect(shown.locator("form pre")).to_contain_text("402")
+    provider.submit = answering(200, {"request_id": "p1"})
+    await button.click()
+    await expect(shown.locator("form pre")).to_contain_text("200 OK")
+
+
+async def test_enter_that_is_held_down_sends_once(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in()
+    page = visitor.page
+    await page.goto(f"{service.url}/docs")
+    shown = page.locator("details#createJob")
+    await shown.locator("summary").click()
+    button = shown.locator("form button")
+    await button.focus()
+    for _ in range(3):
+        await page.keyboard.down("Enter")
+        await expect(button).to_have_text("Send")
+        await expect(shown.locator("form pre")).to_contain_text("202 Accepted")
+    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
+    assert len(jobs) == 1
 
 
 async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
@@ -207,9 +246,10 @@ async def test_a_sign_in_link_works_once(start: Start, visit: Visit) -> None:
     token = service.inner.context.sessions.allow_once(key_hash, "f00d")
     for expected in ("No jobs yet", "This sign-in link has already been used"):
         visitor = await visit(service.url)
-        await visitor.page.goto(f"{service.url}/#/sign-in/{token}")
-        await visitor.sees(expected)
-        assert "sign-in" not in visitor.page.url
+        for _ in range(2):  # again in the same browser, it shows the session
+            await visitor.page.goto(f"{service.url}/#/sign-in/{token}")
+            await visitor.sees(expected)
+            assert "sign-in" not in visitor.page.url
 
 
 async def test_the_page_of_the_guide_goes_on_after_a_502(start: Start, visit: Visit) -> None:

@@ -2,22 +2,22 @@
 
 import { link } from "./address.js";
 import { attemptAdvice } from "./advice.js";
-import { get, post, randomKey, request } from "./api.js";
+import { get, limited, post, randomKey, request } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { announce, h } from "./dom.js";
+import { announce, h, tell } from "./dom.js";
 import { jsonView } from "./json.js";
 import { storeJob } from "./live.js";
 import { duration } from "./times.js";
 import { titleOf } from "./words.js";
 
-/** Milliseconds after which a submission counts as unanswered. */
-const LONGEST = 30_000;
 /** The Idempotency-Keys of submissions that have not succeeded. */
 const keys = new Map();
+/** The webhooks of repeated jobs whose answers were lost, by the first job: the next try must equal the last. */
+const unanswered = new Map();
 
 /**
  * Create a job and open it. If `signal` was aborted meanwhile, the user is elsewhere, and the outcome
- * is only announced. `again` is the id of the job that this one repeats.
+ * is only told. `again` is the id of the job that this one repeats.
  */
 export async function createJob(body, signal, again = "") {
   // With the same key, submitting again after a lost answer creates no second job.
@@ -25,15 +25,20 @@ export async function createJob(body, signal, again = "") {
   if (!keys.has(text)) keys.set(text, randomKey());
   const headers = { "Idempotency-Key": keys.get(text) };
   try {
-    const job = await request("POST", "/v1/jobs", { body, headers, signal: AbortSignal.timeout(LONGEST) });
+    const job = await request("POST", "/v1/jobs", { body, headers, signal: limited() });
     keys.delete(text);
+    if (signal.aborted) {
+      tell("The job was created.");
+      return;
+    }
     announce("The job was created.");
-    if (signal.aborted) return;
     storeJob(job);
     location.hash = link(`/jobs/${job.request_id}`);
   } catch (error) {
-    if (error.status === 0) error.message += " It is not known whether the job was created. Trying again is safe.";
-    if (signal.aborted) announce(error.status === 0 ? error.message : `The job was not submitted. ${error.message}`);
+    const isLost = error.code === null; // no answer, or a proxy's
+    if (isLost) error.message += " It is not known whether the job was created. Trying again without changes is safe.";
+    const isUnknown = isLost || error.code === "outcome_unknown";
+    if (signal.aborted) tell(isUnknown ? error.message : `The job was not submitted. ${error.message}`);
     throw error;
   }
 }
@@ -53,7 +58,7 @@ export async function submitAgain(job, signal) {
   const { url, hint } = await webhookOf(job, signal);
   if (signal.aborted) return;
   const webhook = h("input", { type: "url", id: "again-webhook", autocomplete: "off", placeholder: "none",
-    value: url, "aria-describedby": "again-hint" });
+    value: unanswered.get(job.request_id) ?? url, "aria-describedby": "again-hint" });
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
     ? " The first job was billed, or may have been." : "";
   confirmAction({
@@ -69,7 +74,9 @@ export async function submitAgain(job, signal) {
       const { provider, kind, input, metadata } = job;
       const body = { provider, kind, input, metadata };
       if (webhook.value.trim()) body.webhookUrl = webhook.value.trim();
+      unanswered.set(job.request_id, webhook.value);
       await createJob(body, signal, job.request_id);
+      unanswered.delete(job.request_id);
     },
   });
 }
@@ -97,7 +104,7 @@ export function testWebhook(signal) {
     action: "Send it", keep: "Close", signal,
     async act() {
       const { status_code: status, error, duration_ms: took, excerpt } =
-        await post("/v1/webhook-tests", { url: url.value.trim() });
+        await post("/v1/webhook-tests", { url: url.value.trim() }, signal);
       const good = status >= 200 && status < 300;
       return h("div", { class: good ? "notice good" : "notice bad", role: "status" },
         h("strong", {}, error ?? `HTTP ${status}`), ` after ${duration(took, true)}. `,

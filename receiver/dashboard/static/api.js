@@ -13,6 +13,8 @@ class ApiError extends Error {
   constructor(status, problem, requestId) {
     super(problem.detail ?? problem.message ?? `The service answered ${status}.`);
     this.status = status;
+    /** Null if it is not the service's own answer. */
+    this.code = problem.code ?? null;
     this.title = problem.title ?? "Something went wrong";
     this.fieldErrors = problem.errors ?? [];
     this.requestId = requestId;
@@ -23,8 +25,12 @@ const NO_RESPONSE = {
   title: "No answer",
   detail: "The service does not answer. It may be restarting, or this machine is offline.",
 };
-/** Milliseconds after which a read counts as unanswered: the connection of a hanging service stays open. */
-const LONGEST_READ = 30_000;
+const NOT_OURS = {
+  title: "No answer",
+  detail: "Something else answered in place of the service, such as a proxy.",
+};
+/** Milliseconds after which a request counts as unanswered: the connection of a hanging service stays open. */
+const LONGEST = 30_000;
 
 /** Send a request; returns what `read` makes of the response. Throws ApiError, even if aborted. */
 export async function request(method, path, { body, headers, signal, read = parse } = {}) {
@@ -43,26 +49,28 @@ export async function request(method, path, { body, headers, signal, read = pars
   } catch {
     throw new ApiError(0, NO_RESPONSE);
   }
-  const document = parsedOrEmpty(text, response.ok ? read : parse);
+  const document = parsed(text, response.ok ? read : parse);
+  if (response.ok && document === null) throw new ApiError(0, NOT_OURS);
   if (response.ok) return document;
-  const ended = path !== "/session" && (response.status === 401 || document.code === "api_key_missing");
+  const ended = path !== "/session" && (response.status === 401 || document?.code === "api_key_missing");
   if (ended) session.dispatchEvent(new Event("signed-out"));
-  throw new ApiError(response.status, document, response.headers.get("X-Request-ID"));
+  throw new ApiError(response.status, document ?? {}, response.headers.get("X-Request-ID"));
 }
 
-export const limited = (signal) => AbortSignal.any([AbortSignal.timeout(LONGEST_READ), ...(signal ? [signal] : [])]);
+export const limited = (signal) => AbortSignal.any([AbortSignal.timeout(LONGEST), ...(signal ? [signal] : [])]);
 
 export const get = (path, signal) => request("GET", path, { signal: limited(signal) });
 export const getExactly = (path, signal) =>
   request("GET", path, { signal: limited(signal), read: parseExactly });
-export const post = (path, body, headers) => request("POST", path, { body, headers });
+export const post = (path, body, signal = limited()) => request("POST", path, { body, signal });
+export const remove = (path) => request("DELETE", path, { signal: limited() });
 
-// A 204 has no body, and a proxy's error page is not JSON.
-function parsedOrEmpty(text, read) {
+/** A 204 has no body. Null if the text cannot be read: a proxy's page is not JSON. */
+function parsed(text, read) {
   try {
-    return read(text);
+    return text === "" ? {} : read(text);
   } catch {
-    return {};
+    return null;
   }
 }
 

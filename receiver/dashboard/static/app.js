@@ -1,12 +1,12 @@
 // The page: who is signed in, and which view is shown.
 
 import { addressChanges, beginView, here, link, restoreScroll } from "./address.js";
-import { get, isSameSession, post, request, session } from "./api.js";
+import { get, isSameSession, post, remove, session } from "./api.js";
 import { showConnection } from "./connection.js";
 import { confirmAction } from "./dialog.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";
-import { failure, main } from "./dom.js";
+import { failure, main, once } from "./dom.js";
 import { showHealth } from "./health.js";
 import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
@@ -76,9 +76,9 @@ function decode(part) {
 // --- the session ---------------------------------------------------------------------------------
 
 async function begin() {
-  const once = /^#\/sign-in\/(\w+)$/.exec(location.hash);
-  if (once) {
-    await signInOnce(once[1]);
+  const token = /^#\/sign-in\/(\w+)$/.exec(location.hash)?.[1];
+  if (token) {
+    await signInOnce(token);
     return;
   }
   try {
@@ -94,8 +94,10 @@ async function signInOnce(token) {
   try {
     signedIn(await post("/session", { token }));
   } catch (error) {
+    const current = await get("/session").catch(() => ({ user: null }));
     const used = "This sign-in link has already been used. Sign in with a key.";
-    showSignIn(signedIn, error.status === 401 ? used : error.message);
+    if (current.user === null) showSignIn(signedIn, error.status === 401 ? used : error.message);
+    else enter(current);
   }
 }
 
@@ -106,7 +108,10 @@ tabs.addEventListener("message", ({ data: entered }) => {
   if (isSameSession(entered ?? {})) return; // null comes from a page of an older release
   if (entered?.user === null) ended();
   else if (user === null && entered) enter(entered);
-  else location.reload();
+  else {
+    leaving.abort(); // its form would ask whether to leave, and could then be sent in another session
+    location.reload();
+  }
 });
 
 function signedIn(entered) {
@@ -150,7 +155,7 @@ function frame() {
 }
 
 async function leave() {
-  tabs.postMessage(await request("DELETE", "/session"));
+  tabs.postMessage(await remove("/session"));
   exit();
 }
 
@@ -164,7 +169,7 @@ async function signOut() {
   }
 }
 
-document.getElementById("sign-out").addEventListener("click", signOut);
+document.getElementById("sign-out").addEventListener("click", ({ target }) => once(target, signOut));
 session.addEventListener("signed-out", ended);
 addressChanges.addEventListener("change", addressNavigation);
 document.querySelector(".skip").addEventListener("click", (event) => {

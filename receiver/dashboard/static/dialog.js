@@ -1,6 +1,6 @@
 // A confirmation dialog.
 
-import { failure, h, once } from "./dom.js";
+import { failure, h, main, once } from "./dom.js";
 
 /** Milliseconds after which an action that hangs can be left. */
 const LONGEST_WAIT = 30_000;
@@ -51,6 +51,8 @@ export function confirmAction({ title, text, content, action, danger = false, ke
   function end() {
     closed.abort();
     dialog.remove();
+    // The button that opened it may be gone.
+    if (document.activeElement === document.body) main.focus({ preventScroll: true });
   }
 
   // The answer to an action under way must be seen.

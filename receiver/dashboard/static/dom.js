@@ -1,5 +1,8 @@
 // Helpers for creating elements.
 
+/** Milliseconds for which a message is shown. */
+const TOLD = 10_000;
+
 /** Create an element. String children become text nodes, so untrusted text is never markup. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -23,10 +26,15 @@ export function arrange(parent, elements) {
   }
 }
 
-/** Like `arrange`, but keeps equal children: one may have the focus, or be pressed. */
+/**
+ * Like `arrange`, but keeps children that are equal, or are failures with the same message: one may
+ * have the focus, or be pressed.
+ */
 export function refill(parent, elements) {
   const old = [...parent.children];
-  arrange(parent, elements.map((each, index) => (old[index]?.isEqualNode(each) ? old[index] : each)));
+  const isSame = (one, other) => one?.isEqualNode(other)
+    || (one?.dataset.message && one.dataset.message === other.dataset.message);
+  arrange(parent, elements.map((each, index) => (isSame(old[index], each) ? old[index] : each)));
 }
 
 /**
@@ -50,6 +58,17 @@ export function announce(text) {
   document.getElementById("news").textContent = text;
 }
 
+let hiding = 0;
+
+/** Show and announce the outcome of what was begun in another view. */
+export function tell(text) {
+  announce(text);
+  const news = document.getElementById("news");
+  news.className = "banner";
+  clearTimeout(hiding);
+  hiding = setTimeout(() => (news.className = "unseen"), TOLD);
+}
+
 /** What a view shows while it loads or is empty, with optional actions. */
 export function placeholder(title, text, ...actions) {
   const words = [h("strong", {}, title), text && h("span", {}, text)];
@@ -60,7 +79,7 @@ export function placeholder(title, text, ...actions) {
 export function failure(error, again) {
   const id = error.requestId && h("small", {}, `Request ${error.requestId}`);
   const button = again && h("button", { type: "button", click: again }, "Try again");
-  return h("div", { class: "state bad", role: "alert" }, h("strong", {}, error.title),
+  return h("div", { class: "state bad", role: "alert", "data-message": error.message }, h("strong", {}, error.title),
     h("span", {}, error.message), id, button && h("p", {}, button));
 }
 

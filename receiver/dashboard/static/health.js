@@ -3,7 +3,7 @@
 import { bars } from "./charts.js";
 import { card, h, main, placeholder } from "./dom.js";
 import { holdsCard } from "./holds.js";
-import { growth, MAX_SAMPLES, quantile, samples, sampling } from "./metrics.js";
+import { growth, isStale, MAX_SAMPLES, quantile, samples, sampling } from "./metrics.js";
 import { duration } from "./times.js";
 import { chip, phaseWord, stateWord } from "./words.js";
 
@@ -31,12 +31,15 @@ export function showHealth(_user, signal) {
       .map((draw) => draw(now)));
   }
 
-  sampling.addEventListener("sample", show, { signal });
-  sampling.addEventListener("failed", () => {
+  function warn() {
     const text = "The metrics cannot be read; these figures are out of date.";
     note.replaceChildren(h("p", { class: "notice bad" }, text));
-  }, { signal });
+  }
+
+  sampling.addEventListener("sample", show, { signal });
+  sampling.addEventListener("failed", warn, { signal });
   show();
+  if (isStale()) warn();
 }
 
 function figures(pairs) {

@@ -1,7 +1,7 @@
 // Holds on submissions to providers that limit our rate, for admins.
 
 import { link } from "./address.js";
-import { get, request } from "./api.js";
+import { get, remove } from "./api.js";
 import { confirmAction } from "./dialog.js";
 import { card, h, refill } from "./dom.js";
 import { repeat } from "./repeat.js";
@@ -42,7 +42,7 @@ export function holdsCard(signal) {
       text: "Submissions continue at once. If the provider refuses them again, they are held again.",
       action: "End the holds", signal,
       async act() {
-        await request("DELETE", `/v1/holds/${encodeURIComponent(provider)}`);
+        await remove(`/v1/holds/${encodeURIComponent(provider)}`);
         refresh.now();
       },
     });

@@ -143,6 +143,7 @@ export function showJobs(user, signal) {
   live.addEventListener("connection", () => {
     if (failed && connection.state === "live") load();
   }, { signal });
+  signal.addEventListener("abort", () => pin(new Map()));
   return begin(remembered().rows);
 }
 

@@ -1,6 +1,6 @@
 // API keys, for admins: create, list, revoke.
 
-import { get, post, request, withQuery } from "./api.js";
+import { get, post, remove, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
 import { card, copyable, factList, failure, h, main, once, placeholder, table } from "./dom.js";
 import { abortPrevious } from "./repeat.js";
@@ -63,28 +63,29 @@ function creation(made, changed) {
   });
   const admin = h("input", { type: "checkbox", name: "admin" });
   const hint = h("small", { id: "key-user-hint" }, "A new name creates a new user.");
-  async function submit(event) {
+  const go = h("button", { class: "primary" }, "Create a key");
+  function submit(event) {
     event.preventDefault();
+    return once(go, create); // a second click would make a second key, and show one of them
+  }
+  async function create() {
     name.removeAttribute("aria-invalid");
     hint.textContent = "A new name creates a new user.";
-    event.submitter.disabled = true; // a second click would make a second key, and show one of them
     try {
       const key = await post("/session/keys", { user: name.value.trim(), admin: admin.checked });
-      event.target.reset();
+      form.reset();
       made.replaceChildren(newKey(key));
       changed();
     } catch (error) {
       name.setAttribute("aria-invalid", "true");
       hint.textContent = error.fieldErrors[0]?.detail ?? error.message;
       name.focus();
-    } finally {
-      event.submitter.disabled = false;
     }
   }
-  return h("form", { class: "inline", submit },
+  const form = h("form", { class: "inline", submit },
     h("div", { class: "field" }, h("label", { for: "key-user" }, "User"), name, hint),
-    h("label", { class: "check" }, admin, " Admin: sees every user's jobs, creates keys"),
-    h("button", { class: "primary" }, "Create a key"));
+    h("label", { class: "check" }, admin, " Admin: sees every user's jobs, creates keys"), go);
+  return form;
 }
 
 function newKey({ user, key, secret }) {
@@ -112,7 +113,7 @@ function revoke(key, signal, changed) {
       + ` ${key.current ? "It is the key of this session: you will be signed out." : "Jobs continue."}`,
     action: "Revoke the key", keep: "Keep it", danger: true, signal,
     async act() {
-      await request("DELETE", `/session/keys/${encodeURIComponent(key.prefix)}`);
+      await remove(`/session/keys/${encodeURIComponent(key.prefix)}`);
       changed();
     },
   });

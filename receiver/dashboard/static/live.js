@@ -7,11 +7,11 @@ const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 15_000;
 const POLL_EVERY = 5000;
 const NEWEST = 100;
+const UNFINISHED = 20;
 /** Without an event for so long, the service is asked whether it still answers: heartbeats are invisible here. */
 const QUIET = 40_000;
 /** A tab that is hidden for so long gives up its connection: a browser has six for each origin on plain HTTP. */
 const HIDDEN = 30_000;
-const UNFINISHED = 20;
 
 /**
  * Dispatches `job` (detail: the new version), `snapshot`, and `connection` (see `connection`).
@@ -174,7 +174,7 @@ async function readAgain(job) {
   try {
     return [await get(job.links.self)];
   } catch (error) {
-    if (error.status !== 404) return [job];
+    if (error.code !== "not_found") return [job];
     jobs.delete(job.request_id);
     return [];
   }
@@ -202,7 +202,7 @@ function lose() {
       if (followed) await get(withQuery("/v1/jobs", { user: followed, limit: 1 }));
     } catch (error) {
       // There is no such user.
-      if (idle() && error.status === 404) report("off");
+      if (idle() && error.code === "not_found") report("off");
       else if (idle()) lose();
       return;
     }

@@ -53,6 +53,9 @@ export const samples = [];
 /** Dispatches `sample` and `failed`. */
 export const sampling = new EventTarget();
 
+/** Whether the newest sample is out of date. */
+export const isStale = () => samples.length > 0 && Date.now() - samples.at(-1).at > LONGEST_GAP;
+
 let running = new AbortController();
 
 export function startSampling() {
@@ -70,7 +73,7 @@ async function sample(signal) {
   const text = await request("GET", "/session/metrics", { signal: limited(signal), read: String });
   if (signal.aborted) return;
   const newest = new Sample(text);
-  if (newest.at - samples.at(-1)?.at > LONGEST_GAP) samples.length = 0;
+  if (isStale()) samples.length = 0;
   samples.push(newest);
   if (samples.length > MAX_SAMPLES) samples.shift();
   sampling.dispatchEvent(new Event("sample"));

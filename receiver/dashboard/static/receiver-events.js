@@ -63,7 +63,9 @@ export function follow({ ticket, base = new URL(import.meta.url).origin, cursor,
 
   async function open() {
     try {
-      const url = new URL((await ticket()).url, base);
+      const { url: path } = await ticket();
+      if (!path) throw new Error("the ticket has no url");
+      const url = new URL(path, base);
       if (cursor) url.searchParams.set("last_event_id", cursor);
       if (!closed) listen(new Source(url.href), !url.pathname.endsWith("/v1/events"));
     } catch (error) {

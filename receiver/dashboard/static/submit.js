@@ -2,7 +2,7 @@
 
 import { createJob } from "./actions.js";
 import { backLink } from "./address.js";
-import { get, parseExactly } from "./api.js";
+import { get, parseExactly, session } from "./api.js";
 import { curlOfJob } from "./curl.js";
 import { announce, failure, h, main } from "./dom.js";
 import { jsonView } from "./json.js";
@@ -63,11 +63,14 @@ export function showForm(user, signal) {
     form.inert = true; // what would be typed now is not sent
     send.textContent = "Submitting…";
     announce("Submitting the job…");
+    const sent = draft;
+    draft = null; // a form that is opened meanwhile is for another job
     try {
       await choices; // a provider is one of them
+      if (session.user !== user.name) throw new Error("signed out");
       await createJob(read(new FormData(form)), signal);
-      draft = null;
     } catch (error) {
+      draft ??= sent;
       if (signal.aborted) return;
       form.inert = false;
       send.textContent = "Submit";
@@ -90,6 +93,8 @@ export function showForm(user, signal) {
     drawCurl();
   }
 
+  // The browser asks before it leaves a page with input that is not sent, or not answered.
+  addEventListener("beforeunload", (event) => (draft || form.inert) && event.preventDefault(), { signal });
   form.addEventListener("submit", submit);
   form.addEventListener("input", typed);
   form.addEventListener("change", () => choose(form));

@@ -8,7 +8,7 @@ import { pretty } from "./json.js";
 const SHOWN = 65_536; // maximum characters shown of a response
 const LONGEST = 90_000; // milliseconds for all but GET; `Prefer: wait` takes up to 60 s
 const KEY = "Idempotency-Key";
-/** The keys of requests that have not succeeded: sent again after a lost answer, they create no second job. */
+/** The keys of requests without a final answer: sent again after a lost one, they create no second job. */
 const unfinished = new Map();
 
 const key = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
@@ -29,9 +29,10 @@ export function tryIt(method, path, operation) {
   const button = h("button", { click: ignoreRepeated }, "Send");
   const output = h("pre", { hidden: true, tabindex: 0, "aria-live": "polite" });
   let running = null;
-  const result = h("form", {}, h("h3", {}, "Try it"),
+  const result = h("form", { keydown: ignoreHeld }, h("h3", {}, "Try it"),
     method !== "GET" && h("p", { class: "soft" }, "This sends a real request, which may cost money.",
-      takesKey(inputs) && ` Without ${KEY}, this page adds one: sending again after a lost answer is safe.`),
+      takesKey(inputs) && ` If you set no ${KEY}, this page adds one. Then it is safe to send the same request`
+        + " again after a lost answer."),
     inputs.map(({ label }) => label), body && h("label", {}, "Body", body), button, output);
   result.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -57,6 +58,11 @@ export function tryIt(method, path, operation) {
 // The second click of a double click would stop the request, or repeat it.
 function ignoreRepeated(event) {
   if (event.detail > 1) event.preventDefault();
+}
+
+// Enter that is held down would send again and again; in a text area it makes new lines.
+function ignoreHeld(event) {
+  if (event.repeat && event.key === "Enter" && event.target.tagName !== "TEXTAREA") event.preventDefault();
 }
 
 const takesKey = (inputs) => inputs.some(({ parameter }) => parameter.name === KEY);
@@ -92,5 +98,6 @@ async function send(method, path, inputs, body, signal, output) {
     output.textContent = head + text;
   }
   if (response.headers.get("Content-Type")?.includes("json")) output.textContent = head + pretty(text);
-  if (response.ok) unfinished.delete(request);
+  // 409 means that the first request with this key is still being handled.
+  if (response.status < 500 && response.status !== 409) unfinished.delete(request);
 }
