@@ -1,7 +1,7 @@
 """Makes calls and classifies their answers (`domain.answers`), by rules for all providers.
 
 Each provider's own file chooses the paths and reads the bodies. A submission is sent again only if
-the provider surely did not accept it: no byte was sent, or the answer was 429, or 503 with
+the provider certainly did not accept it: no byte was sent, or the answer was 429, or 503 with
 `Retry-After`.
 """
 

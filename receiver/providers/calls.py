@@ -1,7 +1,7 @@
 """HTTP calls to a provider. A failure says whether any byte of the request may have been sent.
 
-A submission that was surely not sent is retried, and if that is wrong, the user pays twice. So what
-counts is how far the HTTP client got, not the class of an exception.
+A submission that was certainly not sent is retried, and if that is wrong, the user pays twice. So
+what counts is how far the HTTP client got, not the class of an exception.
 """
 
 import asyncio

@@ -33,8 +33,8 @@ class Phase(StrEnum):
     """The state of a job, finer than `Status` and shown beside it."""
 
     QUEUED = "queued"
-    """On disk, and the provider has not accepted it: nothing has been sent, or the attempt surely
-    sent nothing, or the provider answered "later" (429, 503 with Retry-After)."""
+    """On disk, and the provider has not accepted it: nothing has been sent, or the attempt
+    certainly sent nothing, or the provider answered "later" (429, 503 with Retry-After)."""
 
     SUBMITTING = "submitting"
     """A submission is under way. This phase is committed before the first byte is sent; a job
