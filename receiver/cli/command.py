@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import uvloop
 
-from receiver.cli.errors import Failure, warn
+from receiver.cli.errors import USAGE, Failure, sentence, warn
 from receiver.cli.output import Output
 from receiver.client import AsyncClient
 from receiver.environment import Settings, load
@@ -73,7 +73,12 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
         if not takes_client:
             return await function(**given)
         settings = load_and_warn(ClientSettings, url=given.pop("url"), api_key=given.pop("api_key"))
-        async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
+        try:
+            client = AsyncClient(settings.url, settings.api_key.get_secret_value())
+        except ValueError as error:
+            advice = "Check RECEIVER_URL and RECEIVER_API_KEY."
+            raise Failure(sentence(error), advice, status=USAGE) from error
+        async with client:
             return await function(client=client, **given)
 
     @functools.wraps(function)
@@ -117,10 +122,19 @@ def load_and_warn(kind: type[S], **given: object) -> S:
 def require_database(settings: StoreSettings) -> None:
     """Raise Failure if there is no SQLite database: a command that needs its content must not
     create an empty one in the wrong folder."""
-    path = settings.sqlite_path
-    if path is not None and not (path.exists() and path.stat().st_size):
-        what = f"{path} is empty" if path.exists() else f"There is no database at {path}"
+    if is_new(settings):
+        path = settings.sqlite_path
+        exists = path is not None and path.exists()
+        what = f"{path} is empty" if exists else f"There is no database at {path}"
         raise Failure(f"{what}. Set RECEIVER_DATABASE_URL.")
+
+
+def is_new(settings: StoreSettings) -> bool:
+    """Whether opening the store would create a SQLite database, or fill an empty file with one."""
+    path = settings.sqlite_path
+    if path is None:
+        return False
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 
 @asynccontextmanager

@@ -16,13 +16,13 @@ import httpx
 from receiver.archive import open_archive
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.command import open_configured_store
-from receiver.cli.errors import status_and_advice
+from receiver.cli.errors import sentence, status_and_advice
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.http_client.connection import default_tls
 from receiver.providers.registry import open_provider
-from receiver.secret_file import SecretFileError, load_or_create
+from receiver.secret_file import SecretFileError, SecretsInvalid, load_or_create
 from receiver.settings import KEY_OF, ServeSettings
 from receiver.this_machine import is_this_machine
 from store.database import Store
@@ -94,6 +94,13 @@ def output_of(findings: Sequence[Finding]) -> Output:
 
 
 async def _check_store(settings: ServeSettings) -> list[Finding]:
+    try:
+        return await _check_database(settings)
+    except OSError as error:  # a folder that this user cannot read
+        return [Finding("store", "failed", sentence(error), "Check the folder's permissions.")]
+
+
+async def _check_database(settings: ServeSettings) -> list[Finding]:
     path = settings.sqlite_path
     if path is not None and not path.exists():
         return [_check_folder(path)]
@@ -118,11 +125,11 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
 
 def _fault_of_file(path: Path) -> Finding | None:
     found = path.stat()
-    if found.st_size == 0:
+    if found.st_size == 0 and path.is_file():
         advice = "Put a backup in its place, or delete it: `receiver serve` creates a new one."
         return Finding("store", "failed", f"{path} is empty", advice)
     if found.st_nlink > 1 and path.is_file():
-        advice = "Remove that name: `receiver serve` does not start with it."
+        advice = "Remove that name: `receiver serve` does not start while it exists."
         return Finding("store", "failed", f"{path} has a second name (a hard link)", advice)
     return None
 
@@ -139,8 +146,11 @@ async def _check_secrets(settings: ServeSettings, store: Store) -> list[Finding]
         return [Finding("secrets", "warning", lost, advice)] if users else []
     try:
         load_or_create(file)
-    except SecretFileError as error:
+    except SecretsInvalid as error:
         return [Finding("secrets", "failed", str(error), "Restore the file from a backup.")]
+    except SecretFileError as error:
+        advice = "Make it a file that the user of the service can read, and no one else."
+        return [Finding("secrets", "failed", str(error), advice)]
     return [Finding("secrets", "ok", str(file))]
 
 

@@ -15,7 +15,7 @@ import structlog
 from receiver.actions.keys import UserNameRefused
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.output import on_one_line
-from receiver.client import ApiError, ClientError, Unreachable
+from receiver.client import ApiError, ClientError, Unreachable, UnreadableAnswer
 from receiver.environment import SettingsError
 from receiver.logs import redact
 from receiver.secret_file import SecretFileError, SecretsInvalid
@@ -26,6 +26,7 @@ from store.errors import (
     SchemaTooNew,
     SchemaTooOld,
     StoreError,
+    StoreFull,
     StoreInUse,
     StoreLocked,
     StoreMoved,
@@ -49,12 +50,14 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     BackupElsewhere: (FAILED, ""),
     StoreMoved: (FAILED, "Set RECEIVER_DATABASE_URL to that database."),
     TargetNotEmpty: (FAILED, "Give the URL of an empty database."),
+    StoreFull: (FAILED, "Check the free space there, and the permissions of the file and folder."),
     StoreError: (FAILED, "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another."),
     Unreachable: (
         FAILED,
         "Start the service with `receiver serve`, or set its URL with RECEIVER_URL or --url.",
     ),
-    ClientError: (FAILED, "Check RECEIVER_URL or --url, and the proxy variables."),
+    UnreadableAnswer: (FAILED, "Check RECEIVER_URL or --url, and the proxy variables."),
+    ClientError: (FAILED, ""),
 }
 """The exit status of an error and what to do about it. A class takes precedence over its bases."""
 
@@ -62,6 +65,8 @@ _AFTER_CODE = {
     "unauthorized": "Set RECEIVER_API_KEY or --api-key to an active key;"
     " `receiver keys list` shows them.",
     "admin_only": "`receiver keys create NAME --admin` creates one.",
+    "http_error": "This is not the service's answer: check RECEIVER_URL or --url.",
+    "unknown_path": "Check RECEIVER_URL or --url.",
     "not_found": "See `receiver jobs list` and `receiver deliveries list`.",
 }
 
@@ -150,8 +155,8 @@ def _as_failure(error: Exception) -> Failure | None:
 def sentence(error: Exception) -> str:
     """The error's text as a sentence."""
     text = str(error)
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     # A path or URL at the beginning must not be capitalized.
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
@@ -165,7 +170,7 @@ def _answer_lines(error: ApiError) -> Iterator[str]:
         yield f"{fault.pointer}: {fault.detail}"
     if error.retry_after is not None:
         yield f"Try again in {error.retry_after:g} s."
-    elif error.status >= 500 and error.request_id is not None:
+    elif error.status >= 500 and error.code != "http_error" and error.request_id is not None:
         yield f"See request_id {error.request_id} in the service's log."
     elif error.code in _AFTER_CODE:
         yield _AFTER_CODE[error.code]

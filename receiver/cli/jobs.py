@@ -53,7 +53,9 @@ async def submit(
     idempotency_key: Annotated[
         str | None,
         typer.Option(
-            help="Submitting again with the same key creates no second job.", metavar="TEXT"
+            help="Submitting again with the same key creates no second job, and prints the first"
+            " answer again, without waiting.",
+            metavar="TEXT",
         ),
     ] = None,
     wait: Annotated[

@@ -9,12 +9,13 @@ import typer
 from receiver.actions.keys import hash_key, issue_key, key_document, rotate_secret
 from receiver.cli.command import (
     Commands,
+    is_new,
     load_and_warn,
     open_configured_store,
     require_database,
 )
 from receiver.cli.errors import Failure, warn
-from receiver.cli.output import Output, Table, local_times
+from receiver.cli.output import Output, Table, local_times, moment
 from receiver.clock import SystemClock
 from receiver.domain.serialization import timestamp
 from receiver.settings import StoreSettings
@@ -31,14 +32,19 @@ async def create(
     user: UserName,
     admin: Annotated[
         bool,
-        typer.Option("--admin", help="An admin key: it can read all users' jobs and create keys."),
+        typer.Option(
+            "--admin",
+            help="An admin key: it can read all users' jobs, retry deliveries, end holds,"
+            " and create and revoke keys.",
+        ),
     ] = False,
 ) -> Output:
     """Create a key for a user, and the user if the name is new. The key is shown once."""
     settings = load_and_warn(StoreSettings)
-    if _is_new(settings):
-        warn(f"There was no database at {settings.sqlite_path}: it was created.")
+    created = is_new(settings)
     async with open_configured_store(settings) as store:
+        if created:
+            warn(f"There was no database at {settings.sqlite_path}: it was created.")
         issued = await issue_key(store, _clock.now(), os.urandom, user, admin=admin)
     values = asdict(issued)
     note = "The key is not shown again. Verify the service's webhooks with the secret."
@@ -50,7 +56,7 @@ async def list_() -> Output:
     """List all keys by their first characters, oldest first."""
     settings = load_and_warn(StoreSettings)
     documents = []
-    if not _is_new(settings):
+    if not is_new(settings):
         async with open_configured_store(settings) as store:
             documents = [key_document(each) for each in await store.keys.list_all()]
     table = Table(
@@ -103,11 +109,8 @@ async def rotate(user: UserName) -> Output:
         "secret": changed.secret,
         "previous_secret_until": timestamp(changed.previous_secret_until),
     }
-    return Output(values, values)
-
-
-def _is_new(settings: StoreSettings) -> bool:
-    return settings.sqlite_path is not None and not settings.sqlite_path.exists()
+    until = moment(values["previous_secret_until"])
+    return Output(values, values | {"previous_secret_until": until})
 
 
 def _name(settings: StoreSettings) -> str:

@@ -88,7 +88,7 @@ def copy(
     except ValueError as error:
         raise Failure(f"Not the URL of a PostgreSQL database: {error}.", status=USAGE) from error
     except (ServerUnfit, StoreUnavailable) as error:
-        raise Failure(f"{sentence(error)} Check the given URL and its database.") from error
+        raise Failure(f"{sentence(error)} Check both databases, and the given URL.") from error
     rows = [{"table": table, "rows": count} for table, count in copied.items()]
     Table("table rows", rows, empty="Nothing to copy.").print()
     say("Now set RECEIVER_DATABASE_URL to that URL, and start the service.")

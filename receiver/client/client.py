@@ -36,7 +36,8 @@ WEBHOOK_TEST_SECONDS = 300.0
 class AsyncClient:
     """Talks to one service with one key.
 
-    Methods return the API's JSON documents as dicts, and raise `ClientError`s (see `errors`).
+    Methods return the API's JSON documents as dicts, in which statuses and other words are plain
+    strings, and raise `ClientError`s (see `errors`).
     """
 
     def __init__(

@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from httpx_sse import EventSource, SSEError
+from httpx_sse import EventSource
 
 from receiver.client.errors import (
     AnotherServer,
     ClientError,
     Unreachable,
-    UnreadableAnswer,
     api_error,
     read_document,
 )
@@ -38,6 +37,11 @@ class Transport:
             raise ValueError("an API key must be visible ASCII without spaces")
         if not re.match("https?://.", url):
             raise ValueError("the service's URL must begin with http:// or https://")
+        try:
+            address = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"the service's URL is not valid: {error}") from error
+        self._shown_url = address.copy_with(userinfo=b"")
         nearby = is_this_machine(url)
         try:
             self._http = httpx.AsyncClient(
@@ -51,9 +55,8 @@ class Transport:
                 # Loading certificate authorities takes longer than a call: skip it where possible.
                 verify=not (nearby and url.startswith("http:")),
             )
-        except httpx.InvalidURL as error:
-            raise ValueError(f"the service's URL is not valid: {error}") from error
-        except (ImportError, ValueError) as error:  # SOCKS without its package, an unknown scheme
+        # SOCKS without its package, an unknown scheme, or a URL that is not valid.
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
             reason = "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"
             raise ClientError(f"{reason}: {error}") from error
         except OSError as error:
@@ -78,6 +81,8 @@ class Transport:
             response = await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+        except httpx.InvalidURL as error:
+            raise ClientError(f"the request cannot be sent: {error}") from error
         if response.status_code >= 300:
             raise api_error(response)
         if "X-Request-ID" not in response.headers:
@@ -102,21 +107,23 @@ class Transport:
                     raise api_error(response)
                 if "X-Request-ID" not in response.headers:
                     raise _another_server(response)
+                if response.status_code == 204:
+                    yield None
+                    return
+                if "text/event-stream" not in response.headers.get("Content-Type", ""):
+                    raise AnotherServer(f"{self._shown_url} sent no event stream")
                 response.encoding = "utf-8"  # as event streams always are
-                yield None if response.status_code == 204 else EventSource(response)
-        except SSEError as error:
-            # A subclass of HTTPError too, but retrying does not help.
-            raise UnreadableAnswer(f"{self._http.base_url} sent no event stream") from error
+                yield EventSource(response)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+        except httpx.InvalidURL as error:
+            raise ClientError(f"the request cannot be sent: {error}") from error
 
     def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
         reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
-        return Unreachable(
-            f"no answer from {self._http.base_url}: {reason or type(error).__name__}"
-        )
+        return Unreachable(f"no answer from {self._shown_url}: {reason or type(error).__name__}")
 
 
 def _another_server(response: httpx.Response) -> AnotherServer:
-    url = response.request.url.copy_with(query=None)
+    url = response.request.url.copy_with(query=None, userinfo=b"")
     return AnotherServer(f"{url} does not answer like the service")

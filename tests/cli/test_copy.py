@@ -80,5 +80,5 @@ def test_a_target_that_cannot_be_used_is_to_be_checked(workspace: Workspace) -> 
     workspace.run("keys", "create", "ann")
     done = workspace.run("copy", "postgresql://u:hunter2@127.0.0.1:1/d")
     assert done.status == 1
-    assert done.err.endswith(" Check the given URL and its database.\n")
+    assert done.err.endswith(" Check both databases, and the given URL.\n")
     assert "RECEIVER_DATABASE_URL" not in done.err

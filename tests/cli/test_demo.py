@@ -35,7 +35,10 @@ def test_the_seed_drops_two_final_callbacks_and_duplicates_one() -> None:
 
 
 def test_it_uses_another_port_if_the_default_is_in_use(workspace: Workspace) -> None:
-    workspace = workspace.with_settings(DATABASE_URL="sqlite:///kept.db")
+    # It uses a database, an archive and an address of its own.
+    workspace = workspace.with_settings(
+        DATABASE_URL="postgresql://127.0.0.1/kept", ARCHIVE_URL="?", PUBLIC_URL="?"
+    )
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -52,7 +55,7 @@ def test_it_uses_another_port_if_the_default_is_in_use(workspace: Workspace) -> 
             demo.send_signal(signal.SIGINT)
             _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (0, "")
-    assert list(workspace.folder.iterdir()) == []  # it does not touch the configured database
+    assert list(workspace.folder.iterdir()) == []
 
 
 def check_what_is_printed(address: str, user: str, operator: str, dashboard: str) -> None:

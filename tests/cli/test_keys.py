@@ -61,7 +61,10 @@ def test_an_empty_list_names_the_database(workspace: Workspace) -> None:
 
 def test_only_a_new_key_may_create_a_database(workspace: Workspace) -> None:
     there = workspace.with_settings(DATABASE_URL="sqlite:///elsewhere.db")
-    there.run("keys", "list")
+    (workspace.folder / "elsewhere.db").touch()
+    assert there.run("keys", "list").out.startswith("No keys yet")
+    assert (workspace.folder / "elsewhere.db").stat().st_size == 0
+    (workspace.folder / "elsewhere.db").unlink()
     for command in (("revoke", "rk_x"), ("rotate-secret", "ann")):
         done = there.run("keys", *command)
         assert done.status == 1
@@ -70,6 +73,8 @@ def test_only_a_new_key_may_create_a_database(workspace: Workspace) -> None:
     created = there.run("keys", "create", "ann")
     assert created.err == "There was no database at elsewhere.db: it was created.\n"
     assert there.run("keys", "create", "ann").err == ""
+    nowhere = workspace.with_settings(DATABASE_URL="sqlite:////proc/receiver.db")
+    assert "created" not in nowhere.run("keys", "create", "ann").err
     assert "in elsewhere.db" in there.run("keys", "revoke", "rk_nobody").err
 
 

@@ -196,6 +196,13 @@ def test_a_database_with_which_no_service_starts_fails(workspace: Workspace) -> 
     assert database.stat().st_size == 0
 
 
+def test_a_database_that_cannot_be_found_is_reported(workspace: Workspace) -> None:
+    name = "x" * 300  # the system refuses to look for it
+    done = workspace.with_settings(DATABASE_URL=f"sqlite:///{name}").run("doctor")
+    assert (done.status, states(done)["store"]) == (1, "failed")
+    assert "File name too long" in done.out
+
+
 def test_a_file_that_is_no_database_fails(workspace: Workspace) -> None:
     (workspace.folder / "some.db").write_bytes(b"no database" * 100)
     done = workspace.with_settings(DATABASE_URL="sqlite:///some.db").run("doctor")

@@ -20,7 +20,13 @@ from receiver.client import (
     UnreadableAnswer,
 )
 from tests.client.conftest import OURS, SHARED_LOOP, no_sleep, user_of
-from tests.providers.faulty_server import Behaviour, answer, faulty_server, refused_url
+from tests.providers.faulty_server import (
+    Behaviour,
+    answer,
+    close_at_once,
+    faulty_server,
+    refused_url,
+)
 from tests.support.service import JOB, MOVIE, TIMEOUT, RunningService
 
 pytestmark = SHARED_LOOP
@@ -156,7 +162,9 @@ async def test_a_key_that_no_header_can_have_is_refused_and_not_shown(key: str) 
         AsyncClient("http://127.0.0.1:1", key)
 
 
-@pytest.mark.parametrize("url", ["", "example.com", "127.0.0.1:8000", "ftp://x", "http://x:port"])
+@pytest.mark.parametrize(
+    "url", ["", "example.com", "127.0.0.1:8000", "ftp://x", "http://x:port", "http://999.1.1.1"]
+)
 async def test_a_url_that_is_not_http_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"^the service's URL "):
         AsyncClient(url, "key")
@@ -175,7 +183,9 @@ async def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -
     assert "created_after=2026-11-29T09%3A00%3A00%2B09%3A00 " in server.heads[0]
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:1", "nonsense://127.0.0.1:1", "nonsense:port"]
+)
 async def test_a_proxy_that_cannot_be_used_is_named(
     proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +220,24 @@ async def test_a_refused_connection_is_unreachable() -> None:
         assert not hasattr(caught.value, "__notes__")
         with pytest.raises(Unreachable):
             await client.wait("job_x")
+
+
+async def test_an_error_shows_the_url_without_its_password() -> None:
+    """A proxy in front of the service may ask for one."""
+    for behaviour in (close_at_once, answer(200, b"<p>Hello")):
+        async with faulty_server(behaviour) as server:
+            url = server.url.replace("http://", "http://ann:hunter2@")
+            async with AsyncClient(url, "key") as client:
+                with pytest.raises(ClientError) as caught:
+                    await client.list()
+        assert server.url.rstrip("/") in str(caught.value)
+        assert "ann" not in str(caught.value)
+
+
+async def test_a_request_that_is_too_long_to_send_is_a_client_error(client: AsyncClient) -> None:
+    for call in (client.get("x" * 70_000), anext(client.watch("x" * 70_000))):
+        with pytest.raises(ClientError, match="the request cannot be sent: URL too long"):
+            await call
 
 
 @pytest.mark.parametrize(
