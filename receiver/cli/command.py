@@ -5,6 +5,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -122,10 +123,9 @@ def load_and_warn(kind: type[S], **given: object) -> S:
 def require_database(settings: StoreSettings) -> None:
     """Raise Failure if there is no SQLite database: a command that needs its content must not
     create an empty one in the wrong folder."""
-    if is_new(settings):
-        path = settings.sqlite_path
-        exists = path is not None and path.exists()
-        what = f"{path} is empty" if exists else f"There is no database at {path}"
+    path = settings.sqlite_path
+    if path is not None and is_new(settings):
+        what = f"{path} is empty" if exists(path) else f"There is no database at {path}"
         raise Failure(f"{what}. Set RECEIVER_DATABASE_URL.")
 
 
@@ -134,7 +134,17 @@ def is_new(settings: StoreSettings) -> bool:
     path = settings.sqlite_path
     if path is None:
         return False
-    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    return not exists(path) or (path.is_file() and path.stat().st_size == 0)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file. Raises OSError if that cannot be known, where `Path.exists`
+    says False on Python 3.14."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 @asynccontextmanager

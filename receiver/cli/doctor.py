@@ -15,7 +15,7 @@ import httpx
 
 from receiver.archive import open_archive
 from receiver.archive.contract import ArchiveUnavailable
-from receiver.cli.command import open_configured_store
+from receiver.cli.command import exists, open_configured_store
 from receiver.cli.errors import sentence, status_and_advice
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
@@ -102,7 +102,7 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
 
 async def _check_database(settings: ServeSettings) -> list[Finding]:
     path = settings.sqlite_path
-    if path is not None and not path.exists():
+    if path is not None and not exists(path):
         return [_check_folder(path)]
     if path is not None and (fault := _fault_of_file(path)):
         return [fault, _check_disk(path.parent)]

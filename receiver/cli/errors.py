@@ -65,7 +65,8 @@ _AFTER_CODE = {
     "unauthorized": "Set RECEIVER_API_KEY or --api-key to an active key;"
     " `receiver keys list` shows them.",
     "admin_only": "`receiver keys create NAME --admin` creates one.",
-    "http_error": "This is not the service's answer: check RECEIVER_URL or --url.",
+    "http_error": "This is not the service's answer: a proxy's, while the service is down, or"
+    " RECEIVER_URL is wrong.",
     "unknown_path": "Check RECEIVER_URL or --url.",
     "not_found": "See `receiver jobs list` and `receiver deliveries list`.",
 }

@@ -61,7 +61,8 @@ class UnreadableAnswer(ClientError):
 
 
 class AnotherServer(UnreadableAnswer):
-    """The body is not a JSON object, or there is no X-Request-ID: the URL is probably wrong."""
+    """The body is no JSON object or no event stream, or there is no X-Request-ID: the URL is
+    probably wrong, or a proxy has answered."""
 
 
 class BadRelay(ClientError):

@@ -157,6 +157,7 @@ async def test_health_and_holds(start_signed_in: StartSignedIn, provider: Script
     await holds.get_by_role("button", name="End the holds of samsar").click()
     await page.get_by_role("dialog").get_by_role("button", name="End the holds").click()
     await expect(holds).to_contain_text("None. Submissions are sent.")
+    await expect(page.locator("main")).to_be_focused()  # the button is gone
     assert visitor.console == []
 
     # Without samples for long enough, and before the next one fails, the figures are out of date.
@@ -191,6 +192,7 @@ async def test_keys_are_created_and_revoked(start_signed_in: StartSignedIn) -> N
     await row.get_by_role("button", name="Revoke").click()
     await page.get_by_role("button", name="Revoke the key").click()
     await expect(row).to_contain_text("Revoked")
+    await expect(page.locator("main")).to_be_focused()  # the button is gone
     await eventually(lambda: carol.get("/v1/jobs"), lambda answer: answer.status_code == 401)
     assert visitor.console == []
 

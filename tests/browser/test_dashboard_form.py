@@ -220,24 +220,29 @@ async def test_a_form_that_was_left_as_it_was_sent(start_signed_in: StartSignedI
     await expect(prompt).to_have_value("A lighthouse at dawn")
     await prompt.fill("Another")
     held.may_go_on.set()
-    await expect(page.locator("#news.banner")).to_have_text("The job was created.")
+    await expect(page.locator("#told")).to_have_text("The job was created.")
     await visitor.open("#/")
     await visitor.open("#/new")
     await expect(prompt).to_have_value("Another")
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(502, "The service answered 502."), (200, "Something else answered")]
+    ("status", "body", "said"),
+    [
+        (502, "<p>Sorry</p>", "The service answered 502."),
+        (200, "<p>Sorry</p>", "Something else answered"),
+        (200, "", "Something else answered"),
+    ],
 )
 async def test_a_proxy_s_page_is_no_answer(
-    start_signed_in: StartSignedIn, status: int, said: str
+    start_signed_in: StartSignedIn, status: int, body: str, said: str
 ) -> None:
     service, visitor = await start_signed_in()
     page = visitor.page
 
     async def replace_the_answer(route: Route) -> None:
         await route.fetch()
-        await route.fulfill(status=status, body="<p>Sorry</p>", content_type="text/html")
+        await route.fulfill(status=status, body=body, content_type="text/html")
 
     await page.route("**/v1/jobs", replace_the_answer, times=1)
     await visitor.submit_by_form(Prompt="Once")

@@ -10,9 +10,9 @@ import { storeJob } from "./live.js";
 import { duration } from "./times.js";
 import { titleOf } from "./words.js";
 
-/** The Idempotency-Keys of submissions that have not succeeded. */
-const keys = new Map();
-/** The webhooks of repeated jobs whose answers were lost, by the first job: the next try must equal the last. */
+/** The submissions that have not succeeded: their Idempotency-Keys, and whether an answer was lost. */
+const attempts = new Map();
+/** By job: the webhook of its repetition whose answer was lost. The next try must be the same. */
 const unanswered = new Map();
 
 /**
@@ -22,11 +22,12 @@ const unanswered = new Map();
 export async function createJob(body, signal, again = "") {
   // With the same key, submitting again after a lost answer creates no second job.
   const text = again + JSON.stringify(body);
-  if (!keys.has(text)) keys.set(text, randomKey());
-  const headers = { "Idempotency-Key": keys.get(text) };
+  if (!attempts.has(text)) attempts.set(text, { key: randomKey(), isUnknown: false });
+  const attempt = attempts.get(text);
+  const headers = { "Idempotency-Key": attempt.key };
   try {
     const job = await request("POST", "/v1/jobs", { body, headers, signal: limited() });
-    keys.delete(text);
+    attempts.delete(text);
     if (signal.aborted) {
       tell("The job was created.");
       return;
@@ -37,9 +38,9 @@ export async function createJob(body, signal, again = "") {
   } catch (error) {
     const isLost = error.code === null; // no answer, or a proxy's
     if (isLost) error.message += " It is not known whether the job was created. Trying again without changes is safe.";
-    const isUnknown = isLost || error.code === "outcome_unknown";
-    if (signal.aborted) tell(isUnknown ? error.message : `The job was not submitted. ${error.message}`);
-    throw error;
+    attempt.isUnknown ||= isLost || error.code === "outcome_unknown";
+    if (signal.aborted) tell(attempt.isUnknown ? error.message : `The job was not submitted. ${error.message}`);
+    throw Object.assign(error, { isUnknown: attempt.isUnknown });
   }
 }
 
@@ -57,8 +58,9 @@ export function cancelJob(job, signal) {
 export async function submitAgain(job, signal) {
   const { url, hint } = await webhookOf(job, signal);
   if (signal.aborted) return;
+  const last = unanswered.get(job.request_id);
   const webhook = h("input", { type: "url", id: "again-webhook", autocomplete: "off", placeholder: "none",
-    value: unanswered.get(job.request_id) ?? url, "aria-describedby": "again-hint" });
+    value: last ?? url, "aria-describedby": "again-hint" });
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
     ? " The first job was billed, or may have been." : "";
   confirmAction({
@@ -66,7 +68,7 @@ export async function submitAgain(job, signal) {
     text: `This creates a new job with the same input. The provider (${job.provider}) is paid again.${billed}`,
     content: [
       h("div", { class: "field" }, h("label", { for: "again-webhook" }, "Webhook"), webhook,
-        h("small", { id: "again-hint" }, `${hint} The new one gets all events but progress.`)),
+        h("small", { id: "again-hint" }, `${last === undefined ? hint : "The last try's URL."} The new one gets all events but progress.`)),
       h("details", {}, h("summary", {}, "Input"), jsonView(job.input, "the input")),
     ],
     action: "Submit and pay again", signal,
@@ -74,8 +76,12 @@ export async function submitAgain(job, signal) {
       const { provider, kind, input, metadata } = job;
       const body = { provider, kind, input, metadata };
       if (webhook.value.trim()) body.webhookUrl = webhook.value.trim();
-      unanswered.set(job.request_id, webhook.value);
-      await createJob(body, signal, job.request_id);
+      try {
+        await createJob(body, signal, job.request_id);
+      } catch (error) {
+        if (error.isUnknown) unanswered.set(job.request_id, webhook.value);
+        throw error;
+      }
       unanswered.delete(job.request_id);
     },
   });

@@ -49,10 +49,10 @@ export async function request(method, path, { body, headers, signal, read = pars
   } catch {
     throw new ApiError(0, NO_RESPONSE);
   }
-  const document = parsed(text, response.ok ? read : parse);
+  const document = parsed(response.status === 204 ? "{}" : text, response.ok ? read : parse);
   if (response.ok && document === null) throw new ApiError(0, NOT_OURS);
   if (response.ok) return document;
-  const ended = path !== "/session" && (response.status === 401 || document?.code === "api_key_missing");
+  const ended = path !== "/session" && ["unauthorized", "api_key_missing"].includes(document?.code);
   if (ended) session.dispatchEvent(new Event("signed-out"));
   throw new ApiError(response.status, document ?? {}, response.headers.get("X-Request-ID"));
 }
@@ -65,10 +65,10 @@ export const getExactly = (path, signal) =>
 export const post = (path, body, signal = limited()) => request("POST", path, { body, signal });
 export const remove = (path) => request("DELETE", path, { signal: limited() });
 
-/** A 204 has no body. Null if the text cannot be read: a proxy's page is not JSON. */
+/** Null if the text cannot be read: a proxy's page is not JSON. */
 function parsed(text, read) {
   try {
-    return text === "" ? {} : read(text);
+    return read(text);
   } catch {
     return null;
   }

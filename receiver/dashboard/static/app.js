@@ -6,7 +6,7 @@ import { showConnection } from "./connection.js";
 import { confirmAction } from "./dialog.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";
-import { failure, main, once } from "./dom.js";
+import { failure, main, once, tell } from "./dom.js";
 import { showHealth } from "./health.js";
 import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
@@ -95,9 +95,13 @@ async function signInOnce(token) {
     signedIn(await post("/session", { token }));
   } catch (error) {
     const current = await get("/session").catch(() => ({ user: null }));
-    const used = "This sign-in link has already been used. Sign in with a key.";
-    if (current.user === null) showSignIn(signedIn, error.status === 401 ? used : error.message);
-    else enter(current);
+    const notice = error.code === "unauthorized" ? "This sign-in link has already been used." : error.message;
+    if (current.user === null) {
+      showSignIn(signedIn, `${notice} Sign in with a key.`);
+    } else {
+      signedIn(current);
+      tell(notice);
+    }
   }
 }
 
@@ -109,7 +113,9 @@ tabs.addEventListener("message", ({ data: entered }) => {
   if (entered?.user === null) ended();
   else if (user === null && entered) enter(entered);
   else {
-    leaving.abort(); // its form would ask whether to leave, and could then be sent in another session
+    // Until the page is gone, its form must neither ask whether to leave nor be sent in another session.
+    leaving.abort();
+    session.user = null;
     location.reload();
   }
 });

@@ -63,10 +63,11 @@ let hiding = 0;
 /** Show and announce the outcome of what was begun in another view. */
 export function tell(text) {
   announce(text);
-  const news = document.getElementById("news");
-  news.className = "banner";
+  const told = document.getElementById("told");
+  told.textContent = text;
+  told.hidden = false;
   clearTimeout(hiding);
-  hiding = setTimeout(() => (news.className = "unseen"), TOLD);
+  hiding = setTimeout(() => (told.hidden = true), TOLD);
 }
 
 /** What a view shows while it loads or is empty, with optional actions. */

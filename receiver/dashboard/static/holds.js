@@ -43,7 +43,7 @@ export function holdsCard(signal) {
       action: "End the holds", signal,
       async act() {
         await remove(`/v1/holds/${encodeURIComponent(provider)}`);
-        refresh.now();
+        await refresh.now(); // before the dialog closes, and gives back the focus
       },
     });
   }

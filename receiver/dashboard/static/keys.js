@@ -114,7 +114,7 @@ function revoke(key, signal, changed) {
     action: "Revoke the key", keep: "Keep it", danger: true, signal,
     async act() {
       await remove(`/session/keys/${encodeURIComponent(key.prefix)}`);
-      changed();
+      await changed(); // before the dialog closes, and gives back the focus
     },
   });
 }

@@ -73,6 +73,7 @@ async function sample(signal) {
   const text = await request("GET", "/session/metrics", { signal: limited(signal), read: String });
   if (signal.aborted) return;
   const newest = new Sample(text);
+  if (newest.process === undefined) throw new Error("these are not the service's metrics");
   if (isStale()) samples.length = 0;
   samples.push(newest);
   if (samples.length > MAX_SAMPLES) samples.shift();

@@ -20,8 +20,9 @@ export function showSignIn(entered, notice) {
     try {
       entered(await post("/session", { key: key.value }));
     } catch (error) {
-      if (error.status === 401) key.value = "";
-      const words = error.status === 401 ? "No such key, or it has been revoked." : error.message;
+      const isUnknown = error.code === "unauthorized";
+      if (isUnknown) key.value = "";
+      const words = isUnknown ? "No such key, or it has been revoked." : error.message;
       problem.replaceChildren(h("p", { class: "notice bad" }, words));
       key.focus();
     }

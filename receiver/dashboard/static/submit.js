@@ -15,8 +15,8 @@ const KNOWN = ["samsar", "sandbox"];
 /** The form's fields for JSON pointers that do not name a field. */
 const FIELDS = { "/kind": "other_kind", "/input": "input_json" };
 
-/** What a user has typed and not submitted. It outlives the view, which ends with the session. */
-let draft = null;
+/** What users have typed and not submitted, by name. It outlives the view, which ends with the session. */
+const drafts = new Map();
 
 /** Show the form until `signal`. */
 export function showForm(user, signal) {
@@ -63,14 +63,14 @@ export function showForm(user, signal) {
     form.inert = true; // what would be typed now is not sent
     send.textContent = "Submitting…";
     announce("Submitting the job…");
-    const sent = draft;
-    draft = null; // a form that is opened meanwhile is for another job
+    drafts.delete(user.name); // a form that is opened meanwhile is for another job
+    await choices; // a provider is one of them
+    const sent = new FormData(form);
     try {
-      await choices; // a provider is one of them
       if (session.user !== user.name) throw new Error("signed out");
-      await createJob(read(new FormData(form)), signal);
+      await createJob(read(sent), signal);
     } catch (error) {
-      draft ??= sent;
+      if (!drafts.has(user.name)) drafts.set(user.name, sent);
       if (signal.aborted) return;
       form.inert = false;
       send.textContent = "Submit";
@@ -89,16 +89,16 @@ export function showForm(user, signal) {
   }
 
   function typed() {
-    draft = { of: user.name, data: new FormData(form) };
+    drafts.set(user.name, new FormData(form));
     drawCurl();
   }
 
   // The browser asks before it leaves a page with input that is not sent, or not answered.
-  addEventListener("beforeunload", (event) => (draft || form.inert) && event.preventDefault(), { signal });
+  addEventListener("beforeunload", (event) => (drafts.has(user.name) || form.inert) && event.preventDefault(), { signal });
   form.addEventListener("submit", submit);
   form.addEventListener("input", typed);
   form.addEventListener("change", () => choose(form));
-  const kept = draft?.of === user.name ? draft.data : new FormData();
+  const kept = drafts.get(user.name) ?? new FormData();
   for (const [name, value] of kept) form.elements[name].value = value;
   choose(form);
   const choices = offerChoices(form, kept.get("provider")).then(drawCurl);
@@ -120,7 +120,7 @@ async function offerChoices(form, selected) {
   const running = components?.schemas.Provider?.enum ?? [];
   const known = running.find((name) => KNOWN.includes(name));
   const others = running.filter((name) => !KNOWN.includes(name));
-  form.elements.known.value = known ?? "";
+  if (components) form.elements.known.value = known ?? ""; // else what a kept draft was sent with
   form.elements.provider.replaceChildren(...others.map((value) =>
     h("option", { value, selected: value === selected }, value)));
   offer(form, OTHER, others.length > 0);

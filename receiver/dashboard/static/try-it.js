@@ -98,6 +98,6 @@ async function send(method, path, inputs, body, signal, output) {
     output.textContent = head + text;
   }
   if (response.headers.get("Content-Type")?.includes("json")) output.textContent = head + pretty(text);
-  // 409 means that the first request with this key is still being handled.
-  if (response.status < 500 && response.status !== 409) unfinished.delete(request);
+  // The answer is final if it is about a job; others, such as a 429, say nothing about the first request.
+  if (response.status < 500 && text.includes('"request_id":')) unfinished.delete(request);
 }
