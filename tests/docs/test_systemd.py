@@ -69,18 +69,21 @@ def test_a_week_of_copies_is_kept_and_all_keys(tmp_path: Path) -> None:
     fake.chmod(0o755)
     copies = tmp_path / "copies"
     copies.mkdir()
-    for number in range(30):
-        old = copies / f"receiver-{number:02d}.db"
-        old.touch()
-        os.utime(old, (number, number))
+    for hour in range(30):
+        (copies / f"receiver-20261101T{hour:02d}0000Z.db").touch()
     keys = tmp_path / "data" / "receiver.db.keys"
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    for secret in ("first", "first", "made after a loss"):
+
+    def back_up(secret: str) -> None:
         keys.write_text(secret)
         command = [UNITS / "receiver-backup", copies]
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+
+    back_up("first")
     kept = sorted(file.name for file in copies.glob("receiver-*.db"))
     assert len(kept) == 28
-    assert kept[0] > "receiver-02.db"
+    assert kept[0] == "receiver-20261101T030000Z.db"
+    for secret in ("first", "made after a loss"):
+        back_up(secret)
     saved = {file.name: file.read_text() for file in copies.glob("*.keys*")}
     assert saved == {"receiver.db.keys": "made after a loss", "receiver.db.keys.~1~": "first"}
