@@ -50,7 +50,10 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     BackupElsewhere: (FAILED, ""),
     StoreMoved: (FAILED, "Set RECEIVER_DATABASE_URL to that database."),
     TargetNotEmpty: (FAILED, "Give the URL of an empty database."),
-    StoreFull: (FAILED, "Check the free space there, and the permissions of the file and folder."),
+    StoreFull: (
+        FAILED,
+        "Check the free space and the permissions there, or set RECEIVER_DATABASE_URL.",
+    ),
     StoreError: (FAILED, "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another."),
     Unreachable: (
         FAILED,
