@@ -109,6 +109,7 @@ async def test_clients_leave_most_of_the_rate_to_the_polls() -> None:
             polls += 1
         harness.clock.advance(0.05)
     assert min(polls, len(harness.provider.asked)) > 100
+    assert len(harness.provider.asked) <= 60 * 10 / 5 + 1  # a fifth of the rate
 
 
 async def test_a_call_that_would_wait_too_long_is_refused() -> None:

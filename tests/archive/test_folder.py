@@ -3,9 +3,10 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,12 +156,45 @@ def test_a_type_is_safe_in_a_header() -> None:
 
 
 async def test_a_cancelled_write_leaves_nothing_whenever_that_is(
-    archive: FolderArchive, tmp_path: Path
+    archive: FolderArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(60):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(n / 20_000):
-                await archive.put("ada/job/1", "video/mp4", pieces(*[b"x" * 100_000] * 5))
-        assert [path.name for path in (tmp_path / "kept").glob(f"{PARTIAL}/*")] == []
+    """It is cancelled during each of its steps, which goes on in its thread for a moment."""
+    run, steps = archive._run, 0
+
+    async def put(cancelled_in: int) -> bool:
+        """Whether the write ended before that step."""
+        nonlocal steps
+        steps, goes_on, ended = 0, threading.Event(), threading.Event()
+
+        def slowly(work: Callable[..., Any], *args: Any) -> Any:
+            goes_on.wait(5)
+            try:
+                return work(*args)
+            finally:
+                ended.set()
+
+        async def counted(work: Callable[..., Any], *args: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps != cancelled_in:
+                return await run(work, *args)
+            writing.cancel()
+            asyncio.get_running_loop().call_later(0.01, goes_on.set)
+            return await run(slowly, work, *args)
+
+        monkeypatch.setattr(archive, "_run", counted)
+        writing = asyncio.create_task(
+            archive.put("ada/job/1", "video/mp4", pieces(*[b"x" * 100_000] * 5))
+        )
+        await asyncio.wait({writing})
+        if writing.cancelled():
+            await asyncio.to_thread(ended.wait, 5)
+        return not writing.cancelled()
+
+    number = 1
+    while not await put(number):
+        assert [*(tmp_path / "kept").glob(f"{PARTIAL}/*")] == [], number
         found = tmp_path / "kept/ada/job/1"
-        assert not found.exists() or found.stat().st_size == 500_000
+        assert not found.exists() or found.stat().st_size == 500_000, number
+        number += 1
+    assert number - 1 == steps == 8  # create, five pieces, finish, close

@@ -103,8 +103,10 @@ async def test_more_streams_than_usual_connections_hold_up_no_call(endless: Runn
     async with AsyncClient(endless.url, await endless.key("many"), timeout=10) as client:
         job = await client.submit(JOB)
         waits = [asyncio.ensure_future(client.wait(job["request_id"])) for _ in range(101)]
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        assert [str(each.exception()) for each in done] != []  # the service refuses one
+        done, streaming = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        (refused,) = [each.exception() for each in done]
+        assert isinstance(refused, ApiError)
+        assert (refused.code, len(streaming)) == ("too_many_streams", 100)
         assert (await client.get(job["request_id"]))["done"] is False
         for each in waits:
             each.cancel()
@@ -171,15 +173,17 @@ async def test_a_url_that_is_not_http_is_refused(url: str) -> None:
 
 
 async def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Asia/Tokyo")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            async with (
+                faulty_server(answer(200, b'{"jobs": []}', OURS)) as server,
+                AsyncClient(server.url, "key") as client,
+            ):
+                await client.list(created_after=datetime.fromisoformat("2026-11-29T09:00"))
+    finally:
         time.tzset()
-        async with (
-            faulty_server(answer(200, b'{"jobs": []}', OURS)) as server,
-            AsyncClient(server.url, "key") as client,
-        ):
-            await client.list(created_after=datetime.fromisoformat("2026-11-29T09:00"))
-    time.tzset()
     assert "created_after=2026-11-29T09%3A00%3A00%2B09%3A00 " in server.heads[0]
 
 

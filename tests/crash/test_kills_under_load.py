@@ -68,6 +68,8 @@ async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
                 await service.kill()
                 await service.start()
             publishing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await publishing
 
             async def behind() -> int:
                 """How many followers lack events that a new client's snapshot includes."""
@@ -85,7 +87,7 @@ async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
             " lost 0, twice 0, out of order 0"
         )
         assert resumes >= KILLS * len(followers) / 2
-        assert events > 0
+        assert min(events, published) > 0
 
 
 async def _seqs(followers: list[Follower]) -> list[int]:

@@ -133,13 +133,13 @@ async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.Mo
     assert (await client.post("/v1/jobs", content=fitting)).status_code == 202
     assert_problem(await client.post("/v1/jobs", content=fitting + b" "), 413, "body_too_large")
     # Refused by its Content-Length; without one, as soon as it is over the limit.
-    claimed = request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="9" * 30)
+    claimed = request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="1001")
     chunk = b"400\r\n" + b" " * 1_024 + b"\r\n"
     chunked = request_bytes("POST", "/v1/jobs", chunk, API_KEY=key, Transfer_Encoding="chunked")
     for request in (claimed, chunked):
         async with raw_connection(service.url) as connection:
             await connection.send(request)
-            assert (await connection.answer()).status_code in (400, 413)
+            assert (await connection.answer()).status_code == 413
             assert await connection.ended()
 
 

@@ -59,6 +59,7 @@ async def test_every_fault_ends_in_an_outcome(tmp_path: Path, fault: str) -> Non
                 continue
             callbacks = await history_of(client, request_id, "callback")
             assert all(line["verified"] for line in callbacks)
+            assert bool(callbacks) is (fault != "drop")
             link = (await client.get(f"/v1/jobs/{request_id}/result")).headers["location"]
             assert (await client.get(link)).headers["content-type"] == "video/webm"
         if fault != "drop":

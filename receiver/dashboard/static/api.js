@@ -15,6 +15,8 @@ class ApiError extends Error {
     this.status = status;
     /** Null if it is not the service's own answer. */
     this.code = problem.code ?? null;
+    /** Whether the service says that there is no such thing; a proxy's 404 does not. */
+    this.isGone = status === 404 && this.code !== null;
     this.title = problem.title ?? "Something went wrong";
     this.fieldErrors = problem.errors ?? [];
     this.requestId = requestId;

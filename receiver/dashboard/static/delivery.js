@@ -40,7 +40,7 @@ export function showDelivery(user, signal, id) {
   }
 
   function failed(error) {
-    if (error.code === "not_found") {
+    if (error.isGone) {
       attempts.replaceChildren();
       message.replaceChildren();
       head.replaceChildren(h("h1", {}, "Delivery"),

@@ -65,7 +65,7 @@ export function showJob(user, signal, id) {
   }
 
   function failed(error) {
-    if (error.code === "not_found") {
+    if (error.isGone) {
       body.hidden = true;
       head.replaceChildren(h("h1", {}, "Job"),
         placeholder("No such job", "It may have been removed, or it belongs to another user."));

@@ -174,7 +174,7 @@ async function readAgain(job) {
   try {
     return [await get(job.links.self)];
   } catch (error) {
-    if (error.code !== "not_found") return [job];
+    if (!error.isGone) return [job];
     jobs.delete(job.request_id);
     return [];
   }
@@ -202,7 +202,7 @@ function lose() {
       if (followed) await get(withQuery("/v1/jobs", { user: followed, limit: 1 }));
     } catch (error) {
       // There is no such user.
-      if (idle() && error.code === "not_found") report("off");
+      if (idle() && error.isGone) report("off");
       else if (idle()) lose();
       return;
     }
