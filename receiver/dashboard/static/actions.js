@@ -17,7 +17,7 @@ const unanswered = new Map();
 
 /**
  * Create a job and open it. If `signal` was aborted meanwhile, the user is elsewhere, and the outcome
- * is only told. `again` is the id of the job that this one repeats.
+ * is only shown as a message. `again` is the id of the job that this one repeats.
  */
 export async function createJob(body, signal, again = "") {
   // With the same key, submitting again after a lost answer creates no second job.
