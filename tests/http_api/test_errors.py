@@ -1,6 +1,7 @@
 """Every refusal has the same shape, whatever is wrong with the request."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from receiver.server import incoming
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, MOVIE, RunningService
+from tests.support.service import JOB, MOVIE, RunningService, eventually
 
 # --- addresses and methods ------------------------------------------------------------------------
 
@@ -168,11 +169,21 @@ async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
     shared_service: RunningService,
 ) -> None:
     key = await shared_service.key("gone")
+    client = shared_service.client(key)
+    body = json.dumps(JOB).encode()
+    head = {"API_KEY": key, "Content_Length": str(len(body) + 1), "Expect": "100-continue"}
+
+    async def posts() -> list[str]:
+        text = (await client.get("/metrics")).text
+        return re.findall(r'_requests_total{method="POST",route="/v1/jobs".*', text)
+
+    before = await posts()
     async with raw_connection(shared_service.url) as connection:
-        await connection.send(
-            request_bytes("POST", "/v1/jobs", b"{", API_KEY=key, Content_Length="500")
-        )
-    assert (await shared_service.client(key).get("/v1/jobs")).json()["jobs"] == []
+        await connection.send(request_bytes("POST", "/v1/jobs", **head))
+        await connection.until(b"100 Continue\r\n\r\n")
+        await connection.send(body)
+    await eventually(posts, lambda now: now != before)
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 
 # --- ids and faults of ours -----------------------------------------------------------------------

@@ -37,9 +37,13 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[Runner, Any]]:
 
 def test_a_batch_is_one_transaction(both: tuple[Runner, Any]) -> None:
     runner, other = both
-    outcomes, changes, *_ = runner.run([put("a"), put("b")])
 
-    assert outcomes == [Done("a"), Done("b")]
+    def look(_db: Session, _changes: Effects) -> list[str]:
+        return committed_keys(other)
+
+    outcomes, changes, *_ = runner.run([put("a"), look, put("b")])
+
+    assert outcomes == [Done("a"), Done([]), Done("b")]
     assert changes == Changes(jobs={"a", "b"})
     assert committed_keys(other) == ["a", "b"]
 

@@ -96,22 +96,6 @@ async def test_events_are_numbered_without_gaps_and_seen_in_order(
         assert found.seq == 21
 
 
-async def test_two_processes_locking_users_in_opposite_orders_do_not_deadlock(
-    here: World, there: World
-) -> None:
-    a = [await here.create(here.ann) for _ in range(8)]
-    b = [await here.create(here.bob) for _ in range(8)]
-    orders = [(here.store.jobs, [*a, *b]), (there.store.jobs, [*b, *a])]
-
-    async with asyncio.timeout(10):
-        for _ in range(5):
-            await asyncio.gather(
-                *(store.advance(job.id, change()) for store, jobs in orders for job in jobs)
-            )
-
-    assert (await here.store.events.latest(here.ann.id)).seq == 8 + 5 * 16
-
-
 async def test_one_key_creates_one_job_in_all_processes(here: World, there: World) -> None:
     def key(fingerprint: str = "same") -> IdempotencyKey:
         times = (NOW, NOW + SECOND, NOW + 60 * SECOND)
