@@ -3,12 +3,14 @@
 import gc
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -43,7 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     With PYTHONDONTWRITEBYTECODE set, keep the bytecode in pytest's cache: otherwise each process of
     the run, and each program that a test starts, would compile every module.
+
+    The settings of this machine are not those of the tests.
     """
+    if Path(".env").exists():
+        raise pytest.UsageError("Move .env away: the tests would read its settings.")
+    for name in [name for name in os.environ if name.startswith(("RECEIVER_", "OTEL_"))]:
+        del os.environ[name]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
     if "TMPDIR" not in os.environ and _can_hold_files(MEMORY):
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and hasattr(config, "cache"):
@@ -78,4 +87,21 @@ def authorities_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         made_once = cache(httpx.create_ssl_context)
         patch.setattr("httpx._transports.default.create_ssl_context", made_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_such_names() -> Iterator[None]:
+    """Names in `.invalid` do not exist, even if a name server takes seconds to answer or invents an
+    address."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *given: Any, **more: Any) -> Any:
+        name = host.decode("ascii") if isinstance(host, bytes) else str(host)
+        if name.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *given, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
         yield

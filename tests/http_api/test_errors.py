@@ -171,7 +171,10 @@ async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
     key = await shared_service.key("gone")
     client = shared_service.client(key)
     body = json.dumps(JOB).encode()
-    head = {"API_KEY": key, "Content_Length": str(len(body) + 1), "Expect": "100-continue"}
+    length = str(len(body) + 1)
+    head = request_bytes(
+        "POST", "/v1/jobs", API_KEY=key, Content_Length=length, Expect="100-continue"
+    )
 
     async def posts() -> list[str]:
         text = (await client.get("/metrics")).text
@@ -179,7 +182,7 @@ async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
 
     before = await posts()
     async with raw_connection(shared_service.url) as connection:
-        await connection.send(request_bytes("POST", "/v1/jobs", **head))
+        await connection.send(head)
         await connection.until(b"100 Continue\r\n\r\n")
         await connection.send(body)
     await eventually(posts, lambda now: now != before)

@@ -26,6 +26,7 @@ from receiver.dashboard import pages
 from receiver.domain.retry_after import read_retry_after
 from receiver.http_api import auth, body, create_job, idempotency, jobs, queries, responses
 from receiver.http_api.cors import Cors
+from receiver.http_api.errors import Problem
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
 from receiver.open_telemetry import OpenTelemetry
@@ -46,6 +47,9 @@ UNNOTICED = 0.05
 request, needs no second measurement if it takes less."""
 MAX_SECONDS = 0.25
 """Seconds that a reader may take for the long text, on a busy machine."""
+
+REFUSALS = (Problem, targets.TargetRefused, ValueError)
+"""What a reader may raise."""
 
 KEYS = ["k" * 32]
 _WITHOUT_SPACES = r"""
@@ -179,7 +183,7 @@ def seconds(read: Callable[[str], object], text: str) -> float:
         if least < UNNOTICED:
             break
         began = time.thread_time()
-        with suppress(Exception):
+        with suppress(*REFUSALS):
             read(text)
         least = min(least, time.thread_time() - began)
     return least

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 # These lie below the ephemeral ports. While a service is down, a client that connects to an
 # ephemeral port can be given that very port as its own, and then talks to itself. Each process of a
-# test run has its own ports, and uses none twice.
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 5
-_PORTS = range(20_000 + 2_000 * _WORKER, 22_000 + 2_000 * _WORKER)
+# test run has its own ports, and uses none twice; beyond 12 processes they are shared.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12
+_PORTS = range(20_000 + 1_000 * _WORKER, 21_000 + 1_000 * _WORKER)
 _next_port = itertools.cycle(random.sample(_PORTS, len(_PORTS))).__next__
 
 
