@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from receiver.clock import Clock, SystemClock
@@ -22,6 +23,8 @@ from store.records.jobs import Status
 from tests.providers.conformance.minimal import Minimal
 
 KEY = "the-operators-key"
+TOKEN = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC." + "t" * 43
+CALLBACK = f"https://receiver.example/webhooks/x/{TOKEN}"
 SECRET = b"a secret of 24 bytes ..."
 WHSEC = "whsec_" + base64.b64encode(SECRET).decode()
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
@@ -47,6 +50,7 @@ class Subject:
     """Makes the body of a refusal with this text."""
     listed: Callable[[str], Mapping[str, Any]] | None = None
     """If the provider has a searchable list: makes one with `up-1`, whose callback URL is given."""
+    cancels: bool = False
     sign: Sign | None = None
     keys: Mapping[str, Any] | None = None
     """The provider's answer to a request for its signing keys, if it has any."""
@@ -139,6 +143,7 @@ REPLICATE = Subject(
     },
     refusal=lambda text: {"title": "Refused", "detail": text, "status": 400},
     listed=lambda url: {"results": [{"id": "up-1", "webhook": url}]},
+    cancels=True,
     sign=sign_replicate,
     keys={"key": WHSEC},
 )
@@ -171,6 +176,7 @@ FAL = Subject(
         },
     },
     refusal=lambda text: {"detail": text},
+    cancels=True,
     sign=sign_fal,
     keys=jwks(PRIVATE_KEY),
 )
@@ -192,6 +198,12 @@ MINIMAL = Subject(
 )
 
 SUBJECTS = (SAMSAR, REPLICATE, FAL, MINIMAL)
+
+
+def each_subject(which: Callable[[Subject], bool] = lambda _: True) -> pytest.MarkDecorator:
+    """Run a test for each subject of this sort."""
+    found = [subject for subject in SUBJECTS if which(subject)]
+    return pytest.mark.parametrize("subject", found, ids=lambda each: str(each.name))
 
 
 @asynccontextmanager

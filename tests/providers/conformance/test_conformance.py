@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from receiver.clock import SystemClock
 from receiver.domain.answers import (
-    LookUpAnswer,
     StatusAnswer,
     StatusMissing,
     StatusReport,
@@ -19,7 +17,15 @@ from receiver.domain.answers import (
 )
 from receiver.providers.calls import MAX_ANSWER_BYTES
 from receiver.providers.contract import UpstreamJob
-from tests.providers.conformance.subjects import KEY, SUBJECTS, Subject, as_body, opened
+from tests.providers.conformance.subjects import (
+    CALLBACK,
+    KEY,
+    TOKEN,
+    Subject,
+    as_body,
+    each_subject,
+    opened,
+)
 from tests.providers.faulty_server import (
     Behaviour,
     FaultyServer,
@@ -32,12 +38,7 @@ from tests.providers.faulty_server import (
     send_raw,
 )
 
-TOKEN = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC." + "t" * 43
-CALLBACK = f"https://receiver.example/webhooks/x/{TOKEN}"
-
-NOW = SystemClock().now()
-
-pytestmark = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: str(each.name))
+pytestmark = each_subject()
 
 
 async def submitted(subject: Subject, behaviour: Behaviour) -> tuple[SubmitAnswer, FaultyServer]:
@@ -62,6 +63,16 @@ async def test_kinds(subject: Subject) -> None:
         assert provider.check(subject.good_kinds[0], subject.good_input) == []
         for kind in subject.bad_kinds:
             assert "kind must be" in (provider.check_kind(kind) or ""), kind
+
+
+async def test_what_a_provider_can_do(subject: Subject) -> None:
+    async with opened(subject, "http://127.0.0.1:1/") as provider:
+        assert provider.can_cancel == subject.cancels
+        assert provider.can_look_up == (subject.listed is not None)
+        if not provider.can_look_up:
+            assert isinstance(await provider.look_up(CALLBACK, 0, 1), StatusMissing)
+        if subject.sign is None:
+            assert provider.verifier([]) is None
 
 
 async def test_a_submission_is_one_call_and_names_its_callback(subject: Subject) -> None:
@@ -204,77 +215,3 @@ async def test_a_state_that_cannot_be_read(
 async def test_the_absent_job_has_a_status_call(subject: Subject) -> None:
     async with faulty_server(answer(404, b"{}")) as server, opened(subject, server.url) as provider:
         assert isinstance(await provider.status(provider.absent_job), StatusMissing)
-
-
-# --- cancelling -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (200, "accepted"),
-        (202, "accepted"),
-        (400, "refused"),
-        (404, "refused"),
-        (500, "unavailable"),
-    ],
-)
-async def test_cancelling(subject: Subject, status: int, outcome: str) -> None:
-    async with (
-        faulty_server(answer(status, b"{}")) as server,
-        opened(subject, server.url) as provider,
-    ):
-        if not provider.can_cancel:
-            return
-        said = await provider.cancel(UpstreamJob("up/1", subject.good_kinds[0], {}))
-    assert (said.outcome, said.status_code) == (outcome, status)
-    (head,) = server.heads
-    assert head.split(" ")[0] in ("POST", "PUT", "DELETE")
-    assert "up%2F1" in head
-
-
-# --- looking up a submission whose answer was lost ------------------------------------------------
-
-
-async def looked_up(subject: Subject, behaviour: Behaviour) -> tuple[LookUpAnswer, FaultyServer]:
-    async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
-        assert provider.can_look_up == (subject.listed is not None)
-        said = await provider.look_up(CALLBACK, NOW - 60_000, NOW)
-    return said, server
-
-
-async def test_a_submission_is_looked_up_by_exactly_its_callback_url(subject: Subject) -> None:
-    listed = subject.listed or (lambda _: {})
-    said, server = await looked_up(subject, answer(200, as_body(listed(CALLBACK))))
-    if subject.listed is None:
-        assert isinstance(said, StatusMissing)
-        assert server.heads == []
-        return
-    assert said == SubmitAccepted("up-1")
-    (head,) = server.heads
-    assert head.startswith("GET ")
-    assert KEY in head
-    assert TOKEN not in head
-    for other in (CALLBACK[:-1], CALLBACK + "t", CALLBACK.upper(), "", "\ud800"):
-        said, _ = await looked_up(subject, answer(200, as_body(listed(other))))
-        assert isinstance(said, StatusMissing), other
-
-
-@pytest.mark.parametrize(
-    ("behaviour", "expected"),
-    [
-        *((answer(code, b"{}"), StatusUnavailable) for code in (401, 403, 404, 429, 500, 302)),
-        (close_at_once, StatusUnavailable),
-        (close_after_request, StatusUnavailable),
-        *(
-            (answer(200, body), StatusMissing)
-            for body in (b"", b"<html>", b"[]", b"{}", b'{"results": 7}')
-        ),
-    ],
-)
-async def test_a_look_up_that_cannot_be_read(
-    subject: Subject, behaviour: Behaviour, expected: type
-) -> None:
-    if subject.listed is not None:
-        said, _ = await looked_up(subject, behaviour)
-        assert type(said) is expected
