@@ -155,9 +155,9 @@ async def serve(settings: ServeSettings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     # The store first: "another service runs on it" is a better error than "port in use".
     async with _opened(settings) as (store, metrics):
-        if settings.lacks_secrets and await store.keys.list_page("", 1):
+        if settings.lacks_secrets and await store.jobs.newest() is not None:
             log.warning(
-                "the signing secrets are new, but the database has users: earlier callback URLs,"
+                "the signing secrets are new, but the database has jobs: earlier callback URLs,"
                 " stream tickets and sessions are invalid. Restore the previous file, unless you"
                 " have removed it on purpose",
                 file=str(settings.secret_file),

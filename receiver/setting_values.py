@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import httpx
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
@@ -53,6 +54,10 @@ def web_address(text: str) -> str:
         raise ValueError("the URL's host or port is not valid") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an absolute URL is needed, as in https://example.com")
+    try:
+        httpx.URL(text)  # which every client here uses, and which checks IP addresses and length
+    except httpx.InvalidURL:
+        raise ValueError("the URL's host is not valid, or it is too long") from None
     return text
 
 

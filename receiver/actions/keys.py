@@ -44,6 +44,14 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def check_user_name(user: str) -> None:
+    """Raises UserNameRefused."""
+    if not _USER_NAME.fullmatch(user):
+        raise UserNameRefused(
+            "A user name is 1 to 64 letters, digits and . _ @ -, and starts with a letter or digit"
+        )
+
+
 async def issue_key(
     store: Store, now: Millis, entropy: Entropy, user: str, *, admin: bool
 ) -> IssuedKey:
@@ -53,10 +61,7 @@ async def issue_key(
         UserNameRefused: the name is not allowed.
         StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
-    if not _USER_NAME.fullmatch(user):
-        raise UserNameRefused(
-            "A user name is 1 to 64 letters, digits and . _ @ -, and starts with a letter or digit"
-        )
+    check_user_name(user)
     random_part = base64.urlsafe_b64encode(entropy(SECRET_BYTES)).decode("ascii").rstrip("=")
     key = f"rk_{random_part}"
     row = ApiKey(

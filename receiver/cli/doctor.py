@@ -140,10 +140,10 @@ async def _check_secrets(settings: ServeSettings, store: Store) -> list[Finding]
     if settings.secret_keys is not None or file is None:
         return []
     if not file.exists():
-        users = await store.keys.list_page("", 1)
-        lost = f"{file} does not exist, but the database has users"
+        newest = await store.jobs.newest()
+        lost = f"{file} does not exist, but the database has jobs"
         advice = "Restore the file: without it, earlier callback URLs, tickets and sessions fail."
-        return [Finding("secrets", "warning", lost, advice)] if users else []
+        return [Finding("secrets", "warning", lost, advice)] if newest is not None else []
     try:
         load_or_create(file)
     except SecretsInvalid as error:

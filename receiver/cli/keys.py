@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.actions.keys import hash_key, issue_key, key_document, rotate_secret
+from receiver.actions.keys import check_user_name, hash_key, issue_key, key_document, rotate_secret
 from receiver.cli.command import (
     Commands,
     is_new,
@@ -40,6 +40,7 @@ async def create(
     ] = False,
 ) -> Output:
     """Create a key for a user, and the user if the name is new. The key is shown once."""
+    check_user_name(user)  # before a database is created
     settings = load_and_warn(StoreSettings)
     created = is_new(settings)
     async with open_configured_store(settings) as store:

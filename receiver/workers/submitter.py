@@ -194,7 +194,11 @@ class Submitter:
 
     async def _store_answer(self, job: Job, begins: SubmissionBegins, answer: SubmitAnswer) -> None:
         """Store an answer, and its effect on the provider's holds."""
-        self._services.metrics.submissions.labels(job.provider, answer.outcome).inc()
+        metrics = self._services.metrics
+        metrics.submissions.labels(job.provider, answer.outcome).inc()
+        if isinstance(answer, SubmitAccepted | SubmitRefused):
+            is_refused = isinstance(answer, SubmitRefused) and answer.credentials_refused
+            metrics.provider_credentials_refused.labels(job.provider).set(is_refused)
         log.info("submission ended", job=job.id, outcome=answer.outcome)
         if isinstance(answer, SubmitNotSent):
             # The hold first, so that it is stored before the job is due again.

@@ -142,7 +142,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
     after that, an older release cannot use it.
 
     Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`,
-    and `SchemaTooOld` without `upgrade`; the data is then unchanged, but not the file's mode.
+    and `SchemaTooOld` without `upgrade`; the file is then unchanged.
     """
     with translate_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,14 +155,14 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
             _lock(folder, path.parent)
             # SQLite creates the -wal and -shm files with the mode of the database file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            if path.stat().st_mode & 0o077:
-                with suppress(PermissionError):  # another owner's file: the mode is left alone
-                    path.chmod(0o600)
             check_wal(path)
             with closing(connect_reader(path)) as connection:
                 check(connection)
                 if not upgrade:
                     _check_upgraded(connection)
+            if path.stat().st_mode & 0o077:
+                with suppress(PermissionError):  # another owner's file: the mode is left alone
+                    path.chmod(0o600)
             with closing(connect_writer(path)) as connection:
                 _migrate(connection)
         finally:

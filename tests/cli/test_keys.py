@@ -122,4 +122,5 @@ def test_an_invalid_user_name_is_refused(workspace: Workspace, name: str) -> Non
     done = workspace.run("keys", "create", "--json", "--", name)
     assert done.status == 2
     assert "letters, digits" in done.err
+    assert list(workspace.folder.iterdir()) == []
     assert workspace.run("keys", "list", "--json").json() == []

@@ -12,7 +12,7 @@ import trustme
 
 from receiver.cli import doctor
 from receiver.http_client.connection import default_tls
-from tests.cli.conftest import Served, Workspace, stub_server
+from tests.cli.conftest import Served, Workspace, stub_server, submit_movie
 from tests.support.forked import CommandResult
 
 KEY = "operators-own-key"
@@ -161,7 +161,7 @@ def test_a_database_that_is_removed_beside_its_service_fails(workspace: Workspac
 @pytest.mark.parametrize(
     ("content", "state", "words"),
     [
-        (None, "warning", "does not exist, but the database has users"),
+        (None, "warning", "does not exist, but the database has jobs"),
         ("short\n", "failed", "fewer than 32 characters"),
         ("", "failed", "is empty"),
         (f"{'x' * 32}\n", "ok", "receiver.db.keys"),
@@ -170,9 +170,12 @@ def test_a_database_that_is_removed_beside_its_service_fails(workspace: Workspac
 def test_the_file_with_the_signing_secrets_is_checked(
     workspace: Workspace, content: str | None, state: str, words: str
 ) -> None:
-    workspace.run("keys", "create", "ann")
+    with workspace.serving() as service:
+        submit_movie(service.as_user("ann"))
+    file = workspace.folder / "data" / "receiver.db.keys"
+    file.unlink()
     if content is not None:
-        (workspace.folder / "data" / "receiver.db.keys").write_text(content)
+        file.write_text(content)
     done = workspace.run("doctor")
     assert done.status == (state == "failed")
     assert states(done)["secrets"] == state
@@ -204,10 +207,15 @@ def test_a_database_that_cannot_be_found_is_reported(workspace: Workspace) -> No
 
 
 def test_a_file_that_is_no_database_fails(workspace: Workspace) -> None:
-    (workspace.folder / "some.db").write_bytes(b"no database" * 100)
-    done = workspace.with_settings(DATABASE_URL="sqlite:///some.db").run("doctor")
+    file = workspace.folder / "some.db"
+    file.write_bytes(b"no database" * 100)
+    file.chmod(0o644)
+    there = workspace.with_settings(DATABASE_URL="sqlite:///some.db")
+    done = there.run("doctor")
     assert done.status == 1
     assert states(done)["store"] == "failed"
+    assert there.run("keys", "create", "ann").status == 1
+    assert file.stat().st_mode & 0o777 == 0o644
 
 
 def test_an_archive_that_is_not_writable_fails(workspace: Workspace) -> None:

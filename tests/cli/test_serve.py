@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Workspace
+from tests.cli.conftest import MOVIE, TIMEOUT, Workspace, submit_movie
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -36,7 +36,7 @@ def test_a_start_reports_missing_keys_and_new_secrets(workspace: Workspace) -> N
 
     def log_of_a_start() -> str:
         with workspace.serving() as service:
-            service.new_key("ann")  # once the key exists, the start is over
+            submit_movie(service.as_user("ann"))  # once the key exists, the start is over
         return service.log.read_text("utf-8")
 
     logs = [log_of_a_start(), log_of_a_start()]
@@ -45,10 +45,17 @@ def test_a_start_reports_missing_keys_and_new_secrets(workspace: Workspace) -> N
 
     no_keys = "no keys yet: `receiver keys create USER` makes one"
     assert [no_keys in log for log in logs] == [True, False, False]
-    new_secrets = "the signing secrets are new, but the database has users"
+    new_secrets = "the signing secrets are new, but the database has jobs"
     assert [new_secrets in log for log in logs] == [False, False, True]
     assert str(file) in logs[-1]
     assert file.read_text().strip() not in logs[-1]
+
+
+def test_new_secrets_are_no_loss_before_the_first_job(workspace: Workspace) -> None:
+    workspace.run("keys", "create", "ann")
+    with workspace.serving() as service:
+        pass
+    assert "secrets" not in service.log.read_text("utf-8")
 
 
 def test_each_settings_error_is_a_line_and_the_status_is_2(workspace: Workspace) -> None:
