@@ -52,7 +52,7 @@ def _apply_progress(draft: Draft, callback: ParsedCallback) -> None:
     completed = before.tracking.link_missing
     if before.done:
         draft.set_verdict(callback.callback_id, Verdict.LATE)
-        if not completed:
+        if before.due is None and not completed:  # it may have named the provider's id
             outcomes.watch_for_correction(draft)
         return
     draft.set_verdict(callback.callback_id, Verdict.APPLIED)

@@ -17,7 +17,7 @@ from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND
 from receiver.domain.serialization import is_self_declared
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Status
-from store.records.times import Due, Lane
+from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
     ID,
     MISSING,
@@ -171,6 +171,25 @@ def test_retry_after_never_skips_the_last_poll_after_a_self_declared_failure() -
     story.wait_until(story.due().at)
     story.poll(StatusReport(at_work(40), DAY))
     assert story.job.due is None
+
+
+@pytest.mark.parametrize("waits", [0, HOUR, GRACE - 2 * HOUR], ids=["soon", "later", "last"])
+def test_progress_does_not_postpone_the_poll_after_a_self_declared_failure(waits: Millis) -> None:
+    story = in_state("deadline_exceeded")
+    failed_at = story.now
+    while (due := story.due()).at <= failed_at + waits:
+        story.wait_until(due.at)
+        story.poll(UNAVAILABLE)
+    story.wait_until(due.at - 2 * SECOND)
+    assert verdicts(story.called_back(at_work(40))) == [(Verdict.LATE, None)]
+    assert story.due() == due
+
+
+def test_progress_that_names_the_provider_s_id_starts_polls_after_a_self_declared_failure() -> None:
+    story = in_state("submit_outcome_unknown")
+    assert (story.job.provider_request_id, story.job.due) == (None, None)
+    story.called_back(replace(at_work(40), provider_request_id=ID))
+    assert story.due().lane is Lane.POLL
 
 
 @pytest.mark.parametrize(
