@@ -5,6 +5,7 @@ The docstring below a field is its text in the reference (docs/settings.md), and
 is needed and not set; `repr=False` marks values that are never shown, in an error or anywhere else.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -62,8 +63,9 @@ class StoreSettings(Settings):
     def _beside_the_database(self, suffix: str) -> Path | None:
         if self.sqlite_path is None:
             return None
-        # Resolved, so that every symbolic link to the database leads to the same files.
-        path = self.sqlite_path.resolve()
+        # Every symbolic link to the database leads to the same files. (`Path.resolve` raises
+        # RuntimeError for a loop of links, which opening the database reports better.)
+        path = Path(os.path.realpath(self.sqlite_path))
         return path.with_name(path.name + suffix)
 
 

@@ -14,7 +14,7 @@ from store.postgres.failures import translate_errors as postgres_errors
 from store.sqlite.connection import STATEMENTS, connect_reader, connect_writer
 from store.sqlite.connection import prepare as prepare_sqlite
 from store.sqlite.failures import translate_errors as sqlite_errors
-from store.sqlite.lockfile import serving_lock
+from store.sqlite.lockfile import real_path, serving_lock
 
 TABLES = (
     "users",
@@ -66,7 +66,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
     address = parse(url)
     if not source.exists():
         raise StoreUnavailable(f"there is no database at {source}")
-    source = source.resolve()
+    source = real_path(source)
     with serving_lock(source):
         prepare_sqlite(source)
         prepare(address)

@@ -129,8 +129,8 @@ def _fault_of_file(path: Path) -> Finding | None:
         advice = "Put a backup in its place, or delete it: `receiver serve` creates a new one."
         return Finding("store", "failed", f"{path} is empty", advice)
     if found.st_nlink > 1 and path.is_file():
-        advice = "Remove that name: `receiver serve` does not start while it exists."
-        return Finding("store", "failed", f"{path} has a second name (a hard link)", advice)
+        advice = "Remove one of the names: `receiver serve` does not start while it has two."
+        return Finding("store", "failed", f"{path} has two names (a hard link)", advice)
     return None
 
 

@@ -21,7 +21,7 @@ from store.sqlite.connection import (
     prepare,
 )
 from store.sqlite.failures import translate_errors
-from store.sqlite.lockfile import serving_lock
+from store.sqlite.lockfile import real_path, serving_lock
 from store.sqlite.readers import AiosqliteReaders
 from store.writer import OnBatch, ThreadedWriter, Writer, ignore
 
@@ -105,7 +105,7 @@ async def open_sqlite(
 def _prepare(path: Path, serving: bool, resources: ExitStack) -> Path:
     """Lock the file if `serving`, prepare it, and check that it has not moved. Returns its resolved
     path."""
-    path = path.resolve()
+    path = real_path(path)
     if serving:
         resources.enter_context(serving_lock(path))
     prepare(path, upgrade=serving)

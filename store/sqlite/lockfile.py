@@ -11,6 +11,12 @@ from store.errors import StoreInUse
 from store.sqlite.failures import translate_errors
 
 
+def real_path(path: Path) -> Path:
+    """The path without symbolic links. `Path.resolve` raises RuntimeError for a loop of them, which
+    opening the file reports better."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def serving_lock(database: Path) -> Iterator[None]:
     """Hold exclusive locks on `DATABASE.lock` and, on Linux, on the database, which is created if
@@ -25,7 +31,7 @@ def serving_lock(database: Path) -> Iterator[None]:
         # A hard link has another path and another lock file, and SQLite would write two logs for
         # one database: https://sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
         if database.is_file() and database.stat().st_nlink > 1:
-            raise StoreInUse(f"{database} has a second name (a hard link): remove that name")
+            raise StoreInUse(f"{database} has two names (a hard link): remove one")
     # A file that is renamed, or mounted under another name, has another lock file too. Only on
     # Linux does flock not interfere with the POSIX locks that SQLite takes on the file.
     database_lock = _file_lock(database, database) if sys.platform == "linux" else nullcontext()
@@ -36,7 +42,7 @@ def serving_lock(database: Path) -> Iterator[None]:
 def is_served(database: Path) -> bool:
     """Whether a service holds `DATABASE.lock`. The database itself may be gone."""
     try:
-        with _lock_file(database.resolve()).open("rb") as file:
+        with _lock_file(real_path(database)).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         return isinstance(error, BlockingIOError)

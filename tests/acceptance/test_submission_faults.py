@@ -21,6 +21,7 @@ from tests.support.service import (
     eventually,
     history_of,
     job_of,
+    metric,
     running_service,
     submit,
 )
@@ -126,6 +127,10 @@ async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             later = await submit(client, input=MOVIE | {"prompt": "A later job"})
             sent = partial(history_of, client, later["request_id"], "submission")
             await eventually(sent, bool, "a later job's attempt")
+        key_refused = await metric(
+            service, 'receiver_provider_credentials_refused{provider="samsar"}'
+        )
+        assert key_refused == (code == "provider_credentials")
     assert server_saw(server) == row.seen
 
 

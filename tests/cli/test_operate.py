@@ -188,7 +188,7 @@ def test_a_database_with_which_no_service_starts_fails(workspace: Workspace) -> 
     (workspace.folder / "second.db").hardlink_to(database)
     done = workspace.run("doctor")
     assert (done.status, states(done)["store"]) == (1, "failed")
-    assert "has a second name (a hard link)" in done.out
+    assert "has two names (a hard link)" in done.out
 
     database.unlink()
     database.touch()
@@ -204,6 +204,15 @@ def test_a_database_that_cannot_be_found_is_reported(workspace: Workspace) -> No
     done = workspace.with_settings(DATABASE_URL=f"sqlite:///{name}").run("doctor")
     assert (done.status, states(done)["store"]) == (1, "failed")
     assert "File name too long" in done.out
+
+
+def test_a_loop_of_links_is_reported(workspace: Workspace) -> None:
+    (workspace.folder / "loop.db").symlink_to("loop.db")
+    there = workspace.with_settings(DATABASE_URL="sqlite:///loop.db")
+    for command in (["doctor"], ["serve"], ["keys", "list"]):
+        done = there.run(*command)
+        assert done.status == 1
+        assert "symbolic links" in done.out + done.err
 
 
 def test_a_file_that_is_no_database_fails(workspace: Workspace) -> None:
