@@ -35,7 +35,7 @@ class Transport:
         key = api_key.strip()  # it may end with the newline of a file
         if not re.fullmatch(r"[!-~]+", key):
             raise ValueError("an API key must be visible ASCII without spaces")
-        if not re.match("https?://.", url):
+        if not re.match("https?://.", url, re.IGNORECASE):
             raise ValueError("the service's URL must begin with http:// or https://")
         try:
             address = httpx.URL(url)
@@ -53,7 +53,7 @@ class Transport:
                 # A proxy from the environment cannot reach this machine's loopback addresses.
                 trust_env=not nearby,
                 # Loading certificate authorities takes longer than a call: skip it where possible.
-                verify=not (nearby and url.startswith("http:")),
+                verify=not (nearby and address.scheme == "http"),
             )
         # SOCKS without its package, an unknown scheme, or a URL that is not valid.
         except (ImportError, ValueError, httpx.InvalidURL) as error:

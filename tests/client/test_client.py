@@ -153,8 +153,11 @@ async def test_an_unknown_id_is_404(client: AsyncClient, job_id: str) -> None:
     assert caught.value.status == 404
 
 
-async def test_a_key_is_used_without_its_line_break(service: RunningService) -> None:
-    async with AsyncClient(service.url, f"{await service.key()}\n") as client:
+async def test_a_key_s_line_break_and_the_scheme_s_case_do_not_matter(
+    service: RunningService,
+) -> None:
+    url = service.url.replace("http", "HTTP")
+    async with AsyncClient(url, f"{await service.key()}\n") as client:
         await client.list()
 
 
