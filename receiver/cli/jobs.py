@@ -25,7 +25,11 @@ JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id."
 jobs = Commands(help="List, show and cancel jobs.", no_args_is_help=True)
 
 
-def _body(file: str) -> dict[str, Any]:
+class JSON(dict[str, Any]):
+    """A JSON object; typer shows the name in the help text."""
+
+
+def _body(file: str) -> JSON:
     """Parse a file, or standard input for `-`. This runs outside the event loop, where Ctrl-C ends
     a read."""
     try:
@@ -37,13 +41,13 @@ def _body(file: str) -> dict[str, Any]:
         raise typer.BadParameter(f"the file is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise typer.BadParameter("the file is not a JSON object")
-    return body
+    return JSON(body)
 
 
 async def submit(
     client: AsyncClient,
     file: Annotated[
-        dict[str, Any],
+        JSON,
         typer.Argument(
             metavar="FILE",
             help="A file with the body of POST /v1/jobs, as JSON; - reads standard input.",
