@@ -35,7 +35,8 @@ class StoreSettings(Settings):
     """The store's settings, for the commands that work on it directly."""
 
     database_url: kinds.DatabaseUrl = Field("sqlite:///data/receiver.db", repr=False)
-    """The database: `sqlite:///path` or `postgresql://…`."""
+    """The database: `sqlite:///path` (relative; four slashes begin an absolute path) or
+    `postgresql://user:password@host:5432/database` (docs/postgresql.md)."""
 
     def secrets(self) -> Iterator[str]:
         yield from super().secrets()
@@ -138,9 +139,10 @@ class SandboxSettings(Settings):
     """Samsar's API key; needed for `samsar`. The sandbox accepts only this key, or any
     key if it is not set."""
     replicate_api_token: kinds.HeaderValue | None = Field(None, repr=False)
-    """Replicate's API token, sent upstream; the sandbox accepts only this one."""
+    """Replicate's API token; needed for `replicate`. The sandbox accepts only this one, or any if it
+    is not set."""
     fal_key: kinds.HeaderValue | None = Field(None, repr=False)
-    """fal's API key, sent upstream; the sandbox accepts only this one."""
+    """fal's API key; needed for `fal`. The sandbox accepts only this one, or any if it is not set."""
     image_models: kinds.Names = ("IMAGEN3", "FLUX1.1PRO")
     """Samsar's image models that submissions can name."""
     video_models: kinds.Names = ("LUMA", "KLINGIMGTOVIDPRO")
@@ -190,8 +192,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     submit_timeout: kinds.Seconds = 60
     """The longest that one submission call can take."""
     submit_concurrency: kinds.Count = 32
-    """Concurrent submission calls, round-robin by user. While another user's job waits, a user has
-    at most half of them."""
+    """Concurrent submission calls in each process, round-robin by user. While another user's job
+    waits, a user has at most half of them."""
     confirm_callbacks: bool = True
     """Whether a callback that ends a job is confirmed by a status call before it counts."""
     confirm_timeout: kinds.Seconds = 60
@@ -204,9 +206,9 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     poll_max: kinds.Seconds = 120
     """The longest gap between status calls for a job."""
     poll_rate: kinds.PerSecond = 10
-    """Status calls per second, for all jobs together."""
+    """Status calls per second in each process, for all jobs together."""
     poll_concurrency: kinds.Count = 8
-    """Concurrent status calls, for all jobs together."""
+    """Concurrent status calls in each process, for all jobs together."""
 
     job_deadline: kinds.Seconds = 3600
     """Time from acceptance to FAILED (while queued: from creation)."""
@@ -228,12 +230,12 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     max_body_bytes: kinds.Count = 1_048_576
     """Maximum size of a request body."""
     rate_limit: kinds.RateLimit = kinds.Rate(600, 60)
-    """Requests per key, without reads of one job: `N/second`, `N/minute` or `N/hour`, evenly after
-    a burst of N; empty turns the limit off."""
+    """Requests per key in each process, without `GET /v1/jobs/{id}` and `/v1/video/status`:
+    `N/second`, `N/minute` or `N/hour`, evenly after a burst of N; empty turns the limit off."""
     stream_heartbeat: kinds.Seconds = 15
     """Time between the heartbeats of a stream."""
     stream_max_per_key: kinds.Count = 100
-    """Open streams per key."""
+    """Open streams per key in each process."""
     cors_origins: kinds.Origins = ()
     """The origins whose pages can call the service."""
     retention_days: kinds.Days = 30

@@ -39,7 +39,8 @@ async def create(
         ),
     ] = False,
 ) -> Output:
-    """Create a key for a user, and the user if the name is new. The key is shown once."""
+    """Create a key for a user, and the user if the name is new. Prints the key, which cannot be
+    shown again, and the secret that signs the user's webhooks."""
     check_user_name(user)  # before a database is created
     settings = load_and_warn(StoreSettings)
     created = is_new(settings)

@@ -19,11 +19,11 @@ HEAD = """# Commands
 machine: set its address with `--url URL` or `RECEIVER_URL`, and your API key with `--api-key KEY` \
 or `RECEIVER_API_KEY`. Run the others where the service runs, with [its settings](settings.md).
 
-Lists are tables on a terminal, and tab-separated lines elsewhere; `--json`, where a command has \
-output for programs, prints JSON. \
+Lists are tables on a terminal, and tab-separated lines elsewhere. All commands but `serve`, \
+`sandbox`, `demo`, `listen` and `copy` have `--json`, which prints JSON for programs. \
 Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C. Errors go to stderr.
 
-`receiver --install-completion` installs the completion of commands, options and states in bash, \
+`receiver --version` prints the version. `receiver --install-completion` installs the completion of commands, options and states in bash, \
 zsh, fish and PowerShell.
 
 This page is generated from `receiver/cli/` (`python -m tests.docs.command_reference`).

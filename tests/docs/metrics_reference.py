@@ -21,12 +21,37 @@ This page is generated from `receiver/metrics.py` (`python -m tests.docs.metrics
 | name | type | labels | meaning |
 |---|---|---|---|
 """
+VALUES = """
+## Values of the labels
+
+| label | of | values |
+|---|---|---|
+| `verdict` | `receiver_callbacks_total` | `accepted`, `duplicate`; not stored: `surplus` (the job has too \
+many), `gone` (the job has been removed); refused, by the `code` of the answer or its cause: \
+`rejected` (no JSON object), `conflict` (another job's id), `unauthorized` (a bad token), \
+`bad_signature`, `body_too_large` and others |
+| `verified` | `receiver_callbacks_total` | `true` if the signature was the provider's |
+| `outcome` | `receiver_submissions_total` | `accepted`, `refused`, `not_sent`, `ambiguous` |
+| `outcome` | `receiver_status_polls_total` | `reported`, `missing` (404), `unavailable`, \
+`breaker_open` (no call was made); `accepted` (a look-up has found the job) |
+| `outcome` | `receiver_relay_attempts_total` | `delivered`; `pending` (an answer, and it is \
+retried); `no_answer`; `exhausted`; `disabled` (410) |
+| `outcome` | `receiver_archive_downloads_total` | `stored`, `failed` |
+| `phase` | `receiver_jobs` | [the phases](troubleshooting.md#a-job-does-not-end) |
+| `status`, `evidence` | `receiver_jobs_finished_total` | [as in the job](integration.md#a-job) |
+| `state` | `receiver_provider_breaker` | `closed`, `half_open`, `open` |
+| `worker` | `receiver_worker_failures_total` | `submitter`, `inbox`, `poller`, `deadlines`, `relay`, \
+`archive`, `download leases`, `janitor`, `broadcast`, `heartbeat`, `revocation`, `safety` |
+| `route` | `receiver_http_…` | the route's template, such as `/v1/jobs/{request_id}`; `refused`: \
+refused under load before any work |
+| `reason` | `receiver_logins_refused_total` | `missing`, `unknown` |
+"""
 SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
 def reference() -> str:
     """The whole page."""
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows())
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in _rows()) + VALUES
 
 
 def _rows() -> Iterator[tuple[str, str, str, str]]:

@@ -189,7 +189,7 @@ function nothing({ status, kind, provider, since, search }, cursor, user) {
   }
   if (status || kind || provider || since || search) {
     const hint = cursor !== null ? "“Show older” searches further back."
-      : search ? `Prompts are searched. Labels are metadata: label=${search}` : "Try other filters.";
+      : search ? `The search is in prompts. For metadata, write its name too: label=${search}` : "Try other filters.";
     return placeholder("No matching jobs", hint);
   }
   if (![null, EVERYBODY, user.name].includes(scopeOf(user))) return placeholder("No jobs yet");
