@@ -139,10 +139,11 @@ class SandboxSettings(Settings):
     """Samsar's API key; needed for `samsar`. The sandbox accepts only this key, or any
     key if it is not set."""
     replicate_api_token: kinds.HeaderValue | None = Field(None, repr=False)
-    """Replicate's API token; needed for `replicate`. The sandbox accepts only this one, or any if it
-    is not set."""
+    """Replicate's API token; needed for `replicate`. The sandbox accepts only this token, or any
+    token if it is not set."""
     fal_key: kinds.HeaderValue | None = Field(None, repr=False)
-    """fal's API key; needed for `fal`. The sandbox accepts only this one, or any if it is not set."""
+    """fal's API key; needed for `fal`. The sandbox accepts only this key, or any key if it is not
+    set."""
     image_models: kinds.Names = ("IMAGEN3", "FLUX1.1PRO")
     """Samsar's image models that submissions can name."""
     video_models: kinds.Names = ("LUMA", "KLINGIMGTOVIDPRO")

@@ -23,8 +23,8 @@ Lists are tables on a terminal, and tab-separated lines elsewhere. All commands 
 `sandbox`, `demo`, `listen` and `copy` have `--json`, which prints JSON for programs. \
 Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C. Errors go to stderr.
 
-`receiver --version` prints the version. `receiver --install-completion` installs the completion of commands, options and states in bash, \
-zsh, fish and PowerShell.
+`receiver --version` prints the version. `receiver --install-completion` installs the completion \
+of commands, options and states in bash, zsh, fish and PowerShell.
 
 This page is generated from `receiver/cli/` (`python -m tests.docs.command_reference`).
 """

@@ -31,6 +31,7 @@ GET = request_bytes("GET", "/")
 SLOW = request_bytes("GET", "/slow")
 LAST = request_bytes("GET", "/last", Connection="close")
 BLANK = b"\r\n\r\n"
+LARGE = b"x" * 70_000
 
 
 @dataclass
@@ -162,34 +163,29 @@ async def test_while_requests_wait_nothing_is_read(echo: Echo, client: RawConnec
     assert echo.is_reading()
 
 
-async def test_no_time_limit_runs_while_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("before", "answered"),
+    [
+        pytest.param(SLOW + GET, [b"/slow", b"/"], id="a request waits"),
+        pytest.param(
+            request_bytes("POST", "/deaf", LARGE), [b"/deaf" + LARGE], id="a body is not read"
+        ),
+    ],
+)
+async def test_no_time_limit_of_a_head_runs_while_nothing_is_read(
+    monkeypatch: pytest.MonkeyPatch, before: bytes, answered: list[bytes]
+) -> None:
     """The client has sent the beginning of a head, and may have sent the rest as well."""
     echo = Echo()
     monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(incoming, "HEAD_SECONDS", SHORT)
     async with asgi_server(echo) as url, raw_connection(url) as client:
-        await client.send(SLOW + GET + GET[:-1])
+        await client.send(before + GET[:-1])
         await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
         await asyncio.sleep(2 * SHORT)
         await client.send(GET[-1:])
         echo.go.set()
-        assert await answers(client, 3) == [b"/slow", b"/", b"/"]
-
-
-async def test_no_time_limit_of_a_head_runs_while_a_body_before_it_is_not_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    echo = Echo()
-    monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.01)
-    monkeypatch.setattr(incoming, "HEAD_SECONDS", SHORT)
-    async with asgi_server(echo) as url, raw_connection(url) as client:
-        body = b"x" * 70_000
-        await client.send(request_bytes("POST", "/deaf", body) + GET[:-1])
-        await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
-        await asyncio.sleep(2 * SHORT)
-        await client.send(GET[-1:])
-        echo.go.set()
-        assert await answers(client, 2) == [b"/deaf" + body, b"/"]
+        assert await answers(client, len(answered) + 1) == [*answered, b"/"]
 
 
 async def test_what_follows_the_last_request_does_not_cost_its_answer(
