@@ -27,8 +27,8 @@ VALUES = """
 | label | of | values |
 |---|---|---|
 | `verdict` | `receiver_callbacks_total` | `accepted`, `duplicate`; not stored: `surplus` (the job \
-has too many), `gone` (the job has been removed); refused, by the `code` of the answer or its cause: \
-`rejected` (no JSON object), `conflict` (another job's id), `unauthorized` (a bad token), \
+has too many), `gone` (the job has been removed); refused, by the `code` of the answer or its \
+cause: `rejected` (no JSON object), `conflict` (another job's id), `unauthorized` (a bad token), \
 `bad_signature`, `body_too_large` and others |
 | `verified` | `receiver_callbacks_total` | `true` if the signature was the provider's |
 | `outcome` | `receiver_submissions_total` | `accepted`, `refused`, `not_sent`, `ambiguous` |
