@@ -64,7 +64,7 @@ export async function submitAgain(job, signal) {
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
     ? " The first job was billed, or may have been." : "";
   confirmAction({
-    title: `Submit “${titleOf(job)}” again?`,
+    title: ["Submit “", h("bdi", {}, titleOf(job)), "” again?"],
     text: `This creates a new job with the same input. The provider (${job.provider}) is paid again.${billed}`,
     content: [
       h("div", { class: "field" }, h("label", { for: "again-webhook" }, "Webhook"), webhook,

@@ -68,9 +68,9 @@ export function beginView() {
   previous = location.hash;
 }
 
-/** The view is shown: scroll to where it was. */
+/** The view is shown: scroll to where it was, unless the user has scrolled meanwhile. */
 export function restoreScroll() {
-  scrollTo(0, remembered().y);
+  if (scrollY === 0) scrollTo(0, remembered().y);
   isShown = true;
 }
 

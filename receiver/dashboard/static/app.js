@@ -123,6 +123,7 @@ tabs.addEventListener("message", ({ data: entered }) => {
 function signedIn(entered) {
   tabs.postMessage(entered);
   enter(entered);
+  main.focus({ preventScroll: true }); // the form is gone
 }
 
 function enter({ user: name, admin, retention_days: retentionDays }) {

@@ -5,7 +5,7 @@ import { sendAgain, testWebhook } from "./actions.js";
 import { get, post, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
 import { arrange, failure, h, main, once, placeholder, refill } from "./dom.js";
-import { jobs, storeJob } from "./live.js";
+import { follow, jobs, storeJob } from "./live.js";
 import { repeat } from "./repeat.js";
 import { isEverybodys, scopeControl, scopeOf } from "./scope.js";
 import { age, duration, until } from "./times.js";
@@ -45,6 +45,7 @@ export function showDeliveries(user, signal) {
     : rows.size === 1 ? "one delivery" : `${rows.size} deliveries`;
 
   function filtered() {
+    follow(scopeOf(user)); // another user's jobs must not stay in the cache
     wanted = PAGE;
     mostPages = MOST_PAGES;
     all.hidden = true;
@@ -86,7 +87,7 @@ export function showDeliveries(user, signal) {
     all.hidden = deliveries.length === 0 || !GIVEN_UP.includes(filters().state);
     show(deliveries);
     rememberRows(rows.size);
-    note.replaceChildren(rows.size > 0 ? "" : nothing(filters(), !more.hidden));
+    refill(note, rows.size > 0 ? [] : [nothing(filters(), !more.hidden)]);
     await readTitles(deliveries, current);
     if (!current.aborted) show(deliveries);
   }

@@ -53,6 +53,7 @@ export function showDelivery(user, signal, id) {
   }
 
   function show(delivery) {
+    const isFocused = again.contains(document.activeElement);
     again.hidden = delivery.state === "pending";
     document.title = `${delivery.body.type ?? "Webhook"} · receiver`;
     head.replaceChildren(
@@ -72,6 +73,7 @@ export function showDelivery(user, signal, id) {
     message.replaceChildren(
       h("h2", {}, "Body"), jsonView(delivery.body, "the body"),
       ...headerList(delivery.headers));
+    if (isFocused) (again.hidden ? main : again.querySelector("button")).focus({ preventScroll: true });
   }
 
   return refresh.now();

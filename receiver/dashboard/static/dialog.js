@@ -26,6 +26,7 @@ export function confirmAction({ title, text, content, action, danger = false, ke
     return once(go, async () => {
       result.replaceChildren();
       stay.ariaDisabled = "true";
+      dialog.closedBy = "none"; // a browser lets `cancel` refuse only the first Escapes
       const timer = setTimeout(release, LONGEST_WAIT);
       try {
         const shown = await act();
@@ -42,6 +43,7 @@ export function confirmAction({ title, text, content, action, danger = false, ke
 
   function release() {
     stay.ariaDisabled = null;
+    dialog.closedBy = "closerequest";
   }
 
   function leave() {

@@ -15,16 +15,25 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Make `elements` the children of `parent`. Those that are in place already keep their focus. */
+/**
+ * Make `elements` the children of `parent`. Those that are in place already keep their focus; what
+ * takes the place of a removed one gets that one's focus.
+ */
 export function arrange(parent, elements) {
   const kept = new Set(elements);
-  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  const old = [...parent.children];
+  const lost = old.findIndex((child) => !kept.has(child) && child.contains(document.activeElement));
+  const focused = lost < 0 ? -1 : controls(old[lost]).indexOf(document.activeElement);
+  for (const child of old) if (!kept.has(child)) child.remove();
   let next = parent.firstElementChild;
   for (const element of elements) {
     if (element === next) next = next.nextElementSibling;
     else parent.insertBefore(element, next);
   }
+  if (focused >= 0) controls(parent.children[lost] ?? parent.lastElementChild)[focused]?.focus({ preventScroll: true });
 }
+
+const controls = (element) => [...(element?.querySelectorAll("a, button") ?? [])];
 
 /**
  * Like `arrange`, but keeps children that are equal, or are failures with the same message: one may

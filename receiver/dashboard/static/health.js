@@ -1,7 +1,7 @@
 // The health of the service, for admins.
 
 import { bars } from "./charts.js";
-import { card, h, main, placeholder } from "./dom.js";
+import { card, h, main, placeholder, refill } from "./dom.js";
 import { holdsCard } from "./holds.js";
 import { growth, isStale, MAX_SAMPLES, quantile, samples, sampling } from "./metrics.js";
 import { duration } from "./times.js";
@@ -32,8 +32,8 @@ export function showHealth(_user, signal) {
   }
 
   function warn() {
-    const text = "The metrics cannot be read; these figures are out of date.";
-    note.replaceChildren(h("p", { class: "notice bad" }, text));
+    const text = `The metrics cannot be read${samples.length > 0 ? "; these figures are out of date" : ""}.`;
+    refill(note, [h("p", { class: "notice bad" }, text)]); // announced once
   }
 
   sampling.addEventListener("sample", show, { signal });

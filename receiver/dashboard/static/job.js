@@ -96,7 +96,12 @@ export function showJob(user, signal, id) {
   }
 
   function drawJson() {
+    const old = json.querySelector("pre");
+    const [isFocused, top] = [old !== null && old === document.activeElement, old?.scrollTop ?? 0];
     json.replaceChildren(raw.open ? jsonView({ ...shown, input }, "the job as JSON") : "");
+    const pre = json.querySelector("pre");
+    if (pre) pre.scrollTop = top;
+    if (isFocused) pre?.focus({ preventScroll: true });
   }
 
   live.addEventListener("job", ({ detail: { job, known } }) => {
@@ -127,6 +132,7 @@ function heading(user, signal) {
     const own = job.user === user.name;
     title.textContent = titleOf(job);
     state.replaceChildren(chip(job.status));
+    if (job.done && cancel === document.activeElement) main.focus({ preventScroll: true });
     cancel.hidden = job.done || !own;
     again.hidden = !job.done || !own || !job.input;
     progress.replaceChildren(job.done ? "" : progressBar(job), job.error ? reason(job.error) : "");

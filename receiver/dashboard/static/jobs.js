@@ -2,7 +2,7 @@
 
 import { link, remembered, rememberRows } from "./address.js";
 import { get, withQuery } from "./api.js";
-import { announce, arrange, failure, h, main, placeholder } from "./dom.js";
+import { announce, arrange, failure, h, main, placeholder, refill } from "./dom.js";
 import { filters, isId, jobsToolbar, matcher, queryOf } from "./filters.js";
 import { connection, EVERYBODY, follow, jobs, live, pin, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
@@ -57,12 +57,13 @@ export function showJobs(user, signal) {
     oldest = "";
     isCut = false;
     most = Math.max(LARGEST_PAGE, wanted);
-    more.disabled = true;
+    more.ariaDisabled = "true"; // unlike `disabled`, this leaves the focus there
     paint();
     return load(Math.max(PAGE, wanted));
   }
 
   function older() {
+    if (more.ariaDisabled) return null;
     if (isCut) return begin(rows.size + PAGE);
     most = Math.max(most, rows.size + PAGE);
     return load();
@@ -76,7 +77,7 @@ export function showJobs(user, signal) {
 
   async function loadAndShow(wanted, current) {
     failed = null;
-    more.disabled = true;
+    more.ariaDisabled = "true";
     if (rows.size === 0) note.replaceChildren(placeholder("Loading…"));
     try {
       await loadPages(wanted, current);
@@ -89,14 +90,14 @@ export function showJobs(user, signal) {
       failed = error;
     }
     loading = null;
-    more.disabled = false;
+    more.ariaDisabled = null;
     paint();
   }
 
   // The service looks through a limited number of jobs for a page, so a page may be empty.
   async function loadPages(wanted, current) {
     let found = 0;
-    for (let pages = 0; found < wanted && pages < MOST_PAGES; pages += 1) {
+    for (let pages = 0; found < wanted && pages < MOST_PAGES + wanted / LARGEST_PAGE; pages += 1) {
       const limit = Math.min(LARGEST_PAGE, Math.max(PAGE, wanted - found));
       const page = await get(withQuery("/v1/jobs", { ...queryOf(chosen, user), cursor, limit }), current);
       page.jobs.toReversed().forEach(storeJob); // the oldest rows are the first that the cache drops
@@ -122,20 +123,20 @@ export function showJobs(user, signal) {
     found.sort((a, b) => (a.request_id < b.request_id ? 1 : -1));
     const shown = found.slice(0, most);
     isCut ||= shown.length < found.length;
-    if (!more.disabled) more.hidden = cursor === null && !isCut;
+    if (!more.ariaDisabled) more.hidden = cursor === null && !isCut;
     rows = new Map(shown.map((job) => [job.request_id, rows.get(job.request_id) ?? jobRow(job, user)]));
     pin(rows);
     for (const job of shown) rows.get(job.request_id).update(job);
     arrange(list, [...rows.values()].map(({ element }) => element));
     rememberRows(rows.size);
-    if (failed) note.replaceChildren(failure(failed, () => load()));
-    else if (rows.size > 0) note.replaceChildren();
-    else if (loading === null) note.replaceChildren(nothing(chosen, cursor, user));
+    if (failed) refill(note, [failure(failed, () => load())]);
+    else if (rows.size > 0) refill(note, []);
+    else if (loading === null) refill(note, [nothing(chosen, cursor, user)]);
   }
 
   live.addEventListener("job", ({ detail: { job, known } }) => {
     schedule();
-    if (known && job.done && !known.done) {
+    if (known && job.done && !known.done && rows.has(job.request_id)) {
       announce(`${titleOf(job)}: ${stateWord(job.status)}, ${evidenceWord(job.evidence)}`);
     }
   }, { signal });
@@ -143,7 +144,12 @@ export function showJobs(user, signal) {
   live.addEventListener("connection", () => {
     if (failed && connection.state === "live") load();
   }, { signal });
-  signal.addEventListener("abort", () => pin(new Map()));
+  // "Last hour" moves on while no job changes.
+  const clock = setInterval(() => chosen.since && schedule(), 5000);
+  signal.addEventListener("abort", () => {
+    clearInterval(clock);
+    pin(new Map());
+  });
   return begin(remembered().rows);
 }
 

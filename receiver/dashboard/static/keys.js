@@ -79,6 +79,10 @@ function creation(made, changed) {
     } catch (error) {
       name.setAttribute("aria-invalid", "true");
       hint.textContent = error.fieldErrors[0]?.detail ?? error.message;
+      if (error.code === null) { // no answer: it may have been created
+        hint.textContent += " If a new key is listed below, revoke it: it cannot be shown again.";
+        changed();
+      }
       name.focus();
     }
   }

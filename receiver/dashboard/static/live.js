@@ -56,15 +56,12 @@ export function storeJob(job) {
   live.dispatchEvent(new CustomEvent("job", { detail: { job, known } }));
 }
 
-/** Store a job from the stream or a poll; may evict one. `storeJob` keeps what a view has just read. */
+/** Store a job from the stream or a poll; may evict others. `storeJob` keeps what a view has just read. */
 function receive(job) {
   storeJob(job);
-  if (jobs.size <= MOST_JOBS) return;
   for (const id of jobs.keys()) {
-    if (!pinned.has(id)) {
-      jobs.delete(id);
-      return;
-    }
+    if (jobs.size <= MOST_JOBS) return;
+    if (!pinned.has(id)) jobs.delete(id);
   }
 }
 
@@ -88,7 +85,9 @@ export function stop() {
 
 /** Reconnect now, if the connection is lost. */
 export function reconnect() {
-  if (connection.state === "lost") connect();
+  if (connection.state !== "lost") return;
+  connection.retryAt = 0;
+  connect();
 }
 
 function connect() {

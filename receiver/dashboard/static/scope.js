@@ -32,7 +32,7 @@ export function scopeControl(user, changed) {
     select.replaceChildren(h("option", { value: EVERYBODY }, "All users"),
       ...[...names].sort().map((name) =>
         h("option", { value: name }, name === user.name ? `${name} (you)` : name)),
-      ...(hasMore ? [h("option", { disabled: true }, "More: ?user=NAME in the address")] : []));
+      ...(hasMore ? [h("option", { disabled: true }, "More: #/?user=NAME in the address")] : []));
     select.value = now;
   }
 

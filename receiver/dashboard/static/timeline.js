@@ -37,9 +37,13 @@ export function timeline(again) {
     // Keep unchanged entries, which may be expanded or have the focus.
     const same = keys.findIndex((key, index) => key !== shown[index]);
     const kept = same === -1 ? keys.length : same;
+    const focused = document.activeElement.closest(".timeline .again")?.parentNode.querySelector("a").hash;
     while (list.children.length > kept) list.lastChild.remove();
     list.append(...entries.slice(kept).map((entry) => item(entry, again)));
     shown = keys;
+    if (focused && document.activeElement === document.body) {
+      list.querySelector(`.again [href="${focused}"] + .again button`)?.focus({ preventScroll: true });
+    }
   }
   return { element: list, update };
 }
