@@ -1,8 +1,12 @@
 """What commands share: how they run, their common options, and how they reach the settings, the
 store and the service."""
 
+import asyncio
 import functools
 import inspect
+import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,6 +75,10 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
     prints = signature.return_annotation is Output
 
     async def run(given: dict[str, Any]) -> Any:
+        task = asyncio.current_task()
+        if task and threading.current_thread() is threading.main_thread():
+            # An exception out of any line, as of `main`, would leave the store's threads running.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         if not takes_client:
             return await function(**given)
         settings = load_and_warn(ClientSettings, url=given.pop("url"), api_key=given.pop("api_key"))
@@ -85,7 +93,10 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
     @functools.wraps(function)
     def call(**given: Any) -> None:
         as_json = given.pop("json") if prints else False
-        output = uvloop.run(run(given))
+        try:
+            output = uvloop.run(run(given))
+        except asyncio.CancelledError:
+            sys.exit(128 + signal.SIGTERM)
         if prints:
             try:
                 output.print(json=as_json)
@@ -148,9 +159,8 @@ def exists(path: Path) -> bool:
 
 
 @asynccontextmanager
-async def open_configured_store(settings: StoreSettings | None = None) -> AsyncIterator[Store]:
-    """The configured store; loads the settings by default. Raises SettingsError, StoreError."""
-    settings = settings or load_and_warn(StoreSettings)
+async def open_configured_store(settings: StoreSettings) -> AsyncIterator[Store]:
+    """The configured store. Raises StoreError."""
     store = await open_store(settings.database_url)
     try:
         yield store

@@ -111,7 +111,7 @@ async def demo(
     bodies = [{"kind": kind, "input": {"prompt": prompt} | options} for prompt in PROMPTS]
     with (
         _listening(settings) as listener,
-        tempfile.TemporaryDirectory(prefix="receiver-") as folder,
+        tempfile.TemporaryDirectory(prefix="receiver-", ignore_cleanup_errors=True) as folder,
         _logging_to(Path(folder) / "demo.log") as log_file,
     ):
         settings = _kept_in(folder, settings, listener)

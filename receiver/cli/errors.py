@@ -70,7 +70,7 @@ _AFTER_CODE = {
     "admin_only": "`receiver keys create NAME --admin` creates one.",
     "http_error": "This is not the service's answer: a proxy's, while the service is down, or"
     " RECEIVER_URL is wrong.",
-    "unknown_path": "Check RECEIVER_URL or --url.",
+    "unknown_path": "Check RECEIVER_URL or --url, and that no id is empty.",
     "not_found": "See `receiver jobs list` and `receiver deliveries list`.",
 }
 
@@ -85,8 +85,7 @@ class Failure(Exception):
     """Ends a command with a message and an exit status."""
 
     def __init__(self, *lines: str, status: int = FAILED) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+        super().__init__(*lines)
         self.status = status
 
 
@@ -97,7 +96,7 @@ def report(error: Exception) -> int:
         if structlog.is_configured():
             structlog.get_logger().critical("unexpected error", exc_info=error)
         failure = Failure(f"Internal error (a bug): {type(error).__name__}: {error}")
-    for line in (*failure.lines, *getattr(error, "__notes__", ())):
+    for line in (*failure.args, *getattr(error, "__notes__", ())):
         warn(line)
     return failure.status
 

@@ -168,17 +168,15 @@ def _row(job: Job, *, with_user: bool) -> dict[str, object]:
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    pairs = [_pair(text) for text in texts]
-    if len(dict(pairs)) < len(pairs):
-        raise typer.BadParameter("--metadata can have each name only once")
-    return dict(pairs)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise typer.BadParameter(f"--metadata must be NAME=VALUE, not {text!r}")
-    return name, value
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise typer.BadParameter(f"--metadata must be NAME=VALUE, not {text!r}")
+        if name in pairs:
+            raise typer.BadParameter("--metadata can have each name only once")
+        pairs[name] = value
+    return pairs
 
 
 @jobs.command()

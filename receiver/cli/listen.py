@@ -26,6 +26,8 @@ from store.ids import Ids
 
 TIMEOUT = 15.0
 """Seconds for one POST and its answer, as in RELAY_TIMEOUT's default."""
+EXCERPT_TIMEOUT = 1.0
+"""Seconds to wait for the body of an error; its status is known already."""
 
 
 def _local_url(url: str) -> str:
@@ -128,8 +130,9 @@ class WebhookFilter:
 
 
 def _is_news(job: Job, before: str | None) -> bool:
-    if job["done"] and before is None:
-        # Corrected outcomes are sent; changes of the archived files are not.
+    if before is None:
+        # Corrected outcomes are sent; changes of the archived files, and progress of jobs that a
+        # truncated snapshot left out, are not.
         return job["updated_at"] == job["done_at"]
     return job["status"] != before
 
@@ -172,9 +175,10 @@ class Endpoint:
 async def _excerpt(answer: httpx.Response) -> str:
     """The first characters of an answer's body, as far as it comes."""
     body = b""
-    with suppress(httpx.HTTPError):
-        async for part in answer.aiter_raw():
-            body += part
-            if len(body) >= EXCERPT:
-                break
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(EXCERPT_TIMEOUT):
+            async for part in answer.aiter_raw():
+                body += part
+                if len(body) >= EXCERPT:
+                    break
     return body.decode("utf-8", "replace")[:EXCERPT]

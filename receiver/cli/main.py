@@ -68,7 +68,7 @@ def main() -> None:
     """Run one command and exit with its status."""
     _open_closed_streams()
     if threading.current_thread() is threading.main_thread():
-        # Unlike the default action, this unwinds the stack, so `watch` shows the cursor again.
+        # Unlike the default action, this unwinds the stack. Coroutines are cancelled instead.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if isinstance(sys.stdout, TextIOWrapper):
         # Like stderr: a character that the encoding lacks must not fail the command.

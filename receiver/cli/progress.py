@@ -1,6 +1,7 @@
 """Live progress of jobs: a bar for each on a terminal, a line for each change elsewhere."""
 
 import json as json_lib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -66,9 +67,10 @@ class Bars(Lines):
 @contextmanager
 def board(*, json: bool = False) -> Iterator[Lines]:
     """Shows jobs while the block runs, in the way that fits the output."""
+    console = Console(highlight=False)
     if json:
         yield Lines(json_lib.dumps)
-    elif not output.is_terminal():
+    elif not output.is_terminal() or console.is_dumb_terminal:
         yield Lines(_line)
     else:
         with Progress(
@@ -77,8 +79,9 @@ def board(*, json: bool = False) -> Iterator[Lines]:
             TextColumn("{task.percentage:>3.0f}%", markup=False),
             TextColumn("{task.fields[phase]}", markup=False),
             TimeElapsedColumn(),
-            console=Console(highlight=False),
+            console=console,
             expand=True,
+            redirect_stderr=sys.stderr.isatty(),
         ) as progress:
             yield Bars(progress)
 

@@ -50,6 +50,7 @@ async def sandbox(
     ] = SANDBOX_PORT,
 ) -> None:
     """Run a simulated provider alone, until SIGTERM or Ctrl-C. It costs nothing."""
+    host = host or "127.0.0.1"  # an empty one would be every interface
     settings = load(_Sandbox)
     logs.configure(settings.log_format, settings.log_level)
     for warning in settings.warnings():

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
@@ -189,10 +188,9 @@ class AsyncClient:
             ClientError: as `watch()`, also if the service restarts when this begins.
         """
         last: Job | None = None
-        async with asyncio.timeout(timeout):
-            async with aclosing(self.watch(job_id)) as events:
-                async for event in events:
-                    last = event.jobs[-1] if event.jobs else last
+        async with asyncio.timeout(timeout), aclosing(self.watch(job_id)) as events:
+            async for event in events:
+                last = event.jobs[-1] if event.jobs else last
         return last if last is not None and last["done"] else await self.get(job_id)
 
     # --- the stream -------------------------------------------------------------------------------
@@ -209,7 +207,8 @@ class AsyncClient:
 
         Broken connections are reopened, and every event is yielded exactly once and in order. A
         connection without a byte for 60 seconds counts as broken: `STREAM_HEARTBEAT` must be
-        shorter.
+        shorter. Cancelling a step, as `asyncio.wait_for(anext(…))` does, ends the stream: watch
+        again with the last `cursor`.
 
         Args:
             cursor: resumes after an earlier event (`StreamEvent.cursor`); without one, the stream
@@ -226,8 +225,12 @@ class AsyncClient:
                 be read.
         """
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
-        connect = partial(self._transport.stream, path, _given(user=user))
-        return follow(connect, cursor, self._sleep, on_pause)
+        return follow(
+            lambda at: self._transport.stream(path, _given(user=user, last_event_id=at)),
+            cursor,
+            self._sleep,
+            on_pause,
+        )
 
     # --- webhooks ---------------------------------------------------------------------------------
 

@@ -91,12 +91,10 @@ class Transport:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, params: Mapping[str, str], cursor: str | None
+        self, path: str, params: Mapping[str, str]
     ) -> AsyncIterator[EventSource | None]:
         """One connection of a stream; None if there are no more events (204)."""
         headers = {"Accept": "text/event-stream"}
-        if cursor is not None:
-            headers["Last-Event-ID"] = cursor
         timeout = httpx.Timeout(self._timeout, read=STREAM_SILENCE)
         try:
             async with self._http.stream(

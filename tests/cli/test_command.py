@@ -1,7 +1,10 @@
 """All commands: help, version, usage, settings, and what is printed."""
 
+import asyncio
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,10 +16,40 @@ import pytest
 import typer
 
 from receiver.cli import output
+from receiver.cli.command import Commands
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
 from tests.cli.conftest import COMMAND, MOVIE, TIMEOUT, Served, Workspace, submit_movie
 from tests.docs import command_reference
+
+
+@pytest.fixture
+def sigterm_exits() -> Iterator[None]:
+    """SIGTERM raises SystemExit out of any line, as `main` sets it."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm_exits")
+def test_sigterm_cancels_a_command_where_it_waits() -> None:
+    """Elsewhere it could leave a store open, whose threads keep the process alive."""
+    steps = []
+    one = Commands()
+
+    @one.command()
+    async def wait() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        steps.append("opened")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            steps.append("closed")
+
+    with pytest.raises(SystemExit) as ended:
+        one([])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert steps == ["opened", "closed"]
 
 
 def commands() -> Iterator[tuple[str, ...]]:

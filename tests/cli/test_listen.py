@@ -3,7 +3,9 @@
 import json
 import re
 import signal
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from subprocess import Popen
 from typing import Any, cast
@@ -120,6 +122,24 @@ def test_the_status_decides_whatever_the_body_is(
     assert done.err.strip().endswith(said or "")
 
 
+def test_an_error_whose_body_stalls_is_reported_with_its_status(served: Served) -> None:
+    ann = served.as_user("replayer")
+    job_id = submit_movie(ann)
+    assert ann.run("watch", job_id).status == 0
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as endpoint:
+
+        def answer() -> socket.socket:
+            connection, _ = server.accept()
+            connection.sendall(b"HTTP/1.1 500 Oops\r\nContent-Length: 99\r\n\r\nno disk")
+            return connection
+
+        answered = endpoint.submit(answer)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        done = ann.run("listen", "--forward-to", url, "--replay", job_id)
+        with answered.result():
+            assert done.err.strip().endswith("answered 500 no disk")
+
+
 def test_a_job_without_a_message_cannot_be_replayed(endless: Served, sink: StubServer) -> None:
     ann = endless.as_user("replayer")
     job_id = submit_movie(ann)
@@ -178,6 +198,7 @@ def event(kind: str, status: str, done_at: str = "2026-01-02T00:00:00.000Z") -> 
         ("s:IN_PROGRESS u:IN_PROGRESS u:FAILED", ["FAILED"]),
         ("s:PENDING s:IN_PROGRESS u:IN_PROGRESS", []),
         ("u:FAILED u:COMPLETED", ["FAILED", "COMPLETED"]),
+        ("u:IN_PROGRESS u:COMPLETED", ["COMPLETED"]),  # a truncated snapshot left it out
     ],
 )
 def test_each_status_is_sent_once(events: str, sent: list[str]) -> None:

@@ -6,10 +6,13 @@ import pty
 import re
 import select
 import signal
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from receiver.cli.errors import warn
+from receiver.cli.progress import board
 from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, submit_movie
 
 
@@ -66,6 +69,25 @@ def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
     assert status == 0
     assert f"{job_id} COMPLETED via callback" in written
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
+
+
+def test_watch_on_a_dumb_terminal_prints_each_change(served: Served) -> None:
+    ann = served.as_user("dumb")
+    job_id = submit_movie(ann)
+    _, written = on_a_terminal(ann, "watch", job_id, TERM="dumb")
+    assert f"{job_id} IN_PROGRESS rendering" in written
+
+
+def test_warnings_beside_bars_go_to_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    ours, theirs = pty.openpty()
+    errors = StringIO()
+    with os.fdopen(ours), os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", terminal)
+        patch.setattr("sys.stderr", errors)
+        with board():
+            warn("The stream has ended.")
+    assert errors.getvalue() == "The stream has ended.\n"
 
 
 def test_a_dumb_terminal_shows_every_column(served: Served) -> None:

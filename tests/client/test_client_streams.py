@@ -110,9 +110,10 @@ async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
 
 
 @SHARED_LOOP
-async def test_an_invalid_cursor_is_reset(client: AsyncClient) -> None:
+@pytest.mark.parametrize("cursor", ["7.feedbeef", "7.feedbeef\n", "é"])
+async def test_an_invalid_cursor_is_reset(client: AsyncClient, cursor: str) -> None:
     job = await client.submit(JOB, wait=10)
-    events = [event async for event in client.watch(job["request_id"], cursor="7.feedbeef")]
+    events = [event async for event in client.watch(job["request_id"], cursor=cursor)]
     assert [event.type for event in events] == ["reset", "snapshot"]
     assert events[1].jobs[0]["status"] == "COMPLETED"
 

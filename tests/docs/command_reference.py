@@ -21,7 +21,8 @@ or `RECEIVER_API_KEY`. Run the others where the service runs, with [its settings
 
 Lists are tables on a terminal, and tab-separated lines elsewhere. All commands but `serve`, \
 `sandbox`, `demo`, `listen` and `copy` have `--json`, which prints JSON for programs. \
-Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C. Errors go to stderr.
+Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C, \
+143 SIGTERM; `serve` and `sandbox` exit with 0 after both. Errors go to stderr.
 
 `receiver --version` prints the version. `receiver --install-completion` installs the completion \
 of commands, options and states in bash, zsh, fish and PowerShell.
