@@ -48,7 +48,8 @@ async def test_sign_in_submit_and_watch_it_finish(start_signed_in: StartSignedIn
 async def test_the_list_is_live(start_signed_in: StartSignedIn) -> None:
     clock = ShiftedClock()
     service, visitor = await start_signed_in(sandbox_render=3600, clock=clock)
-    await submit(await service.user(), metadata={"label": "From elsewhere"})
+    client = await service.user()
+    await submit(client, metadata={"label": "From elsewhere"})
     row = visitor.page.get_by_role("link", name="From elsewhere")
     await expect(row).to_contain_text("accepted")
     clock.skip(1800)
@@ -59,6 +60,14 @@ async def test_the_list_is_live(start_signed_in: StartSignedIn) -> None:
     await expect(row).to_be_focused()  # a change does not take the focus away
     announced = visitor.page.get_by_role("status").filter(has_text="From elsewhere: Completed")
     await expect(announced).to_have_count(1)
+
+    job = await submit(client, metadata={"label": "Filtered out"})
+    await visitor.sees("Filtered out")
+    await visitor.open("#/?q=label%3DFrom+elsewhere")
+    await client.post(job["links"]["cancel"])
+    known = "id => import('/static/live.js').then(({ jobs }) => jobs.get(id).done)"
+    await visitor.page.wait_for_function(known, arg=job["request_id"])
+    await expect(announced).to_have_count(1)  # still
     assert visitor.console == []
 
 

@@ -119,6 +119,7 @@ async def test_by_keyboard_alone(start: Start, visit: Visit) -> None:
     await page.keyboard.type(key)
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("link", name="Reached")).to_be_visible()
+    await expect(page.locator("main")).to_be_focused()
     await page.reload()
     await expect(page.get_by_role("link", name="Reached")).to_be_visible()
     await page.keyboard.press("Tab")

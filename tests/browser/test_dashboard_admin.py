@@ -60,6 +60,24 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
 
 
+async def test_a_list_has_no_jobs_of_the_user_seen_before(start: Start, visit: Visit) -> None:
+    relays = {"relay_allow_http": True, "relay_allow_nets": "127.0.0.0/8"}
+    service = await start(**relays, sandbox_render=0.3)
+    for name in ("ada", "bob"):
+        job = {"metadata": {"label": f"Job of {name}"}, "webhookUrl": "http://127.0.0.1:9/"}
+        await submit(await service.user(name), **job)
+    visitor = await visit(service.url, await service.user("root", admin=True))
+    page = visitor.page
+    await visitor.open("#/?user=ada")
+    await page.get_by_role("link", name="Deliveries").click()
+    await page.get_by_label("User").select_option("bob")
+    await visitor.sees("Completed · Job of bob")
+    await page.get_by_label("User").select_option("ada")
+    await page.get_by_role("link", name="Jobs", exact=True).click()
+    await expect(page.locator(".row.job", has_text="ada")).to_contain_text("Completed")
+    await expect(page.locator(".row.job strong")).to_have_text(["Job of ada"])
+
+
 async def test_a_user_chosen_before_the_others_are_known_stays_chosen(
     start_signed_in: StartSignedIn,
 ) -> None:
@@ -82,7 +100,7 @@ async def test_users_that_are_not_offered_are_mentioned(start: Start, visit: Vis
     await visitor.rewrite("scope.js", {"MOST_USERS = 200": "MOST_USERS = 1"})
     await visitor.sign_in(await service.key("root", admin=True))
     more = visitor.page.get_by_label("User").locator("option:disabled")
-    await expect(more).to_have_text("More: ?user=NAME in the address")
+    await expect(more).to_have_text("More: #/?user=NAME in the address")
 
 
 async def visitor_who_polls(service: RunningService, visit: Visit) -> Visitor:
@@ -208,9 +226,10 @@ async def test_older_keys_are_shown_on_request(start_signed_in: StartSignedIn) -
     rows = visitor.page.get_by_role("rowheader")
     await expect(rows).to_have_count(200)
     older = visitor.page.get_by_role("button", name="Show older")
-    await older.click()
+    await older.press("Enter")
     await expect(rows).to_have_count(201)
     await expect(older).to_be_hidden()
+    await expect(visitor.page.get_by_role("region", name="Keys, table")).to_be_focused()
     assert visitor.console == []
 
 

@@ -2,12 +2,13 @@
 
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
-from tests.providers.faulty_server import faulty_server, send_raw
+from tests.providers.faulty_server import Connection, faulty_server, send_raw
 from tests.support.service import eventually, submit, wait_for_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -27,6 +28,14 @@ async def visitor_of_a_job_with_a_dead_webhook(start_signed_in: StartSignedIn) -
     await visitor.submit_by_form(Label="Undelivered", Webhook=UNREACHABLE)
     await expect(visitor.page.locator(".title").get_by_text("Completed")).to_be_visible()
     return visitor
+
+
+async def refusals(client: httpx.AsyncClient, count: int) -> None:
+    """Wait until this many deliveries are given up."""
+    path = "/v1/deliveries?state=exhausted&limit=200"
+    await eventually(
+        lambda: client.get(path), lambda page: len(page.json()["deliveries"]) == count, "refusals"
+    )
 
 
 async def test_a_delivery_is_sent_again_once_it_is_confirmed(
@@ -131,6 +140,63 @@ async def test_a_button_in_use_is_not_pulled_away(start_signed_in: StartSignedIn
     await expect(page.get_by_role("dialog", name="Send this webhook again?")).to_be_visible()
 
 
+async def test_a_row_that_leaves_gives_its_focus_to_the_one_in_its_place(
+    start: Start, visit: Visit
+) -> None:
+    answers = [REFUSAL]
+
+    async def answer(connection: Connection) -> None:
+        await send_raw(answers[-1])(connection)
+
+    async with faulty_server(answer) as hook:
+        service = await start(**RELAYS, sandbox_render=0.3)
+        client = await service.user()
+        for _ in range(3):
+            await submit(client, webhookUrl=f"http://127.0.0.1:{hook.port}/")
+        await refusals(client, 3)
+        visitor = await visit(service.url, client)
+        await visitor.open("#/deliveries?state=exhausted")
+        page, rows = visitor.page, visitor.page.locator(".row.delivery")
+        await expect(rows).to_have_count(3)
+        answers.append(b"HTTP/1.1 204 No Content\r\n\r\n")
+        buttons = rows.get_by_role("button")
+        await buttons.nth(1).focus()
+        for left, heir in ((2, buttons.nth(1)), (1, buttons), (0, page.locator("main"))):
+            await page.keyboard.press("Enter")
+            await page.get_by_role("dialog").wait_for()
+            await page.keyboard.press("Enter")
+            await expect(rows).to_have_count(left)
+            await expect(heir).to_be_focused()
+
+
+async def test_sending_again_keeps_the_focus_in_the_view(start_signed_in: StartSignedIn) -> None:
+    visitor = await visitor_of_a_job_with_a_dead_webhook(start_signed_in)
+    page = visitor.page
+    again = page.get_by_role("button", name="Send again")
+
+    async def send_again() -> None:
+        await again.press("Enter")
+        await page.get_by_role("dialog").get_by_role("button", name="Send it again").press("Enter")
+
+    await send_again()
+    await expect(page.locator(".timeline li", has_text="Webhook: not")).to_have_count(2)
+    await expect(again).to_be_focused()
+    await page.get_by_role("link", name="Open the delivery").click()
+    await visitor.sees("Attempt 2")
+    await send_again()
+    await visitor.sees("Attempt 3")
+    await expect(page.locator("main:focus, main :focus")).to_have_count(1)
+
+    await page.get_by_role("link", name="← Deliveries").click()
+    await page.locator(".row.delivery").wait_for()
+    answer = await page.request.get(f"{visitor.url}/v1/deliveries")
+    [delivery] = (await answer.json())["deliveries"]
+    waiting = {"deliveries": [delivery | {"state": "pending"}], "next_cursor": None}
+    await page.route("**/v1/deliveries?*", lambda route: route.fulfill(json=waiting))
+    await send_again()
+    await expect(page.locator(".row.delivery").get_by_role("link")).to_be_focused()
+
+
 async def test_a_row_far_down_is_sent_again_in_its_place(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:
@@ -142,17 +208,15 @@ async def test_a_row_far_down_is_sent_again_in_its_place(
             await submit(client, metadata=label, webhookUrl=f"http://127.0.0.1:{hook.port}/")
             job = await provider.submitted(number + 1)
             await call_back(job.webhook_url, {"status": "FAILED"})
-        path = "/v1/deliveries?state=exhausted&limit=200"
-        await eventually(
-            lambda: client.get(path), lambda page: len(page.json()["deliveries"]) == 51, "refusals"
-        )
+        await refusals(client, 51)
         visitor = await visit(service.url, client)
         page = visitor.page
         await visitor.open("#/deliveries")
         rows = page.locator(".row.delivery")
         await expect(rows).to_have_count(50)
-        await page.get_by_role("button", name="Show older").click()
+        await page.get_by_role("button", name="Show older").press("Enter")
         await expect(rows).to_have_count(51)
+        await expect(rows.nth(49).get_by_role("link")).to_be_focused()  # the other button is gone
         await rows.last.get_by_role("button", name="Send again").click()
         await page.get_by_role("button", name="Send it again").click()
         await expect(rows.last).to_contain_text("2 attempts")

@@ -128,27 +128,31 @@ async def test_rows_on_the_page_outlive_the_cache(start_signed_in: StartSignedIn
     await expect(rows).to_contain_text("Not wanted")
 
 
-async def test_new_jobs_push_the_oldest_rows_out(
+async def test_older_rows_come_on_request_until_new_jobs_push_them_out(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:
     service = await start(**provider.settings())
     client = await service.user()
-    for label in "ABC":
+    for label in "ABCDE":
         await submit(client, metadata={"label": label})
     visitor = await visit(service.url)
     await visitor.rewrite("jobs.js", {"PAGE = 50": "PAGE = 2", "_PAGE = 200": "_PAGE = 4"})
     await visitor.sign_in(client.headers["API-KEY"])
     titles = visitor.page.locator(".row.job strong")
     older = visitor.page.get_by_role("button", name="Show older")
-    await expect(titles).to_have_text(list("CB"))
-    await older.click()
-    await expect(titles).to_have_text(list("CBA"))
+    await expect(titles).to_have_text(list("ED"))
+    await older.press("Enter")
+    await expect(titles).to_have_text(list("EDCB"))
+    await expect(older).to_be_focused()
+    await older.press("Enter")
+    await expect(titles).to_have_text(list("EDCBA"))
     await expect(older).to_be_hidden()
-    for label in "DEF":
+    await expect(visitor.page.locator(".row.job:focus")).to_have_count(1)
+    for label in "FGH":
         await submit(client, metadata={"label": label})
-    await expect(titles).to_have_text(list("FEDC"))
+    await expect(titles).to_have_text(list("HGFEDC"))
     await older.click()
-    await expect(titles).to_have_text(list("FEDCBA"))
+    await expect(titles).to_have_text(list("HGFEDCBA"))
     await expect(older).to_be_hidden()
 
 
@@ -269,3 +273,17 @@ async def test_what_is_typed_as_the_view_is_left_stays_there(start: Start, visit
     await visitor.open("#/overview")
     await page.clock.run_for(1000)
     await expect(page).to_have_url(f"{visitor.url}/#/overview")
+
+
+async def test_a_job_leaves_the_last_hour_when_time_passes(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    _, visitor = await _list_of_one_job(start, visit, provider)
+    page = visitor.page
+    await visitor.rewrite("filters.js", {'"Last hour", HOUR': '"Last hour", 25_000'})
+    await page.clock.install()
+    await page.reload()
+    await visitor.open("#/?since=1h")
+    await expect(page.locator(".row.job")).to_contain_text("accepted")  # no change follows
+    await page.clock.run_for(30_000)
+    await visitor.sees("No matching jobs")

@@ -127,6 +127,19 @@ async def test_trying_now_outlives_the_attempt_before_it(start_signed_in: StartS
     await page.get_by_text("live", exact=True).wait_for()
 
 
+async def test_trying_now_replaces_the_countdown(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    long = {"FIRST_DELAY = 1000": "FIRST_DELAY = 1e6", "_DELAY = 15_000": "_DELAY = 1e6"}
+    await visitor.rewrite("live.js", long)
+    await visitor.sign_in(await service.key())
+    await holding(visitor.page, "**/v1/events*")
+    service.inner.context.broadcast.close()
+    await visitor.sees("Next attempt in")
+    await visitor.page.get_by_role("button", name="Try now").click()
+    await visitor.sees("Trying…")
+
+
 async def test_a_response_that_was_cut_off_can_be_read_again(start: Start, visit: Visit) -> None:
     service = await start()
     key = await service.key()

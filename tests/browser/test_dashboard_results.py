@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Start, StartSignedIn, Visit
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import submit
@@ -143,3 +143,35 @@ async def test_a_large_number_that_comes_by_the_stream_keeps_its_digits(
     await job.send({"status": "COMPLETED", "result": result})
     shown = visitor.page.get_by_label("the job as JSON", exact=True)
     await expect(shown).to_contain_text('"seed": 12345678901234567890123')
+
+
+async def test_what_comes_later_keeps_scroll_positions_and_the_focus(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    job = await create_accepted_job(service, provider)
+    visitor = await visit(service.url, job.client)
+    page = visitor.page
+    await page.set_viewport_size({"width": 400, "height": 400})
+    history = await holding(page, "**/history")
+    await visitor.open(f"#/jobs/{job.request_id}")
+    await history.asked.wait()
+    await page.evaluate("scrollTo(0, 100)")
+    history.may_go_on.set()
+    await expect(page.locator(".timeline li").first).to_be_visible()
+    assert await page.evaluate("scrollY") == 100
+
+    await page.get_by_text("As JSON").click()
+    shown = page.get_by_label("the job as JSON", exact=True)
+    await shown.focus()
+    await shown.evaluate("pre => (pre.scrollTop = 100)")
+    await job.send({"status": "IN_PROGRESS", "progress": 40})
+    await expect(shown).to_contain_text('"progress": 40')
+    await expect(shown).to_be_focused()
+    assert await shown.evaluate("pre => pre.scrollTop") == 100
+
+    cancel = page.get_by_role("button", name="Cancel")
+    await cancel.focus()
+    await job.cancel()
+    await expect(cancel).to_be_hidden()
+    await expect(page.locator("main")).to_be_focused()

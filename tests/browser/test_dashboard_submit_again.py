@@ -99,3 +99,20 @@ async def test_an_action_that_hangs_can_be_left(start: Start, visit: Visit) -> N
     await expect(dialog).to_have_count(0)
     held.may_go_on.set()
     await expect(visitor.page.locator("#news")).to_have_text("The job was created.")
+
+
+async def test_escape_leaves_the_dialog_open_until_the_answer_is_there(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in(sandbox_render=0.3)
+    dialog = await opened(visitor, await done(service))
+    await dialog.get_by_label("Webhook").fill("nowhere")
+    held = await holding(visitor.page, "**/v1/jobs")
+    await dialog.get_by_role("button", name="Submit and pay again").click()
+    await held.asked.wait()
+    for _ in range(4):  # a browser does not let a page refuse all of them
+        await visitor.page.keyboard.press("Escape")
+    held.may_go_on.set()
+    await expect(dialog.get_by_role("alert")).to_contain_text("webhookUrl")
+    await visitor.page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)

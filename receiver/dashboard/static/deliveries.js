@@ -4,7 +4,7 @@ import { here, link, remembered, rememberRows } from "./address.js";
 import { sendAgain, testWebhook } from "./actions.js";
 import { get, post, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { arrange, failure, h, main, once, placeholder, refill } from "./dom.js";
+import { arrange, failure, h, hide, main, once, placeholder, refill } from "./dom.js";
 import { follow, jobs, storeJob } from "./live.js";
 import { repeat } from "./repeat.js";
 import { isEverybodys, scopeControl, scopeOf } from "./scope.js";
@@ -78,13 +78,13 @@ export function showDeliveries(user, signal) {
       cursor = page.next_cursor;
       if (cursor === null) break;
     }
-    more.hidden = cursor === null;
+    hide(more, cursor === null, list.lastElementChild?.querySelector("a"));
     return deliveries;
   }
 
   async function read(current) {
     const deliveries = await readPages(current);
-    all.hidden = deliveries.length === 0 || !GIVEN_UP.includes(filters().state);
+    hide(all, deliveries.length === 0 || !GIVEN_UP.includes(filters().state));
     show(deliveries);
     rememberRows(rows.size);
     refill(note, rows.size > 0 ? [] : [nothing(filters(), !more.hidden)]);
@@ -140,7 +140,7 @@ function deliveryRow({ id, user: owner, created_at: created }, user, signal, don
     state.replaceChildren(chip(delivery.state));
     title.textContent = `${stateWord(delivery.status)} · ${job ? titleOf(job) : delivery.request_id}`;
     attempts.replaceChildren(h("span", {}, by, summary(delivery)), nextAttempt(delivery) ?? "");
-    again.hidden = delivery.state === "pending";
+    hide(again, delivery.state === "pending", title);
   }
   const element = h("li", {}, h("div", { class: "row delivery" }, state,
     h("span", { class: "what" }, title, attempts),

@@ -17,7 +17,7 @@ export function h(tag, attributes = {}, ...children) {
 
 /**
  * Make `elements` the children of `parent`. Those that are in place already keep their focus; what
- * takes the place of a removed one gets that one's focus.
+ * takes the place of a removed one gets that one's focus, or else `main`.
  */
 export function arrange(parent, elements) {
   const kept = new Set(elements);
@@ -30,7 +30,9 @@ export function arrange(parent, elements) {
     if (element === next) next = next.nextElementSibling;
     else parent.insertBefore(element, next);
   }
-  if (focused >= 0) controls(parent.children[lost] ?? parent.lastElementChild)[focused]?.focus({ preventScroll: true });
+  if (lost < 0) return;
+  controls(parent.children[lost] ?? parent.lastElementChild)[focused]?.focus({ preventScroll: true });
+  if (document.activeElement === document.body) main.focus({ preventScroll: true });
 }
 
 const controls = (element) => [...(element?.querySelectorAll("a, button") ?? [])];
@@ -44,6 +46,12 @@ export function refill(parent, elements) {
   const isSame = (one, other) => one?.isEqualNode(other)
     || (one?.dataset.message && one.dataset.message === other.dataset.message);
   arrange(parent, elements.map((each, index) => (isSame(old[index], each) ? old[index] : each)));
+}
+
+/** Hide the element, or show it. If it has the focus, `heir` gets that: the browser would drop it. */
+export function hide(element, isHidden, heir = main) {
+  if (isHidden && element.contains(document.activeElement)) heir.focus({ preventScroll: true });
+  element.hidden = isHidden;
 }
 
 /**

@@ -4,7 +4,7 @@ import { backLink, link } from "./address.js";
 import { cancelJob, sendAgain, submitAgain } from "./actions.js";
 import { jobAdvice } from "./advice.js";
 import { get, getExactly } from "./api.js";
-import { announce, copyable, factList, failure, h, main, once, placeholder, refill } from "./dom.js";
+import { announce, copyable, factList, failure, h, hide, main, once, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
 import { follow, live, storeJob } from "./live.js";
 import { filesOf, player, sourcesOf } from "./media.js";
@@ -132,8 +132,7 @@ function heading(user, signal) {
     const own = job.user === user.name;
     title.textContent = titleOf(job);
     state.replaceChildren(chip(job.status));
-    if (job.done && cancel === document.activeElement) main.focus({ preventScroll: true });
-    cancel.hidden = job.done || !own;
+    hide(cancel, job.done || !own);
     again.hidden = !job.done || !own || !job.input;
     progress.replaceChildren(job.done ? "" : progressBar(job), job.error ? reason(job.error) : "");
   };

@@ -2,7 +2,7 @@
 
 import { link, remembered, rememberRows } from "./address.js";
 import { get, withQuery } from "./api.js";
-import { announce, arrange, failure, h, main, placeholder, refill } from "./dom.js";
+import { announce, arrange, failure, h, hide, main, placeholder, refill } from "./dom.js";
 import { filters, isId, jobsToolbar, matcher, queryOf } from "./filters.js";
 import { connection, EVERYBODY, follow, jobs, live, pin, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
@@ -123,7 +123,7 @@ export function showJobs(user, signal) {
     found.sort((a, b) => (a.request_id < b.request_id ? 1 : -1));
     const shown = found.slice(0, most);
     isCut ||= shown.length < found.length;
-    if (!more.ariaDisabled) more.hidden = cursor === null && !isCut;
+    if (!more.ariaDisabled) hide(more, cursor === null && !isCut, list.lastElementChild?.querySelector("a"));
     rows = new Map(shown.map((job) => [job.request_id, rows.get(job.request_id) ?? jobRow(job, user)]));
     pin(rows);
     for (const job of shown) rows.get(job.request_id).update(job);
@@ -136,7 +136,7 @@ export function showJobs(user, signal) {
 
   live.addEventListener("job", ({ detail: { job, known } }) => {
     schedule();
-    if (known && job.done && !known.done && rows.has(job.request_id)) {
+    if (known && job.done && !known.done && [known, job].some(matcher(chosen))) {
       announce(`${titleOf(job)}: ${stateWord(job.status)}, ${evidenceWord(job.evidence)}`);
     }
   }, { signal });

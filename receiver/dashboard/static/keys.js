@@ -2,7 +2,7 @@
 
 import { get, post, remove, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { card, copyable, factList, failure, h, main, once, placeholder, table } from "./dom.js";
+import { card, copyable, factList, failure, h, hide, main, once, placeholder, table } from "./dom.js";
 import { abortPrevious } from "./repeat.js";
 import { age } from "./times.js";
 import { chip } from "./words.js";
@@ -31,7 +31,7 @@ export function showKeys(user, signal) {
       const { keys, cursor } = await readPages(current);
       note.replaceChildren();
       list.replaceChildren(table("Keys", COLUMNS, keys.map((key) => keyRow(key, signal, load))));
-      more.hidden = cursor === null;
+      hide(more, cursor === null, list.firstElementChild);
     } catch (error) {
       if (!current.aborted) note.replaceChildren(failure(error, load));
     }

@@ -37,12 +37,14 @@ export function timeline(again) {
     // Keep unchanged entries, which may be expanded or have the focus.
     const same = keys.findIndex((key, index) => key !== shown[index]);
     const kept = same === -1 ? keys.length : same;
-    const focused = document.activeElement.closest(".timeline .again")?.parentNode.querySelector("a").hash;
+    const focused = document.activeElement;
+    const delivery = focused.closest(".timeline li")?.querySelector(".again > a")?.hash;
     while (list.children.length > kept) list.lastChild.remove();
     list.append(...entries.slice(kept).map((entry) => item(entry, again)));
     shown = keys;
-    if (focused && document.activeElement === document.body) {
-      list.querySelector(`.again [href="${focused}"] + .again button`)?.focus({ preventScroll: true });
+    if (delivery && !focused.isConnected) {
+      const link = list.querySelector(`.again > [href="${delivery}"]`);
+      link?.parentNode.querySelector(focused.localName).focus({ preventScroll: true });
     }
   }
   return { element: list, update };
