@@ -50,8 +50,8 @@ class SimulatedSender(WebhookSender):
         """By host."""
         self.secrets: list[list[str]] = []
         """The signing secrets of each user, newest first."""
-        self._replaced: dict[str, int] = {}
-        """By rotated secret: the last second in which an attempt could begin with it."""
+        self._replaced: dict[str, float] = {}
+        """By rotated secret: the loop time until which an attempt could begin with it."""
         self.arrivals: dict[str, list[Relayed]] = {}
         """By job."""
 
@@ -80,6 +80,8 @@ class SimulatedSender(WebhookSender):
     ) -> AttemptResult:
         loop, process = running_loop(), current_process()
         began = loop.time()
+        # Now, since the clock may be set before the message arrives.
+        signed_at = self._world.clock.at(int(headers["webhook-timestamp"]) * 1_000)
         met: list[str | None] = []
 
         def arrive() -> None:
@@ -89,7 +91,7 @@ class SimulatedSender(WebhookSender):
             kind = faults.at(loop.time())
             met.append(kind)
             if kind != "refused":
-                self._arrived(url, headers, body, _STATUS.get(kind, 200))
+                self._arrived(headers, body, _STATUS.get(kind, 200), signed_at)
 
         faults = self.faults[str(urlsplit(url).hostname)]
         uneven = faults.at(began) == "uneven"
@@ -129,7 +131,7 @@ class SimulatedSender(WebhookSender):
     def rotate(self, user: int) -> None:
         """Rotate a user's secret while the service runs, like `receiver keys rotate-secret`."""
         fresh = new_secret(self._world.random.randbytes(32))
-        self._replaced[self.secrets[user][0]] = self._world.clock.now() // 1_000
+        self._replaced[self.secrets[user][0]] = running_loop().time()
         self.secrets[user].insert(0, fresh)
         self._world.truth.db.execute(
             "UPDATE users SET previous_secret = secret, secret = ?, previous_secret_until = ?"
@@ -137,7 +139,9 @@ class SimulatedSender(WebhookSender):
             (fresh, self._world.clock.now() + DAY_MS, self._world.user_ids[user]),
         )
 
-    def _arrived(self, url: str, headers: Mapping[str, str], body: bytes, status: int) -> None:
+    def _arrived(
+        self, headers: Mapping[str, str], body: bytes, status: int, signed_at: float
+    ) -> None:
         """Check a relay message at its sink: its signature, its commit, and its job's order."""
         require = self._world.judge.require
         document = json.loads(body)
@@ -153,18 +157,19 @@ class SimulatedSender(WebhookSender):
         )
         require(row == body, "a relay is sent as it was written", job_id, seq)
         user = self._world.user_ids.index(history.user_id)
-        require(self._verified(user, headers, body), "a relay is signed", job_id)
+        require(self._verified(user, headers, body, signed_at), "a relay is signed", job_id)
         before = self.arrivals.setdefault(job_id, [])
         require(all(each.seq <= seq for each in before), "relays come in their job's order", job_id,
                 seq, [each.seq for each in before])  # fmt: skip
         before.append(Relayed(seq, status))
 
-    def _verified(self, user: int, headers: Mapping[str, str], body: bytes) -> bool:
+    def _verified(
+        self, user: int, headers: Mapping[str, str], body: bytes, signed_at: float
+    ) -> bool:
         """Whether it is signed by the newest secret, or by the one that was newest when the attempt
-        began."""
+        began: at `signed_at`, a loop time in whole seconds of the wall clock."""
         newest, *older = self.secrets[user]
-        began = int(headers["webhook-timestamp"])
-        fitting = [newest, *(secret for secret in older if began <= self._replaced[secret])]
+        fitting = [newest, *(secret for secret in older if signed_at <= self._replaced[secret])]
         return any(_signed_by(secret, headers, body) for secret in fitting)
 
 
