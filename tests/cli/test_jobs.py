@@ -239,7 +239,7 @@ def test_a_wrong_url_is_to_be_checked(ann: Workspace) -> None:
     elsewhere = ann.run("jobs", "list", "--url", f"{ann.settings['URL']}/api")
     assert elsewhere.err.splitlines() == [
         "There is no such path. (404 unknown_path)",
-        "Check RECEIVER_URL or --url.",
+        "Check RECEIVER_URL or --url, and that no id is empty.",
     ]
 
 
