@@ -72,6 +72,10 @@ async def serving(
     server = _uvicorn(app if load_shedder is None else load_shedder.paced(app))
     try:
         await server.startup(sockets=[])
+    except asyncio.CancelledError:
+        # Otherwise uvicorn would log the application's cancelled task as an error.
+        await server.lifespan.shutdown()
+        raise
     except SystemExit as stop:
         raise RuntimeError("the application did not start") from stop
     # All connections are made by the acceptor below, so they are of this type.

@@ -93,7 +93,12 @@ async def open_sqlite(
     Raises as `store.open.open_store` does.
     """
     with ExitStack() as resources:
-        path = await asyncio.to_thread(_prepare, path, serving, resources)
+        preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, path, serving, resources))
+        try:
+            path = await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            await asyncio.wait({preparing})  # it would go on, and lock the file after `resources`
+            raise
         readers = await AiosqliteReaders.open(path)
         connector = Connector(path)
         checkpointer = resources.enter_context(closing(Checkpointer(connector)))
