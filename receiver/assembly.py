@@ -36,7 +36,7 @@ from receiver.workers.poller import Poller
 from receiver.workers.relay import Relay
 from receiver.workers.submitter import Submitter
 from receiver.workers.supervisor import Supervisor
-from receiver.workers.worker import Worker
+from receiver.workers.worker import LEASE_SLACK, Worker
 from store.records.jobs import Job
 from store.records.times import Millis
 
@@ -92,6 +92,7 @@ def rules(settings: ServeSettings) -> Rules:
         job_deadline=_ms(settings.job_deadline),
         unconfirmed_deadline=_ms(settings.unconfirmed_deadline),
         look_up_submissions=settings.look_up_submissions,
+        submit_lease=_ms(settings.submit_timeout) + LEASE_SLACK,
         confirm_callbacks=settings.confirm_callbacks,
         confirm_timeout=_ms(settings.confirm_timeout),
         poll_first=_ms(settings.poll_first),
@@ -118,7 +119,7 @@ def assemble(
     callback_address = partial(_callback_address, settings.public_url, tokens)
     poller = Poller(services, hub, callback_address, missed)
     inbox = Inbox(services, hub, poller.confirm)
-    submitter = Submitter(services, hub, callback_address, settings.submit_timeout)
+    submitter = Submitter(services, hub, callback_address)
     relay = Relay(
         services,
         hub,
@@ -147,7 +148,15 @@ def assemble(
         archive=archiving and archiving[0],
     )
     janitor = Janitor(services, round(settings.retention_days * DAY))
-    workers: list[Worker] = [inbox, submitter, poller, relay, Deadlines(services, hub), janitor]
+    workers: list[Worker] = [
+        inbox,
+        submitter,
+        submitter.leases,
+        poller,
+        relay,
+        Deadlines(services, hub),
+        janitor,
+    ]
     if archiving is not None:
         archiver = Archiver(services, hub, *archiving, settings.archive_concurrency)
         workers += [archiver, archiver.leases]

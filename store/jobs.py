@@ -53,7 +53,7 @@ class Jobs(JobReads):
         answer: StoredResponse | None = None,
         lease: Lease | None = None,
     ) -> Job | Replay:
-        """Write the job, its input, its first event, its due row and its trace context in one
+        """Write the job, its input, its events, its due row and its trace context in one
         transaction. With a `lease`, its holder has already taken the submission: subscribers are
         notified of the lease's end, not of a job that is due now.
 
@@ -172,7 +172,7 @@ class Jobs(JobReads):
             if replay:
                 continue
             made.append(new)
-            self._moves.append_event(effects, job, new.event)
+            self._moves.append_events(effects, job, new.events)
             if job.due is not None:
                 due.append(due_values(job, lease))
                 # The holder may never learn of the commit, so notify of the lease's end.

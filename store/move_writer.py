@@ -92,7 +92,7 @@ class MoveWriter:
         for each in decided:
             job, move = each.move.job, each.move
             if move.event is not None:
-                self.append_event(effects, job, move.event)
+                self.append_events(effects, job, [move.event])
             if move.relay is not None:
                 self._enqueue(session, effects, job, move.relay)
             elif move.event is not None and each.before.error is not None:
@@ -105,12 +105,13 @@ class MoveWriter:
                 session.execute(self._keys["free-by-job"], {"job_id": job.id})
             effects.jobs.add(job.id)
 
-    def append_event(self, effects: Effects, job: Job, data: bytes) -> None:
-        """Record an event of the job in `effects`; the end of the transaction appends it to its
-        user's log."""
-        effects.events.append(
-            NewEvent(job.user_id, self._ids.nonce(), job.id, job.seq, job.updated_at, data)
-        )
+    def append_events(self, effects: Effects, job: Job, events: Sequence[bytes]) -> None:
+        """Record the job's latest events in `effects`; the end of the transaction appends them to
+        its user's log."""
+        for seq, data in enumerate(events, job.seq - len(events) + 1):
+            effects.events.append(
+                NewEvent(job.user_id, self._ids.nonce(), job.id, seq, job.updated_at, data)
+            )
         effects.jobs.add(job.id)
         effects.users.add(job.user_id)
 

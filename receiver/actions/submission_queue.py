@@ -1,16 +1,22 @@
 """Submissions that this process has leased and not started: new jobs that were handed over, and
 leftovers from the store. Bounded, and fair between users."""
 
-from collections import Counter, defaultdict
+import asyncio
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from receiver.clock import Clock
 from receiver.domain import holds as rules
 from receiver.domain.fair_queue import FairQueue
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import SubmissionBegins
+from receiver.domain.schedule import Rules
 from receiver.streams.hub import Subscription
 from store.backlogs import Backlog
+from store.errors import OutcomeUnknown
 from store.holds import Hold, ProviderHolds
+from store.idempotency import Replay
 from store.records.jobs import Job
 from store.records.moves import NewJob
 from store.records.times import Lease, Millis
@@ -27,23 +33,28 @@ MAX_QUEUED = 512
 
 @dataclass(slots=True)
 class QueuedSubmission:
-    """A submission that waits for a slot."""
+    """A submission that waits for a slot, or has begun with the creation of its job."""
 
     job: Job
-    lease: Lease
+    lease: Lease | None
+    """None if it has begun."""
     new: NewJob | None = None
     """The new job, if it was handed over: then nothing has to be read from the store."""
+    begun: SubmissionBegins | None = None
+    """The attempt that began in the transaction that created the job. It has a slot."""
+    is_stored: bool = True
+    """False if it is unknown whether the job was created."""
 
 
 class SubmissionQueue:
     """The submissions that wait for a slot. New jobs come directly from their requests, without a
-    query for due work."""
+    query for due work; while slots are free, their submission begins with their creation."""
 
     def __init__(self, holder: str, slots: int, clock: Clock) -> None:
         """`slots`: how many submissions run at once."""
         self.slots = slots
         self.wake = Subscription()
-        """Notified when a job was handed over or a slot is free."""
+        """Notified when a job was queued, or a slot is free."""
         self.holds: Mapping[str, ProviderHolds] = {}
         """The providers' holds, as last read from the store."""
         self._holder = holder
@@ -51,46 +62,64 @@ class SubmissionQueue:
         self._turns = FairQueue[QueuedSubmission](slots)
         self._ahead = 2 * slots
         """How many jobs of one backlog are leased at a time, at most (except to choose a probe)."""
-        self._promised: Counter[int] = Counter()
-        """By user: leases of new jobs that have not been offered yet."""
+        self._begun = deque[QueuedSubmission]()
+        """Submissions that have begun and have not been taken."""
+        self._in_creation: Counter[int] = Counter()
+        """By user: accepted jobs whose creation is under way."""
         self._in_store: set[Backlog] = set()
         """Backlogs without a hold that may have more jobs in the store."""
         self._is_closed = False
 
     # --- handing over -----------------------------------------------------------------------------
 
-    def lease(self, job: Job) -> Lease | None:
-        """The lease to write with a new job; None if it cannot be taken over now. Each lease must
-        be followed by `offer` or `decline`."""
+    def accept(self, new: NewJob, submission_rules: Rules) -> QueuedSubmission | None:
+        """Take over a job that is about to be created as the result's `new`; None if it cannot be
+        taken over now. `end_creation` must follow."""
+        job, user_id = new.job, new.job.user_id
         backlog = _backlog_of(job)
-        of_user = self._turns.waiting(job.user_id) + self._promised[job.user_id]
-        if (
-            self._is_closed
-            or self._holds_on(backlog)
-            or backlog in self._in_store  # older jobs go first
-            or of_user >= MAX_HANDED_OVER_PER_USER
-            or len(self._turns) + self._promised.total() >= MAX_HANDED_OVER
-        ):
+        # Older jobs go first.
+        if self._is_closed or self._holds_on(backlog) or backlog in self._in_store:
             return None
-        self._promised[job.user_id] += 1
-        return self.new_lease()
+        if self._turns.take_slot(user_id):
+            now = self._clock.now()
+            begun = SubmissionBegins(1, now + submission_rules.submit_lease)
+            new = _begin(new, begun, now, submission_rules)
+            queued = QueuedSubmission(new.job, None, new, begun)
+        elif (
+            self._turns.waiting(user_id) + self._in_creation[user_id] < MAX_HANDED_OVER_PER_USER
+            and len(self._turns) + self._in_creation.total() < MAX_HANDED_OVER
+        ):
+            queued = QueuedSubmission(job, self.new_lease(), new)
+        else:
+            return None
+        self._in_creation[user_id] += 1
+        return queued
 
-    def offer(self, new: NewJob, lease: Lease) -> None:
-        """Take over a leased job that is on disk, or may be."""
-        self.decline(new.job)
-        self._turns.add(new.job.user_id, QueuedSubmission(new.job, lease, new))
+    def end_creation(self, queued: QueuedSubmission, writing: asyncio.Future[Job | Replay]) -> None:
+        """The creation of an accepted job has ended: queue it, unless it certainly failed."""
+        self._in_creation[queued.job.user_id] -= 1
+        self._in_creation += Counter()  # drops zero counts
+        error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+        queued.is_stored = error is None and isinstance(writing.result(), Job)
+        may_exist = queued.is_stored or isinstance(error, OutcomeUnknown | asyncio.CancelledError)
+        if queued.begun is None and may_exist:
+            self._turns.add(queued.job.user_id, queued)
+        elif queued.begun is not None and may_exist:
+            self._begun.append(queued)
+        elif queued.begun is not None:
+            self._turns.give_back(queued.job.user_id)
         self.wake.notify()
 
-    def decline(self, job: Job) -> None:
-        """The job was not created: forget its lease."""
-        self._promised[job.user_id] -= 1
-        self._promised += Counter()  # drops zero counts
+    @property
+    def in_creation(self) -> int:
+        """How many accepted jobs are being created."""
+        return self._in_creation.total()
 
     # --- slots ------------------------------------------------------------------------------------
 
     def take(self) -> QueuedSubmission | None:
         """The next submission, with a slot; None if none waits or no slot is free."""
-        return self._turns.take()
+        return self._begun.popleft() if self._begun else self._turns.take()
 
     def give_back(self, job: Job) -> None:
         """Release the job's slot."""
@@ -141,6 +170,7 @@ class SubmissionQueue:
                     waiting.job, waiting.lease = job, lease
                 else:
                     self._turns.add(job.user_id, QueuedSubmission(job, lease))
+        self.wake.notify()
         return surplus
 
     def remove_held(self, now: Millis) -> list[str]:
@@ -149,7 +179,7 @@ class SubmissionQueue:
         return [waiting.job.id for waiting in held]
 
     def close(self) -> list[str]:
-        """Accept no more jobs, and remove those not started; returns their ids."""
+        """Accept no more jobs, and remove those that wait for a slot; returns their ids."""
         self._is_closed = True
         return [waiting.job.id for waiting in self._turns.remove(lambda _: True)]
 
@@ -198,3 +228,11 @@ class SubmissionQueue:
 
 def _backlog_of(job: Job) -> Backlog:
     return Backlog(job.provider, job.user_id)
+
+
+def _begin(new: NewJob, begun: SubmissionBegins, now: Millis, submission_rules: Rules) -> NewJob:
+    """The new job with its submission begun."""
+    move = decide(new.job, begun, now, submission_rules)
+    assert move is not None, "a new job's submission can always begin"
+    assert move.event is not None
+    return replace(new, job=move.job, events=(*new.events, move.event))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from receiver import tracing
@@ -53,7 +54,7 @@ def new_job(services: ServiceContext, user_id: int, user: str, submission: Submi
         label=label_of(submission.input),
         due=Due(Lane.SUBMIT, min(created_at, now)),
     )
-    return NewJob(job, submission.input, event_data(job), tracing.context())
+    return NewJob(job, submission.input, (event_data(job),), tracing.context())
 
 
 async def submit_job(
@@ -62,8 +63,9 @@ async def submit_job(
     idempotency: IdempotencyKey | None = None,
     answer: StoredResponse | None = None,
 ) -> Job | Replay:
-    """Commit a new job, due for submission, and hand it over to the submitter if the queue accepts
-    it; otherwise the submitter finds it in the store.
+    """Commit a new job, and hand it over to the submitter if the queue accepts it; otherwise the
+    submitter finds it in the store. If a slot is free, the submission begins in the transaction
+    that creates the job, which saves a commit.
 
     With an idempotency key that was used before, nothing is created and its replay is returned.
     `answer`, if already known, is stored with a new key.
@@ -72,20 +74,14 @@ async def submit_job(
         KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
-    lease = services.queue.lease(new.job)
-    may_exist = False
-    try:
-        made = await services.store.jobs.create(new, idempotency, answer, lease)
-        may_exist = isinstance(made, Job)
-    except asyncio.CancelledError:
-        # The write continues without its caller. If it fails, the submitter will not find the job.
-        may_exist = True
-        raise
-    finally:
-        if lease is not None:
-            if may_exist:
-                services.queue.offer(new, lease)
-            else:
-                services.queue.decline(new.job)
+    queued = services.queue.accept(new, services.rules)
+    if queued is not None:
+        new = queued.new or new
+    create = services.store.jobs.create(new, idempotency, answer, queued.lease if queued else None)
+    writing = asyncio.ensure_future(create)
+    if queued is not None:
+        writing.add_done_callback(partial(services.queue.end_creation, queued))
+    # If the caller is cancelled, the write continues.
+    made = await asyncio.shield(writing)
     tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
     return made

@@ -53,6 +53,14 @@ class FairQueue(Generic[T]):
         self._taken[user_id] += 1
         return item
 
+    def take_slot(self, user_id: int) -> bool:
+        """Give the user a slot without queueing an item; False if no slot is free or items wait."""
+        if not self._free or self._waiting:
+            return False
+        self._free -= 1
+        self._taken[user_id] += 1
+        return True
+
     def give_back(self, user_id: int) -> None:
         """Release a slot of the user."""
         self._free += 1

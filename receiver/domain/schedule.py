@@ -36,6 +36,8 @@ class Rules:
     unconfirmed_deadline: Millis = HOUR
     look_up_submissions: bool = False
     """Whether a submission with an unknown outcome is looked for in its provider's list."""
+    submit_lease: Millis = 75 * SECOND
+    """How long the answer to a submission is waited for before the job becomes unconfirmed."""
     confirm_callbacks: bool = True
     confirm_timeout: Millis = MINUTE
     poll_first: Millis = 30 * SECOND

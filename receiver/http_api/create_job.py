@@ -59,7 +59,7 @@ class _JobCreation(Creation):
         return read_job(self.context, body)
 
     def answer_at_once(self, new: NewJob) -> StoredResponse | None:
-        return None if self.wait else self._created(new.job.id, new.event)
+        return None if self.wait else self._created(new.job.id, new.events[0])
 
     def is_enough(self, job: Job) -> bool:
         return job.done

@@ -5,8 +5,7 @@ observation, and counts even if the lease has ended meanwhile.
 """
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -23,39 +22,29 @@ from receiver.domain.answers import (
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.domain.holds import next_end
 from receiver.domain.observations import (
     SubmissionBegins,
     SubmissionEnded,
     SubmissionHeld,
-    TimePassed,
 )
 from receiver.streams.hub import Hub
 from receiver.workers.hold_keeper import HoldKeeper
+from receiver.workers.submission_leases import SubmissionLeases
 from receiver.workers.worker import (
-    LEASE_SLACK,
-    MAX_IDLE_SECONDS,
     STORE_RETRY_SECONDS,
     CallbackAddress,
     TaskPool,
     until_stored,
 )
-from store.changes import Changes
 from store.errors import NotFound, StoreUnavailable
-from store.ids import time_of
 from store.records.jobs import Job, Phase
-from store.records.times import Lane, Millis
+from store.records.times import Millis
 
 SUBMISSION_DRAIN_SECONDS = 7.0
 """Time for submissions in flight at shutdown."""
 LOST_PROBE_PAUSE: Millis = 1_000
 """How long a leased submission is postponed at most when a hold applies to it, as when another job
 became the hold's probe first."""
-READ_PAUSE = 0.05
-"""Minimum number of seconds from a read of the store's queue to one that a notification requests.
-Reads for other reasons may follow sooner."""
-EXPIRED_PER_BATCH = 100
-"""Maximum number of jobs past their deadline that are ended in one pass."""
 
 log = structlog.get_logger()
 
@@ -63,129 +52,66 @@ log = structlog.get_logger()
 class Submitter:
     """The worker behind `POST /v1/jobs` and the routes in `http_api/provider_api.py`.
 
-    New jobs are handed over to the queue. Others are read from the store: when it announces some,
-    when one becomes due or a hold ends, when the queue runs short of them, and every second in any
-    case.
+    New jobs are handed over to the queue; `leases` brings others from the store.
     """
 
     name = "submitter"
 
     def __init__(
-        self,
-        services: ServiceContext,
-        hub: Hub,
-        callback_address: CallbackAddress,
-        timeout: float,
+        self, services: ServiceContext, hub: Hub, callback_address: CallbackAddress
     ) -> None:
-        """`timeout` of one submission call is in seconds."""
         self._services = services
         self._callback_address = callback_address
-        self._lease: Millis = int(timeout * 1_000) + LEASE_SLACK
         # Twice as many, since a slot is released when the answer arrives, before it is on disk.
         self._task_pool = TaskPool(2 * services.queue.slots)
         self._stopping = False
         self._queue = services.queue
         self._holds = HoldKeeper(services)
-        self._next_read_at = 0.0
-        """Monotonic time of the next read of the store's queue."""
-        self._last_read_at = 0.0
-        hub.add_commit_listener(self._on_commit)
-        hub.add_listener(Lane.SUBMIT, lambda: self._schedule_read(0.0))
-        self._expire_at = 0.0
-        """Monotonic time of the next check for jobs past their deadline."""
+        self.leases = SubmissionLeases(services, hub, self._holds)
+        """To be run as a worker of its own: slots that become free must not wait for the store."""
 
     async def run_once(self) -> int:
-        """Lease waiting jobs, and start those with a free slot; returns how many."""
-        if self._services.clock.monotonic() >= self._next_read_at:
-            await self._lease_due()
+        """Start the waiting jobs that have a free slot; returns how many."""
         begun = 0
         while self._task_pool.free and (waiting := self._queue.take()):
-            self._task_pool.begin(f"submit {waiting.job.id}", self._submit, waiting)
+            self._start(waiting)
             begun += 1
         if begun and self._queue.is_short:
-            self._next_read_at = 0.0
+            self.leases.wake()
         return begun
 
     async def idle(self) -> None:
-        if not self._task_pool.free:
+        if self._task_pool.free:
+            await self._queue.wake.wait(None)
+        else:
             await self._task_pool.wait_any()
-            return
-        await self._queue.wake.wait(
-            max(0.001, self._next_read_at - self._services.clock.monotonic())
-        )
 
     async def stop(self) -> None:
         """Start nothing new, release jobs that have not started, and wait for those in flight;
         those still in flight then become unconfirmed."""
         self._stopping = True
-        await self._release(self._queue.close())
+        await self.leases.release(self._queue.close())
+        while self._queue.in_creation:
+            await self._queue.wake.wait(None)
+        while waiting := self._queue.take():
+            self._start(waiting)  # it is not sent
         await self._task_pool.drain(SUBMISSION_DRAIN_SECONDS)
-        await self._release(self._queue.close())  # jobs whose write was under way
-
-    # --- the store's queue ------------------------------------------------------------------------
-
-    def _on_commit(self, changes: Changes) -> None:
-        at = changes.due.get(Lane.SUBMIT)
-        if at is not None:
-            self._schedule_read((at - self._services.clock.now()) / 1_000)
-
-    def _schedule_read(self, seconds: float) -> None:
-        """Schedule a read of the store's queue, unless one is due sooner; keeps `READ_PAUSE`."""
-        at = max(self._services.clock.monotonic() + seconds, self._last_read_at + READ_PAUSE)
-        if at < self._next_read_at:
-            self._next_read_at = at
-            self._queue.wake.notify()
-
-    async def _lease_due(self) -> None:
-        """Lease jobs from the store that are due, users in turn."""
-        store, clock = self._services.store, self._services.clock
-        self._last_read_at = clock.monotonic()
-        next_read_at, self._next_read_at = self._last_read_at + MAX_IDLE_SECONDS, math.inf
-        try:
-            now = clock.now()
-            due, holds = await asyncio.gather(
-                store.backlogs.due(Lane.SUBMIT, now), store.submissions.holds()
-            )
-            self._holds.learn(holds)
-            await self._release(self._queue.remove_held(now))
-            if wanted := self._queue.plan_leases(due.backlogs, now):
-                lease = self._queue.new_lease()
-                jobs = await store.backlogs.lease(Lane.SUBMIT, wanted, now, lease)
-                await self._release(self._queue.add(jobs, wanted, lease))
-            if due.backlogs and clock.monotonic() >= self._expire_at:
-                await self._expire(now)
-                self._expire_at = clock.monotonic() + MAX_IDLE_SECONDS
-            ends = [end for each in holds.values() if (end := next_end(each, now)) is not None]
-            for at in [due.next_at, *ends]:
-                if at is not None:
-                    next_read_at = min(next_read_at, clock.monotonic() + max(at - now, 10) / 1_000)
-        finally:
-            self._next_read_at = min(self._next_read_at, next_read_at)
-
-    async def _expire(self, now: Millis) -> None:
-        """End queued jobs past their deadline, even those that a hold keeps from being leased."""
-        for job_id in await self._services.store.jobs.in_phase(Phase.QUEUED, EXPIRED_PER_BATCH):
-            if time_of(job_id) + self._services.rules.job_deadline > now:
-                return  # the others are newer
-            with suppress(NotFound):
-                await observe_job(self._services, job_id, TimePassed())
-
-    async def _release(self, job_ids: Sequence[str]) -> None:
-        """Release the leases of jobs, which stay due; if that fails, the leases expire."""
-        if job_ids:
-            try:
-                await self._services.store.jobs.release(self._services.holder, job_ids)
-            except StoreUnavailable as error:
-                log.warning("jobs could not be released", jobs=len(job_ids), reason=str(error))
+        await self.leases.release(self._queue.close())
 
     # --- one submission ---------------------------------------------------------------------------
 
+    def _start(self, waiting: QueuedSubmission) -> None:
+        self._task_pool.begin(f"submit {waiting.job.id}", self._submit, waiting)
+
     async def _submit(self, waiting: QueuedSubmission) -> None:
         job, now = waiting.job, self._services.clock.now()
-        begins = SubmissionBegins(job.attempts + 1, now + self._lease)
+        begins = waiting.begun or SubmissionBegins(
+            job.attempts + 1, now + self._services.rules.submit_lease
+        )
+        until = waiting.lease.until if waiting.lease else begins.lease_until
         try:
             # This process may have been suspended, and another one may have leased the job.
-            answer = await self._call(waiting, begins) if now < waiting.lease.until else None
+            answer = await self._call(waiting, begins) if now < until else None
         finally:
             self._queue.give_back(job)
         if answer is not None:
@@ -214,7 +140,12 @@ class Submitter:
         """The provider's answer; None if the job is not sent, now or ever."""
         job = waiting.job
         try:
-            if not (await self._admit_or_postpone(job) and await self._begin(job, begins)):
+            if waiting.begun:
+                if not waiting.is_stored:
+                    raise StoreUnavailable("it is unknown whether the job was created")
+                if self._stopping:
+                    return SubmitNotSent("the service stopped before it was sent")
+            elif not (await self._admit_or_postpone(job) and await self._begin(job, begins)):
                 return None
         except NotFound:
             return None  # it was not created, or was removed
@@ -227,7 +158,7 @@ class Submitter:
             await self._services.clock.sleep(STORE_RETRY_SECONDS)
             unsent = SubmitNotSent(f"the attempt may not have been stored: {error}")
             await self._report(job, begins, unsent)
-            await self._release([job.id])
+            await self.leases.release([job.id])
             return None
         try:
             return await self._answer(waiting)
@@ -247,7 +178,7 @@ class Submitter:
     async def _begin(self, job: Job, begins: SubmissionBegins) -> bool:
         """Commit that the job is being sent; False if it must not be sent, now or ever."""
         if self._stopping:
-            await self._release([job.id])
+            await self.leases.release([job.id])
             return False
         job, move = await observe_job(self._services, job.id, begins)
         return move is not None and job.phase is Phase.SUBMITTING
@@ -281,11 +212,12 @@ class Submitter:
             await observe_job(self._services, job.id, SubmissionEnded(begun, answer))
         except StoreUnavailable as error:
             log.warning("a submission's answer could not be stored", job=job.id, reason=str(error))
-        await self._release([job.id])
+        await self.leases.release([job.id])
 
     async def _report(self, job: Job, begun: SubmissionBegins, answer: SubmitAnswer) -> None:
         ended = SubmissionEnded(begun, answer)
-        await self._until_stored(partial(observe_job, self._services, job.id, ended))
+        with suppress(NotFound):  # its creation failed
+            await self._until_stored(partial(observe_job, self._services, job.id, ended))
 
     async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> None:
         """Retry until the write is stored: a lost answer could cost money."""

@@ -12,13 +12,13 @@ from store.records.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be created, with its input and first event."""
+    """A job to be created, with its input and events."""
 
     job: Job
-    """seq 1, phase queued, due in `Lane.SUBMIT`."""
+    """Queued and due in `Lane.SUBMIT`, or already `submitting`."""
     input: Mapping[str, Any]
-    event: bytes
-    """The first event's data."""
+    events: tuple[bytes, ...]
+    """The data of its events; the first says that it is queued. As many as `job.seq`."""
     trace_context: str | None = None
     """The trace of the request that submitted it, in the format of `receiver.tracing`."""
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, TypeVar, cast
 
 from store.changes import Changes
-from store.errors import StoreBusy, StoreUnavailable
+from store.errors import OutcomeUnknown, StoreBusy, StoreUnavailable
 from store.session import Bound, Failed, Row, Work, set_outcome
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import uri
@@ -132,7 +132,7 @@ class InlineWriter(Writer):
             raise
         self._disk.after_commit(batch.changes)
         if self._loses_the_answer(batch.changes):
-            lost = [Failed(StoreUnavailable("the commit's answer was lost")) for _ in members]
+            lost = [Failed(OutcomeUnknown("the commit's answer was lost")) for _ in members]
             batch = batch._replace(outcomes=list(lost))
             self._runner.close()  # the real runner closes the connection whenever a batch fails
         # It is committed; the callers hear of it after the time of a commit and a hop.

@@ -176,7 +176,7 @@ class World:
         """Send SIGTERM to the current machine, and stall it a moment later, during its work."""
         for machine in self._current_machines():
             later = partial(self.loop.call_later, context=self.loop.world_context)
-            later(stalls_after / 2, machine.stop, 2.0)
+            later(0.95 * stalls_after, machine.stop, 2.0)
             later(stalls_after, machine.stall, lasts)
 
     def _current_machines(self) -> list[Machine]:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -12,23 +13,33 @@ from receiver.actions import submission_queue
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.clock import SystemClock
 from receiver.domain.answers import StatusUnavailable
-from receiver.workers import submitter
+from receiver.workers import submission_leases, submitter
 from receiver.workers.inbox import Inbox
+from store.errors import OutcomeUnknown
 from store.ids import Ids
 from store.open import open_store
+from store.records.jobs import Phase
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
 from tests.domain.jobs import new_job as any_job
 from tests.http_api.scripted_provider import ScriptedProvider, never
 from tests.store.world import add_key, event_data
-from tests.support.service import JOB, MOVIE, eventually, running_service, submit, wait_for_job
+from tests.support.service import (
+    JOB,
+    MOVIE,
+    RunningService,
+    eventually,
+    running_service,
+    submit,
+    wait_for_job,
+)
 from tests.workers.harness import COMPLETED, RUNNING, CallRecorder, Harness, receive, step
 
 
-async def test_a_submission_costs_three_writes_and_no_read(
+async def test_a_submission_costs_two_writes_and_no_read(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submitter, "MAX_IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(submission_leases, "MAX_IDLE_SECONDS", 3600.0)
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         await wait_for_job(client, (await submit(client))["request_id"], phase="accepted")
@@ -43,7 +54,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
 
         calls = Counter(jobs.take())
         del calls["input_of"]  # called by the test's client, which reads the job
-        assert (calls, looks.take()) == ({"create": 5, "advance": 10}, [])
+        assert (calls, looks.take()) == ({"create": 5, "advance": 5}, [])
 
 
 async def test_jobs_that_cannot_be_handed_over_are_found_in_the_store(
@@ -80,22 +91,53 @@ async def test_stopping_releases_jobs_that_were_not_started(
 
 
 async def test_a_job_is_submitted_although_its_client_disconnects(
-    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, provider: ScriptedProvider
 ) -> None:
     async with running_service(tmp_path, **provider.settings()) as service:
-        client = await service.user()
-        services = service.inner.context.services
-        user = await service.store.keys.user_named("ada")
-        assert user is not None
-        submission = Submission("samsar", JOB["kind"], MOVIE, None, (), {})
-        new = new_job(services, user.id, user.name, submission)
-        writing = asyncio.create_task(submit_job(services, new))
+        client, new = await service.user(), await _new_job(service)
+        writing = asyncio.create_task(submit_job(service.inner.context.services, new))
         await asyncio.sleep(0)  # the write is enqueued
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
         await provider.submitted(1)
         await wait_for_job(client, new.job.id, phase="accepted")
+
+
+async def test_a_job_that_is_created_while_the_service_stops_stays_queued(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    async with running_service(tmp_path, **provider.settings()) as service:
+        new = await _new_job(service)
+        creating = asyncio.create_task(submit_job(service.inner.context.services, new))
+        await asyncio.sleep(0)  # the write is enqueued
+
+        await service.inner.stop()
+
+        await creating
+        job = await service.store.jobs.find(new.job.id)
+        assert job is not None
+        assert (job.phase, job.attempts) == (Phase.QUEUED, 1)
+    assert provider.submissions == []
+
+
+async def test_a_job_whose_creation_may_have_failed_is_submitted_once(
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitter, "STORE_RETRY_SECONDS", 0.0)
+    async with running_service(tmp_path, **provider.settings()) as service:
+        client, new = await service.user(), await _new_job(service)
+        create = service.store.jobs.create
+
+        async def stored_without_an_answer(*given: Any) -> None:
+            await create(*given)
+            raise OutcomeUnknown("the disk failed during a commit")
+
+        monkeypatch.setattr(service.store.jobs, "create", stored_without_an_answer)
+        with pytest.raises(OutcomeUnknown):
+            await submit_job(service.inner.context.services, new)
+        await wait_for_job(client, new.job.id, phase="accepted")
+    assert len(provider.submissions) == 1
 
 
 async def test_a_job_cancelled_while_it_waits_is_not_sent(
@@ -114,6 +156,15 @@ async def test_a_job_cancelled_while_it_waits_is_not_sent(
     assert len(provider.submissions) == 2
 
 
+async def _new_job(service: RunningService) -> NewJob:
+    """A job to be created, of the user of `service.user()`."""
+    await service.user()
+    user = await service.store.keys.user_named("ada")
+    assert user is not None
+    submission = Submission("samsar", JOB["kind"], MOVIE, None, (), {})
+    return new_job(service.inner.context.services, user.id, user.name, submission)
+
+
 async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
     """Create queued jobs of these users, as a dead process would leave them."""
     store = await open_store(f"sqlite:///{folder / 'receiver.db'}")
@@ -126,7 +177,9 @@ async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
             due = Due(Lane.SUBMIT, now)
             job_id = ids.new("job", now)
             job = replace(any_job(), id=job_id, user_id=user.id, user=name, created_at=now, due=due)
-            writes.append(store.jobs.create(NewJob(job, MOVIE | {"prompt": name}, event_data(job))))
+            writes.append(
+                store.jobs.create(NewJob(job, MOVIE | {"prompt": name}, (event_data(job),)))
+            )
     try:
         await asyncio.gather(*writes)
     finally:

@@ -81,16 +81,20 @@ def put_off_while_answers_are_lost(seed: int) -> Schedule:
 
 
 def stopped_before_it_begins(seed: int) -> Schedule:
-    """A process that has just leased a submission is stopped, and suspended for longer than the
-    lease just before its attempt begins. Meanwhile another process submits the job and waits for
-    the answer."""
+    """The provider cannot be reached at a job's first attempt. A process that has just leased the
+    job for the second one is stopped, and suspended for longer than the lease just before that
+    attempt begins. Meanwhile another process submits the job and waits for the answer."""
 
     def is_slow(fate: Fate) -> bool:
         slow = fate.submission == "accept_slowly" and fate.renders > 60
         return slow and not fate.updates
 
-    pause = {"stalls_after": 0.003 + 0.0005 * (seed % 5), "lasts": 45.0}
-    actions = [Action(0.5, "stop_at_submission", pause), *submissions([1.0], is_slow)]
+    pause = {"stalls_after": 0.004 + 0.0005 * (seed % 5), "lasts": 45.0}
+    actions = [
+        Action(0.4, "outage", {"kind": "refused", "lasts": 1.2}),
+        Action(0.5, "stop_at_submission", pause),
+        *submissions([1.0], is_slow),
+    ]
     return schedule_of(seed, actions, machines=2)
 
 

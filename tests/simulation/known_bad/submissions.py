@@ -76,7 +76,7 @@ def recovery_sends_again() -> Patch:
     return patch.object(submission, "become_unconfirmed", not_sent)
 
 
-@variant(TWICE, plan=plans.stopped_before_it_begins, first=6)
+@variant(TWICE, plan=plans.stopped_before_it_begins)
 def attempt_of_another_taken_back() -> Patch:
     """A worker that was suspended undoes the attempt that another worker has begun meanwhile."""
     requeue = submission.requeue
@@ -90,7 +90,7 @@ def attempt_of_another_taken_back() -> Patch:
     return patch.object(submission, "requeue", by_number)
 
 
-@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=35)
+@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=4)
 def not_sent_of_any_attempt() -> Patch:
     """An attempt that was not sent requeues the job, even if a later attempt is under way."""
     requeue = submission.requeue

@@ -171,7 +171,7 @@ async def test_the_settings_of_a_role_make_no_difference(
         where = JobFilter(label="\\ and", metadata={"cat": "\N{CAT}"})
         assert (await store.jobs.list_page(world.ann.id, where, None, 9))[0] == [job]
         (event,) = await store.events.after_for_user(world.ann.id, 0, 9)
-        assert event.data == new(job).event
+        assert (event.data,) == new(job).events
     finally:
         await store.close()
 
