@@ -17,7 +17,7 @@ from store.backlogs import Backlog
 from store.errors import OutcomeUnknown
 from store.holds import Hold, ProviderHolds
 from store.idempotency import Replay
-from store.records.jobs import Job
+from store.records.jobs import Job, Phase
 from store.records.moves import NewJob
 from store.records.times import Lease, Millis
 
@@ -66,6 +66,10 @@ class SubmissionQueue:
         """Submissions that have begun and have not been taken."""
         self._in_creation: Counter[int] = Counter()
         """By user: accepted jobs whose creation is under way."""
+        self._will_wait = 0
+        """How many of them have not begun."""
+        self._knows_store = False
+        """Whether the holds and backlogs in the store have been read."""
         self._in_store: set[Backlog] = set()
         """Backlogs without a hold that may have more jobs in the store."""
         self._is_closed = False
@@ -75,30 +79,40 @@ class SubmissionQueue:
     def accept(self, new: NewJob, submission_rules: Rules) -> QueuedSubmission | None:
         """Take over a job that is about to be created as the result's `new`; None if it cannot be
         taken over now. `end_creation` must follow."""
-        job, user_id = new.job, new.job.user_id
-        backlog = _backlog_of(job)
+        user_id, backlog = new.job.user_id, _backlog_of(new.job)
         # Older jobs go first.
         if self._is_closed or self._holds_on(backlog) or backlog in self._in_store:
             return None
-        if self._turns.take_slot(user_id):
-            now = self._clock.now()
-            begun = SubmissionBegins(1, now + submission_rules.submit_lease)
-            new = _begin(new, begun, now, submission_rules)
-            queued = QueuedSubmission(new.job, None, new, begun)
-        elif (
-            self._turns.waiting(user_id) + self._in_creation[user_id] < MAX_HANDED_OVER_PER_USER
-            and len(self._turns) + self._in_creation.total() < MAX_HANDED_OVER
-        ):
-            queued = QueuedSubmission(job, self.new_lease(), new)
-        else:
-            return None
+        queued = self._begin(new, submission_rules)
+        if queued is None:
+            of_user = self._turns.waiting(user_id) + self._in_creation[user_id]
+            of_all = len(self._turns) + self._in_creation.total()
+            if of_user >= MAX_HANDED_OVER_PER_USER or of_all >= MAX_HANDED_OVER:
+                return None
+            queued = QueuedSubmission(new.job, self.new_lease(), new)
+            self._will_wait += 1
         self._in_creation[user_id] += 1
         return queued
+
+    def _begin(self, new: NewJob, submission_rules: Rules) -> QueuedSubmission | None:
+        """Begin the submission of a job that is about to be created, with a slot; None if others
+        wait, or will once they are created, or no slot is free."""
+        if self._will_wait or self._begun or not (self._knows_store and self._turns.has_free_slot):
+            return None
+        now = self._clock.now()
+        begun = SubmissionBegins(1, now + submission_rules.submit_lease)
+        move = decide(new.job, begun, now, submission_rules)
+        if move is None or move.event is None or move.job.phase is not Phase.SUBMITTING:
+            return None  # its deadline is over
+        self._turns.take_slot(new.job.user_id)
+        new = replace(new, job=move.job, events=(*new.events, move.event))
+        return QueuedSubmission(new.job, None, new, begun)
 
     def end_creation(self, queued: QueuedSubmission, writing: asyncio.Future[Job | Replay]) -> None:
         """The creation of an accepted job has ended: queue it, unless it certainly failed."""
         self._in_creation[queued.job.user_id] -= 1
         self._in_creation += Counter()  # drops zero counts
+        self._will_wait -= queued.begun is None
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
         queued.is_stored = error is None and isinstance(writing.result(), Job)
         may_exist = queued.is_stored or isinstance(error, OutcomeUnknown | asyncio.CancelledError)
@@ -119,7 +133,9 @@ class SubmissionQueue:
 
     def take(self) -> QueuedSubmission | None:
         """The next submission, with a slot; None if none waits or no slot is free."""
-        return self._begun.popleft() if self._begun else self._turns.take()
+        if self._begun:
+            return self._begun.popleft()
+        return self._turns.take() if self._knows_store else None
 
     def give_back(self, job: Job) -> None:
         """Release the job's slot."""
@@ -149,6 +165,8 @@ class SubmissionQueue:
             elif not self._must_wait(backlog, now):
                 probing.append(backlog)
         self._in_store = set(free)
+        self._knows_store = True
+        self.wake.notify()
         return self._probes(probing) | self._shares(free)
 
     def add(self, jobs: Sequence[Job], wanted: Mapping[Backlog, int], lease: Lease) -> list[str]:
@@ -228,11 +246,3 @@ class SubmissionQueue:
 
 def _backlog_of(job: Job) -> Backlog:
     return Backlog(job.provider, job.user_id)
-
-
-def _begin(new: NewJob, begun: SubmissionBegins, now: Millis, submission_rules: Rules) -> NewJob:
-    """The new job with its submission begun."""
-    move = decide(new.job, begun, now, submission_rules)
-    assert move is not None, "a new job's submission can always begin"
-    assert move.event is not None
-    return replace(new, job=move.job, events=(*new.events, move.event))

@@ -74,14 +74,14 @@ async def submit_job(
         KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
-    queued = services.queue.accept(new, services.rules)
-    if queued is not None:
-        new = queued.new or new
-    create = services.store.jobs.create(new, idempotency, answer, queued.lease if queued else None)
-    writing = asyncio.ensure_future(create)
-    if queued is not None:
-        writing.add_done_callback(partial(services.queue.end_creation, queued))
-    # If the caller is cancelled, the write continues.
-    made = await asyncio.shield(writing)
+    create, queue = services.store.jobs.create, services.queue
+    queued = queue.accept(new, services.rules)
+    if queued is None:
+        made = await create(new, idempotency, answer)
+    else:
+        creation = create(queued.new or new, idempotency, answer, queued.lease)
+        writing = asyncio.ensure_future(creation)
+        writing.add_done_callback(partial(queue.end_creation, queued))
+        made = await asyncio.shield(writing)  # if the caller is cancelled, the queue still gets it
     tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
     return made

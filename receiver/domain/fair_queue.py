@@ -49,17 +49,18 @@ class FairQueue(Generic[T]):
         _, item = items.popleft()
         if items:
             self._waiting[user_id] = items  # re-inserted at the end
-        self._free -= 1
-        self._taken[user_id] += 1
+        self.take_slot(user_id)
         return item
 
-    def take_slot(self, user_id: int) -> bool:
-        """Give the user a slot without queueing an item; False if no slot is free or items wait."""
-        if not self._free or self._waiting:
-            return False
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether a slot is free, and nothing waits for it."""
+        return self._free > 0 and not self._waiting
+
+    def take_slot(self, user_id: int) -> None:
+        """Give the user a free slot without queueing an item."""
         self._free -= 1
         self._taken[user_id] += 1
-        return True
 
     def give_back(self, user_id: int) -> None:
         """Release a slot of the user."""

@@ -108,10 +108,10 @@ class Submitter:
         begins = waiting.begun or SubmissionBegins(
             job.attempts + 1, now + self._services.rules.submit_lease
         )
-        until = waiting.lease.until if waiting.lease else begins.lease_until
         try:
             # This process may have been suspended, and another one may have leased the job.
-            answer = await self._call(waiting, begins) if now < until else None
+            is_lost = waiting.lease is not None and now >= waiting.lease.until
+            answer = None if is_lost else await self._call(waiting, begins)
         finally:
             self._queue.give_back(job)
         if answer is not None:
@@ -143,8 +143,8 @@ class Submitter:
             if waiting.begun:
                 if not waiting.is_stored:
                     raise StoreUnavailable("it is unknown whether the job was created")
-                if self._stopping:
-                    return SubmitNotSent("the service stopped before it was sent")
+                if self._stopping or self._services.clock.now() >= begins.lease_until:
+                    return SubmitNotSent("the service was stopped before it was sent")
             elif not (await self._admit_or_postpone(job) and await self._begin(job, begins)):
                 return None
         except NotFound:

@@ -97,7 +97,8 @@ async def open_sqlite(
         try:
             path = await asyncio.shield(preparing)
         except asyncio.CancelledError:
-            await asyncio.wait({preparing})  # it would go on, and lock the file after `resources`
+            # It would go on, and lock the file after `resources` are closed.
+            await asyncio.gather(preparing, return_exceptions=True)
             raise
         readers = await AiosqliteReaders.open(path)
         connector = Connector(path)

@@ -21,7 +21,10 @@ from tests.support.manual_clock import ManualClock
 
 
 def queue(slots: int = 4) -> SubmissionQueue:
-    return SubmissionQueue("me", slots, ManualClock(NOW))
+    """An empty queue of a process that has read the store's."""
+    empty = SubmissionQueue("me", slots, ManualClock(NOW))
+    empty.plan_leases([], NOW)
+    return empty
 
 
 def busy_queue() -> SubmissionQueue:
@@ -81,6 +84,36 @@ async def test_no_submission_begins_with_its_creation_while_others_wait() -> Non
     late = accept(waiting, job_of(2))
     assert late is not None
     assert late.begun is None
+
+
+async def test_no_submission_begins_with_its_creation_while_another_is_created_to_wait() -> None:
+    waiting = busy_queue()
+    first = accept(waiting, job_of(1))
+    waiting.give_back(job_of(99))  # the slot belongs to the first one, once it is on disk
+    late = accept(waiting, job_of(2))
+    assert first is not None
+    assert late is not None
+    assert late.begun is None
+    waiting.end_creation(late, ended(late.job))
+    waiting.end_creation(first, ended(first.job))
+    assert waiting.take() is not None
+
+
+async def test_nothing_is_sent_before_the_holds_in_the_store_are_known() -> None:
+    fresh = SubmissionQueue("me", 4, ManualClock(NOW))
+    queued = accept(fresh, job_of(1))
+    assert queued is not None
+    assert queued.begun is None
+    fresh.end_creation(queued, ended(queued.job))
+    assert fresh.take() is None
+    fresh.plan_leases([], NOW)
+    assert fresh.take() is queued
+
+
+async def test_a_job_past_its_deadline_does_not_begin() -> None:
+    queued = accept(queue(), replace(job_of(1), created_at=NOW - Rules().job_deadline))
+    assert queued is not None
+    assert queued.begun is None
 
 
 @pytest.mark.parametrize(

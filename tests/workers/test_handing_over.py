@@ -18,7 +18,7 @@ from receiver.workers.inbox import Inbox
 from store.errors import OutcomeUnknown
 from store.ids import Ids
 from store.open import open_store
-from store.records.jobs import Phase
+from store.records.jobs import Job, Phase
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
 from tests.domain.jobs import new_job as any_job
@@ -154,6 +154,25 @@ async def test_a_job_cancelled_while_it_waits_is_not_sent(
         gate.set()
         await wait_for_job(client, kept["request_id"], phase="accepted")
     assert len(provider.submissions) == 2
+
+
+async def test_a_submission_that_begins_too_late_is_not_sent(harness: Harness) -> None:
+    """The process was suspended between the creation of the job and the call."""
+    services, clock = harness.services, harness.clock
+    worker = submitter.Submitter(services, harness.hub, lambda job: f"https://here/{job.id}")
+    await worker.leases.run_once()
+    user = harness.world.ann
+    submission = Submission("samsar", JOB["kind"], MOVIE, None, (), {})
+    made = await submit_job(services, new_job(services, user.id, user.name, submission))
+    assert isinstance(made, Job)
+    assert made.phase is Phase.SUBMITTING
+
+    clock.advance(services.rules.submit_lease / 1_000)
+    assert await worker.run_once() == 1
+    await worker._task_pool.drain()
+
+    job = await harness.find(made)
+    assert (job.phase, job.attempts) == (Phase.QUEUED, 1)
 
 
 async def _new_job(service: RunningService) -> NewJob:
