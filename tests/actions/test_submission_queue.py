@@ -105,8 +105,10 @@ async def test_nothing_is_sent_before_the_holds_in_the_store_are_known() -> None
     assert queued is not None
     assert queued.begun is None
     fresh.end_creation(queued, ended(queued.job))
+    assert await fresh.wake.wait(0)
     assert fresh.take() is None
     fresh.plan_leases([], NOW)
+    assert await fresh.wake.wait(0)
     assert fresh.take() is queued
 
 
