@@ -68,7 +68,7 @@ class SubmissionQueue:
         """By user: accepted jobs whose creation is under way."""
         self._will_wait = 0
         """How many of them have not begun."""
-        self._knows_store = False
+        self._has_read_store = False
         """Whether the holds and backlogs in the store have been read."""
         self._in_store: set[Backlog] = set()
         """Backlogs without a hold that may have more jobs in the store."""
@@ -97,7 +97,8 @@ class SubmissionQueue:
     def _begin(self, new: NewJob, submission_rules: Rules) -> QueuedSubmission | None:
         """Begin the submission of a job that is about to be created, with a slot; None if others
         wait, or will once they are created, or no slot is free."""
-        if self._will_wait or self._begun or not (self._knows_store and self._turns.has_free_slot):
+        is_free = self._has_read_store and self._turns.has_free_slot
+        if self._will_wait or self._begun or not is_free:
             return None
         now = self._clock.now()
         begun = SubmissionBegins(1, now + submission_rules.submit_lease)
@@ -135,7 +136,7 @@ class SubmissionQueue:
         """The next submission, with a slot; None if none waits or no slot is free."""
         if self._begun:
             return self._begun.popleft()
-        return self._turns.take() if self._knows_store else None
+        return self._turns.take() if self._has_read_store else None
 
     def give_back(self, job: Job) -> None:
         """Release the job's slot."""
@@ -165,7 +166,7 @@ class SubmissionQueue:
             elif not self._must_wait(backlog, now):
                 probing.append(backlog)
         self._in_store = set(free)
-        self._knows_store = True
+        self._has_read_store = True
         self.wake.notify()
         return self._probes(probing) | self._shares(free)
 
