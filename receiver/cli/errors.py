@@ -170,7 +170,8 @@ def _answer_lines(error: ApiError) -> Iterator[str]:
     yield f"{error.detail} ({error.status} {error.code})"
     # `detail` repeats the first fault, but without its pointer.
     for fault in error.faults:
-        yield f"{fault.pointer}: {fault.detail}"
+        # Not "/api_key: detail": `redact` would take the detail for a key.
+        yield f"{fault.detail} (at {fault.pointer})" if fault.pointer else fault.detail
     if error.retry_after is not None:
         yield f"Try again in {error.retry_after:g} s."
     elif error.status >= 500 and error.code != "http_error" and error.request_id is not None:

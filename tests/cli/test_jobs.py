@@ -76,10 +76,20 @@ def test_a_refusal_names_each_error_with_its_pointer(ann: Workspace) -> None:
     given = MOVIE | {"input": MOVIE["input"] | {"duration": 121, "prompt": ""}}
     done = ann.run("submit", "-", stdin=json.dumps(given))
     assert done.status == 1
-    assert "/input/prompt: Prompt is required" in done.err
-    assert "/input/duration: Duration is too long" in done.err
+    assert "(at /input/prompt)\n" in done.err
+    assert "(at /input/duration)\n" in done.err
     unknown = ann.run("submit", "-", stdin=json.dumps(MOVIE | {"provider": "nobody"}))
-    assert "/provider: provider must be one of sandbox, sandbox-replicate." in unknown.err
+    assert "one of sandbox, sandbox-replicate. (at /provider)\n" in unknown.err
+
+
+def test_a_refusal_is_whole_though_its_pointer_is_called_like_a_secret(ann: Workspace) -> None:
+    """A text after "api_key:" would be taken for a key, and redacted."""
+    given = MOVIE | {"api_key": "mine", "metadata": {"cookie": 1}}
+    done = ann.run("submit", "-", stdin=json.dumps(given))
+    assert "\nThis member is unknown; the known ones are " in done.err
+    assert "(at /api_key)\n" in done.err
+    assert "without NUL. (at /metadata/cookie)\n" in done.err
+    assert "…" not in done.err
 
 
 @pytest.mark.parametrize("value", [r'"\ud800"', "NaN", "1e400"])
@@ -218,7 +228,7 @@ def test_a_test_message_is_sent_by_the_service(ann: Workspace) -> None:
     assert (nobody.status, "error: connect_failed\n" in nobody.out) == (1, True)
     invalid = ann.run("deliveries", "test", "ftp://127.0.0.1")
     assert invalid.status == 1
-    assert "/url: " in invalid.err
+    assert "(at /url)" in invalid.err
 
 
 def test_without_a_service_or_a_key_the_error_says_what_to_do(workspace: Workspace) -> None:
