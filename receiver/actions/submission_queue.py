@@ -59,7 +59,7 @@ class SubmissionQueue:
         """The providers' holds, as last read from the store."""
         self._holder = holder
         self._clock = clock
-        self._turns = FairQueue[QueuedSubmission](slots)
+        self._turns = FairQueue[str, QueuedSubmission](slots)
         self._ahead = 2 * slots
         """How many jobs of one backlog are leased at a time, at most (except to choose a probe)."""
         self._begun = deque[QueuedSubmission]()
@@ -86,7 +86,7 @@ class SubmissionQueue:
         queued = self._begin(new, submission_rules)
         if queued is None:
             of_user = self._turns.waiting(user_id) + self._in_creation[user_id]
-            of_all = len(self._turns) + self._in_creation.total()
+            of_all = len(self._turns.items) + self._in_creation.total()
             if of_user >= MAX_HANDED_OVER_PER_USER or of_all >= MAX_HANDED_OVER:
                 return None
             queued = QueuedSubmission(new.job, self.new_lease(), new)
@@ -118,7 +118,7 @@ class SubmissionQueue:
         queued.is_stored = error is None and isinstance(writing.result(), Job)
         may_exist = queued.is_stored or isinstance(error, OutcomeUnknown | asyncio.CancelledError)
         if queued.begun is None and may_exist:
-            self._turns.add(queued.job.user_id, queued)
+            self._turns.add(queued.job.user_id, queued.job.id, queued)
         elif queued.begun is not None and may_exist:
             self._begun.append(queued)
         elif queued.begun is not None:
@@ -141,7 +141,7 @@ class SubmissionQueue:
     def give_back(self, job: Job) -> None:
         """Release the job's slot."""
         self._turns.give_back(job.user_id)
-        if len(self._turns):
+        if self._turns.items:
             self.wake.notify()
 
     # --- what is in the store ---------------------------------------------------------------------
@@ -176,7 +176,6 @@ class SubmissionQueue:
         for job in jobs:
             leased.setdefault(_backlog_of(job), []).append(job)
         self._in_store -= {each for each, most in wanted.items() if len(leased[each]) < most}
-        known = {waiting.job.id: waiting for waiting in self._turns}
         surplus = []
         for backlog, found in leased.items():
             if self._holds_on(backlog):
@@ -185,10 +184,10 @@ class SubmissionQueue:
                 surplus += [job.id for job in found[1:]]  # only one is the probe
                 del found[1:]
             for job in found:
-                if waiting := known.get(job.id):  # its lease had ended
+                if waiting := self._turns.items.get(job.id):  # its lease had ended
                     waiting.job, waiting.lease = job, lease
                 else:
-                    self._turns.add(job.user_id, QueuedSubmission(job, lease))
+                    self._turns.add(job.user_id, job.id, QueuedSubmission(job, lease))
         self.wake.notify()
         return surplus
 
@@ -218,7 +217,7 @@ class SubmissionQueue:
     def _shares(self, backlogs: Sequence[Backlog]) -> dict[Backlog, int]:
         """An equal share of the free places for each backlog that has few jobs here."""
         short = [backlog for backlog in backlogs if self._has_few(backlog)]
-        room = max(0, MAX_QUEUED - len(self._turns))
+        room = max(0, MAX_QUEUED - len(self._turns.items))
         share = min(self._ahead, max(1, room // max(1, len(short))))
         return dict.fromkeys(short[: room // share], share)
 
@@ -231,10 +230,11 @@ class SubmissionQueue:
         users: defaultdict[str, list[int]] = defaultdict(list)
         for provider, user_id in backlogs:
             users[provider].append(user_id)
+        queued = {_backlog_of(each.job) for each in self._turns.items.values()}
         probes = {}
         for provider, user_ids in users.items():
             holds = self._holds_of(provider)
-            here = {each.job.user_id for each in self._turns if each.job.provider == provider}
+            here = {user_id for name, user_id in queued if name == provider}
             if holds.everybody is None:
                 chosen = [user_id for user_id in user_ids if user_id not in here]
             else:

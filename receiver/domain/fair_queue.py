@@ -1,14 +1,15 @@
 """Fair scheduling: users share a number of slots, and the one with the fewest goes first. Pure."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
-class FairQueue(Generic[T]):
-    """Items that wait for a slot, by user.
+class FairQueue(Generic[K, T]):
+    """Items that wait for a slot, by user; each has a key.
 
     A free slot goes to the waiting user who holds the fewest slots; if several do, to the one who
     has waited longest for a turn. So a user who holds all slots must share them, as they become
@@ -16,41 +17,38 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self, slots: int) -> None:
+        self.items: dict[K, T] = {}
+        """All that wait; for reading only."""
         self._free = slots
-        self._waiting: dict[int, deque[tuple[bool, T]]] = {}
-        """By user, the one who has waited longest for a turn first; no empty queues. Each item has
+        self._waiting: dict[int, deque[tuple[bool, K]]] = {}
+        """By user, the one who has waited longest for a turn first; no empty queues. Each key has
         whether it was put ahead."""
         self._taken: Counter[int] = Counter()
-
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
-    def __iter__(self) -> Iterator[T]:
-        for items in self._waiting.values():
-            for _, item in items:
-                yield item
 
     def waiting(self, user_id: int) -> int:
         """How many items of the user wait."""
         return len(self._waiting.get(user_id, ()))
 
-    def add(self, user_id: int, item: T, *, ahead: bool = False) -> None:
-        """Queue an item behind the user's others, or ahead of all that were not put ahead."""
-        items = self._waiting.setdefault(user_id, deque())
-        place = sum(was_ahead for was_ahead, _ in items) if ahead else len(items)
-        items.insert(place, (ahead, item))
+    def add(self, user_id: int, key: K, item: T, *, ahead: bool = False) -> None:
+        """Queue an item behind the user's others, or ahead of all that were not put ahead. An item
+        that waits with this key is replaced, and keeps its place."""
+        if key not in self.items:
+            keys = self._waiting.setdefault(user_id, deque())
+            place = sum(was_ahead for was_ahead, _ in keys) if ahead else len(keys)
+            keys.insert(place, (ahead, key))
+        self.items[key] = item
 
     def take(self) -> T | None:
         """Give a slot to the next item and return it; None if no slot is free or nothing waits."""
         if not self._free or not self._waiting:
             return None
         user_id = min(self._waiting, key=self._taken.__getitem__)
-        items = self._waiting.pop(user_id)
-        _, item = items.popleft()
-        if items:
-            self._waiting[user_id] = items  # re-inserted at the end
+        keys = self._waiting.pop(user_id)
+        _, key = keys.popleft()
+        if keys:
+            self._waiting[user_id] = keys  # re-inserted at the end
         self.take_slot(user_id)
-        return item
+        return self.items.pop(key)
 
     @property
     def has_free_slot(self) -> bool:
@@ -70,10 +68,11 @@ class FairQueue(Generic[T]):
 
     def remove(self, is_wanted: Callable[[T], bool]) -> list[T]:
         """Remove and return the wanted items; they get no slot."""
-        wanted = [item for item in self if is_wanted(item)]
+        wanted = {key: item for key, item in self.items.items() if is_wanted(item)}
         left = {
-            user_id: deque(item for item in items if not is_wanted(item[1]))
-            for user_id, items in self._waiting.items()
+            user_id: deque(each for each in keys if each[1] not in wanted)
+            for user_id, keys in self._waiting.items()
         }
-        self._waiting = {user_id: items for user_id, items in left.items() if items}
-        return wanted
+        self._waiting = {user_id: keys for user_id, keys in left.items() if keys}
+        self.items = {key: item for key, item in self.items.items() if key not in wanted}
+        return [*wanted.values()]

@@ -12,14 +12,15 @@ same rules while a provider is down.
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeAlias
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
+from receiver.domain.fair_queue import FairQueue
 from receiver.domain.observations import Observation
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.streams.hub import Hub
-from receiver.workers.leased_jobs import LeasedJobs
 from receiver.workers.provider_calls import ProviderCalls
 from receiver.workers.worker import (
     MAX_IDLE_SECONDS,
@@ -55,6 +56,9 @@ CONFIRMS_PER_POLL = 4
 """Confirming calls for each poll while polls are due: every fifth call is a poll."""
 POLL_DRAIN_SECONDS = 2.0
 
+_LeasedJobs: TypeAlias = FairQueue[str, tuple[Job, Millis]]
+"""Jobs that wait for a slot, by id, with the end of their lease, which may come while they wait."""
+
 
 class Poller:
     """The polling worker, which finds every outcome even without callbacks."""
@@ -76,12 +80,12 @@ class Poller:
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.concurrency)
-        self._to_confirm = LeasedJobs(self._calls.concurrency)
+        self._to_confirm = _LeasedJobs(self._calls.concurrency)
         self._overflow: list[str] = []
         """Jobs that were handed over while the queue was full, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
-        self._failing = LeasedJobs(max(1, self._calls.concurrency // 2))
+        self._failing = _LeasedJobs(max(1, self._calls.concurrency // 2))
         """Jobs whose last call failed: their next one may hang, so they share half of the slots."""
 
     def confirm(self, job: Job) -> None:
@@ -90,10 +94,10 @@ class Poller:
         until = self._services.clock.now() + POLL_LEASE
         # If the job is not confirmed by then, for whatever reason, it can be leased again.
         self._timer.schedule_pass(Lane.CONFIRM, until)
-        of_user = self._to_confirm.waiting(job.user_id)
-        has_place = of_user < MAX_TO_CONFIRM_PER_USER and len(self._to_confirm) < MAX_TO_CONFIRM
-        if has_place or job.id in self._to_confirm:
-            self._to_confirm.add(job, until)
+        waiting, of_user = self._to_confirm.items, self._to_confirm.waiting(job.user_id)
+        has_place = of_user < MAX_TO_CONFIRM_PER_USER and len(waiting) < MAX_TO_CONFIRM
+        if has_place or job.id in waiting:
+            self._to_confirm.add(job.user_id, job.id, (job, until))
         else:
             self._overflow.append(job.id)
         self._timer.wake()
@@ -132,7 +136,7 @@ class Poller:
     async def stop(self) -> None:
         """Release the jobs that wait here, and cancel calls that do not end soon. An answer that
         was not stored is lost: its job stays due."""
-        waiting = [*self._to_confirm, *self._overflow, *self._failing]
+        waiting = [*self._to_confirm.items, *self._overflow, *self._failing.items]
         if waiting:
             await self._services.store.jobs.release(self._services.holder, waiting)
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
@@ -179,11 +183,11 @@ class Poller:
     async def _lease_confirms(self) -> None:
         """Lease jobs that are due for confirmation in the store, and queue them with those that
         were handed over."""
-        most = min(CALLS_PER_PASS, CONFIRMS_AHEAD - len(self._to_confirm))
+        most = min(CALLS_PER_PASS, CONFIRMS_AHEAD - len(self._to_confirm.items))
         until = self._services.clock.now() + POLL_LEASE
         async with self._timer.leased(Lane.CONFIRM, POLL_LEASE, most) as jobs:
             for job in jobs:
-                self._to_confirm.add(job, until)
+                self._to_confirm.add(job.user_id, job.id, (job, until))
 
     async def _release_overflow(self) -> None:
         """Release jobs that were handed over while the queue was full: they stay due."""
@@ -242,8 +246,8 @@ class Poller:
         if not self._calls.is_failing(job.provider, job.id):
             return True
         has_place = self._failing.waiting(job.user_id) < MAX_FAILING_PER_USER
-        if has_place or ahead or job.id in self._failing:
-            self._failing.add(job, until, ahead=ahead)
+        if has_place or ahead or job.id in self._failing.items:
+            self._failing.add(job.user_id, job.id, (job, until), ahead=ahead)
         return False
 
     def _begin_failing_jobs(self, most: int) -> int:
@@ -265,7 +269,7 @@ class Poller:
         self._calls.begin()
         self._task_pool.begin(f"poll {job.id}", work, job)
 
-    async def _poll_in_slot(self, queue: LeasedJobs, job: Job) -> None:
+    async def _poll_in_slot(self, queue: _LeasedJobs, job: Job) -> None:
         """Poll, and give the job's slot back to its queue."""
         try:
             await self._poll(job)

@@ -64,7 +64,7 @@ class DueTimer:
     def __init__(self, services: ServiceContext, hub: Hub, *lanes: Lane) -> None:
         self._services = services
         self._at: dict[Lane, Millis | None] = dict.fromkeys(lanes, 0)  # there may be leftovers
-        self._turns = {lane: FairQueue[Backlog](1) for lane in lanes}
+        self._turns = {lane: FairQueue[Backlog, Backlog](1) for lane in lanes}
         self._subscription = Subscription()
         hub.add_commit_listener(self._on_commit)
         for lane in lanes:
@@ -132,19 +132,20 @@ class DueTimer:
             self.schedule_pass(lane, changes.due.get(lane))
 
 
-def _shares(turns: FairQueue[Backlog], due: Sequence[Backlog], most: int) -> Counter[Backlog]:
+def _shares(
+    turns: FairQueue[Backlog, Backlog], due: Sequence[Backlog], most: int
+) -> Counter[Backlog]:
     """How many jobs to lease from each backlog: round-robin by user, continuing the last pass."""
-    waiting, still = {*turns}, {*due}
+    still = {*due}
     turns.remove(lambda backlog: backlog not in still)
     for backlog in due:
-        if backlog not in waiting:
-            turns.add(backlog.user_id, backlog)
+        turns.add(backlog.user_id, backlog, backlog)
     shares = Counter[Backlog]()
     for _ in range(most):
         if (next_one := turns.take()) is not None:
             shares[next_one] += 1
             turns.give_back(next_one.user_id)
-            turns.add(next_one.user_id, next_one)
+            turns.add(next_one.user_id, next_one, next_one)
     return shares
 
 

@@ -81,7 +81,7 @@ async def test_claims_whose_calls_fail_wait_once_each_and_in_order(harness: Harn
         await asyncio.sleep(0)
         harness.clock.advance(POLL_LEASE / SECOND)  # all but the one in a call are leased again
     await worker.run_once()
-    assert worker._failing.waiting(harness.world.ann.id) == len(worker._failing) == 4
+    assert worker._failing.waiting(harness.world.ann.id) == len(worker._failing.items) == 4
 
     finish_at_next_call(harness)
     answered.set()
