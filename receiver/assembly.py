@@ -25,7 +25,7 @@ from receiver.large_bodies import LargeBodies
 from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
-from receiver.streams.hub import FixedTopic, Hub
+from receiver.streams.hub import STOP, Hub
 from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import WebhookSender
 from receiver.workers.archiver import Archiver
@@ -66,7 +66,7 @@ class Service:
         """Answer waiting requests, end the streams, and let the workers finish what they began."""
         if not self.context.stopping:
             self.context.stopping = True
-            self.context.hub.notify(FixedTopic.STOP)
+            self.context.hub.notify(STOP)
             self.context.broadcast.close()
             self._ending = asyncio.ensure_future(self.supervisor.stop())
 

@@ -18,7 +18,7 @@ from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
-from receiver.streams.hub import FixedTopic
+from receiver.streams.hub import STOP
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job
 from store.records.moves import NewJob
@@ -127,7 +127,7 @@ class Creation(ABC):
         context = self.context
         gone = asyncio.ensure_future(disconnected(self.request.receive))
         try:
-            with context.hub.subscribed(job.id, FixedTopic.STOP) as subscription:
+            with context.hub.subscribed(job.id, STOP) as subscription:
                 gone.add_done_callback(lambda _: subscription.notify())
                 while True:
                     found = await self.find(job.id)

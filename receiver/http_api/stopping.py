@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
-from receiver.streams.hub import FixedTopic
+from receiver.streams.hub import STOP
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ async def unless_stopping(context: ApiContext, work: Coroutine[Any, Any, T], det
     """
     task = asyncio.ensure_future(work)
     try:
-        with context.hub.subscribed(FixedTopic.STOP) as subscription:
+        with context.hub.subscribed(STOP) as subscription:
             task.add_done_callback(lambda _: subscription.notify())
             while not (task.done() or context.stopping):
                 await subscription.wait(None)

@@ -15,7 +15,7 @@ from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.channel import Channel
 from receiver.streams.heartbeats import Heartbeats
-from receiver.streams.hub import FixedTopic, Hub
+from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
 from store.changes import Changes
 from store.database import Store
@@ -47,7 +47,7 @@ class Broadcast:
         self.closing = False
         """Whether the service is shutting down and streams end."""
         hub.add_commit_listener(self._on_commit)
-        hub.add_listener(FixedTopic.STREAMS, self._notify_all)
+        hub.add_foreign_listener(self._notify_all)
 
     def close(self) -> None:
         """End every stream cleanly, including those requested from now on."""

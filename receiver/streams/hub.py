@@ -8,26 +8,14 @@ commit's `Changes`, with its new events. `notify_all` is called when another pro
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
-from typing import TypeAlias
+from typing import Final
 
 from store.changes import Changes
 
-
-class FixedTopic(Enum):
-    """Topics besides jobs and lanes. Only `notify_all` notifies STREAMS and lanes: commit listeners
-    learn from `Changes` which events are new and when jobs are due."""
-
-    RELAY = "relay"
-    STREAMS = "streams"
-    STOP = "stop"
-    """Notified when the service begins to shut down, so that waiting requests are answered. As
-    `notify_all` notifies it too, subscribers must check whether the service is stopping."""
-
-
-Topic: TypeAlias = str | FixedTopic
-"""The id of a job, a `FixedTopic`, or a `Lane` with work that may be due."""
-Listener: TypeAlias = Callable[[], None]
+STOP: Final = "stop"
+"""The topic that is notified when the service begins to shut down, so that waiting requests are
+answered. As `notify_all` notifies it too, subscribers must check whether the service is stopping.
+The other topics are the ids of jobs."""
 
 
 class Subscription:
@@ -51,56 +39,51 @@ class Subscription:
 
 
 class Hub:
-    """The listeners of each topic."""
+    """The listeners, and the subscriptions to each topic."""
 
     def __init__(self) -> None:
-        self._listeners: dict[Topic, dict[Listener, None]] = {}
         self._commit_listeners: list[Callable[[Changes], None]] = []
+        self._foreign_listeners: list[Callable[[], None]] = []
+        self._subscriptions: dict[str, dict[Subscription, None]] = {}
 
     def add_commit_listener(self, listener: Callable[[Changes], None]) -> None:
-        """Call `listener` with the changes of each commit of this process, before listeners are
+        """Call `listener` with the changes of each commit of this process, before subscribers are
         notified; it must not block or raise."""
         self._commit_listeners.append(listener)
 
+    def add_foreign_listener(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when another process has committed; it must not block or raise."""
+        self._foreign_listeners.append(listener)
+
     def announce(self, changes: Changes) -> None:
-        """Notify listeners of a commit's changes."""
+        """Notify of a commit's changes."""
         for listener in self._commit_listeners:
             listener(changes)
         for job_id in changes.jobs:
             self.notify(job_id)
-        if changes.relay:
-            self.notify(FixedTopic.RELAY)
 
-    def notify(self, topic: Topic) -> None:
-        """Call the topic's listeners, in the order in which they were added."""
-        for listener in tuple(self._listeners.get(topic, ())):
-            listener()
+    def notify(self, topic: str) -> None:
+        """Notify the topic's subscriptions."""
+        for subscription in self._subscriptions.get(topic, ()):
+            subscription.notify()
 
     def notify_all(self) -> None:
-        """Notify every topic: something has changed, but it is unknown what."""
-        for topic in list(self._listeners):
+        """Notify everybody: something has changed, but it is unknown what."""
+        for listener in self._foreign_listeners:
+            listener()
+        for topic in self._subscriptions:
             self.notify(topic)
 
-    def add_listener(self, topic: Topic, listener: Listener) -> None:
-        """Call `listener` for each notification of the topic; it must not block or raise."""
-        self._listeners.setdefault(topic, {})[listener] = None
-
-    def remove_listener(self, topic: Topic, listener: Listener) -> None:
-        """Stop calling `listener` for the topic."""
-        listeners = self._listeners.get(topic)
-        if listeners is not None:
-            listeners.pop(listener, None)
-            if not listeners:
-                del self._listeners[topic]
-
     @contextmanager
-    def subscribed(self, *topics: Topic) -> Iterator[Subscription]:
+    def subscribed(self, *topics: str) -> Iterator[Subscription]:
         """A subscription to these topics for the duration of the block."""
         subscription = Subscription()
         for topic in topics:
-            self.add_listener(topic, subscription.notify)
+            self._subscriptions.setdefault(topic, {})[subscription] = None
         try:
             yield subscription
         finally:
             for topic in topics:
-                self.remove_listener(topic, subscription.notify)
+                del self._subscriptions[topic][subscription]
+                if not self._subscriptions[topic]:
+                    del self._subscriptions[topic]

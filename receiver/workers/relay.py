@@ -7,11 +7,12 @@ from functools import partial
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.relay import KnownHosts, after_attempt
-from receiver.streams.hub import FixedTopic, Hub, Subscription
+from receiver.streams.hub import Hub, Subscription
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
 from receiver.workers.relay_slots import ATTEMPTS_AT_ONCE, InFlight, Slots
 from receiver.workers.worker import LEASE_SLACK, TaskPool
+from store.changes import Changes
 from store.records.deliveries import Attempt, Delivery
 from store.records.times import Millis
 
@@ -40,7 +41,8 @@ class Relay:
         """`timeout` of one attempt is in seconds; `jitter` returns numbers from 0 to 1."""
         self._services = services
         self._subscription = Subscription()
-        hub.add_listener(FixedTopic.RELAY, self._subscription.notify)
+        hub.add_commit_listener(self._on_commit)
+        hub.add_foreign_listener(self._subscription.notify)
         self._sender = sender
         self._schedule = schedule
         self._timeout = timeout
@@ -99,6 +101,10 @@ class Relay:
         release their messages."""
         await self._task_pool.drain(RELAY_DRAIN_SECONDS)
         await self._services.store.deliveries.release(self._services.holder)
+
+    def _on_commit(self, changes: Changes) -> None:
+        if changes.relay:
+            self._subscription.notify()
 
     def _begin(self, leased: Sequence[Delivery], begin_by: Millis) -> None:
         for delivery in leased:

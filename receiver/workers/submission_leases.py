@@ -44,7 +44,7 @@ class SubmissionLeases(Worker):
         """Monotonic time of the next read of the store's queue."""
         self._last_read_at = 0.0
         hub.add_commit_listener(self._on_commit)
-        hub.add_listener(Lane.SUBMIT, lambda: self._schedule_read(0.0))
+        hub.add_foreign_listener(lambda: self._schedule_read(0.0))
         self._expire_at = 0.0
         """Monotonic time of the next check for jobs past their deadline."""
 

@@ -67,8 +67,7 @@ class DueTimer:
         self._turns = {lane: FairQueue[Backlog, Backlog](1) for lane in lanes}
         self._subscription = Subscription()
         hub.add_commit_listener(self._on_commit)
-        for lane in lanes:
-            hub.add_listener(lane, self._look_now)
+        hub.add_foreign_listener(self._look_now)
 
     @asynccontextmanager
     async def leased(self, lane: Lane, length: Millis, most: int) -> AsyncIterator[list[Job]]:
