@@ -38,7 +38,7 @@ class Broadcast:
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self.heartbeats = Heartbeats(store, clock, heartbeat, self._beat)
+        self.heartbeats = Heartbeats(store, clock, heartbeat)
         self._channels: dict[int, Channel] = {}
         """By user."""
         self._notified: dict[Channel, float] = {}
@@ -135,12 +135,6 @@ class Broadcast:
             reader.written_seq = event.cursor.seq
             self._metrics.stream_events.inc()
         return bool(page) and (reader.job_id is not None or reader.written_seq < pushed_seq)
-
-    def _beat(self, reader: Reader) -> None:
-        """Send a heartbeat, unless the reader is catching up: then its next bytes are events."""
-        channel = self._channels.get(reader.user_id)
-        if channel is not None and reader in channel.live_readers:
-            channel.beat(reader)
 
     def _attach(self, user_id: int) -> Channel:
         channel = self._channels.get(user_id)

@@ -88,15 +88,6 @@ class Channel:
             if reader in self.live_readers:
                 self._give(reader, event, chunk)
 
-    def beat(self, reader: Reader) -> None:
-        """Send one reader its heartbeat."""
-        if not reader.push(frames.HEARTBEAT):
-            self._dismiss(reader)
-
-    def _dismiss(self, reader: Reader) -> None:
-        self.live_readers.discard(reader)
-        reader.wake()
-
     def _give(self, reader: Reader, event: Event, chunk: bytes) -> bool:
         """Push one event to one reader; remove it if it lags or its job may be done."""
         if not reader.wants(event):
@@ -105,7 +96,8 @@ class Channel:
         if taken:
             reader.written_seq = event.cursor.seq
         if not taken or (reader.job_id is not None and _DONE in event.data):
-            self._dismiss(reader)
+            self.live_readers.discard(reader)
+            reader.wake()
         return taken
 
     def _remember(self, event: Event, chunk: bytes) -> None:

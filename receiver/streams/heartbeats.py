@@ -1,6 +1,6 @@
 """Sends heartbeats to the open streams, and ends those whose key was revoked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import takewhile
 
 from receiver.clock import Clock
@@ -14,14 +14,11 @@ MIN_PAUSE_SECONDS = 0.05
 class Heartbeats:
     """Each reader's interval starts when it connects, so that a thousand do not make a burst."""
 
-    def __init__(
-        self, store: Store, clock: Clock, interval: float, beat: Callable[[Reader], None]
-    ) -> None:
-        """`interval` is in seconds; `beat` sends a comment line to a reader."""
+    def __init__(self, store: Store, clock: Clock, interval: float) -> None:
+        """`interval` is in seconds."""
         self._store = store
         self._clock = clock
         self._interval = interval
-        self._beat = beat
         self._next: dict[Reader, float] = {}
         """The time of each reader's next heartbeat, the earliest first."""
 
@@ -40,7 +37,7 @@ class Heartbeats:
         del self._next[reader]
 
     async def run(self) -> None:
-        """Call `beat` for every reader once per interval; runs as long as the service. It never
+        """Send every reader a heartbeat once per interval; runs as long as the service. It never
         waits for the store: proxies end streams that are silent, during an outage too."""
         shortest = min(self._interval, MIN_PAUSE_SECONDS)
         while True:
@@ -49,7 +46,7 @@ class Heartbeats:
             await self._clock.sleep(max(first - now, shortest))
             for reader in self._due():
                 self.add(reader)
-                self._beat(reader)
+                reader.beat()
 
     async def end_revoked(self) -> None:
         """End the streams whose key was revoked, within an interval; runs as long as the

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, TypeAlias
 
+from receiver.streams import frames
 from store.records.events import Event
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -53,6 +54,11 @@ class Reader:
     def wants(self, event: Event) -> bool:
         """Whether the event is for this reader and has not been written."""
         return event.cursor.seq > self.written_seq and self.job_id in (None, event.job_id)
+
+    def beat(self) -> None:
+        """Send a heartbeat, unless the reader is catching up: then its next bytes are events."""
+        if self._wake is not None and not self.push(frames.HEARTBEAT):
+            self.wake()  # it lags, and catches up by itself
 
     def wake(self) -> None:
         """Wake the reader's own coroutine, if it waits in `wait_until_woken`."""

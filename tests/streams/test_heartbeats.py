@@ -65,18 +65,24 @@ class ThreeBeats(Exception):
     """Ends the loop after three beats."""
 
 
-async def test_heartbeats_go_on_while_the_store_is_away() -> None:
-    beats: list[Reader] = []
+class CountingReader(Reader):
+    """Ends the loop at its third beat."""
 
-    def beat(reader: Reader) -> None:
-        beats.append(reader)
-        if len(beats) == 3:
+    def __init__(self) -> None:
+        super().__init__(
+            no_send, FakeConnection(), key_hash="k", user_id=1, job_id=None, after_seq=0
+        )
+        self._beats = 0
+
+    def beat(self) -> None:
+        self._beats += 1
+        if self._beats == 3:
             raise ThreeBeats
 
-    heartbeats = Heartbeats(cast(Store, UnreachableStore()), SystemClock(), 0.01, beat)
-    heartbeats.add(
-        Reader(no_send, FakeConnection(), key_hash="k", user_id=1, job_id=None, after_seq=0)
-    )
+
+async def test_heartbeats_go_on_while_the_store_is_away() -> None:
+    heartbeats = Heartbeats(cast(Store, UnreachableStore()), SystemClock(), 0.01)
+    heartbeats.add(CountingReader())
     with pytest.raises(ThreeBeats):
         await heartbeats.run()
 
@@ -84,7 +90,7 @@ async def test_heartbeats_go_on_while_the_store_is_away() -> None:
 async def test_the_streams_of_revoked_keys_end_within_an_interval() -> None:
     interval, clock = 15.0, ManualClock()
     store = SlowKeys(clock, count=6)
-    heartbeats = Heartbeats(cast(Store, store), clock, interval, lambda _: None)
+    heartbeats = Heartbeats(cast(Store, store), clock, interval)
     readers = [TimedReader(clock, f"key {number}") for number in range(6)]
     for reader in readers:
         heartbeats.add(reader)
