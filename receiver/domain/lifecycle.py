@@ -28,8 +28,6 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
     match observation:
         case observed.SubmissionBegins():
             submission.begin(draft, observation)
-        case observed.SubmissionHeld():
-            submission.postpone(draft, observation.until)
         case observed.SubmissionLost():
             submission.lose(draft, observation.reason)
         case observed.SubmissionEnded():
@@ -106,8 +104,7 @@ def _pass_time(draft: Draft) -> None:
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
         submission.give_up_unconfirmed(draft)
     elif job.phase is Phase.QUEUED:
-        # Fails the job if its deadline has passed; otherwise nothing changes.
-        submission.postpone(draft, job.due.at)
+        submission.expire(draft)
     elif not job.done:
         # Without a provider id there is no status call: the deadline applies at once.
         outcomes.miss_deadline(draft)

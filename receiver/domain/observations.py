@@ -1,7 +1,7 @@
 """Observations of a job: the input of `lifecycle.decide`.
 
 They come from providers (answers to all kinds of calls), the inbox (callbacks), workers (timeouts,
-holds, downloads) and users (cancellation). Nothing else changes what users see of a job.
+downloads) and users (cancellation). Nothing else changes what users see of a job.
 """
 
 from collections.abc import Mapping
@@ -42,13 +42,6 @@ class SubmissionLookedUp:
     number: int
     """As of a status call, see `Polled`."""
     answer: LookUpAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionHeld:
-    """A hold applies to the job: do not send it before `until`, then check again."""
-
-    until: Millis
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +159,6 @@ class DownloadEnded:
 Observation: TypeAlias = (
     SubmissionBegins
     | SubmissionLookedUp
-    | SubmissionHeld
     | SubmissionLost
     | SubmissionEnded
     | CallbackBatch

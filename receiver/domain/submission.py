@@ -1,4 +1,4 @@
-"""Applies the steps of a submission: its start, postponement, answer, loss, and look-up."""
+"""Applies the steps of a submission: its start, deadline, answer, loss, and look-up."""
 
 from typing import assert_never
 
@@ -14,7 +14,7 @@ from receiver.domain.documents import MESSAGE_CHARACTERS
 from receiver.domain.draft import Draft, let_inbox_go_first, plan_next_poll, schedule_status_call
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded, SubmissionLookedUp
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
-from store.records.times import Due, Lane, Millis
+from store.records.times import Due, Lane
 
 
 def begin(draft: Draft, begins: SubmissionBegins) -> None:
@@ -42,17 +42,10 @@ def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
     return job.phase is Phase.SUBMITTING and job.attempts == begun.attempt and job.due == lease
 
 
-def postpone(draft: Draft, until: Millis) -> None:
-    """Do not send the job before `until`; at its deadline it fails."""
-    job = draft.job
-    if job.phase is not Phase.QUEUED:
-        return
-    end = schedule.deadline(job, draft.rules)
-    if draft.now >= end:
+def expire(draft: Draft) -> None:
+    """Fail a queued job, if its deadline has passed."""
+    if draft.now >= schedule.deadline(draft.job, draft.rules):
         _give_up_unsent(draft)
-    else:
-        planned = job.due.at if job.due else draft.now
-        draft.set(due=Due(Lane.SUBMIT, min(max(until, planned), end)))
 
 
 def apply_answer(draft: Draft, ended: SubmissionEnded) -> None:

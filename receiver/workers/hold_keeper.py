@@ -32,20 +32,20 @@ class HoldKeeper:
             until = next((hold.until for is_of_all, hold in holds if is_of_all), 0)
             held_until.labels(provider).set(until / 1_000)
 
-    async def admit(self, job: Job) -> Millis:
-        """Return 0 if the job may be sent, else when to check again. After the end of a hold, the
-        job may be sent only as a probe, and is recorded as one."""
+    async def admit(self, job: Job) -> bool:
+        """Return whether the job may be sent. After the end of a hold, it may be sent only as a
+        probe, and is recorded as one."""
         known = self._queue.holds.get(job.provider, rules.NO_HOLDS)
         if not rules.holds_on(known, job.user_id):
-            return 0
+            return True
         now = self._services.clock.now()
         holds = await self._change(
             job, lambda holds: rules.send_probe(holds, job.user_id, job.id, now)
         )
-        if rules.is_probe(holds, job.user_id, job.id):
+        is_probe = rules.is_probe(holds, job.user_id, job.id)
+        if is_probe:
             self._probes.add(job.id)
-            return 0
-        return rules.held_until(holds, job.user_id, now)
+        return is_probe
 
     async def record_refusal(self, job: Job, answer: SubmitNotSent, at: Millis) -> None:
         """Record a refusal at time `at`; no effect if the answer is not a rate-limit refusal."""

@@ -22,11 +22,7 @@ from receiver.domain.answers import (
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.domain.observations import (
-    SubmissionBegins,
-    SubmissionEnded,
-    SubmissionHeld,
-)
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from receiver.streams.hub import Hub
 from receiver.workers.hold_keeper import HoldKeeper
 from receiver.workers.submission_leases import SubmissionLeases
@@ -38,13 +34,9 @@ from receiver.workers.worker import (
 )
 from store.errors import NotFound, StoreUnavailable
 from store.records.jobs import Job, Phase
-from store.records.times import Millis
 
 SUBMISSION_DRAIN_SECONDS = 7.0
 """Time for submissions in flight at shutdown."""
-LOST_PROBE_PAUSE: Millis = 1_000
-"""How long a leased submission is postponed at most when a hold applies to it, as when another job
-became the hold's probe first."""
 
 log = structlog.get_logger()
 
@@ -145,7 +137,11 @@ class Submitter:
                     raise StoreUnavailable("it is unknown whether the job was created")
                 if self._stopping or self._services.clock.now() >= begins.lease_until:
                     return SubmitNotSent("the service was stopped before it was sent")
-            elif not (await self._admit_or_postpone(job) and await self._begin(job, begins)):
+            elif not await self._holds.admit(job):
+                # It is leased again when it may be sent.
+                await self.leases.release([job.id])
+                return None
+            elif not await self._begin(job, begins):
                 return None
         except NotFound:
             return None  # it was not created, or was removed
@@ -165,15 +161,6 @@ class Submitter:
         except asyncio.CancelledError:
             await self._report_once(job, begins, SubmitAmbiguous("the service stopped meanwhile"))
             raise
-
-    async def _admit_or_postpone(self, job: Job) -> bool:
-        """Return whether the job may be sent now. If a hold applies, postpone the job."""
-        until = await self._holds.admit(job)
-        if until:
-            # Not for longer: a probe may be accepted, which ends the hold, at any moment.
-            until = min(until, self._services.clock.now() + LOST_PROBE_PAUSE)
-            await observe_job(self._services, job.id, SubmissionHeld(until))
-        return not until
 
     async def _begin(self, job: Job, begins: SubmissionBegins) -> bool:
         """Commit that the job is being sent; False if it must not be sent, now or ever."""

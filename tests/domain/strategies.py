@@ -30,7 +30,6 @@ from receiver.domain.observations import (
     ParsedCallback,
     SubmissionBegins,
     SubmissionEnded,
-    SubmissionHeld,
     SubmissionLookedUp,
     SubmissionLost,
     TimePassed,
@@ -116,7 +115,6 @@ others: st.SearchStrategy[Act] = st.sampled_from(
     [
         lambda now, _: SubmissionBegins(NEXT, now + 70 * SECOND),
         lambda now, _: SubmissionBegins(1, now + 70 * SECOND),
-        lambda now, _: SubmissionHeld(now + 40 * SECOND),
         *(
             plain_act(observation)
             for observation in (

@@ -20,11 +20,10 @@ from receiver.domain.observations import (
     CancelAnswer,
     DownloadEnded,
     FileStored,
-    SubmissionHeld,
     SubmissionLookedUp,
     TimePassed,
 )
-from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
+from receiver.domain.schedule import DAY, GRACE, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
@@ -112,7 +111,8 @@ def live(
         story.wait_until(job.due.at)
         match job.due.lane:
             case Lane.SUBMIT if held:
-                story.observe(SubmissionHeld(story.now + HOUR), 0)
+                story.wait_until(story.deadline())
+                story.observe(TimePassed(), 0)
             case Lane.SUBMIT:
                 story.begin()
             case Lane.SUBMITTING | Lane.WAIT:

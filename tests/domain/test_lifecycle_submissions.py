@@ -17,7 +17,6 @@ from receiver.domain.observations import (
     Polled,
     SubmissionBegins,
     SubmissionEnded,
-    SubmissionHeld,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
@@ -48,16 +47,6 @@ def test_rule_2_retry_after_delays_the_next_attempt_but_not_past_the_deadline() 
     story.begin()
     story.observe(SubmitNotSent("503", retry_after=DAY))
     assert story.due().at == story.deadline()
-
-
-def test_rule_2_a_hold_never_makes_an_attempt_earlier() -> None:
-    story = in_state("submitting")
-    story.observe(SubmitNotSent("503", retry_after=10 * MINUTE))
-    planned = story.due()
-    story.observe(SubmissionHeld(story.now + MINUTE), 0)
-    assert story.due() == planned
-    story.observe(SubmissionHeld(story.now + 20 * MINUTE), 0)
-    assert story.due().at == story.now + 20 * MINUTE
 
 
 def test_rule_2_the_unconfirmed_deadline_is_independent_of_the_job_deadline() -> None:

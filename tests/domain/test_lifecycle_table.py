@@ -104,8 +104,6 @@ UNAVAILABLE = StatusUnavailable("timeout")
 COLUMNS: dict[str, Column] = {
     "begins": soon(observed.SubmissionBegins(NEXT, 10**15)),
     "begins late": past_deadline(observed.SubmissionBegins(NEXT, 10**15)),
-    "held": soon(observed.SubmissionHeld(10**15)),
-    "held late": past_deadline(observed.SubmissionHeld(10**15)),
     "lost": soon(observed.SubmissionLost("killed")),
     "accepted": soon(SubmitAccepted(ID)),
     "accepted otherwise": soon(SubmitAccepted(OTHER_ID)),

@@ -12,10 +12,13 @@ import pytest
 from receiver.actions import submission_queue
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.clock import SystemClock
+from receiver.domain import holds as rules
 from receiver.domain.answers import StatusUnavailable
+from receiver.domain.schedule import SECOND
 from receiver.workers import submission_leases, submitter
 from receiver.workers.inbox import Inbox
 from store.errors import OutcomeUnknown
+from store.holds import Refusal
 from store.ids import Ids
 from store.open import open_store
 from store.records.jobs import Job, Phase
@@ -176,6 +179,32 @@ async def test_a_submission_that_begins_too_late_is_not_sent(harness: Harness) -
 
     job = await harness.find(made)
     assert (job.phase, job.attempts) == (Phase.QUEUED, 1)
+
+
+async def test_a_leased_job_to_which_a_hold_applies_stays_due_and_is_not_sent(
+    harness: Harness,
+) -> None:
+    """Another process has sent its probe first."""
+    holds, clock, user = harness.store.submissions, harness.clock, harness.world.ann
+    worker = submitter.Submitter(harness.services, harness.hub, lambda _: "https://here")
+    job = await harness.world.create()
+    refusal = Refusal("job_1", user.id, user.name, 429)
+    await holds.change_holds("samsar", lambda h: rules.refused(h, refusal, SECOND, clock.now()))
+    clock.advance(2)
+    await worker.leases.run_once()
+    probe = await holds.change_holds(
+        "samsar", lambda h: rules.send_probe(h, user.id, "job_2", clock.now())
+    )
+    assert rules.held_until(probe, user.id, clock.now())
+
+    assert await worker.run_once() == 1
+    await worker._task_pool.drain()
+    assert await harness.find(job) == job
+    clock.advance(1)
+    await worker.leases.run_once()
+    assert await worker.run_once() == 0
+
+    assert await harness.lease("another", Lane.SUBMIT) == [job.id]
 
 
 async def _new_job(service: RunningService) -> NewJob:
