@@ -25,15 +25,11 @@ def begin(draft: Draft, begins: SubmissionBegins) -> None:
         # The provider learns the callback URL only from a submission, so an earlier attempt may
         # have arrived.
         let_inbox_go_first(draft, Lane.SUBMIT)
-        return
-    if draft.now >= schedule.deadline(job, draft.rules):
-        _give_up_unsent(draft)
-        return
-    draft.set(
-        phase=Phase.SUBMITTING,
-        attempts=begins.attempt,
-        due=Due(Lane.SUBMITTING, begins.lease_until),
-    )
+    elif draft.now >= schedule.deadline(job, draft.rules):
+        expire(draft)
+    else:
+        due = Due(Lane.SUBMITTING, begins.lease_until)
+        draft.set(phase=Phase.SUBMITTING, attempts=begins.attempt, due=due)
 
 
 def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
@@ -43,9 +39,14 @@ def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
 
 
 def expire(draft: Draft) -> None:
-    """Fail a queued job, if its deadline has passed."""
-    if draft.now >= schedule.deadline(draft.job, draft.rules):
-        _give_up_unsent(draft)
+    """Fail a queued job if its deadline has passed, unless a callback on disk may prove that the
+    provider accepted it."""
+    if draft.now < schedule.deadline(draft.job, draft.rules):
+        return
+    if draft.job.callbacks_waiting:
+        let_inbox_go_first(draft, Lane.SUBMIT)
+    else:
+        outcomes.give_up(draft, ErrorCode.NOT_SUBMITTED)
 
 
 def apply_answer(draft: Draft, ended: SubmissionEnded) -> None:
@@ -75,16 +76,7 @@ def requeue(draft: Draft, begun: SubmissionBegins, not_sent: SubmitNotSent) -> N
     end = schedule.deadline(job, draft.rules)
     pause = max(schedule.submit_backoff(job), not_sent.retry_after or 0)
     draft.set(phase=Phase.QUEUED, due=Due(Lane.SUBMIT, min(draft.now + pause, end)))
-    if draft.now >= end:
-        _give_up_unsent(draft)
-
-
-def _give_up_unsent(draft: Draft) -> None:
-    """Fail a job that was never accepted, unless a callback on disk may prove that it was."""
-    if draft.job.callbacks_waiting:
-        let_inbox_go_first(draft, Lane.SUBMIT)
-    else:
-        outcomes.give_up(draft, ErrorCode.NOT_SUBMITTED)
+    expire(draft)
 
 
 def lose(draft: Draft, reason: str) -> None:
@@ -185,26 +177,20 @@ def accept(
     why = {} if taken is None else {"reason": f"the id {taken} belongs to another job"}
     said = {"outcome": outcome, "attempt": attempt, "provider_request_id": provider_request_id}
     draft.note("submission", **said, **why)
-    if job.done:
-        if provider_request_id is not None and job.provider_request_id is None:
-            draft.set(provider_request_id=provider_request_id, id_from_answer=True)
-            outcomes.watch_for_correction(draft)
-        _keep_urls(draft, answer)
-        outcomes.pass_on_cancel(draft)
-        return
-    if provider_request_id is not None and not job.id_from_answer:
+    can_set = job.provider_request_id is None if job.done else not job.id_from_answer
+    is_set = can_set and provider_request_id is not None
+    if is_set:
         draft.set(provider_request_id=provider_request_id, id_from_answer=True)
         draft.track(misses=0, missed_since=None)
-    _keep_urls(draft, answer)
-    if job.accepted_at is None:
+    if answer.urls and draft.job.provider_request_id == provider_request_id:
+        draft.set(provider_urls=answer.urls)
+    if job.done:
+        if is_set:
+            outcomes.watch_for_correction(draft)
+        outcomes.pass_on_cancel(draft)
+    elif job.accepted_at is None:
         outcomes.become_accepted(draft, Evidence.SUBMIT)
     else:
         schedule_status_call(
             draft, job.due.at if job.due and job.due.lane is Lane.POLL else draft.now
         )
-
-
-def _keep_urls(draft: Draft, answer: SubmitAccepted) -> None:
-    """Store the URLs from the answer, if the answer is about the same provider id."""
-    if answer.urls and draft.job.provider_request_id == answer.provider_request_id:
-        draft.set(provider_urls=answer.urls)
