@@ -90,11 +90,6 @@ def current(holds: ProviderHolds, now: Millis) -> Iterator[tuple[bool, Hold]]:
             yield False, limited.hold
 
 
-def next_end(holds: ProviderHolds, now: Millis) -> Millis | None:
-    """When the next of the provider's holds ends."""
-    return min((hold.until for _, hold in current(holds, now)), default=None)
-
-
 # --- events ---------------------------------------------------------------------------------------
 
 

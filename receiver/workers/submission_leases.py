@@ -1,7 +1,6 @@
 """Leases queued jobs from the store, for the submitter."""
 
 import asyncio
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -9,7 +8,7 @@ import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.domain.holds import next_end
+from receiver.domain.holds import current
 from receiver.domain.observations import TimePassed
 from receiver.streams.hub import Hub, Subscription
 from receiver.workers.hold_keeper import HoldKeeper
@@ -86,27 +85,25 @@ class SubmissionLeases(Worker):
         """Lease jobs from the store that are due, users in turn."""
         store, clock = self._services.store, self._services.clock
         self._last_read_at = clock.monotonic()
-        next_read_at, self._next_read_at = self._last_read_at + MAX_IDLE_SECONDS, math.inf
-        try:
-            now = clock.now()
-            due, holds = await asyncio.gather(
-                store.backlogs.due(Lane.SUBMIT, now), store.submissions.holds()
-            )
-            self._holds.learn(holds)
-            await self.release(self._queue.remove_held(now))
-            if wanted := self._queue.plan_leases(due.backlogs, now):
-                lease = self._queue.new_lease()
-                jobs = await store.backlogs.lease(Lane.SUBMIT, wanted, now, lease)
-                await self.release(self._queue.add(jobs, wanted, lease))
-            if due.backlogs and clock.monotonic() >= self._expire_at:
-                await self._expire(now)
-                self._expire_at = clock.monotonic() + MAX_IDLE_SECONDS
-            ends = [end for each in holds.values() if (end := next_end(each, now)) is not None]
-            for at in [due.next_at, *ends]:
-                if at is not None:
-                    next_read_at = min(next_read_at, clock.monotonic() + max(at - now, 10) / 1_000)
-        finally:
-            self._next_read_at = min(self._next_read_at, next_read_at)
+        self._next_read_at = self._last_read_at + MAX_IDLE_SECONDS
+        now = clock.now()
+        due, holds = await asyncio.gather(
+            store.backlogs.due(Lane.SUBMIT, now), store.submissions.holds()
+        )
+        self._holds.learn(holds)
+        await self.release(self._queue.remove_held(now))
+        if wanted := self._queue.plan_leases(due.backlogs, now):
+            lease = self._queue.new_lease()
+            jobs = await store.backlogs.lease(Lane.SUBMIT, wanted, now, lease)
+            await self.release(self._queue.add(jobs, wanted, lease))
+        if due.backlogs and clock.monotonic() >= self._expire_at:
+            await self._expire(now)
+            self._expire_at = clock.monotonic() + MAX_IDLE_SECONDS
+        ends = [hold.until for each in holds.values() for _, hold in current(each, now)]
+        for at in [due.next_at, *ends]:
+            if at is not None:
+                next_read_at = clock.monotonic() + max(at - now, 10) / 1_000
+                self._next_read_at = min(self._next_read_at, next_read_at)
 
     async def _expire(self, now: Millis) -> None:
         """End queued jobs past their deadline, even those that a hold keeps from being leased."""
