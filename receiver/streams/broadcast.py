@@ -75,19 +75,17 @@ class Broadcast:
         `final_bytes` returns what ends a complete stream, and None while there may be more events.
         It is called before each read of the log, so all events are written before those bytes.
         """
+        channel = self._attach(reader.user_id)
         self.heartbeats.add(reader)
         self._metrics.streams_open.inc()
         try:
-            channel = self._attach(reader.user_id)
-            try:
-                if not channel.is_open:
-                    # Read after `_attach` has added the channel, so that no commit is missed.
-                    channel.open(await self._store.events.latest(reader.user_id))
-                    self._wake.set()
-                await self._follow(reader, channel, final_bytes)
-            finally:
-                self._detach(reader, channel)
+            if not channel.is_open:
+                # Read after `_attach` has added the channel, so that no commit is missed.
+                channel.open(await self._store.events.latest(reader.user_id))
+                self._wake.set()
+            await self._follow(reader, channel, final_bytes)
         finally:
+            self._detach(reader, channel)
             self._metrics.streams_open.dec()
             self.heartbeats.remove(reader)
 
