@@ -158,14 +158,9 @@ class TaskPool:
         self._ended = asyncio.Event()
 
     @property
-    def running(self) -> int:
-        """How many tasks run."""
-        return len(self._tasks)
-
-    @property
     def free(self) -> int:
         """How many more tasks may start."""
-        return self._most - self.running
+        return self._most - len(self._tasks)
 
     def is_running(self, name: str) -> bool:
         """Whether a task of this name is running. Check this before starting leased work: after a

@@ -106,7 +106,7 @@ async def test_while_the_archive_hangs_its_backlog_is_measured_and_downloads_beg
     assert harness.services.metrics.archive_backlog._value.get() == 1
     await harness.find(job)
     assert downloads.take() == begun
-    assert worker._upkeep.running == 1
+    assert worker._upkeep.free == 0
 
     await worker.stop()
     assert [each.job_id for each in await harness.store.archive.removals("", 9)] == [gone.id]
