@@ -249,3 +249,26 @@ async def test_short_pages_are_walked_some_at_a_time(start_signed_in: StartSigne
     await page.get_by_role("button", name="Show older").click()
     await expect(page.get_by_role("button", name="Show older")).to_be_enabled()
     assert cursors[5:] == [None, *map(str, range(6, 15))]
+
+
+async def test_back_reads_as_many_deliveries_as_were_shown(start: Start, visit: Visit) -> None:
+    async with faulty_server(send_raw(REFUSAL)) as hook:
+        service = await start(**RELAYS, sandbox_render=0.3)
+        client = await service.user()
+        for _ in range(3):
+            await submit(client, webhookUrl=f"http://127.0.0.1:{hook.port}/")
+        await refusals(client, 3)
+        visitor = await visit(service.url)
+        small = {"PAGE = 50": "PAGE = 1", "_PAGE = 200": "_PAGE = 1", "_PAGES = 5": "_PAGES = 1"}
+        await visitor.rewrite("deliveries.js", small)
+        await visitor.sign_in(client.headers["API-KEY"])
+        await visitor.open("#/deliveries")
+        page, rows = visitor.page, visitor.page.locator(".row.delivery")
+        for shown in (1, 2):
+            await expect(rows).to_have_count(shown)
+            await page.get_by_role("button", name="Show older").click()
+        await expect(rows).to_have_count(3)
+        await rows.last.get_by_role("link").click()
+        await visitor.sees("Attempt 1")
+        await page.go_back()
+        await expect(rows).to_have_count(3)

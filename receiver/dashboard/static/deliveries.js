@@ -31,7 +31,7 @@ export function showDeliveries(user, signal) {
   const soon = () => refresh.soon(500);
   let rows = new Map();
   let wanted = Math.max(PAGE, remembered().rows);
-  let mostPages = MOST_PAGES;
+  let mostPages = MOST_PAGES + Math.floor(wanted / LARGEST_PAGE);
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Deliveries"), h("span", { class: "tools" }, sent, all,

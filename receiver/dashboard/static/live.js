@@ -117,7 +117,22 @@ function openStream() {
     receive(parse(event.data));
   });
   source.addEventListener("reset", () => jobs.clear());
-  source.addEventListener("error", lose);
+  source.addEventListener("error", fail);
+}
+
+/** An EventSource does not say why it failed: perhaps there is no user with this name. */
+async function fail() {
+  const mine = source;
+  mine.close(); // it may be about to reconnect by itself
+  const asked = followed && get(withQuery("/v1/jobs", { user: followed, limit: 1 }));
+  const isNobody = asked && await asked.then(() => false, (error) => error.isGone);
+  if (mine !== source) return;
+  if (!isNobody) {
+    lose();
+    return;
+  }
+  close();
+  report("off"); // the view says that there is no such user
 }
 
 /** Something came from the stream: check it again after `QUIET`. */
@@ -198,11 +213,8 @@ function lose() {
         session.dispatchEvent(new Event("signed-out"));
         return;
       }
-      if (followed) await get(withQuery("/v1/jobs", { user: followed, limit: 1 }));
-    } catch (error) {
-      // There is no such user.
-      if (idle() && error.isGone) report("off");
-      else if (idle()) lose();
+    } catch {
+      if (idle()) lose();
       return;
     }
     if (idle()) connect();
