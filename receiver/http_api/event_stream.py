@@ -1,20 +1,21 @@
 """The response that is an event stream: its start, its events and its end."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from receiver.domain.serialization import event_data
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem
+from receiver.http_api.errors import Problem, or_404
 from receiver.server.connection import CONNECTION
 from receiver.streams import frames
 from receiver.streams.reader import Connection, Reader
 from store.records.events import Cursor
+from store.records.jobs import Job
 
 RETRY_MS: Final = (2_000, 5_000)
 HEADERS: Final = [
@@ -24,43 +25,57 @@ HEADERS: Final = [
     (b"vary", b"Origin"),
 ]
 
+SNAPSHOT_JOBS: Final = 1_000
+SNAPSHOT_BYTES: Final = 256 * 1024
+"""Limits on the snapshot of a user's jobs; the newest are in it."""
+FEW_JOBS: Final = 50
+"""How many jobs are read first. If these do not fit, no more are read."""
+
 
 @dataclass(slots=True)
-class EventStream(ABC):
+class EventStream:
     context: ApiContext
     caller: Caller
     user_id: int
     job_id: str | None
-    """The one job whose events it has; None for all of the user's."""
+    """The one job whose events it has, and with which it ends; None for all of the user's."""
     resumed_at: Cursor | None
     """The client's cursor; None starts the stream with a snapshot."""
     is_reset: bool
     """Whether the client's cursor is no longer valid."""
 
-    @abstractmethod
-    async def snapshot(self) -> tuple[Cursor, bytes]:
-        """The current state, and the cursor at which it was read."""
-
-    async def final_bytes(self) -> bytes | None:
-        """The last bytes to send if the stream is over; None if it continues."""
-        return None
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the whole response: head, snapshot if needed, every later event, end."""
         with self._counted():
-            retry = frames.retry(self.context.rng.randint(*RETRY_MS))
-            if self.context.broadcast.closing:
-                # An empty stream, not a 503: an EventSource gives up at an error status.
-                await _begin(send, retry)
-            elif self.resumed_at is not None:
-                await _begin(send, retry)
-                await self._follow(scope, send, self.resumed_at.seq)
-            else:
-                at, frame = await self.snapshot()
-                await _begin(send, retry + (frames.RESET if self.is_reset else b"") + frame)
-                del frame  # it can be large, and the stream may last for days
+            first = frames.retry(self.context.rng.randint(*RETRY_MS))
+            # An empty stream, not a 503: an EventSource gives up at an error status.
+            closing = self.context.broadcast.closing
+            at = None if closing else self.resumed_at
+            if at is None and not closing:
+                at, frame = await self._snapshot()
+                first = first + (frames.RESET if self.is_reset else b"") + frame
+                del frame
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            del first  # it can be large, and the stream may last for days
+            if at is not None:
                 await self._follow(scope, send, at.seq)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _snapshot(self) -> tuple[Cursor, bytes]:
+        """The current state, and the cursor at which it was read."""
+        events = self.context.services.store.events
+        if self.job_id is not None:
+            at, seen = or_404(await events.snapshot_for_job(self.job_id))
+            return at, frames.snapshot(at, event_data(seen))
+        async with self.context.long_read_locks.of(self.caller.user_id):
+            at, jobs, more = await events.snapshot_for_user(self.user_id, FEW_JOBS)
+            shown, all_fit = _encode_fitting(jobs)
+            if more and all_fit:
+                at, jobs, more = await events.snapshot_for_user(self.user_id, SNAPSHOT_JOBS)
+                shown, all_fit = _encode_fitting(jobs)
+        truncated = b',"truncated":true' if more or not all_fit else b""
+        return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
 
     async def _follow(self, scope: Scope, send: Send, after_seq: int) -> None:
         connection: Connection = scope["extensions"][CONNECTION]
@@ -72,7 +87,16 @@ class EventStream(ABC):
             job_id=self.job_id,
             after_seq=after_seq,
         )
-        await self.context.broadcast.follow(reader, self.final_bytes)
+        await self.context.broadcast.follow(reader, self._final_bytes)
+
+    async def _final_bytes(self) -> bytes | None:
+        """The last bytes to send if the stream is over; None if it continues."""
+        if self.job_id is None:
+            return None
+        job = await self.context.services.store.jobs.find(self.job_id)
+        if job is None:
+            return b""
+        return frames.done(job) if job.done else None
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -95,6 +119,14 @@ class EventStream(ABC):
                 del streams[key]
 
 
-async def _begin(send: Send, first: bytes) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send({"type": "http.response.body", "body": first, "more_body": True})
+def _encode_fitting(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
+    """The jobs that fit into a snapshot, encoded, and whether all do."""
+    shown: list[bytes] = []
+    room = SNAPSHOT_BYTES - len(b'{"jobs":[],"truncated":true}')
+    for job in jobs:
+        data = event_data(job)
+        room -= len(data) + 1
+        if room < 0:
+            return shown, False
+        shown.append(data)
+    return shown, True

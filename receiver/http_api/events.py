@@ -1,6 +1,6 @@
 """The routes of event streams (Server-Sent Events), and the tickets for them."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -9,12 +9,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from receiver.domain.documents import AN_ID
-from receiver.domain.serialization import event_data, timestamp
+from receiver.domain.serialization import timestamp
 from receiver.http_api import documents, request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import invalid, or_404, raise_for_faults
+from receiver.http_api.errors import invalid, raise_for_faults
 from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
 from receiver.http_api.operation import Group, Operation, Parameter, TextResponse
@@ -24,13 +24,7 @@ from receiver.http_api.validation import unknown_faults
 from receiver.streams import frames
 from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
-from store.records.jobs import Job
 
-SNAPSHOT_JOBS: Final = 1_000
-SNAPSHOT_BYTES: Final = 256 * 1024
-"""Limits on the snapshot of a user's jobs; the newest are in it."""
-FEW_JOBS: Final = 50
-"""How many jobs are read first. If these do not fit, no more are read."""
 TICKET_MS: Final = 3_600_000
 _RESUME: Final = (
     Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
@@ -64,7 +58,7 @@ async def follow_job(context: ApiContext, request: Request, caller: Caller) -> A
         and not await events.after_for_job(job.id, resumed_at.seq, 1)
     ):
         return Response(status_code=204, headers={"Cache-Control": "no-cache"})
-    return _JobStream(context, caller, job.user_id, job.id, resumed_at, is_reset)
+    return EventStream(context, caller, job.user_id, job.id, resumed_at, is_reset)
 
 
 @Operation(Group.STREAMS, _STREAM, (*_RESUME, USER))
@@ -77,7 +71,7 @@ async def follow_user(context: ApiContext, request: Request, caller: Caller) -> 
     """
     user_id = await selected_user(context, request, caller)
     can_resume = partial(context.services.store.events.can_resume, user_id)
-    return _UserStream(context, caller, user_id, None, *await _read_cursor(request, can_resume))
+    return EventStream(context, caller, user_id, None, *await _read_cursor(request, can_resume))
 
 
 async def _read_cursor(
@@ -92,54 +86,6 @@ async def _read_cursor(
     if cursor is None or not await can_resume(cursor):
         return None, True
     return cursor, False
-
-
-class _JobStream(EventStream):
-    """The events of one job; it ends with the job."""
-
-    __slots__ = ()
-    job_id: str
-
-    async def snapshot(self) -> tuple[Cursor, bytes]:
-        found = await self.context.services.store.events.snapshot_for_job(self.job_id)
-        at, seen = or_404(found)
-        return at, frames.snapshot(at, event_data(seen))
-
-    async def final_bytes(self) -> bytes | None:
-        job = await self.context.services.store.jobs.find(self.job_id)
-        if job is None:
-            return b""
-        return frames.done(job) if job.done else None
-
-
-class _UserStream(EventStream):
-    """The events of all jobs of a user; it does not end by itself."""
-
-    __slots__ = ()
-
-    async def snapshot(self) -> tuple[Cursor, bytes]:
-        read = partial(self.context.services.store.events.snapshot_for_user, self.user_id)
-        async with self.context.long_read_locks.of(self.caller.user_id):
-            at, jobs, more = await read(FEW_JOBS)
-            shown, all_fit = _encode_fitting(jobs)
-            if more and all_fit:
-                at, jobs, more = await read(SNAPSHOT_JOBS)
-                shown, all_fit = _encode_fitting(jobs)
-        truncated = b',"truncated":true' if more or not all_fit else b""
-        return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
-
-
-def _encode_fitting(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
-    """The jobs that fit into a snapshot, encoded, and whether all do."""
-    shown: list[bytes] = []
-    room = SNAPSHOT_BYTES - len(b'{"jobs":[],"truncated":true}')
-    for job in jobs:
-        data = event_data(job)
-        room -= len(data) + 1
-        if room < 0:
-            return shown, False
-        shown.append(data)
-    return shown, True
 
 
 # --- tickets --------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from unittest.mock import AsyncMock
 import httpx
 import pytest
 
-from receiver.http_api import events
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
@@ -224,7 +223,7 @@ async def test_a_users_stream_shows_the_unfinished_and_every_event(
 async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib_and_reads_few_more(
     service: RunningService, monkeypatch: pytest.MonkeyPatch, jobs: int, length: int, read: int
 ) -> None:
-    monkeypatch.setattr(events, "FEW_JOBS", 8)
+    monkeypatch.setattr("receiver.http_api.event_stream.FEW_JOBS", 8)
     reads = AsyncMock(wraps=service.store.events.snapshot_for_user)
     monkeypatch.setattr(service.store.events, "snapshot_for_user", reads)
     client = await service.user(f"ann{jobs}{length}")
