@@ -1,9 +1,10 @@
 """The context of request handlers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import InitVar, dataclass, field
 from random import Random
+from typing import Any, TypeVar
 
 from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
@@ -13,15 +14,18 @@ from receiver.actions.unstored_answers import UnstoredAnswers
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
+from receiver.http_api.errors import stopping
 from receiver.http_api.limits import LongMetadataLocks, RateLimit, UserLocks
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.broadcast import Broadcast
-from receiver.streams.hub import Hub
+from receiver.streams.hub import STOP, Hub
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.delivery import WebhookSender
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -65,8 +69,8 @@ class ApiContext:
     """The metrics, as rendered in this event-loop iteration."""
     open_streams: dict[str, int] = field(default_factory=dict)
     """Number of open streams by key hash."""
-    webhook_tests: set[int] = field(default_factory=set)
-    """Ids of users whose test message is being sent."""
+    webhook_tests: UserLocks = field(init=False, default_factory=UserLocks)
+    """Held while a user's test message is sent."""
 
     def __post_init__(self, keys: Sequence[str]) -> None:
         services, clock = self.services, self.services.clock
@@ -79,3 +83,21 @@ class ApiContext:
         self.unstored_answers = UnstoredAnswers(services.store.idempotency)
         self.tickets = Tickets(keys)
         self.cursors = PayloadSigner(keys, b"receiver.cursor")
+
+    async def unless_stopping(self, work: Coroutine[Any, Any, T], detail: str) -> T:
+        """The result of `work`, which is cancelled when the service begins to shut down.
+
+        Raises:
+            Problem: 503, with `detail`: it was cancelled.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            with self.hub.subscribed(STOP) as subscription:
+                task.add_done_callback(lambda _: subscription.notify())
+                while not (task.done() or self.stopping):
+                    await subscription.wait(None)
+            if not task.done():
+                raise stopping(detail)
+            return task.result()
+        finally:
+            task.cancel()

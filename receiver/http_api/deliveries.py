@@ -23,7 +23,6 @@ from receiver.http_api.errors import (
 )
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import json_response
-from receiver.http_api.stopping import unless_stopping
 from receiver.http_api.validation import unknown_faults, url_faults
 from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
@@ -173,15 +172,13 @@ async def test_webhook(context: ApiContext, request: Request, caller: Caller) ->
     raise_for_faults(url_faults(context, "url", url))
     user = or_404(await context.services.store.keys.user(caller.user_id))
     # The endpoint decides how long this takes, so each user has only one at a time.
-    if caller.user_id in context.webhook_tests:
+    lock = context.webhook_tests.of(caller.user_id)
+    if lock.locked():
         raise Problem(
             429, "test_under_way", "Another test is still running.", headers={"Retry-After": "1"}
         )
-    context.webhook_tests.add(caller.user_id)
-    try:
+    async with lock:
         return json_response(await _send_test(context, user, str(url)))
-    finally:
-        context.webhook_tests.discard(caller.user_id)
 
 
 async def _send_test(context: ApiContext, user: User, url: str) -> documents.WebhookTest:
@@ -190,7 +187,7 @@ async def _send_test(context: ApiContext, user: User, url: str) -> documents.Web
     body = compact_json({"type": "test", "timestamp": timestamp(now)})
     headers = sign(secrets_of(user, now), webhook_id, now, body)
     sending = context.sender.deliver(url, headers, body, context.settings.relay_timeout)
-    made = await unless_stopping(context, sending, "Shutting down; repeat the test later.")
+    made = await context.unless_stopping(sending, "Shutting down; repeat the test later.")
     return {"webhook_id": webhook_id, **_outcome(made)}
 
 

@@ -120,6 +120,11 @@ def storage_unavailable(detail: str, **members: Any) -> Problem:
     )
 
 
+def stopping(detail: str = "Shutting down.") -> Problem:
+    """The problem for a request that is refused or interrupted by the shutdown."""
+    return Problem(503, "stopping", detail, headers={"Retry-After": "5"})
+
+
 def unexpected() -> Problem:
     """The problem for a bug of ours."""
     return Problem(

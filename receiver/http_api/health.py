@@ -7,10 +7,9 @@ from starlette.responses import Response
 
 from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import Health
-from receiver.http_api.errors import Problem
+from receiver.http_api.errors import Problem, stopping
 from receiver.http_api.operation import Group, Operation, TextResponse
 from receiver.http_api.responses import json_response
-from receiver.http_api.stopping import service_stopping
 from receiver.metrics import CONTENT_TYPE
 
 
@@ -35,7 +34,7 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
         503: No, or the service is stopping; `code` has the reason.
     """
     if context.stopping:
-        raise service_stopping()
+        raise stopping()
     word = await context.readiness.error_code()
     if word is not None:
         raise Problem(503, word, "Callbacks cannot be stored now.", headers={"Retry-After": "2"})
