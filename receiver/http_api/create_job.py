@@ -23,7 +23,6 @@ from receiver.http_api.validation import read_job
 from store.errors import StoreUnavailable
 from store.idempotency import Replay, StoredResponse
 from store.records.jobs import Job
-from store.records.moves import NewJob
 
 MAX_WAIT_SECONDS: Final = 60
 
@@ -58,14 +57,14 @@ class _JobCreation(Creation):
     def read(self, body: Mapping[str, Any]) -> Submission:
         return read_job(self.context, body)
 
-    def answer_at_once(self, new: NewJob) -> StoredResponse | None:
-        return None if self.wait else self._created(new.job.id, new.events[0])
-
     def is_enough(self, job: Job) -> bool:
         return job.done
 
-    def answer(self, job: Job) -> StoredResponse:
-        return self._created(job.id, event_data(job))
+    def answer(self, job: Job, document: bytes | None = None) -> StoredResponse:
+        headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job.id}"}
+        if self.wait is not None:
+            headers["Preference-Applied"] = f"wait={self.wait:g}"
+        return StoredResponse(202, headers, document or event_data(job))
 
     async def answer_again(self, replay: Replay) -> StoredResponse:
         try:
@@ -84,12 +83,6 @@ class _JobCreation(Creation):
                 members={"request_id": replay.job_id},
             )
         return self.answer(job)
-
-    def _created(self, job_id: str, document: bytes) -> StoredResponse:
-        headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job_id}"}
-        if self.wait is not None:
-            headers["Preference-Applied"] = f"wait={self.wait:g}"
-        return StoredResponse(202, headers, document)
 
 
 def preferred_wait(request: Request) -> int | None:

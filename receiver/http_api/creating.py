@@ -21,7 +21,6 @@ from receiver.http_api.idempotency import read_key
 from receiver.streams.hub import STOP
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job
-from store.records.moves import NewJob
 
 READ_AGAIN_SECONDS: Final = 0.5
 """Pause after a failed read, unless the job changes earlier."""
@@ -47,17 +46,14 @@ class Creation(ABC):
     def read(self, body: Mapping[str, Any]) -> Submission:
         """Read the body. Raises Problem 400."""
 
-    def answer_at_once(self, new: NewJob) -> StoredResponse | None:
-        """The response that is sent as soon as the job is stored; None if the request waits."""
-        return None
-
     @abstractmethod
     def is_enough(self, job: Job) -> bool:
         """Whether the wait can end with the job in this state."""
 
     @abstractmethod
-    def answer(self, job: Job) -> StoredResponse:
-        """The response with the job in its present state: after the wait, or to a replay."""
+    def answer(self, job: Job, document: bytes | None = None) -> StoredResponse:
+        """The response with the job in its present state: at once, after the wait, or to a replay.
+        `document` is the job's, if it is known."""
 
     @abstractmethod
     async def answer_again(self, replay: Replay) -> StoredResponse:
@@ -93,7 +89,7 @@ class Creation(ABC):
             replay = await services.store.idempotency.find(caller.user_id, key)
         if replay is None:
             new = new_job(services, caller.user_id, caller.user, self.read(body))
-            first = self.answer_at_once(new)
+            first = None if self.wait else self.answer(new.job, new.events[0])
             async with context.long_metadata.turn(caller.user_id, new.job.metadata):
                 made = await submit_job(services, new, key, first)
             if isinstance(made, Job):

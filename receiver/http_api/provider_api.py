@@ -83,7 +83,7 @@ class _ProviderApiCreation(Creation):
     def is_enough(self, job: Job) -> bool:
         return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
 
-    def answer(self, job: Job) -> StoredResponse:
+    def answer(self, job: Job, document: bytes | None = None) -> StoredResponse:
         """A provider's refusal with its status and message (502 if it rejects the operator's key);
         otherwise, the job is accepted."""
         if job.error is None or job.refused_with is None:
