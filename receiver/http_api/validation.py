@@ -91,8 +91,10 @@ def _input_faults(
 def _faults_beside_input(context: ApiContext, body: Mapping[str, Any]) -> Iterator[InputFault]:
     if body.get("webhookUrl") is not None:
         yield from url_faults(context, "webhookUrl", body["webhookUrl"])
-    yield from _event_faults(body.get("webhookEvents"))
-    yield from _metadata_faults(body.get("metadata"))
+    if body.get("webhookEvents") is not None:
+        yield from _event_faults(body["webhookEvents"])
+    if body.get("metadata") is not None:
+        yield from _metadata_faults(body["metadata"])
 
 
 def unknown_faults(body: Mapping[str, Any], known: Sequence[str]) -> Iterator[InputFault]:
@@ -122,34 +124,27 @@ def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[InputFault]
 
 def _event_faults(events: Any) -> Iterator[InputFault]:
     most, known = len(WEBHOOK_EVENTS), ", ".join(WEBHOOK_EVENTS)
-    match events:
-        case None:
-            pass
-        case list() if len(events) <= most:
-            for index, event in enumerate(events):
-                if event not in WEBHOOK_EVENTS:
-                    at = f"/webhookEvents/{index}"
-                    yield InputFault(at, f"An event must be one of {known}.")
-        case list():
-            yield InputFault("/webhookEvents", f"webhookEvents may have at most {most} entries.")
-        case _:
-            yield InputFault("/webhookEvents", "webhookEvents must be an array.")
+    if not isinstance(events, list):
+        yield InputFault("/webhookEvents", "webhookEvents must be an array.")
+    elif len(events) > most:
+        yield InputFault("/webhookEvents", f"webhookEvents may have at most {most} entries.")
+    else:
+        for index, event in enumerate(events):
+            if event not in WEBHOOK_EVENTS:
+                yield InputFault(f"/webhookEvents/{index}", f"An event must be one of {known}.")
 
 
 def _metadata_faults(metadata: Any) -> Iterator[InputFault]:
-    match metadata:
-        case None:
-            pass
-        case dict() if len(metadata) <= METADATA_MEMBERS:
-            for name, value in metadata.items():
-                at = pointer("metadata", name)
-                if not 1 <= len(name) <= METADATA_NAME or "\0" in name:
-                    text = f"A metadata name has 1 to {METADATA_NAME} characters"
-                    yield InputFault(at, f"{text}, without NUL.")
-                if not isinstance(value, str) or len(value) > METADATA_VALUE or "\0" in value:
-                    text = f"A metadata value is a string of at most {METADATA_VALUE} characters"
-                    yield InputFault(at, f"{text}, without NUL.")
-        case dict():
-            yield InputFault("/metadata", f"metadata may have at most {METADATA_MEMBERS} members.")
-        case _:
-            yield InputFault("/metadata", "metadata must be an object of strings.")
+    if not isinstance(metadata, dict):
+        yield InputFault("/metadata", "metadata must be an object of strings.")
+    elif len(metadata) > METADATA_MEMBERS:
+        yield InputFault("/metadata", f"metadata may have at most {METADATA_MEMBERS} members.")
+    else:
+        for name, value in metadata.items():
+            at = pointer("metadata", name)
+            if not 1 <= len(name) <= METADATA_NAME or "\0" in name:
+                text = f"A metadata name has 1 to {METADATA_NAME} characters"
+                yield InputFault(at, f"{text}, without NUL.")
+            if not isinstance(value, str) or len(value) > METADATA_VALUE or "\0" in value:
+                text = f"A metadata value is a string of at most {METADATA_VALUE} characters"
+                yield InputFault(at, f"{text}, without NUL.")
