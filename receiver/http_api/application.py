@@ -5,12 +5,10 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import logs
@@ -34,8 +32,8 @@ class Application:
         self._cors = Cors(context.settings.cors_origins)
         by_path = _endpoints(context, table)
         self._fixed = {path: endpoint for path, endpoint in by_path.items() if "{" not in path}
-        self._routes = [
-            Route(path, endpoint, methods=None) for path, endpoint in by_path.items() if "{" in path
+        self._patterns = [
+            (_pattern(path), endpoint) for path, endpoint in by_path.items() if "{" in path
         ]
         # Ids are a per-process prefix and a counter: unique and cheap.
         self._id_prefix = context.services.ids.new("req", context.services.clock.now())[-12:]
@@ -92,14 +90,11 @@ class Application:
         if (endpoint := self._fixed.get(scope["path"])) is not None:
             return endpoint
         # Not Starlette's Router: it adds two coroutines, which an open stream would keep in memory.
-        # The hot route, for callbacks, is the first. A path with a newline is no route: the `$` of
-        # Starlette's patterns also matches before a newline at the end.
-        candidates = () if "\n" in scope["path"] else self._routes
-        for route in candidates:
-            found, matched = route.matches(scope)
-            if found is Match.FULL:
-                scope.update(matched)
-                return route.app
+        # The hot route, for callbacks, is the first.
+        for pattern, endpoint in self._patterns:
+            if (found := pattern.fullmatch(scope["path"])) is not None:
+                scope["path_params"] = found.groupdict()
+                return endpoint
         raise Problem(404, "unknown_path", "There is no such path.")
 
 
@@ -123,6 +118,11 @@ def _given_id(scope: Scope) -> str | None:
     return None
 
 
+def _pattern(path: str) -> re.Pattern[str]:
+    """What matches a path of the table, with its parameters as named groups."""
+    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/\\n]+)", path))
+
+
 def _endpoints(context: ApiContext, table: Iterable[Row[Any]]) -> dict[str, ASGIApp]:
     by_path: defaultdict[str, dict[str, ASGIApp]] = defaultdict(dict)
     for row in table:
@@ -131,21 +131,19 @@ def _endpoints(context: ApiContext, table: Iterable[Row[Any]]) -> dict[str, ASGI
         # Not for event streams: the response to a HEAD request would not end.
         if row.method == "GET" and row.credential is not KEY_OR_TICKET:
             methods["HEAD"] = methods["GET"]
-    return {path: _ByMethod(path, methods) for path, methods in by_path.items()}
+    return {path: _by_method(path, methods) for path, methods in by_path.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _ByMethod:
+def _by_method(path: str, endpoints: Mapping[str, ASGIApp]) -> ASGIApp:
     """The operations of one path; other methods are answered 405."""
 
-    path: str
-    endpoints: Mapping[str, ASGIApp]
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        scope["route_template"] = self.path
-        endpoint = self.endpoints.get(scope["method"])
-        if endpoint is None:
-            allow = ", ".join(sorted(self.endpoints))
+    def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope["route_template"] = path
+        operation = endpoints.get(scope["method"])
+        if operation is None:
+            allow = ", ".join(sorted(endpoints))
             detail = f"This path allows only {allow}."
             raise Problem(405, "method_not_allowed", detail, headers={"Allow": allow})
-        return endpoint(scope, receive, send)
+        return operation(scope, receive, send)
+
+    return endpoint
