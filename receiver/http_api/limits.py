@@ -109,12 +109,9 @@ class UserLocks:
         return self._locks.setdefault(user_id, asyncio.Lock())
 
 
-class LongMetadataLocks:
+class LongMetadataLocks(UserLocks):
     """Serialises each user's writes of jobs with long metadata: each member is a row, and each
     event repeats them all, so such a write takes a hundred times as long as others."""
-
-    def __init__(self) -> None:
-        self._users = UserLocks()
 
     @asynccontextmanager
     async def turn(self, user_id: int, metadata: Mapping[str, str] | None) -> AsyncIterator[None]:
@@ -126,7 +123,7 @@ class LongMetadataLocks:
         if sum(len(name) + len(value) for name, value in (metadata or {}).items()) <= LONG_METADATA:
             yield
             return
-        lock = self._users.of(user_id)
+        lock = self.of(user_id)
         try:
             async with asyncio.timeout(LONGEST_TURN_WAIT):
                 await lock.acquire()

@@ -82,13 +82,7 @@ class Sessions:
 
     def _set_cookie(self, response: Response, text: str, seconds: int) -> None:
         response.set_cookie(
-            COOKIE,
-            text,
-            max_age=seconds,
-            path="/",
-            secure=self._secure,
-            httponly=True,
-            samesite="strict",
+            COOKIE, text, max_age=seconds, secure=self._secure, httponly=True, samesite="strict"
         )
 
 
