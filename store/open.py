@@ -3,6 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
+from threading import Event
 
 from store.database import Store
 from store.errors import AddressInvalid, BackupElsewhere
@@ -62,4 +63,8 @@ async def back_up_store(url: str, target: Path) -> None:
             "PostgreSQL is backed up with its own tools, for example"
             f" `pg_dump --format=custom --file={target.name} …`"
         )
-    await asyncio.to_thread(back_up, Path(url.removeprefix(_SQLITE)), target)
+    stop = Event()
+    try:
+        await asyncio.to_thread(back_up, Path(url.removeprefix(_SQLITE)), target, stop.is_set)
+    finally:
+        stop.set()  # if this is cancelled, the thread goes on

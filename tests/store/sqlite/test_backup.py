@@ -1,5 +1,7 @@
 """Backups, and what commands leave unchanged."""
 
+import asyncio
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -51,7 +53,7 @@ def test_a_copy_has_its_name_only_when_it_is_whole(
     source, target = tmp_path / "receiver.db", tmp_path / "copy.db"
     prepare(source)
 
-    def another_appears(_source: Path, partial: Path) -> None:
+    def another_appears(_source: Path, partial: Path, _is_stopped: object) -> None:
         assert not target.exists()
         partial.write_text("a part")
         target.write_text("of somebody else")
@@ -62,6 +64,23 @@ def test_a_copy_has_its_name_only_when_it_is_whole(
 
     assert target.read_text() == "of somebody else"
     assert {*tmp_path.iterdir()} == {source, target}
+
+
+async def test_a_backup_that_is_cancelled_stops(tmp_path: Path) -> None:
+    database = tmp_path / "receiver.db"
+    prepare(database)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "CREATE TABLE large AS WITH RECURSIVE rows(n) AS"
+            " (SELECT 1 UNION ALL SELECT n + 1 FROM rows LIMIT 300000) SELECT n FROM rows"
+        )
+    backing_up = asyncio.create_task(back_up_store(address(database), tmp_path / "copy.db"))
+    await asyncio.sleep(0)
+    backing_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await backing_up
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert list(tmp_path.glob("copy.db*")) == []
 
 
 @pytest.mark.parametrize("at_first", [0, 1])
