@@ -1,5 +1,18 @@
-"""`python -m receiver` is the command `receiver`."""
+"""The command `receiver`, also as `python -m receiver`."""
 
-from receiver.cli.main import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run one command and exit with its status."""
+    try:
+        # This takes half a second, in which Ctrl-C must not print a traceback.
+        from receiver.cli import main as cli
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

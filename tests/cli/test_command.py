@@ -1,6 +1,7 @@
 """All commands: help, version, usage, settings, and what is printed."""
 
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -50,6 +51,14 @@ def test_sigterm_cancels_a_command_where_it_waits() -> None:
         one([])
     assert ended.value.code == 128 + signal.SIGTERM
     assert steps == ["opened", "closed"]
+
+
+def test_ctrl_c_while_modules_are_imported_prints_nothing(workspace: Workspace) -> None:
+    interrupting = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    (workspace.folder / "typer.py").write_text(interrupting)
+    with workspace.running("jobs", "list") as process:
+        printed = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, *printed) == (130, "", "")
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -235,6 +244,17 @@ def test_a_name_from_a_provider_is_escaped_like_its_value(
     shown = capsys.readouterr().out
     assert r"result.a\x1b[31m\nstatus" in shown
     assert (shown.count("\x1b"), shown.count("\n")) == (0, 1)
+
+
+def test_a_reader_that_is_gone_ends_a_command_quietly(served: Served) -> None:
+    workspace = served.as_user("unread")
+    (workspace.folder / "movie.json").write_text(json.dumps(MOVIE))
+    with workspace.running("submit", "movie.json") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(TIMEOUT) == 1
 
 
 @pytest.mark.parametrize(("command", "status"), [("jobs list", 0), ("serve --port 0", 2)])
