@@ -107,7 +107,7 @@ class AsyncClient:
         while True:
             try:
                 job: Job = await self._transport.call(
-                    "POST", "/v1/jobs", content=content, headers=headers, timeout=timeout
+                    "POST", "/v1/jobs", "phase", content=content, headers=headers, timeout=timeout
                 )
                 return job
             except ClientError as error:
@@ -125,7 +125,7 @@ class AsyncClient:
 
     async def get(self, job_id: str) -> "JobDetail":
         """The current state of a job, with its input."""
-        job: JobDetail = await self._transport.call("GET", _job(job_id))
+        job: JobDetail = await self._transport.call("GET", _job(job_id), "phase")
         return job
 
     async def list(
@@ -164,17 +164,17 @@ class AsyncClient:
             cursor=cursor,
             **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
         )
-        page: Jobs = await self._transport.call("GET", "/v1/jobs", params=query)
+        page: Jobs = await self._transport.call("GET", "/v1/jobs", "jobs", params=query)
         return page
 
     async def history(self, job_id: str) -> "Sequence[HistoryLine]":
         """Everything that happened to a job, oldest first."""
-        document: History = await self._transport.call("GET", f"{_job(job_id)}/history")
+        document: History = await self._transport.call("GET", f"{_job(job_id)}/history", "history")
         return document["history"]
 
     async def cancel(self, job_id: str) -> "Job":
         """Cancel a job. A finished one raises `ApiError` with code `job_finished`."""
-        job: Job = await self._transport.call("POST", f"{_job(job_id)}/cancel")
+        job: Job = await self._transport.call("POST", f"{_job(job_id)}/cancel", "phase")
         return job
 
     async def wait(self, job_id: str, timeout: float | None = None) -> "Job":
@@ -249,12 +249,16 @@ class AsyncClient:
         query = _given(
             state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
         )
-        page: Deliveries = await self._transport.call("GET", "/v1/deliveries", params=query)
+        page: Deliveries = await self._transport.call(
+            "GET", "/v1/deliveries", "deliveries", params=query
+        )
         return page
 
     async def delivery(self, delivery_id: str) -> "DeliveryDetail":
         """One delivery, with its message."""
-        delivery: DeliveryDetail = await self._transport.call("GET", _delivery(delivery_id))
+        delivery: DeliveryDetail = await self._transport.call(
+            "GET", _delivery(delivery_id), "attempts"
+        )
         return delivery
 
     async def retry_all(
@@ -269,6 +273,7 @@ class AsyncClient:
         document: Retried = await self._transport.call(
             "POST",
             "/v1/deliveries/retry",
+            "retried",
             params=_given(user=user),
             json=_given(state=state, host=host, request_id=request_id),
         )
@@ -276,7 +281,9 @@ class AsyncClient:
 
     async def retry(self, delivery_id: str) -> "Delivery":
         """Retry a delivery at once. A pending one raises `ApiError` with status 409."""
-        delivery: Delivery = await self._transport.call("POST", f"{_delivery(delivery_id)}/retry")
+        delivery: Delivery = await self._transport.call(
+            "POST", f"{_delivery(delivery_id)}/retry", "attempts"
+        )
         return delivery
 
     async def test_webhook(self, url: str) -> "WebhookTest":
@@ -285,7 +292,7 @@ class AsyncClient:
         # The service waits for the endpoint for up to RELAY_TIMEOUT.
         timeout = httpx.Timeout(self._timeout, read=WEBHOOK_TEST_SECONDS)
         outcome: WebhookTest = await self._transport.call(
-            "POST", "/v1/webhook-tests", json={"url": url}, timeout=timeout
+            "POST", "/v1/webhook-tests", "webhook_id", json={"url": url}, timeout=timeout
         )
         return outcome
 
@@ -293,7 +300,7 @@ class AsyncClient:
 
     async def holds(self) -> "Holds":
         """The current holds on submissions."""
-        document: Holds = await self._transport.call("GET", "/v1/holds")
+        document: Holds = await self._transport.call("GET", "/v1/holds", "holds")
         return document
 
     async def end_holds(self, provider: str) -> None:

@@ -66,11 +66,12 @@ class Transport:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def call(self, method: str, path: str, **options: Any) -> Any:
-        """Make one call; returns the document in its answer. Raises as `send` does."""
+    async def call(self, method: str, path: str, member: str, **options: Any) -> Any:
+        """Make one call; returns the document in its answer. Raises as `send` does, also if the
+        document has no `member`, which the service's always has."""
         response = await self.send(method, path, **options)
         document = read_document(response)
-        if document is None:
+        if document is None or member not in document:
             raise _another_server(response)
         return document
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import pickle
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -283,6 +283,34 @@ async def test_a_success_of_another_server_is_unreadable(
     async with client_of(answer(200, body, headers)) as client:
         with pytest.raises(UnreadableAnswer):
             await client.list()
+
+
+CALLS: list[Callable[[AsyncClient], Awaitable[object]]] = [
+    lambda client: client.submit({}),
+    lambda client: client.get("job_x"),
+    lambda client: client.list(),
+    lambda client: client.history("job_x"),
+    lambda client: client.cancel("job_x"),
+    lambda client: client.deliveries(),
+    lambda client: client.delivery("msg_x"),
+    lambda client: client.retry("msg_x"),
+    lambda client: client.retry_all("exhausted"),
+    lambda client: client.test_webhook("https://example.com"),
+    lambda client: client.holds(),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_another_service_s_document_is_unreadable(
+    call: Callable[[AsyncClient], Awaitable[object]],
+) -> None:
+    """Others may send X-Request-ID too."""
+    async with (
+        faulty_server(answer(200, b'{"request_id": "job_x"}', OURS)) as server,
+        AsyncClient(server.url, "key", sleep=no_sleep) as client,
+    ):
+        with pytest.raises(UnreadableAnswer, match="does not answer like the service"):
+            await call(client)
 
 
 async def test_a_truncated_response_is_unreachable() -> None:
