@@ -38,11 +38,11 @@ Count = Annotated[int, Field(ge=0)]
 Progress = Annotated[float | int, with_schema({"type": "number", "minimum": 0, "maximum": 100})]
 UserName = Annotated[str, Field(examples=["ada"])]
 Kind = TypeAliasType("Kind", str)
-JobStatus = TypeAliasType("JobStatus", Annotated[jobs.Status, enum_of(jobs.Status)])
-Phase = TypeAliasType("Phase", Annotated[jobs.Phase, enum_of(jobs.Phase)])
-Evidence = TypeAliasType("Evidence", Annotated[jobs.Evidence, enum_of(jobs.Evidence)])
-ErrorCode = TypeAliasType("ErrorCode", Annotated[jobs.ErrorCode, enum_of(jobs.ErrorCode)])
-FileState = TypeAliasType("FileState", Annotated[archive.FileState, enum_of(archive.FileState)])
+JobStatus = TypeAliasType("JobStatus", Annotated[str, enum_of(jobs.Status)])
+Phase = TypeAliasType("Phase", Annotated[str, enum_of(jobs.Phase)])
+Evidence = TypeAliasType("Evidence", Annotated[str, enum_of(jobs.Evidence)])
+ErrorCode = TypeAliasType("ErrorCode", Annotated[str, enum_of(jobs.ErrorCode)])
+FileState = TypeAliasType("FileState", Annotated[str, enum_of(archive.FileState)])
 Metadata = TypeAliasType(
     "Metadata",
     Annotated[

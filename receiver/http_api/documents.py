@@ -116,7 +116,7 @@ class Status(TypedDict):
 
 # --- a job's history: one type for each kind of line ----------------------------------------------
 
-Verdict = TypeAliasType("Verdict", Annotated[callbacks.Verdict, enum_of(callbacks.Verdict)])
+Verdict = TypeAliasType("Verdict", Annotated[str, enum_of(callbacks.Verdict)])
 
 
 class _Line(TypedDict):

@@ -69,9 +69,7 @@ class Attempt(Outcome):
     at: Time
 
 
-DeliveryState = TypeAliasType(
-    "DeliveryState", Annotated[deliveries.DeliveryState, enum_of(deliveries.DeliveryState)]
-)
+DeliveryState = TypeAliasType("DeliveryState", Annotated[str, enum_of(deliveries.DeliveryState)])
 
 
 class Delivery(TypedDict):

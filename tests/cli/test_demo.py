@@ -13,8 +13,7 @@ import httpx
 import pytest
 
 from receiver.cli.demo import FAULTS, PROMPTS, follow_jobs
-from receiver.client import AsyncClient
-from receiver.domain.documents import Job
+from receiver.client import AsyncClient, Job
 from receiver.sandbox.faults import FaultPlan
 from tests.cli.conftest import TIMEOUT, Workspace
 from tests.support.ports import free_port
