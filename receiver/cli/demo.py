@@ -110,7 +110,7 @@ async def demo(
     kind, options = REQUESTS[provider]
     bodies = [{"kind": kind, "input": {"prompt": prompt} | options} for prompt in PROMPTS]
     with (
-        _listening(settings) as listener,
+        listening(settings) as listener,
         tempfile.TemporaryDirectory(prefix="receiver-", ignore_cleanup_errors=True) as folder,
         _logging_to(Path(folder) / "demo.log") as log_file,
     ):
@@ -146,7 +146,7 @@ def _kept_in(folder: str, settings: ServeSettings, listener: socket.socket) -> S
 
 
 @contextmanager
-def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+def listening(settings: ServeSettings) -> Iterator[socket.socket]:
     """Listen on the configured port; if none is configured, on the default one or a free one."""
     host, port = settings.host, settings.port
     try:
