@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
@@ -139,8 +139,9 @@ async def _running_on(
         service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
         await recover(services)
         service.start()
-        await stack.enter_async_context(_starting(providers.values()))
         stack.push_async_callback(service.stop)
+        for provider in providers.values():
+            provider.start()
         yield service
 
 
@@ -225,15 +226,3 @@ def signing_keys(settings: ServeSettings) -> list[str]:
         return [key.get_secret_value() for key in settings.secret_keys]
     assert settings.secret_file is not None, "a shared database requires SECRET_KEYS"
     return load_or_create(settings.secret_file)
-
-
-@asynccontextmanager
-async def _starting(providers: Iterable[Provider]) -> AsyncIterator[None]:
-    """Start the providers in the background: one that hangs delays nothing."""
-    tasks = [asyncio.create_task(each.start(), name=f"start {each.name}") for each in providers]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -72,8 +72,8 @@ class Provider(Protocol):
     can_look_up: bool = False
     """Whether `look_up` may be called."""
 
-    async def start(self) -> None:
-        """Fetch what is needed to verify callbacks. Called once, concurrently with other calls."""
+    def start(self) -> None:
+        """Begin to fetch what is needed to verify callbacks, in the background. Called once."""
         return
 
     @abstractmethod

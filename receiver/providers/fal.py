@@ -67,8 +67,8 @@ class Fal(Provider):
         ask = partial(self._jwks.ask, "", ASK_TIMEOUT)
         self._keys = VerificationKeys(account.clock, ask, read_keys, lifetime=_KEYS_LIFETIME)
 
-    async def start(self) -> None:
-        await self._keys.fetch()
+    def start(self) -> None:
+        self._keys.fetch()
 
     @staticmethod
     def check_kind(kind: str) -> str | None:

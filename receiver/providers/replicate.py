@@ -65,9 +65,9 @@ class Replicate(Provider):
         ask = partial(self._api.ask, "webhooks/default/secret", ASK_TIMEOUT)
         self._keys = VerificationKeys(account.clock, None if known else ask, read_keys, known=known)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Fetch the account's webhook secret, unless one is set."""
-        await self._keys.fetch()
+        self._keys.fetch()
 
     @staticmethod
     def check_kind(kind: str) -> str | None:

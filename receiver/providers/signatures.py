@@ -69,14 +69,10 @@ class VerificationKeys(Generic[K]):
         """Monotonic time before which no further request is made."""
         self._asking: asyncio.Task[None] | None = None
 
-    async def fetch(self, longest: float | None = None) -> None:
-        """Fetch the keys, or join a request in progress. Waits at most `longest` seconds; the
-        request continues after that."""
-        if self._ask is None:
-            return
-        if self._asking is None:
+    def fetch(self) -> None:
+        """Begin to fetch the keys, unless a request is in progress."""
+        if self._ask is not None and self._asking is None:
             self._asking = asyncio.create_task(self._request_keys(self._ask))
-        await asyncio.wait({self._asking}, timeout=longest)
 
     def verifier(self, timestamp: bytes, matches: Callable[[K, bytes], bool]) -> Verify:
         """A function that verifies a callback signed at `timestamp`. `matches` says whether its
@@ -109,13 +105,14 @@ class VerificationKeys(Generic[K]):
         return self._known if age < self._lifetime else ()
 
     async def _fetch_again(self) -> None:
-        """Fetch the keys, unless that was done within `ASK_PAUSE`."""
+        """Fetch the keys, unless that was done within `ASK_PAUSE`, or wait for the request in
+        progress; after `LONGEST_KEY_WAIT` it goes on alone."""
         now = self._clock.monotonic()
-        if self._asking is None:
-            if now < self._ask_at:
-                return
+        if self._asking is None and now >= self._ask_at:
             self._ask_at = now + ASK_PAUSE
-        await self.fetch(LONGEST_KEY_WAIT)
+            self.fetch()
+        if self._asking is not None:
+            await asyncio.wait({self._asking}, timeout=LONGEST_KEY_WAIT)
 
     async def _request_keys(self, ask: Ask) -> None:
         try:

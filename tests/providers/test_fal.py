@@ -279,9 +279,9 @@ async def test_keys_are_kept_for_a_day_and_fetched_again_if_none_matches() -> No
     clock, other = ManualClock(), Ed25519PrivateKey.generate()
     async with path_server({JWKS: (200, jwks(PRIVATE_KEY))}) as server:
         provider = fal(server, clock)
-        await provider.start()
-        assert "authorization" not in server.calls[0].headers
+        provider.start()
         assert await verified(provider, clock, PRIVATE_KEY) is True
+        assert "authorization" not in server.calls[0].headers
         assert await verified(provider, clock, other) is None
         assert len(server.calls) == 2
         server.answers[JWKS] = (200, jwks(other, PRIVATE_KEY))

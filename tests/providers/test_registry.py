@@ -1,5 +1,8 @@
 """Providers by name, created from the service's own settings."""
 
+from functools import partial
+from operator import eq
+
 import pytest
 
 from receiver.clock import SystemClock
@@ -8,6 +11,7 @@ from receiver.providers.registry import open_provider
 from receiver.settings import ServeSettings
 from tests.providers.faulty_server import answer, faulty_server
 from tests.providers.path_server import path_server
+from tests.support.service import eventually
 
 MOVIE = {"prompt": "A heron", "image_model": "A", "video_model": "B", "duration": 5}
 
@@ -40,8 +44,13 @@ async def test_what_is_set_for_a_provider_is_not_its_sandboxs(
     monkeypatch.setenv("RECEIVER_REPLICATE_WEBHOOK_SECRET", "whsec_c2VjcmV0")
     monkeypatch.setenv("RECEIVER_FAL_JWKS_URL", "http://127.0.0.1:1/jwks.json")
     async with path_server() as server:
-        for name in ("sandbox-replicate", "sandbox-fal"):
+
+        async def calls() -> int:
+            return len(server.calls)
+
+        for count, name in enumerate(("sandbox-replicate", "sandbox-fal"), 1):
             provider = open_provider(name, ServeSettings(), SystemClock(), server.origin)
-            await provider.start()
+            provider.start()
+            await eventually(calls, partial(eq, count))
             await provider.close()
     assert server.asked() == ["GET /v1/webhooks/default/secret", "GET /.well-known/jwks.json"]

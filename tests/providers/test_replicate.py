@@ -137,7 +137,7 @@ async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() 
     fresh = b"another secret of the account"
     async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
         provider = replicate(server, clock)
-        await provider.start()
+        provider.start()
         assert await verified(provider, clock, SECRET) is True
         assert len(server.calls) == 1
         # The request at the start does not count: the first mismatch fetches the secret at once.
@@ -159,12 +159,11 @@ async def test_callbacks_share_one_request_for_keys() -> None:
         clock = SystemClock()
         server.held[f"GET {SECRET_PATH}"] = asyncio.Event()
         provider = replicate(server, clock)
-        starting = asyncio.ensure_future(provider.start())
+        provider.start()
         asking = [asyncio.ensure_future(verified(provider, clock, SECRET)) for _ in range(9)]
         await asyncio.sleep(0)
         asking[0].cancel()
         server.held[f"GET {SECRET_PATH}"].set()
-        await starting
         assert await asyncio.gather(*asking[1:]) == [True] * 8
         assert len(server.calls) == 1
         await provider.close()
@@ -174,7 +173,7 @@ async def test_configured_secrets_are_not_fetched() -> None:
     async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
         clock = SystemClock()
         provider = replicate(server, clock, new_secret(b"old"), new_secret(b"new"))
-        await provider.start()
+        provider.start()
         assert await verified(provider, clock, b"old") is True
         assert await verified(provider, clock, b"new") is True
         assert await verified(provider, clock, SECRET) is None

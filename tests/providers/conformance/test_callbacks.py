@@ -75,7 +75,7 @@ async def test_signatures(subject: Subject) -> None:
     body = as_body(next(iter(subject.callbacks.values())))
     now = SystemClock().now() // 1_000
     async with faulty_server(keys_of(subject)) as server, opened(subject, server.url) as provider:
-        await provider.start()
+        provider.start()
         good = sign(body, now)
         verify = provider.verifier(as_headers(good))
         assert verify is not None
@@ -106,7 +106,7 @@ async def test_without_keys_nothing_is_verified_and_nothing_refused(subject: Sub
     assert subject.sign is not None
     for behaviour in (answer(500, b"{}"), answer(200, b"<html>"), answer(200, b'{"keys": 7}')):
         async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
-            await provider.start()
+            provider.start()
             verify = provider.verifier(as_headers(subject.sign(body, SystemClock().now() // 1_000)))
             assert verify is not None
             assert await verify(body) is False
