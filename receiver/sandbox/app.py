@@ -22,7 +22,8 @@ _CLIP: Final = Path(__file__).with_name("clip.webm")
 """Four seconds of moving colours."""
 
 
-def create_app(
+@asynccontextmanager
+async def sandbox_app(
     rules: SandboxRules,
     clock: Clock,
     origin: str,
@@ -30,8 +31,8 @@ def create_app(
     *,
     callback_transport: httpx.AsyncBaseTransport | None = None,
     journal: Journal | None = None,
-) -> Starlette:
-    """The sandbox as an ASGI application.
+) -> AsyncIterator[Starlette]:
+    """The sandbox as an ASGI application; its jobs run until the block ends.
 
     Args:
         rules: how it behaves.
@@ -53,14 +54,6 @@ def create_app(
     api = make_api(jobs)
     jobs.make_callback = api.callback
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        jobs.resume()
-        try:
-            yield
-        finally:
-            await jobs.close()
-
     async def refuse(_request: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, HTTPException)
         body = api.refusal(refusal.status_code, refusal.detail)
@@ -78,7 +71,7 @@ def create_app(
     async def stats(_request: Request) -> Response:
         return JSONResponse(jobs.stats())
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/results/{request_id}.webm", result),
             # for people and tests
@@ -86,6 +79,10 @@ def create_app(
             Route("/sandbox/stats", stats),
             *api.routes(),
         ],
-        lifespan=lifespan,
         exception_handlers={HTTPException: refuse},
     )
+    jobs.resume()
+    try:
+        yield app
+    finally:
+        await jobs.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from receiver.clock import Clock
 from receiver.providers.registry import API_OF, input_rules, operators_key
 from receiver.sandbox.api import MakeApi
-from receiver.sandbox.app import create_app
+from receiver.sandbox.app import sandbox_app
 from receiver.sandbox.fal import FalApi
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.journal import Journal, open_journal
@@ -72,8 +72,10 @@ async def sandbox(
     with closing(journal), _listen_again(host, port, journal.port) as listener:
         journal.record_port(listener.getsockname()[1])
         base_url = origin(listener)
-        app = create_app(rules, clock, base_url, make_api, journal=journal)
-        async with serving(app, listener, grace=0):
+        async with (
+            sandbox_app(rules, clock, base_url, make_api, journal=journal) as app,
+            serving(app, listener, grace=0),
+        ):
             yield base_url
 
 

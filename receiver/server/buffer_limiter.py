@@ -1,5 +1,6 @@
 """Bounds how much is buffered for clients that do not read it, and for how long."""
 
+import asyncio
 from collections.abc import Collection
 from typing import Final, Protocol
 
@@ -14,17 +15,10 @@ STALLED_SECONDS: Final = 60.0
 class Client(Protocol):
     """A connection to a client."""
 
+    transport: asyncio.Transport
     unsent: tuple[int, float]
     """Bytes buffered for it at the last check, or 0 if nothing waited for it to read; and the loop
     time of the last check at which nothing waited, or the number had changed."""
-
-    def buffered_bytes(self) -> int:
-        """Bytes buffered for it now."""
-        ...
-
-    def cut_off(self) -> None:
-        """Close it at once, and drop what is buffered."""
-        ...
 
 
 def has_stalled(client: Client, must_read: bool, now: float) -> bool:
@@ -33,7 +27,7 @@ def has_stalled(client: Client, must_read: bool, now: float) -> bool:
     if not must_read:
         client.unsent = (0, now)
         return False
-    waiting = client.buffered_bytes()
+    waiting = client.transport.get_write_buffer_size()
     last, since = client.unsent
     # The application writes no more while it is paused, but a download fills the buffer again as
     # often as its client has read some of it.
@@ -61,11 +55,11 @@ class WriteBufferLimiter:
         """If too much is buffered, cut off clients until it is not: first those that have read
         nothing for longest, and among these the one with the most bytes."""
         self._written = 0
-        sizes = {client: size for client in self._clients if (size := client.buffered_bytes())}
+        sizes = {each: each.transport.get_write_buffer_size() for each in self._clients}
         excess = sum(sizes.values()) - MAX_UNSENT
-        if excess > 0:
-            for client in sorted(sizes, key=lambda each: (each.unsent[1], -sizes[each])):
-                client.cut_off()
-                excess -= sizes[client]
-                if excess <= 0:
-                    return
+        waiting = filter(sizes.get, sizes)
+        for client in sorted(waiting, key=lambda each: (each.unsent[1], -sizes[each])):
+            if excess <= 0:
+                return
+            client.transport.abort()
+            excess -= sizes[client]

@@ -7,8 +7,9 @@ application's format, unless another response is under way.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
+from email.utils import formatdate
 from typing import Any, Final, cast
 
 import httptools
@@ -235,7 +236,7 @@ class GuardedConnection(HttpToolsProtocol):
         # With pipelining, the request being received can be a later one, not yet answered.
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
-        self._buffer_limiter.wrote(self.buffered_bytes())
+        self._buffer_limiter.wrote(self.transport.get_write_buffer_size())
         # Begin the next response only once the client has read this one: it would be buffered too.
         is_next_held = self.flow.held and self._incoming.stage is not Stage.REST
         self._awaits_reader = self.flow.write_paused and is_next_held
@@ -254,12 +255,6 @@ class GuardedConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", msg)
-
-    def buffered_bytes(self) -> int:
-        return self.transport.get_write_buffer_size()
-
-    def cut_off(self) -> None:
-        self.transport.abort()
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""
@@ -323,13 +318,16 @@ class GuardedConnection(HttpToolsProtocol):
                 self.transport.write_eof()
 
 
-async def watch_connections(connections: Iterable[Any], buffer_limiter: WriteBufferLimiter) -> None:
+async def watch_connections(state: ServerState, buffer_limiter: WriteBufferLimiter) -> None:
     """Close slow connections, and the slowest if too much is buffered; runs for ever. Checking them
-    all periodically is cheaper than a timer for each request."""
+    all periodically is cheaper than a timer for each request. Also keeps the `Date` of responses
+    right."""
     loop = asyncio.get_running_loop()
     while True:
+        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         await asyncio.sleep(CHECK_SECONDS)
         now = loop.time()
-        for connection in list(connections):
+        connections: Any = list(state.connections)
+        for connection in connections:
             connection.end_if_slow(now)
         buffer_limiter.check()

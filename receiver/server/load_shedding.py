@@ -69,14 +69,13 @@ class LoadShedder:
         """
 
         async def start_paced(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "http":
-                if self._started >= STARTED_AT_ONCE or self._waiting:
-                    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._waiting.append(turn)
-                    await turn
-                else:
-                    self._started += 1
-                self._schedule()
+            if self._started >= STARTED_AT_ONCE or self._waiting:
+                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(turn)
+                await turn
+            else:
+                self._started += 1
+            self._schedule()
             await app(scope, receive, send)
 
         return start_paced

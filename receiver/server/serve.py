@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, cast
 
-import uvicorn
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from receiver.server.buffer_limiter import WriteBufferLimiter
 from receiver.server.connection import GuardedConnection, watch_connections
@@ -59,79 +60,58 @@ async def serving(
     grace: float = 0.5,
     load_shedder: LoadShedder | None = None,
 ) -> AsyncIterator[None]:
-    """Serve `app`, lifespan included, on `listener` until the block ends; then close it.
+    """Serve `app`, without a lifespan, on `listener` until the block ends; then close it.
 
     `load_shedder`, if given, decides which requests are admitted, and when they start. Signals are
-    left to the caller: uvicorn's phases run one by one, without its `serve`, which would install
-    handlers. At the end, requests under way get `grace` seconds; then their connections are cut,
-    which the application sees as a client disconnect.
-
-    Raises:
-        RuntimeError: the application's lifespan did not start; uvicorn has logged why.
+    left to the caller: of uvicorn, only the connections are used, and not its `Server`, which would
+    install handlers. At the end, requests under way get `grace` seconds; then their connections are
+    cut, which the application sees as a client disconnect.
     """
-    server = _uvicorn(app if load_shedder is None else load_shedder.paced(app))
-    try:
-        await server.startup(sockets=[])
-    except asyncio.CancelledError:
-        # Otherwise uvicorn would log the application's cancelled task as an error.
-        await server.lifespan.shutdown()
-        raise
-    except SystemExit as stop:
-        raise RuntimeError("the application did not start") from stop
+    config = Config(
+        app if load_shedder is None else load_shedder.paced(app),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    config.load()
+    state = ServerState()
     # All connections are made by the acceptor below, so they are of this type.
-    connections = cast("set[GuardedConnection]", server.server_state.connections)
+    connections = cast("set[GuardedConnection]", state.connections)
     buffer_limiter = WriteBufferLimiter(connections)
     acceptor = Acceptor(
         listener,
         partial(
             GuardedConnection,
-            server.config,
-            server.server_state,
-            server.lifespan.state,
+            config,
+            state,
+            {},
             buffer_limiter=buffer_limiter,
             load_shedder=load_shedder,
         ),
     )
-    loops = asyncio.gather(server.main_loop(), watch_connections(connections, buffer_limiter))
+    watching = asyncio.create_task(watch_connections(state, buffer_limiter))
     try:
         yield
     finally:
-        loops.cancel()
+        watching.cancel()
         with suppress(asyncio.CancelledError):
-            await loops
+            await watching
         await acceptor.stop()
-        cut_timer = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
+        cut_timer = asyncio.get_running_loop().call_later(grace, _cut_connections, state)
         try:
-            await _shut_down(server, listener, grace + _CANCEL_DELAY_SECONDS)
+            await _shut_down(state, listener, grace + _CANCEL_DELAY_SECONDS)
         finally:
             cut_timer.cancel()
             # In case the shutdown was interrupted: the remaining clients would wait for ever.
-            _cut_connections(server)
+            _cut_connections(state)
         await asyncio.sleep(0)  # cut connections close in the next event-loop iteration
 
 
-def _uvicorn(app: ASGIApp) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        http=GuardedConnection,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    return server
-
-
-async def _shut_down(server: uvicorn.Server, listener: socket.socket, timeout: float) -> None:
-    """Instead of uvicorn's shutdown, whose first check for open connections comes only after 0.1 s.
-    After `timeout` seconds, requests that still run are cancelled."""
+async def _shut_down(state: ServerState, listener: socket.socket, timeout: float) -> None:
+    """Let the connections end. After `timeout` seconds, requests that still run are cancelled."""
     listener.close()
-    state = server.server_state
     for connection in list(state.connections):
         connection.shutdown()
     try:
@@ -141,9 +121,8 @@ async def _shut_down(server: uvicorn.Server, listener: socket.socket, timeout: f
     except TimeoutError:
         for task in list(state.tasks):
             task.cancel()
-    await server.lifespan.shutdown()
 
 
-def _cut_connections(server: uvicorn.Server) -> None:
-    for connection in list(server.server_state.connections):
+def _cut_connections(state: ServerState) -> None:
+    for connection in list(state.connections):
         connection.transport.abort()

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from receiver.client.relay import Relay, verify_relay
 from receiver.clock import SystemClock
 from receiver.providers.samsar import InputRules
-from receiver.sandbox.app import create_app
+from receiver.sandbox.app import sandbox_app
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
@@ -128,14 +128,16 @@ async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
     with listen("127.0.0.1", 0) as listener:
         running = Provider(origin(listener))
         models = InputRules(*(frozenset({MOVIE[name]}) for name in ("image_model", "video_model")))
-        app = create_app(
-            rules,
-            SystemClock(),
-            running.url,
-            partial(SamsarApi, input_rules=models),
-            callback_transport=running.callbacks,
-        )
-        async with serving(app, listener, grace=0):
+        async with (
+            sandbox_app(
+                rules,
+                SystemClock(),
+                running.url,
+                partial(SamsarApi, input_rules=models),
+                callback_transport=running.callbacks,
+            ) as app,
+            serving(app, listener, grace=0),
+        ):
             yield running
 
 

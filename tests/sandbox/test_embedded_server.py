@@ -2,18 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 from receiver.clock import SystemClock
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
-from receiver.server.serve import listen, serving
 from tests.sandbox.conftest import MOVIE, SAMSAR
 from tests.support.service import TIMEOUT
 
@@ -43,14 +38,3 @@ async def test_it_leaves_signals_alone() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     async with sandbox(SandboxRules(), SystemClock(), SAMSAR):
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-
-
-async def test_a_lifespan_that_fails_raises() -> None:
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        Path("/nowhere/at/all").read_text()
-        yield
-
-    with listen("127.0.0.1", 0) as listener, pytest.raises(RuntimeError, match="did not start"):
-        async with serving(Starlette(lifespan=lifespan), listener):
-            pass

@@ -24,16 +24,16 @@ class Reader:
     since: float
     size: int
     unsent: tuple[int, float] = field(init=False)
-    is_cut: bool = False
+    transport: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.unsent = (0, self.since)
+        self.transport = Mock(**{"get_write_buffer_size.return_value": self.size})
 
-    def buffered_bytes(self) -> int:
-        return self.size
-
-    def cut_off(self) -> None:
-        self.is_cut = True
+    @property
+    def is_cut(self) -> bool:
+        called: bool = self.transport.abort.called
+        return called
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ async def test_an_answer_is_one_write() -> None:
             await client.send(request_bytes(method, "/"))
             async with asyncio.timeout(TIMEOUT):
                 answer = await client.read_some()
-            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
             assert answer.endswith(b"\r\n\r\n" + body)
 
 
