@@ -41,7 +41,7 @@ KEPT_SECONDS = 30.0
 gets no answer."""
 
 LARGE = 64 * 1024
-"""Longer bodies are parsed and encoded in a thread: they could block the event loop for seconds."""
+"""Longer answers are parsed in a thread: they could block the event loop for seconds."""
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
 _TOO_LONG = "is too long"
@@ -164,7 +164,9 @@ class HttpClient:
         until = asyncio.get_running_loop().time() + timeout
         content = b""
         if body is not None:
-            content = await _in_thread_if_large(_least_size(body), _encode, body)
+            # Not in a thread: the encoder never releases the GIL. Non-ASCII characters are escaped,
+            # so any text can be encoded.
+            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
         with closing(await self._connect(until)) as connection:
             return await self._exchange(connection, self._request(method, path, content), until)
 
@@ -292,24 +294,6 @@ def _read_media_type(given: str) -> str:
 async def _in_thread_if_large(size: int, work: Callable[..., T], *given: Any) -> T:
     """Run `work` and return its result; in a thread if `size` exceeds `LARGE`."""
     return await asyncio.to_thread(work, *given) if size > LARGE else work(*given)
-
-
-def _encode(body: Mapping[str, Any]) -> bytes:
-    # Non-ASCII characters are escaped, so any text can be encoded.
-    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _least_size(body: Mapping[str, Any]) -> int:
-    """A lower bound of the size of the body as JSON. Counting ends once it is `LARGE`."""
-    size, left = 0, [body]
-    while left and size <= LARGE:
-        value: Any = left.pop()
-        size += 1 + len(value) if isinstance(value, str) else 2
-        if isinstance(value, dict):
-            left += [*value, *value.values()]
-        elif isinstance(value, list):
-            left += value
-    return size
 
 
 def _decompressed(raw: bytearray) -> tuple[bytearray, str]:

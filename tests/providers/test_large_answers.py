@@ -8,7 +8,6 @@ from unittest.mock import patch
 import pytest
 
 from receiver.json_text import parse_answer
-from receiver.providers import calls
 from receiver.providers.calls import LARGE
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.parsing import clean_and_redact
@@ -34,23 +33,6 @@ async def test_a_large_refusal_is_read_beside_the_event_loop(subject: Subject) -
         with patch("receiver.providers.api.clean_and_redact", noting(threads, clean_and_redact)):
             await provider.submit(subject.good_kinds[-1], {}, "https://receiver.example/")
     assert len(threads) == 1
-    assert threading.get_ident() not in threads
-
-
-@pytest.mark.parametrize(
-    "value", ["x" * LARGE, [0] * LARGE, {"x" * 99: {str(number): 0 for number in range(LARGE)}}]
-)
-async def test_a_large_submission_is_written_beside_the_event_loop(value: Any) -> None:
-    threads: list[int] = []
-    async with faulty_server(answer(200, b'{"request_id": "a"}')) as server:
-        for subject in SUBJECTS:
-            async with opened(subject, server.url) as provider:
-                with patch("receiver.providers.calls._encode", noting(threads, calls._encode)):
-                    body_input = {"prompt": value}
-                    kind = subject.good_kinds[-1]
-                    await provider.submit(kind, body_input, "https://receiver.example/")
-        assert [*map(len, server.bodies)] == [pytest.approx(len(server.bodies[0]), abs=500)] * 4
-    assert len(threads) == len(SUBJECTS)
     assert threading.get_ident() not in threads
 
 
