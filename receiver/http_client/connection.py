@@ -11,6 +11,7 @@ from typing import cast
 
 import certifi
 
+from receiver.http_client.resolver import IPAddress
 from receiver.http_client.response import AnswerTooLong, Response
 
 MAX_UNREAD = 128 * 1024
@@ -164,9 +165,9 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(
-    addresses: Sequence[str], port: int, timeout: float, *, longest: int = sys.maxsize
+    addresses: Sequence[IPAddress], port: int, timeout: float, *, longest: int = sys.maxsize
 ) -> Connection:
-    """Connect to the first of the IP addresses that answers.
+    """Connect to the first of the addresses that answers.
 
     Args:
         addresses: at least one; no more than `MAX_ADDRESSES` are tried, IPv4 and IPv6 in turn.
@@ -183,18 +184,19 @@ async def connect(
     for address in tried:
         try:
             async with asyncio.timeout(timeout / len(tried)):
-                _, made = await loop.create_connection(lambda: Connection(longest), address, port)
+                _, made = await loop.create_connection(
+                    lambda: Connection(longest), str(address), port
+                )
             return made
         except OSError as error:
             failure = error
     raise failure
 
 
-def _alternating(addresses: Sequence[str]) -> Sequence[str]:
+def _alternating(addresses: Sequence[IPAddress]) -> Sequence[IPAddress]:
     """The addresses with the families in turn (RFC 8305, 4): one family may have no route."""
-    first_is_v6 = ":" in addresses[0]
-    same = [each for each in addresses if (":" in each) == first_is_v6]
-    other = [each for each in addresses if (":" in each) != first_is_v6]
+    same = [each for each in addresses if each.version == addresses[0].version]
+    other = [each for each in addresses if each.version != addresses[0].version]
     return [each for pair in zip_longest(same, other) for each in pair if each is not None]
 
 

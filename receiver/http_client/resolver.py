@@ -55,11 +55,13 @@ class Resolver:
 
     async def resolve(self, host: str) -> Sequence[IPAddress]:
         """The addresses of `host` in the system's order of preference: at least one, and at most
-        `MAX_ADDRESSES`.
+        `MAX_ADDRESSES`. If it is an address itself, that one, without a lookup.
 
         Raises:
             NoAddress: there is none, or the lookup took longer than the timeout.
         """
+        with contextlib.suppress(ValueError):
+            return [ip_address(host)]
         try:
             async with asyncio.timeout(self._timeout):
                 lookup = self._under_way.get(host) or await self._begin(host)

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeAlias, TypeVar
 
 import httpx
@@ -21,6 +20,7 @@ from receiver import tracing
 from receiver.http_client import (
     BadAnswer,
     Connection,
+    IPAddress,
     NoAddress,
     Resolver,
     Response,
@@ -146,7 +146,7 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         # Its own, so that a provider whose name cannot be resolved does not delay the others.
         self._resolver = Resolver(timeout=connect_timeout, slots=1)
-        self._addresses: Sequence[str] = ()
+        self._addresses: Sequence[IPAddress] = ()
         self._look_up_at = 0.0
         """Loop time at which the addresses are looked up again."""
         self._tls = (tls or default_tls()) if base.scheme == "https" else None
@@ -253,13 +253,11 @@ class HttpClient:
             self._look_up_at = 0.0
             raise NoAnswer(f"could not connect: {error}", may_have_arrived=False) from error
 
-    async def _resolve(self) -> Sequence[str]:
+    async def _resolve(self) -> Sequence[IPAddress]:
         """The host's IP addresses; at least one. Raises NoAddress."""
-        with suppress(ValueError):
-            return [str(ip_address(self._host))]
         loop = asyncio.get_running_loop()
         if loop.time() >= self._look_up_at:
-            self._addresses = [str(each) for each in await self._resolver.resolve(self._host)]
+            self._addresses = await self._resolver.resolve(self._host)
             self._look_up_at = loop.time() + ADDRESSES_SECONDS
         return self._addresses
 

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 from receiver.http_client import (
     AnswerTooLong,
@@ -34,7 +33,7 @@ class CheckedNetwork:
     """Which URLs may be called, and how to connect to them."""
 
     resolve: Callable[[str], Awaitable[Sequence[IPAddress]]]
-    """Returns a name's addresses, at least one, or raises `NoAddress` (see `Resolver`)."""
+    """Returns a host's addresses, at least one, or raises `NoAddress` (see `Resolver`)."""
     allow_http: bool = False
     """See `check_url`, also for `allow_nets`."""
     allow_nets: Sequence[IPNetwork] = ()
@@ -62,17 +61,12 @@ class CheckedNetwork:
             NotConnected: no connection, or no TLS.
             TimeoutError: no answer in time.
         """
-        addresses: Sequence[IPAddress]
-        try:
-            addresses = [ip_address(target.host)]
-        except ValueError:
-            addresses = await self.resolve(target.host)
+        addresses = await self.resolve(target.host)
         for address in addresses:
             check_address(address, self.allow_nets)
         failure = "connect_failed"
         try:
-            texts = [str(address) for address in addresses]
-            connection = await connect(texts, target.port, timeout, longest=longest)
+            connection = await connect(addresses, target.port, timeout, longest=longest)
             failure = "tls_failed"
             if target.scheme == "https":
                 async with asyncio.timeout(timeout):

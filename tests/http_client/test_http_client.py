@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from ipaddress import ip_address
 
 import pytest
 import uvloop
@@ -15,13 +16,14 @@ from tests.providers.faulty_server import answer_each, faulty_server, full_backl
 from tests.support.service import TIMEOUT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HERE = ip_address("127.0.0.1")
 HOST = [("Host", "here")]
 
 
 @asynccontextmanager
 async def connected_to(behaviour: faulty.Behaviour) -> AsyncIterator[Connection]:
     async with faulty_server(behaviour) as server:
-        with closing(await connect(["127.0.0.1"], server.port, TIMEOUT)) as connection:
+        with closing(await connect([HERE], server.port, TIMEOUT)) as connection:
             yield connection
 
 
@@ -67,7 +69,7 @@ async def test_unsolicited_bytes_are_not_an_answer() -> None:
         await connection.until_client_leaves()
 
     async with faulty_server(answer_twice) as server:
-        with closing(await connect(["127.0.0.1"], server.port, TIMEOUT)) as connection:
+        with closing(await connect([HERE], server.port, TIMEOUT)) as connection:
             assert await ask(connection) == b"ok"
             await server.empty.wait()
             with pytest.raises(ConnectionResetError):
@@ -151,15 +153,17 @@ async def test_a_slow_reader_slows_the_server_down() -> None:
 @pytest.mark.allow_hosts(["127.0.0.1", "127.0.1.1"])
 async def test_an_unresponsive_address_leaves_time_for_the_next() -> None:
     async with faulty_server(answer_each(OK)) as server, full_backlog("127.0.1.1", server.port):
-        with closing(await connect(["127.0.1.1", "127.0.0.1"], server.port, 1.0)) as connection:
+        with closing(
+            await connect([ip_address("127.0.1.1"), HERE], server.port, 1.0)
+        ) as connection:
             assert await ask(connection) == b"ok"
 
 
 @pytest.mark.allow_hosts(["127.0.0.1", "::1"])
 async def test_both_families_are_tried_however_many_addresses_one_has() -> None:
-    dead = ["::1"] * (MAX_ADDRESSES + 1)
+    dead = [ip_address("::1")] * (MAX_ADDRESSES + 1)
     async with faulty_server(answer_each(OK)) as server:
-        with closing(await connect([*dead, "127.0.0.1"], server.port, 1.0)) as connection:
+        with closing(await connect([*dead, HERE], server.port, 1.0)) as connection:
             assert await ask(connection) == b"ok"
 
 

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 
@@ -68,6 +68,13 @@ async def test_a_lookup_without_an_answer_is_no_address(error: OSError | None) -
         return ()
 
     await fail_to_resolve(Resolver(fail), "a.example", "a.example")
+
+
+async def test_an_address_is_not_looked_up(names: SlowNames) -> None:
+    resolver = Resolver(names.lookup)
+    assert await resolver.resolve("192.0.2.7") == [ip_address("192.0.2.7")]
+    assert await resolver.resolve("::1") == [ip_address("::1")]
+    assert not names.asked
 
 
 async def test_a_dead_name_is_given_up_and_has_one_thread(names: SlowNames) -> None:
