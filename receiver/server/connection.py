@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from receiver.server.buffer_limiter import WriteBufferLimiter, has_stalled
-from receiver.server.incoming import TRAILERS, Incoming, Stage
+from receiver.server.incoming import Incoming, Stage
 from receiver.server.listener import most_connections
 from receiver.server.load_shedding import ASGIApp, LoadShedder
 from receiver.server.pipelining import RequestFlow
@@ -50,7 +50,6 @@ class GuardedConnection(HttpToolsProtocol):
         "_buffer_limiter",
         "_incoming",
         "_load_shedder",
-        "_lost",
         "_on_lost",
         "_response_writer",
         "_running",
@@ -70,7 +69,6 @@ class GuardedConnection(HttpToolsProtocol):
         """`load_shedder` decides whether a request is admitted; None admits all."""
         super().__init__(config, server_state, app_state)
         self._load_shedder = load_shedder
-        self._lost = False
         self._on_lost: Callable[[], None] | None = None
         self._awaits_reader = False
         """Whether the next request waits until the client has read the last response."""
@@ -95,14 +93,13 @@ class GuardedConnection(HttpToolsProtocol):
             self.cycle = self._running  # uvicorn notifies only the last request received
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # uvicorn leaves the timer after a reset
-        self._lost = True
         self.flow.unparsed = b""
         if self._on_lost is not None:
             self._on_lost()
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """Call `call` once the connection is lost, or now if it is. Replaces an earlier one."""
-        if self._lost:
+        if self not in self.connections:
             call()
         self._on_lost = call
 
@@ -129,7 +126,7 @@ class GuardedConnection(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError:
             self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(400, "malformed_request", "Invalid HTTP request received.")
             return
         if self._incoming.stage is Stage.NOTHING:
             # The data does not begin a request: it is the end of a body, or blank lines, or follows
@@ -176,7 +173,9 @@ class GuardedConnection(HttpToolsProtocol):
         super().on_url(url[: TARGET_BYTES - len(self.url)])
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) < MOST_HEADERS:
+        # What comes after the head are trailers: not headers of the request, and each would take 30
+        # times its size in memory.
+        if self._incoming.stage is Stage.HEAD and len(self.headers) < MOST_HEADERS:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -189,7 +188,6 @@ class GuardedConnection(HttpToolsProtocol):
             # The headers that `ignore_upgrade` needs may not be among those that were kept.
             self._refuse(431, "head_too_large", "A request with an Upgrade has too many headers.")
             return
-        self.headers = TRAILERS  # what `on_header` gets from now on are trailers
         if self._shed_if_busy():
             self.transport.write(overloaded(self.parser.get_method()))
             if self.parser.should_keep_alive():
@@ -252,9 +250,6 @@ class GuardedConnection(HttpToolsProtocol):
     def _begin_next(self) -> None:
         super().on_response_complete()
         self._go_on()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "malformed_request", msg)
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""

@@ -36,19 +36,6 @@ class Stage(Enum):
     until the client closes it too."""
 
 
-class Trailers(list[tuple[bytes, bytes]]):
-    """A list of headers that stays empty. Trailers are not headers of the request, and each would
-    take 30 times its size in memory."""
-
-    __slots__ = ()
-
-    def append(self, header: tuple[bytes, bytes], /) -> None:
-        """Drop it."""
-
-
-TRAILERS: Final = Trailers()
-
-
 @dataclass(slots=True)
 class Incoming:
     """The request that a connection receives. Once it is complete, a new one replaces it.

@@ -39,22 +39,13 @@ class RequestFlow(FlowControl):
 
     def hold(self) -> None:
         """Read nothing until `release`."""
-        if not self.held:
-            self.held = True
-            if not self.read_paused:
-                self._transport.pause_reading()
+        self.held = True
+        self._transport.pause_reading()
 
     def release(self) -> None:
-        if self.held:
-            self.held = False
-            if not self.read_paused:
-                self._transport.resume_reading()
-
-    def pause_reading(self) -> None:
-        if self.held:
-            self.read_paused = True
-        else:
-            super().pause_reading()
+        self.held = False
+        if not self.read_paused:
+            self._transport.resume_reading()
 
     def resume_reading(self) -> None:
         if self.held:

@@ -25,7 +25,7 @@ from tests.server.raw_asgi import connected, respond
 OVERRIDDEN = """
     _start_asgi_task connection_lost connection_made data_received on_body on_header
     on_headers_complete on_message_begin on_message_complete on_response_complete on_url
-    resume_writing send_400_response
+    resume_writing
 """
 CALLED = ("_unset_keepalive_if_required", "shutdown")
 OF_A_CONNECTION = "connections cycle flow headers logger loop parser pipeline scope transport url"
@@ -59,6 +59,7 @@ def test_uvicorn_resumes_reading_and_keeps_headers_only_where_we_replace_that() 
     source = inspect.getsource(httptools_impl)
     assert set(re.findall(r"(\S+)\.(?:pause|resume)_reading\(", source)) == {"self.flow"}
     assert re.findall(r"self\.headers\.\w+", source) == ["self.headers.append"]
+    assert "self.headers.append" in inspect.getsource(HttpToolsProtocol.on_header)
 
 
 def test_a_server_has_the_attributes_that_are_used() -> None:
