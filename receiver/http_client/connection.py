@@ -35,8 +35,8 @@ class Connection(asyncio.Protocol):
         self._left = longest
         self._response: Response | None = None
         """The current response; between two requests, the last one."""
-        self._waiter: asyncio.Future[None] | None = None
-        self._is_paused = False
+        self._arrived = asyncio.Event()
+        """Set when more of it has arrived, or it has ended."""
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Encrypt the connection, and check that the certificate is `host`'s. Raises `OSError`,
@@ -97,9 +97,7 @@ class Connection(asyncio.Protocol):
             await self._receive(response)
         piece = bytes(response.body)
         response.body.clear()
-        if self._is_paused and not self._transport.is_closing():
-            self._is_paused = False
-            self._transport.resume_reading()
+        self._transport.resume_reading()  # does nothing unless it is paused
         return piece
 
     @property
@@ -122,8 +120,8 @@ class Connection(asyncio.Protocol):
         """Wait until more of this response has arrived. Raises its failure."""
         if response.failure is not None:
             raise response.failure
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        self._arrived.clear()
+        await self._arrived.wait()
 
     # --- called by asyncio ------------------------------------------------------------------------
 
@@ -140,11 +138,9 @@ class Connection(asyncio.Protocol):
         if self._left < 0:
             response.fail(AnswerTooLong("it has more bytes than the limit"))
             self.close()
-        is_full = len(response.body) > MAX_UNREAD and not self._is_paused
-        if is_full and not self._transport.is_closing():
-            self._is_paused = True
+        if len(response.body) > MAX_UNREAD:
             self._transport.pause_reading()
-        self._wake()
+        self._arrived.set()
 
     def eof_received(self) -> None:
         self.connection_lost(None)
@@ -156,12 +152,7 @@ class Connection(asyncio.Protocol):
             self._response.end()
         else:
             self._response.fail(exc)
-        self._wake()
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._arrived.set()
 
 
 async def connect(
