@@ -262,7 +262,11 @@ class HttpClient:
         return self._addresses
 
     def _request(self, method: str, path: str, content: bytes = b"") -> _Request:
-        headers = [*self._headers, *_trace()]
+        headers = self._headers.copy()
+        # It lets the provider's trace join ours, and contains only two random numbers. `tracestate`
+        # is meant for the user's own tracing vendors.
+        if (carried := tracing.outgoing_headers().get("traceparent")) is not None:
+            headers.append(("traceparent", carried))
         if content:
             headers.append(("Content-Type", "application/json"))
         return method, path if path.startswith("/") else self._path + path, headers, content
@@ -301,10 +305,3 @@ def _decompressed(raw: bytearray) -> tuple[bytearray, str]:
     except zlib.error:
         return bytearray(), "has a content encoding that cannot be read"
     return bytearray(content), _TOO_LONG if len(content) > MAX_ANSWER_BYTES else ""
-
-
-def _trace() -> list[tuple[str, str]]:
-    """The header that lets the provider's trace join ours. It contains only two random numbers;
-    `tracestate` is not sent, because it is meant for the user's own tracing vendors."""
-    carried = tracing.outgoing_headers().get("traceparent")
-    return [] if carried is None else [("traceparent", carried)]
