@@ -6,7 +6,6 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -21,6 +20,7 @@ from receiver.domain.answers import (
     SubmitAnswer,
 )
 from receiver.domain.observations import CancelAnswer
+from receiver.domain.serialization import timestamp
 from receiver.providers import parsing
 from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import NoAnswer
@@ -101,7 +101,8 @@ class Replicate(Provider):
 
     async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
         """Search the list of predictions, newest first, for the one with this webhook."""
-        query = {"created_after": _iso(since - _SLACK), "created_before": _iso(until + _SLACK)}
+        after, before = timestamp(since - _SLACK), timestamp(until + _SLACK)
+        query = {"created_after": after, "created_before": before}
         target: str | None = f"predictions?{urlencode(query)}"
         now = self._account.clock.monotonic
         ends_at = now() + self._account.status_timeout
@@ -176,10 +177,6 @@ def read_keys(body: Mapping[str, Any]) -> list[bytes]:
 
 def _path(job: UpstreamJob) -> str:
     return f"predictions/{quote(job.id, safe='')}"
-
-
-def _iso(at: Millis) -> str:
-    return datetime.fromtimestamp(at / 1_000, UTC).isoformat()
 
 
 def _read_error(error: Any) -> str | None:

@@ -22,18 +22,17 @@ class ResponseWriter:
     system call and wakes the client.
     """
 
-    __slots__ = ("_begun", "_close", "_head", "_transport")
+    __slots__ = ("_close", "_head", "_transport")
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         """`close` is called after the last response."""
         self._transport = transport
         self._close = close
-        self._begun = False
-        self._head = b""
+        self._head: bytes | None = None
+        """The head that waits for the body; empty once it is written, None before it comes."""
 
     def write(self, data: bytes) -> None:
-        if not self._begun and not data.startswith(_CONTINUE):
-            self._begun = True
+        if self._head is None and not data.startswith(_CONTINUE):
             self._head = data
             return
         if self._head:
@@ -45,8 +44,7 @@ class ResponseWriter:
         """End the response; without a body, the head is written now."""
         if self._head:
             self._transport.write(self._head)
-            self._head = b""
-        self._begun = False
+        self._head = None
 
     def close(self) -> None:
         self.end()

@@ -210,8 +210,8 @@ async def test_a_look_up_is_limited_to_the_time_of_the_submission() -> None:
         assert isinstance(await look_up(server), StatusMissing)
     (call,) = server.calls
     assert call.query == {
-        "created_after": "2026-01-02T02:59:05.678000+00:00",
-        "created_before": "2026-01-02T03:10:05.678000+00:00",
+        "created_after": "2026-01-02T02:59:05.678Z",
+        "created_before": "2026-01-02T03:10:05.678Z",
     }
 
 
