@@ -26,7 +26,7 @@ from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
 from receiver.http_api.context import ApiContext
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
-from receiver.http_client import Resolver
+from receiver.http_client.resolver import Resolver
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from receiver.providers.registry import open_provider

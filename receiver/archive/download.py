@@ -21,7 +21,8 @@ from receiver.archive.contract import type_of
 from receiver.clock import Clock
 from receiver.domain.archive import LONGEST_LINK
 from receiver.domain.observations import FileFailed
-from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Connection, Response
+from receiver.http_client.connection import Connection
+from receiver.http_client.response import LONGEST_HEAD, AnswerTooLong, BadAnswer, Response
 from receiver.webhooks.network import CheckedNetwork, failure_code
 from receiver.webhooks.targets import LONGEST_NAME, TargetRefused
 

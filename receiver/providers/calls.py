@@ -17,16 +17,9 @@ from typing import Any, TypeAlias, TypeVar
 import httpx
 
 from receiver import tracing
-from receiver.http_client import (
-    BadAnswer,
-    Connection,
-    IPAddress,
-    NoAddress,
-    Resolver,
-    Response,
-    connect,
-    default_tls,
-)
+from receiver.http_client.connection import Connection, connect, default_tls
+from receiver.http_client.resolver import IPAddress, NoAddress, Resolver
+from receiver.http_client.response import BadAnswer, Response
 from receiver.json_text import UnreadableJson, decode, parse_answer
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from receiver.clock import Clock
 from receiver.domain.retry_after import read_retry_after
-from receiver.http_client import Response
+from receiver.http_client.response import Response
 from receiver.webhooks.network import CheckedNetwork, failure_code
 from receiver.webhooks.targets import TargetRefused
 from store.records.times import Millis

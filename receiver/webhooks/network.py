@@ -5,15 +5,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from receiver.http_client import (
-    AnswerTooLong,
-    BadAnswer,
-    Connection,
-    IPAddress,
-    NoAddress,
-    connect,
-    default_tls,
-)
+from receiver.http_client.connection import Connection, connect, default_tls
+from receiver.http_client.resolver import IPAddress, NoAddress
+from receiver.http_client.response import AnswerTooLong, BadAnswer
 from receiver.webhooks.targets import (
     LONGEST_URL,
     IPNetwork,

@@ -20,7 +20,7 @@ from ipaddress import (
     ip_network,
 )
 
-from receiver.http_client import IPAddress
+from receiver.http_client.resolver import IPAddress
 
 IPNetwork = IPv4Network | IPv6Network
 

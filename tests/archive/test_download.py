@@ -12,7 +12,7 @@ import pytest
 from receiver.archive import download
 from receiver.archive.download import LOOPBACK, Download, Downloader, DownloadFailed
 from receiver.clock import SystemClock
-from receiver.http_client import Resolver
+from receiver.http_client.resolver import Resolver
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPNetwork
 from tests.archive.file_host import Answer, FileHost, file_host, file_of

@@ -9,8 +9,13 @@ from ipaddress import ip_address
 import pytest
 import uvloop
 
-from receiver.http_client import Connection, connect, default_tls
-from receiver.http_client.connection import MAX_ADDRESSES, MAX_UNREAD
+from receiver.http_client.connection import (
+    MAX_ADDRESSES,
+    MAX_UNREAD,
+    Connection,
+    connect,
+    default_tls,
+)
 from tests.providers import faulty_server as faulty
 from tests.providers.faulty_server import answer_each, faulty_server, full_backlog
 from tests.support.service import TIMEOUT

@@ -9,8 +9,7 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from receiver.http_client import IPAddress, NoAddress, Resolver
-from receiver.http_client.resolver import MAX_ADDRESSES
+from receiver.http_client.resolver import MAX_ADDRESSES, IPAddress, NoAddress, Resolver
 
 HERE: Sequence[IPAddress] = (IPv4Address("127.0.0.1"),)
 SHORT = 1.0

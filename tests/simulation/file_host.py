@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from receiver.archive.download import IDLE_SECONDS
-from receiver.http_client import IPAddress
+from receiver.http_client.resolver import IPAddress
 from tests.simulation.file_fate import MAX_BYTES, FileFate
 from tests.simulation.loop import running_loop
 from tests.simulation.process import Process, current_process

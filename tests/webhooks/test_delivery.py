@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from receiver.clock import SystemClock
-from receiver.http_client import IPAddress, NoAddress
+from receiver.http_client.resolver import IPAddress, NoAddress
 from receiver.webhooks.delivery import LONGEST_ANSWER, AttemptResult, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.signing import new_secret, sign

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.http_client import Resolver
+from receiver.http_client.resolver import Resolver
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw

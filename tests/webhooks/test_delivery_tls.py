@@ -9,7 +9,8 @@ import pytest
 import trustme
 
 from receiver.clock import SystemClock
-from receiver.http_client import IPAddress, default_tls
+from receiver.http_client.connection import default_tls
+from receiver.http_client.resolver import IPAddress
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from tests.providers.faulty_server import (
