@@ -12,7 +12,7 @@ from store.records.moves import DecideCallbacks
 from store.records.times import Lease, Millis
 from store.repository import Backend, Repository
 from store.session import Batchable, Done, Failed, NotBatchable, Outcome, Session
-from store.sql import MultiRowStatement
+from store.sql import run_rows
 
 MAX_STORED_CALLBACKS = 200
 """Callbacks stored per job."""
@@ -62,7 +62,6 @@ class Callbacks(Repository):
 
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
-        self._receive_statement = MultiRowStatement(self._sql["receive"])
         self._job_writer = job_writer
         self._moves = job_writer.moves
 
@@ -143,7 +142,7 @@ class Callbacks(Repository):
         }
         for indexes in rounds(readable):
             rows = [arrivals[index] for index in indexes]
-            results = self._receive_statement.run(db, rows, room=MAX_STORED_CALLBACKS)
+            results = run_rows(db, self._sql["receive"], rows, room=MAX_STORED_CALLBACKS)
             inserted = sum(result.rowcount for result in results)
             if inserted == len(indexes):
                 accepted.update(indexes)

@@ -20,7 +20,7 @@ from store.records.times import Lease, Millis
 from store.repository import Backend
 from store.rows import holder_in, job_from_row
 from store.session import Done, Failed, Outcome, Row, Session
-from store.sql import MultiRowStatement
+from store.sql import read_rows
 
 JOB_BYTES = 256 * 1024
 """Maximum size of the callback bodies applied to one job at once; a single body may be larger."""
@@ -83,12 +83,8 @@ _Found: TypeAlias = Decided | Outcome[Applied]
 
 class JobWriter:
     def __init__(self, backend: Backend) -> None:
-        sql = backend.statements.load("jobs")
         self.moves = MoveWriter(backend)
-        self._rows = MultiRowStatement(sql["read-jobs"])
-        self._taken_ids = MultiRowStatement(sql["read-taken-provider-ids"])
-        self._waiting = MultiRowStatement(sql["read-waiting"])
-        self._bodies = MultiRowStatement(sql["read-bodies"])
+        self._sql = backend.statements.load("jobs")
 
     def read_leased(self, session: Session, leased: Iterable[Row]) -> list[Job]:
         """Read leased jobs, earliest due first; the rows have the job's id and its due time."""
@@ -131,7 +127,7 @@ class JobWriter:
 
     def _read_rows(self, session: Session, job_ids: Sequence[str]) -> dict[str, Row]:
         keys = [{"key": job_id} for job_id in job_ids]
-        return {row[0]: row for result in self._rows.run(session, keys) for row in result}
+        return {row[0]: row for row in read_rows(session, self._sql["read-jobs"], keys)}
 
     def _read_waiting(
         self, session: Session, changes: Collection[Change]
@@ -139,12 +135,12 @@ class JobWriter:
         """By job: the callbacks to apply, within the limits on their bodies' size."""
         most = {change.job_id: change.max_callbacks for change in changes if change.max_callbacks}
         stored: dict[str, list[_CallbackRow]] = {}
-        for result in self._waiting.run(session, [{"job_id": job_id} for job_id in most]):
-            for each in map(_CallbackRow._make, result):
-                stored.setdefault(each.job_id, []).append(each)
+        jobs = [{"job_id": job_id} for job_id in most]
+        for each in map(_CallbackRow._make, read_rows(session, self._sql["read-waiting"], jobs)):
+            stored.setdefault(each.job_id, []).append(each)
         chosen = _choose(stored, most)
         wanted = [{"id": each.id} for some in chosen.values() for each in some]
-        bodies = {id_: body for result in self._bodies.run(session, wanted) for id_, body in result}
+        bodies: dict[int, bytes] = dict(read_rows(session, self._sql["read-bodies"], wanted))
         return {change.job_id: _Waiting() for change in changes} | {
             job_id: _Waiting(
                 [each.with_body(bodies[each.id]) for each in some],
@@ -165,7 +161,7 @@ class JobWriter:
             if each.new_provider_id is not None
         }
         keys = [{"provider": name, "provider_request_id": id_} for name, id_ in new_ids.values()]
-        taken = {tuple(row) for result in self._taken_ids.run(session, keys) for row in result}
+        taken = set(read_rows(session, self._sql["read-taken-provider-ids"], keys))
         refused: dict[str, _Found] = {}
         for job_id, new_id in new_ids.items():
             if new_id in taken:

@@ -1,7 +1,6 @@
 """Jobs and their schedule."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from store.changes import Effects
@@ -17,7 +16,7 @@ from store.repository import Backend
 from store.retention import START, Position, Removed, Retention
 from store.rows import TABLE_COLUMNS, job_to_row, to_json
 from store.session import Batchable, Done, Failed, Outcome, Session, WorkOnJobs
-from store.sql import MultiRowStatement
+from store.sql import read_rows, run_rows
 
 
 class _Creation(NamedTuple):
@@ -37,14 +36,9 @@ class Jobs(JobReads):
         self._job_writer = job_writer
         self._moves = job_writer.moves
         values = ", ".join(f":{name}" for name in TABLE_COLUMNS)
-        create = backend.statements.complete(
+        self._create_job = backend.statements.complete(
             self._sql["create-job"], columns=", ".join(TABLE_COLUMNS), values=values
         )
-        self._new_jobs = MultiRowStatement(create)
-        self._new_inputs = MultiRowStatement(self._sql["create-input"])
-        self._new_metadata = MultiRowStatement(self._sql["create-metadata"])
-        self._new_due = MultiRowStatement(self._sql["set-due"])
-        self._renew_due = MultiRowStatement(self._sql["renew-due"])
 
     async def create(
         self,
@@ -107,7 +101,7 @@ class Jobs(JobReads):
         shared = {"holder": lease.holder, "until": lease.until}
 
         def work(db: Session, effects: Effects) -> set[str]:
-            renewed = dict(chain.from_iterable(self._renew_due.run(db, rows, **shared)))
+            renewed: dict[str, str] = dict(read_rows(db, self._sql["renew-due"], rows, **shared))
             for lane in renewed.values():
                 effects.add_due(Lane(lane), lease.until)
             return set(renewed)
@@ -178,7 +172,7 @@ class Jobs(JobReads):
                 # The holder may never learn of the commit, so notify of the lease's end.
                 effects.add_due(job.due.lane, job.due.at if lease is None else lease.until)
         self._write_new(db, made)
-        self._new_due.run(db, due)
+        run_rows(db, self._sql["set-due"], due)
         return outcomes
 
     def _write_new(self, db: Session, made: Sequence[NewJob]) -> None:
@@ -189,6 +183,6 @@ class Jobs(JobReads):
             for new in made
             for name, value in (new.job.metadata or {}).items()
         ]
-        self._new_jobs.run(db, rows)
-        self._new_inputs.run(db, inputs)
-        self._new_metadata.run(db, metadata)
+        run_rows(db, self._create_job, rows)
+        run_rows(db, self._sql["create-input"], inputs)
+        run_rows(db, self._sql["create-metadata"], metadata)

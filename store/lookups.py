@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from store.call_batcher import CallBatcher
 from store.errors import StoreError
 from store.session import Done, Failed, Outcome, Readers, Row
-from store.sql import MAX_ROWS, MultiRowStatement
+from store.sql import MAX_ROWS, bind_rows
 
 
 class Lookups:
@@ -14,7 +14,7 @@ class Lookups:
     def __init__(self, readers: Readers, sql: str) -> None:
         """`sql` reads the rows of the keys in `VALUES (:key)`; its first column is the key."""
         self._readers = readers
-        self._statement = MultiRowStatement(sql)
+        self._sql = sql
         self._batcher = CallBatcher(self._read, MAX_ROWS)
 
     def find(self, key: str) -> Awaitable[Row | None]:
@@ -22,7 +22,7 @@ class Lookups:
         return self._batcher(key)
 
     async def _read(self, keys: Sequence[str]) -> Sequence[Outcome[Row | None]]:
-        ((sql, parameters),) = self._statement.bound([{"key": key} for key in keys])
+        ((sql, parameters),) = bind_rows(self._sql, [{"key": key} for key in keys])
         try:
             found = {row[0]: row for row in await self._readers.fetch(sql, parameters)}
         except Exception as error:  # noqa: BLE001 - it belongs to the callers

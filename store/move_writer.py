@@ -7,6 +7,7 @@ trip. Everything runs inside the caller's transaction.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlsplit
 
 from store.changes import Effects, NewEvent
@@ -18,7 +19,7 @@ from store.records.times import Lane, Lease
 from store.repository import Backend
 from store.rows import MUTABLE, changed_values, to_json
 from store.session import Parameters, Session
-from store.sql import MultiRowStatement
+from store.sql import run_rows
 
 _TYPES = {column.name: column.type for column in MUTABLE}
 
@@ -76,19 +77,15 @@ class MoveWriter:
         self._jobs = backend.statements.load("jobs")
         self._deliveries = backend.statements.load("deliveries")
         self._keys = backend.statements.load("idempotency")
-        self._set_due = MultiRowStatement(self._jobs["set-due"])
-        self._clear_due = MultiRowStatement(self._jobs["clear-due"])
-        self._set_verdict = MultiRowStatement(self._jobs["set-verdict"])
-        self._note = MultiRowStatement(self._jobs["note"])
-        self._change_statements: dict[tuple[str, ...], tuple[str, MultiRowStatement]] = {}
-        """By changed columns: the statements for one job and for several."""
+        self._change_statements = cache(self._complete_change)
 
     def write(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
         """Write moves of different jobs."""
         self._change_rows(session, decided)
         self._write_due(session, effects, decided)
         self._write_verdicts(session, [each for one in decided for each in one.move.verdicts])
-        self._note.run(session, [line for one in decided for line in _notes(one.move)])
+        notes = [line for one in decided for line in _notes(one.move)]
+        run_rows(session, self._jobs["note"], notes)
         for each in decided:
             job, move = each.move.job, each.move
             if move.event is not None:
@@ -128,22 +125,20 @@ class MoveWriter:
                 rows = by_columns.setdefault(tuple(changed), [])
                 rows.append({**changed, "id": each.before.id})
         for columns, rows in by_columns.items():
-            for_one, for_several = self._change_statements.get(columns) or self._prepare(columns)
+            for_one, for_several = self._change_statements(columns)
             if len(rows) == 1:
                 session.execute(for_one, rows[0])
             else:
-                for_several.run(session, rows)
+                run_rows(session, for_several, rows)
 
-    def _prepare(self, columns: tuple[str, ...]) -> tuple[str, MultiRowStatement]:
+    def _complete_change(self, columns: tuple[str, ...]) -> tuple[str, str]:
+        """The statements that change these columns, for one job and for several."""
         values = ", ".join(f"CAST(:{column} AS {_TYPES[column]})" for column in columns)
         own = ", ".join(f"{column} = :{column}" for column in columns)
         fresh = ", ".join(f"{column} = fresh.column{n}" for n, column in enumerate(columns, 2))
         complete = self._statements.complete
-        self._change_statements[columns] = prepared = (
-            complete(self._jobs["change-job"], changes=own),
-            MultiRowStatement(complete(self._jobs["change-jobs"], changes=fresh, values=values)),
-        )
-        return prepared
+        for_one = complete(self._jobs["change-job"], changes=own)
+        return for_one, complete(self._jobs["change-jobs"], changes=fresh, values=values)
 
     def _write_due(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
         fresh, cleared = [], []
@@ -160,8 +155,8 @@ class MoveWriter:
                 fresh.append(due_values(each.move.job, lease))
             # The holder may die or never learn of the commit, so notify of the lease's end.
             effects.add_due(after.lane, after.at if lease is None else lease.until)
-        self._set_due.run(session, fresh)
-        self._clear_due.run(session, cleared)
+        run_rows(session, self._jobs["set-due"], fresh)
+        run_rows(session, self._jobs["clear-due"], cleared)
 
     def _write_verdicts(self, session: Session, verdicts: Sequence[CallbackVerdict]) -> None:
         by_verdict: dict[tuple[str, bool | None, str], list[Parameters]] = {}
@@ -169,9 +164,8 @@ class MoveWriter:
             key = each.verdict.value, each.confirmed, each.evidence.value
             by_verdict.setdefault(key, []).append({"callback_id": each.callback_id})
         for (verdict, confirmed, evidence), rows in by_verdict.items():
-            self._set_verdict.run(
-                session, rows, verdict=verdict, confirmed=confirmed, evidence=evidence
-            )
+            shared = {"verdict": verdict, "confirmed": confirmed, "evidence": evidence}
+            run_rows(session, self._jobs["set-verdict"], rows, **shared)
 
     def _enqueue(self, session: Session, effects: Effects, job: Job, relay: RelayMessage) -> None:
         assert job.webhook_url is not None, f"a relay message for {job.id} without a webhook URL"

@@ -1,14 +1,13 @@
 """SQL files: named statements, statements for many rows, and migrations."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 
 from store.errors import SchemaTooNew
-from store.session import Parameters, Result, Session
+from store.session import Parameters, Result, Row, Session
 
 SHARED = Path(__file__).with_name("queries")
 """The SQL that both databases share."""
@@ -68,50 +67,51 @@ class Statements:
             statements[name] = self.translate(statement)
 
 
-class MultiRowStatement:
-    """A statement with one row of `VALUES`, run for many rows at once.
+def run_rows(
+    session: Session, sql: str, rows: Sequence[Parameters], **shared: object
+) -> list[Result]:
+    """Run a statement with one row of `VALUES` for many rows at once, in order; returns the result
+    of each statement that this takes. `shared` are the parameters outside the row.
 
     SQLite's driver releases the GIL half a dozen times in each statement, and then waits for the
     event loop to get it back: in a group of single statements that is most of the time. Each number
     of rows is a separate statement, which the drivers prepare once and cache.
     """
-
-    def __init__(self, sql: str) -> None:
-        before, row, after = _VALUES.split(sql, maxsplit=1)
-        self._before, self._names_before = positional(before)
-        self._row, columns = positional(row)
-        self._after, self._names_after = positional(after)
-        self._columns = _picked(columns)
-        self._by_size: dict[int, str] = {}
-
-    def run(self, session: Session, rows: Sequence[Parameters], **shared: object) -> list[Result]:
-        """Run it for all rows, in order; returns each statement's result. `shared` are the
-        parameters outside the row."""
-        return [session.execute(sql, parameters) for sql, parameters in self.bound(rows, **shared)]
-
-    def bound(
-        self, rows: Sequence[Parameters], **shared: object
-    ) -> Iterator[tuple[str, list[object]]]:
-        """The statements for all rows, each with its positional parameters."""
-        before = [shared[name] for name in self._names_before]
-        after = [shared[name] for name in self._names_after]
-        for first in range(0, len(rows), MAX_ROWS):
-            some = rows[first : first + MAX_ROWS]
-            values = chain.from_iterable(map(self._columns, some))
-            yield self._of_size(len(some)), [*before, *values, *after]
-
-    def _of_size(self, number: int) -> str:
-        if number not in self._by_size:
-            rows = ",\n".join([self._row] * number)
-            self._by_size[number] = f"{self._before}{rows}{self._after}"
-        return self._by_size[number]
+    return [session.execute(*statement) for statement in bind_rows(sql, rows, **shared)]
 
 
-def _picked(names: Sequence[str]) -> Callable[[Parameters], tuple[object, ...]]:
-    """A function that returns these values of a row, in order."""
-    if len(names) == 1:
-        return lambda row: (row[names[0]],)
-    return itemgetter(*names)
+def read_rows(
+    session: Session, sql: str, rows: Sequence[Parameters], **shared: object
+) -> Iterator[Row]:
+    """The rows that `run_rows` finds."""
+    return chain.from_iterable(run_rows(session, sql, rows, **shared))
+
+
+def bind_rows(
+    sql: str, rows: Sequence[Parameters], **shared: object
+) -> Iterator[tuple[str, list[object]]]:
+    """The statements for all rows, each with its positional parameters."""
+    for first in range(0, len(rows), MAX_ROWS):
+        some = rows[first : first + MAX_ROWS]
+        complete, before, names, after = _for_rows(sql, len(some))
+        yield (
+            complete,
+            [
+                *[shared[name] for name in before],
+                *[row[name] for row in some for name in names],
+                *[shared[name] for name in after],
+            ],
+        )
+
+
+@cache
+def _for_rows(sql: str, number: int) -> tuple[str, list[str], list[str], list[str]]:
+    """The statement for this number of rows, and the names of the parameters before its row, in it
+    and after it."""
+    split = map(positional, _VALUES.split(sql, maxsplit=1))
+    (before, names_before), (row, names), (after, names_after) = split
+    rows = ",\n".join([row] * number)
+    return f"{before}{rows}{after}", names_before, names, names_after
 
 
 @cache

@@ -11,7 +11,7 @@ from store.changes import Changes, Effects, NewEvent
 from store.errors import OutcomeUnknown, StoreLocked, StoreUnavailable
 from store.records.events import Cursor, Event
 from store.session import Done, Failed, Outcome, Work, groups
-from store.sql import MultiRowStatement
+from store.sql import run_rows
 from store.sqlite.connection import STATEMENTS
 from store.sqlite.failures import may_have_committed, to_store_error
 from store.writer import Batch
@@ -19,7 +19,6 @@ from store.writer import Batch
 T = TypeVar("T")
 
 _EVENTS = STATEMENTS.load("events")
-_EVENT_ROWS = MultiRowStatement(_EVENTS["append-event"])
 
 
 class BatchRunner:
@@ -162,5 +161,5 @@ def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> dict[
             rows.append({"seq": seq, **event._asdict()})
             placed = Event(Cursor(seq, event.nonce), event.job_id, event.at, event.data)
             appended.setdefault(user_id, []).append(placed)
-    _EVENT_ROWS.run(connection, rows)
+    run_rows(connection, _EVENTS["append-event"], rows)
     return appended

@@ -53,7 +53,7 @@ _APPLICATION_ID = 0x72637672
 
 _CACHED_STATEMENTS = 512
 """Size of a connection's statement cache: enough for all single statements and for the usual sizes
-of those for many rows (`store.sql.MultiRowStatement`), each of which has up to 64."""
+of those for many rows (`store.sql.run_rows`), each of which has up to 64."""
 
 
 class Connection(sqlite3.Connection):

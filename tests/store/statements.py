@@ -8,7 +8,7 @@ from store.records.deliveries import DeliveryState
 from store.records.jobs import Status
 from store.repository import user_condition
 from store.rows import MUTABLE, TABLE_COLUMNS
-from store.sql import SHARED, MultiRowStatement, Statements, positional
+from store.sql import SHARED, Statements, bind_rows, positional
 
 MULTI_ROW = (
     "callbacks.receive",
@@ -103,5 +103,5 @@ def multi_row(sql: str, values: Mapping[str, object], rows: int = 64) -> tuple[s
     without a value are NULL."""
     _, names = positional(sql)
     bound = {name: values.get(name) for name in names}
-    ((sql_for_many, parameters),) = MultiRowStatement(sql).bound([bound] * rows, **bound)
+    ((sql_for_many, parameters),) = bind_rows(sql, [bound] * rows, **bound)
     return sql_for_many, parameters
