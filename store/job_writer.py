@@ -16,7 +16,7 @@ from store.move_writer import Decided, MoveWriter
 from store.records.callbacks import Callback
 from store.records.jobs import Job
 from store.records.moves import DecideCallbacks, Move
-from store.records.times import Lease, Millis
+from store.records.times import Lease
 from store.repository import Backend
 from store.rows import holder_in, job_from_row
 from store.session import Done, Failed, Outcome, Row, Session
@@ -52,22 +52,12 @@ class Change:
     lease: Lease | None = None
 
 
-class _CallbackRow(NamedTuple):
-    """A waiting callback, without its body."""
+class _Stored(NamedTuple):
+    """A waiting callback that has not been read yet."""
 
     id: int
-    job_id: str
-    provider: str
-    received_at: Millis
-    tries: int
-    verified: bool
     size: int
-
-    def with_body(self, body: bytes) -> Callback:
-        verified = bool(self.verified)  # SQLite has integers
-        return Callback(
-            self.id, self.job_id, self.provider, self.received_at, self.tries, verified, body
-        )
+    """Of its body."""
 
 
 class _Waiting(NamedTuple):
@@ -134,19 +124,19 @@ class JobWriter:
     ) -> Mapping[str, _Waiting]:
         """By job: the callbacks to apply, within the limits on their bodies' size."""
         most = {change.job_id: change.max_callbacks for change in changes if change.max_callbacks}
-        stored: dict[str, list[_CallbackRow]] = {}
+        stored: dict[str, list[_Stored]] = {}
         jobs = [{"job_id": job_id} for job_id in most]
-        for each in map(_CallbackRow._make, read_rows(session, self._sql["read-waiting"], jobs)):
-            stored.setdefault(each.job_id, []).append(each)
+        for job_id, *each in read_rows(session, self._sql["read-waiting"], jobs):
+            stored.setdefault(job_id, []).append(_Stored(*each))
         chosen = _choose(stored, most)
-        wanted = [{"id": each.id} for some in chosen.values() for each in some]
-        bodies: dict[int, bytes] = dict(read_rows(session, self._sql["read-bodies"], wanted))
+        wanted = [{"id": id_} for ids in chosen.values() for id_ in ids]
+        rows = read_rows(session, self._sql["read-callbacks"], wanted)
+        callbacks = {row[0]: _callback(row) for row in rows}
         return {change.job_id: _Waiting() for change in changes} | {
             job_id: _Waiting(
-                [each.with_body(bodies[each.id]) for each in some],
-                has_more=len(some) < len(stored[job_id]),
+                [callbacks[id_] for id_ in ids], has_more=len(ids) < len(stored[job_id])
             )
-            for job_id, some in chosen.items()
+            for job_id, ids in chosen.items()
         }
 
     def _refuse_taken_ids(self, session: Session, decided: Sequence[Decided]) -> dict[str, _Found]:
@@ -204,18 +194,23 @@ def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
 
 
 def _choose(
-    stored: Mapping[str, Sequence[_CallbackRow]], most: Mapping[str, int]
-) -> dict[str, list[_CallbackRow]]:
-    """By job: its oldest callbacks, at most `most`, while their bodies fit. Jobs get room in the
-    order of `most`: in a batch, outcomes come before progress."""
-    chosen: dict[str, list[_CallbackRow]] = {job_id: [] for job_id in most if job_id in stored}
+    stored: Mapping[str, Sequence[_Stored]], most: Mapping[str, int]
+) -> dict[str, list[int]]:
+    """By job: the ids of its oldest callbacks, at most `most`, while their bodies fit. Jobs get
+    room in the order of `most`: in a batch, outcomes come before progress."""
+    chosen: dict[str, list[int]] = {job_id: [] for job_id in most if job_id in stored}
     room = GROUP_BYTES
-    for job_id, some in chosen.items():
+    for job_id, ids in chosen.items():
         limit = min(room, JOB_BYTES)
-        for each in stored[job_id][: most[job_id]] if room > 0 else ():
-            limit -= each.size
-            if some and limit < 0:
+        for id_, size in stored[job_id][: most[job_id]] if room > 0 else ():
+            limit -= size
+            if ids and limit < 0:
                 break
-            some.append(each)
-            room -= each.size
+            ids.append(id_)
+            room -= size
     return chosen
+
+
+def _callback(row: Row) -> Callback:
+    id_, job_id, provider, received_at, tries, verified, body = row
+    return Callback(id_, job_id, provider, received_at, tries, bool(verified), body)

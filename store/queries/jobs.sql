@@ -51,14 +51,14 @@ SELECT j.provider, j.provider_request_id
 -- name: read-waiting
 -- Jobs' unapplied callbacks, oldest first, with the sizes of their bodies. Run for many jobs at
 -- once.
-SELECT id, job_id, provider, received_at, tries, verified, length(body) AS size
-  FROM callbacks
+SELECT job_id, id, length(body) FROM callbacks
  WHERE verdict = 'waiting' AND job_id IN (VALUES (:job_id))
  ORDER BY id;
 
--- name: read-bodies
--- The bodies of callbacks. Run for many at once.
-SELECT id, body FROM callbacks WHERE id IN (VALUES (:id));
+-- name: read-callbacks
+-- Several callbacks. Run for many at once.
+SELECT id, job_id, provider, received_at, tries, verified, body FROM callbacks
+ WHERE id IN (VALUES (:id));
 
 -- name: set-due
 -- Set what a job waits for next, and its lease, if any. The previous lease ends. Run for many at

@@ -17,7 +17,7 @@ MULTI_ROW = (
     "jobs.read-inputs",
     "jobs.read-jobs",
     "jobs.note",
-    "jobs.read-bodies",
+    "jobs.read-callbacks",
     "jobs.read-taken-provider-ids",
     "jobs.read-waiting",
     "jobs.set-verdict",

@@ -112,7 +112,7 @@ VALUES: dict[str, object] = {
 
 
 OWN: dict[str, dict[str, object]] = {
-    "jobs.read-bodies": {"id": 9},
+    "jobs.read-callbacks": {"id": 9},
 }
 """Values for a statement whose parameter has another meaning than in the others."""
 

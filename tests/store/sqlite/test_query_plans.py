@@ -106,7 +106,7 @@ CHOSEN = {
     "jobs.read-last-examined": "jobs_by_end (done_at>? AND done_at<?)",
     "jobs.read-jobs": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.list-page of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
-    "jobs.read-bodies": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
+    "jobs.read-callbacks": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "keys.list-users": "jobs_unfinished_by_user (user_id=?)",
     "statistics.recent-attempts": "deliveries_by_user (user_id=? AND id>?)",
