@@ -12,7 +12,6 @@ from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane
 from store.session import Row
 
-_UNTRACKED = Tracking()
 _TRACKING = TypeAdapter(Tracking)
 _ARCHIVE = TypeAdapter(tuple[ArchivedFile, ...])
 
@@ -22,27 +21,13 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _tracking_to_json(tracking: Tracking) -> str | None:
+def _tracking_to_json(tracking: Tracking) -> str:
     """Defaults are left out to keep the column short."""
-    if tracking == _UNTRACKED:
-        return None
     return _TRACKING.dump_json(tracking, exclude_defaults=True).decode()
 
 
-def _tracking_from_json(text: str | None) -> Tracking:
-    return _UNTRACKED if text is None else _TRACKING.validate_json(text)
-
-
-def _archive_to_json(archive: tuple[ArchivedFile, ...]) -> str | None:
-    return _ARCHIVE.dump_json(archive, exclude_none=True).decode() if archive else None
-
-
-def _archive_from_json(text: str | None) -> tuple[ArchivedFile, ...]:
-    return () if text is None else _ARCHIVE.validate_json(text)
-
-
-def _if_any(convert: Callable[[Any], object]) -> Callable[[Any], object]:
-    return lambda value: None if value is None else convert(value)
+def _archive_to_json(archive: tuple[ArchivedFile, ...]) -> str:
+    return _ARCHIVE.dump_json(archive, exclude_none=True).decode()
 
 
 class Column(NamedTuple):
@@ -54,17 +39,21 @@ class Column(NamedTuple):
     read: Callable[[Any], object] | None = None
     """Makes the field's value from the column's, where they differ."""
     write: Callable[[Any], object] | None = None
-    """Makes the column's value from the field's, unless that is None."""
+    """Makes the column's value from the field's, where they differ."""
     part_of: str | None = None
     """The job's field that this value is part of, if the names differ; see `job_from_row`."""
+    null: object = None
+    """The field's value that is stored as NULL."""
 
     def value_of(self, field: object) -> object:
         """The column's value for a value of the field."""
-        return field if field is None or self.write is None else self.write(field)
+        if field == self.null:
+            return None
+        return field if self.write is None else self.write(field)
 
 
 _FLAG = ("boolean", bool)
-_JSON = ("text", _if_any(json.loads), to_json)
+_JSON = ("text", json.loads, to_json)
 
 _FIXED = (
     Column("id"),
@@ -87,7 +76,7 @@ MUTABLE = (
     Column("updated_at", "bigint"),
     Column("progress", "double precision"),
     Column("provider_status"),
-    Column("evidence", "text", _if_any(Evidence)),
+    Column("evidence", "text", Evidence),
     Column("message"),
     Column("result", *_JSON),
     Column("error_code", write=attrgetter("code"), part_of="error"),
@@ -102,10 +91,10 @@ MUTABLE = (
     Column("attempts", "bigint"),
     Column("maybe_sent", *_FLAG),
     Column("refused_with", "bigint"),
-    Column("tracking", "text", _tracking_from_json, _tracking_to_json),
+    Column("tracking", "text", _TRACKING.validate_json, _tracking_to_json, null=Tracking()),
     Column("provider_urls", *_JSON),
     Column("cancel_wanted", *_FLAG),
-    Column("archive", "text", _archive_from_json, _archive_to_json),
+    Column("archive", "text", _ARCHIVE.validate_json, _archive_to_json, null=()),
 )
 """The columns that a move may change."""
 
@@ -129,14 +118,15 @@ TABLE_COLUMNS = tuple(
 _CHANGING = [(column, column.part_of or column.name) for column in MUTABLE]
 _WRITTEN = [(column, column.part_of or column.name) for column in (*_FIXED, *MUTABLE, _LABEL)]
 _NAMES = tuple(column.name for column in VIEW_COLUMNS)
-_READ = {column.name: column.read for column in VIEW_COLUMNS if column.read}
+_READ = [(column.name, column.read, column.null) for column in VIEW_COLUMNS if column.read]
 
 
 def job_from_row(row: Row) -> Job:
     """The job in a row of the view `archived_job_rows`."""
     values = dict(zip(_NAMES, row, strict=True))
-    for name, read in _READ.items():
-        values[name] = read(values[name])
+    for name, read, null in _READ:
+        value = values[name]
+        values[name] = null if value is None else read(value)
     code, message = values.pop("error_code"), values.pop("error_message")
     billed = bool(values.pop("error_billed"))
     values["error"] = None if code is None else JobError(ErrorCode(code), message, billed)
