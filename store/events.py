@@ -5,7 +5,7 @@ from operator import itemgetter
 
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
-from store.repository import PAGE_BYTES, Backend, Repository
+from store.repository import PAGE_BYTES, Repository
 from store.rows import job_from_row
 
 
@@ -13,12 +13,6 @@ class Events(Repository):
     """The event log, numbered per user; streams read it from a cursor."""
 
     subject = "events"
-
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        complete, page = backend.statements.complete, self._sql["events-after"]
-        self._after_for_job = complete(page, whose="job_id = :job_id")
-        self._after_for_user = complete(page, whose="user_id = :user_id")
 
     async def snapshot_for_job(self, job_id: str) -> tuple[Cursor, Job] | None:
         """The cursor of the job's user, and the job, in one snapshot; None if there is no such
@@ -62,14 +56,14 @@ class Events(Repository):
     async def after_for_job(self, job_id: str, seq: int, limit: int) -> list[Event]:
         """The job's events after `seq` in its user's log, oldest first. A page ends early at 1 MiB
         of data, but has at least one event if there is one."""
-        return await self._page(self._after_for_job, job_id=job_id, seq=seq, limit=limit)
+        return await self._page("job_id = :job_id", job_id=job_id, seq=seq, limit=limit)
 
     async def after_for_user(self, user_id: int, seq: int, limit: int) -> list[Event]:
         """The user's events after `seq` in the log; pages as above."""
-        return await self._page(self._after_for_user, user_id=user_id, seq=seq, limit=limit)
+        return await self._page("user_id = :user_id", user_id=user_id, seq=seq, limit=limit)
 
-    async def _page(self, sql: str, **parameters: object) -> list[Event]:
-        rows = await self._readers.fetch(sql, {**parameters, "bytes": PAGE_BYTES})
+    async def _page(self, whose: str, **parameters: object) -> list[Event]:
+        rows = await self._fetch("events-after", {"whose": whose}, **parameters, bytes=PAGE_BYTES)
         return [
             Event(Cursor(seq, nonce), job_id, at, data) for seq, nonce, job_id, at, data in rows
         ]
