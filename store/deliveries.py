@@ -233,7 +233,7 @@ class Deliveries(DeliveryReads):
             db.execute(self._sql["lease"], each)
         # All statements are sent before the first result is read: they may be pipelined.
         leased = [db.execute(self._sql["read-leased"], each) for each in leases]
-        return [delivery_from_row(row) for result in leased for row in result]
+        return [delivery_from_row(row) for result in leased for row in result.fetchall()]
 
     def _skip_overtaken(
         self,

@@ -84,7 +84,8 @@ def read_rows(
     session: Session, sql: str, rows: Sequence[Parameters], **shared: object
 ) -> Iterator[Row]:
     """The rows that `run_rows` finds."""
-    return chain.from_iterable(run_rows(session, sql, rows, **shared))
+    results = run_rows(session, sql, rows, **shared)
+    return chain.from_iterable(result.fetchall() for result in results)
 
 
 def bind_rows(

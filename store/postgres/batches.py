@@ -75,10 +75,6 @@ class _Transaction:
     """Its number, once the commit is under way."""
 
     @property
-    def has_begun(self) -> bool:
-        return self.begun is not None and self.begun.has_succeeded
-
-    @property
     def result(self) -> _RunResult:
         return [self.outcomes[index] for index in range(len(self.outcomes))], self.changes
 
@@ -175,7 +171,8 @@ class PostgresBatchRunner:
         except Exception as error:  # any error: roll back and re-raise, or look up the commit
             if not connection.broken:
                 self._roll_back(connection)
-                if not transaction.has_begun and may_wait_again(error):
+                begun = transaction.begun
+                if may_wait_again(error) and begun is not None and not begun.has_succeeded:
                     # The writer's row is still locked by a transaction whose connection was lost.
                     # One by one, each member would wait for it too.
                     raise StoreLocked(_NOT_ENDED) from error
@@ -196,8 +193,10 @@ class PostgresBatchRunner:
     ) -> None:
         lock = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
         timeouts = {"statement": STATEMENT_TIMEOUT, "lock": lock, "pause": PAUSE_TIMEOUT}
-        begun = session.begin(_CONFIGURE, {**timeouts, "writer": self._writer})
+        session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        begun = session.execute(_CONFIGURE, {**timeouts, "writer": self._writer})
         transaction.begun = begun
+        before = len(session.writes)
         _lock_jobs(session, works)
         for indexes, group in groups(works):
             _run_group(transaction, session, indexes, group)
@@ -205,7 +204,7 @@ class PostgresBatchRunner:
         self._before_commit(number)
         if transaction.events:
             _append(session, transaction.events)
-        if session.has_written(any_member=True):
+        if session.has_written(since=before):
             transaction.committing = number
         else:
             # Only the writer's row has changed, which nobody will look up, so the commit need not
@@ -248,13 +247,17 @@ def _run_group(
     group: Work[Sequence[Outcome[object]]],
 ) -> None:
     effects = Effects()
-    session.begin_member()
+    before = len(session.writes)
     try:
         outcomes = group(session, effects)
     except Exception as error:  # a `Work` may raise anything, for its own caller
         # A single member that has written nothing fails alone. Otherwise, and after every error of
         # the server, the transaction fails.
-        if isinstance(error, psycopg.Error) or len(indexes) > 1 or session.has_written():
+        if (
+            isinstance(error, psycopg.Error)
+            or len(indexes) > 1
+            or session.has_written(since=before)
+        ):
             raise
         transaction.outcomes[indexes[0]] = Failed(error)
         return

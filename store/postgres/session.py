@@ -5,7 +5,6 @@ An error surfaces at the next use of a result, perhaps in another member. Then a
 and run in parts (batches.py).
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -35,9 +34,6 @@ class PendingResult:
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._cursor)
-
 
 class PostgresSession:
     """Implements `store.session.Session`. Used within the given pipeline."""
@@ -45,31 +41,17 @@ class PostgresSession:
     def __init__(self, connection: psycopg.Connection, pipeline: psycopg.Pipeline) -> None:
         self._connection = connection
         self._pipeline = pipeline
-        self._writes: list[psycopg.Cursor] = []
-        """The members' statements that may write: all but SELECT."""
-        self._member = 0
-        """The index in `_writes` of the current member's first statement."""
-
-    def begin(self, settings: str, parameters: Any) -> PendingResult:
-        """Begin a transaction with the statement for its settings, which belongs to no member."""
-        self.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        begun = self.execute(settings, parameters)
-        self._writes.clear()
-        return begun
+        self.writes: list[psycopg.Cursor] = []
+        """The statements that may write: all but SELECT."""
 
     def execute(self, sql: str, parameters: Any = None, /) -> PendingResult:
         cursor = self._connection.cursor(binary=True)
         cursor.execute(sql.encode(), parameters)
         if not sql.startswith("SELECT"):
-            self._writes.append(cursor)
+            self.writes.append(cursor)
         return PendingResult(cursor, self._pipeline)
 
-    def begin_member(self) -> None:
-        """Start to count the writes of the next member."""
-        self._member = len(self._writes)
-
-    def has_written(self, *, any_member: bool = False) -> bool:
-        """Whether the member, or any member so far, has written anything, or may have: a statement
-        counts until its answer shows that it changed no row."""
-        some = self._writes if any_member else self._writes[self._member :]
-        return any(cursor.rowcount != 0 for cursor in some)
+    def has_written(self, since: int) -> bool:
+        """Whether a statement in `writes`, from this index on, has written anything, or may have:
+        it counts until its answer shows that it changed no row."""
+        return any(cursor.rowcount != 0 for cursor in self.writes[since:])
