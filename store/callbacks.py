@@ -63,7 +63,6 @@ class Callbacks(Repository):
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
         self._job_writer = job_writer
-        self._moves = job_writer.moves
 
     def receive(self, arrival: IncomingCallback) -> Awaitable[Receipt]:
         """Store one callback and classify it, in one transaction.
@@ -121,7 +120,7 @@ class Callbacks(Repository):
                 raise NotFound(f"callback {callback_id}")
             job_id, tries = row
             if tries >= APPLY_TRIES:
-                self._moves.make_poll_due(db, effects, job_id, now)
+                self._job_writer.make_poll_due(db, effects, job_id, now)
             return int(tries)
 
         return await self._writer.normal(work)
@@ -184,7 +183,7 @@ class Callbacks(Repository):
             db.execute(self._sql["insert-with-verdict"], {**parameters, "verdict": verdict.value})
         else:
             receipt = Receipt.SURPLUS
-        self._moves.make_poll_due(db, effects, arrival["job_id"], arrival["at"])
+        self._job_writer.make_poll_due(db, effects, arrival["job_id"], arrival["at"])
         return Done(receipt)
 
     def _verify(self, db: Session, effects: Effects, arrival: IncomingCallback) -> None:

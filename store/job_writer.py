@@ -17,7 +17,6 @@ from store.records.callbacks import Callback
 from store.records.jobs import Job
 from store.records.moves import DecideCallbacks, Move
 from store.records.times import Lease
-from store.repository import Backend
 from store.rows import holder_in, job_from_row
 from store.session import Done, Failed, Outcome, Row, Session
 from store.sql import read_rows
@@ -71,11 +70,7 @@ _Found: TypeAlias = Decided | Outcome[Applied]
 """What became of a change so far: a move to be written, or already its outcome."""
 
 
-class JobWriter:
-    def __init__(self, backend: Backend) -> None:
-        self.moves = MoveWriter(backend)
-        self._sql = backend.statements.load("jobs")
-
+class JobWriter(MoveWriter):
     def read_leased(self, session: Session, leased: Iterable[Row]) -> list[Job]:
         """Read leased jobs, earliest due first; the rows have the job's id and its due time."""
         job_ids = [job_id for _, job_id in sorted((at, job_id) for job_id, at in leased)]
@@ -103,7 +98,7 @@ class JobWriter:
             for change in changes
         }
         found |= self._refuse_taken_ids(session, _decided_in(found))
-        self.moves.write(session, effects, _decided_in(found))
+        self.write(session, effects, _decided_in(found))
         outcomes: list[Outcome[Applied]] = []
         for change in changes:
             each, has_more = found[change.job_id], waiting[change.job_id].has_more
@@ -117,7 +112,7 @@ class JobWriter:
 
     def _read_rows(self, session: Session, job_ids: Sequence[str]) -> dict[str, Row]:
         keys = [{"key": job_id} for job_id in job_ids]
-        return {row[0]: row for row in read_rows(session, self._sql["read-jobs"], keys)}
+        return {row[0]: row for row in read_rows(session, self._jobs["read-jobs"], keys)}
 
     def _read_waiting(
         self, session: Session, changes: Collection[Change]
@@ -126,11 +121,11 @@ class JobWriter:
         most = {change.job_id: change.max_callbacks for change in changes if change.max_callbacks}
         stored: dict[str, list[_Stored]] = {}
         jobs = [{"job_id": job_id} for job_id in most]
-        for job_id, *each in read_rows(session, self._sql["read-waiting"], jobs):
+        for job_id, *each in read_rows(session, self._jobs["read-waiting"], jobs):
             stored.setdefault(job_id, []).append(_Stored(*each))
         chosen = _choose(stored, most)
         wanted = [{"id": id_} for ids in chosen.values() for id_ in ids]
-        rows = read_rows(session, self._sql["read-callbacks"], wanted)
+        rows = read_rows(session, self._jobs["read-callbacks"], wanted)
         callbacks = {row[0]: _callback(row) for row in rows}
         return {change.job_id: _Waiting() for change in changes} | {
             job_id: _Waiting(
@@ -151,7 +146,7 @@ class JobWriter:
             if each.new_provider_id is not None
         }
         keys = [{"provider": name, "provider_request_id": id_} for name, id_ in new_ids.values()]
-        taken = set(read_rows(session, self._sql["read-taken-provider-ids"], keys))
+        taken = set(read_rows(session, self._jobs["read-taken-provider-ids"], keys))
         refused: dict[str, _Found] = {}
         for job_id, new_id in new_ids.items():
             if new_id in taken:

@@ -34,7 +34,6 @@ class Jobs(JobReads):
         self._keys = backend.statements.load("idempotency")
         self._retention = Retention(backend.statements)
         self._job_writer = job_writer
-        self._moves = job_writer.moves
         values = ", ".join(f":{name}" for name in TABLE_COLUMNS)
         self._create_job = backend.statements.complete(
             self._sql["create-job"], columns=", ".join(TABLE_COLUMNS), values=values
@@ -117,7 +116,7 @@ class Jobs(JobReads):
         call, the new due time takes effect when that call ends."""
 
         def work(db: Session, effects: Effects) -> None:
-            self._moves.make_poll_due(db, effects, job_id, now)
+            self._job_writer.make_poll_due(db, effects, job_id, now)
 
         await self._writer.normal(WorkOnJobs(work, jobs=(job_id,)))
 
@@ -166,7 +165,7 @@ class Jobs(JobReads):
             if replay:
                 continue
             made.append(new)
-            self._moves.append_events(effects, job, new.events)
+            self._job_writer.append_events(effects, job, new.events)
             if job.due is not None:
                 due.append(due_values(job, lease))
                 # The holder may never learn of the commit, so notify of the lease's end.

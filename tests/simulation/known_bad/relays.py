@@ -31,7 +31,7 @@ def relay_in_a_second_transaction() -> Patch:
     async def then_enqueue(store: Jobs | Callbacks, job: Job, move: Move | None) -> None:
         if move is not None and (message := move.relay) is not None:
             await store._writer.normal(
-                lambda db, effects: enqueue(store._moves, db, effects, job, message)
+                lambda db, effects: enqueue(store._job_writer, db, effects, job, message)
             )
 
     async def advance_first(self: Jobs, *given: Any, **named: Any) -> tuple[Job, Move | None]:
