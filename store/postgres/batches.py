@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import psycopg
 
@@ -57,9 +56,6 @@ _CONFIGURE = STATEMENTS.load("database")["configure-transaction"]
 _LOCK_JOBS = STATEMENTS.load("jobs")["lock-jobs"]
 _EVENTS = STATEMENTS.load("events")
 
-_RunResult: TypeAlias = tuple[list[Outcome[object]], Changes]
-"""The outcomes, in order, and the committed changes."""
-
 
 @dataclass(slots=True)
 class _Transaction:
@@ -75,8 +71,8 @@ class _Transaction:
     """Its number, once the commit is under way."""
 
     @property
-    def result(self) -> _RunResult:
-        return [self.outcomes[index] for index in range(len(self.outcomes))], self.changes
+    def result(self) -> Batch:
+        return Batch([self.outcomes[index] for index in range(len(self.outcomes))], self.changes)
 
 
 class PostgresBatchRunner:
@@ -101,10 +97,10 @@ class PostgresBatchRunner:
         fails the transaction, they are run again in several."""
         began = time.perf_counter()
         works = [*urgent, *background]
-        outcomes, changes = self._run(works)
+        batch = self._run(works)
         # They are sent together and cannot be timed apart: each gets an equal share.
         each = (time.perf_counter() - began) / len(works)
-        return Batch(outcomes, changes, (each * len(urgent), each * len(background)))
+        return batch._replace(seconds=(each * len(urgent), each * len(background)))
 
     def close(self) -> None:
         """Close the connection; the server rolls back an open transaction."""
@@ -115,35 +111,34 @@ class PostgresBatchRunner:
 
     # --- several transactions -------------------------------------------------------------------
 
-    def _run(self, works: Sequence[Work[object]], tries: int = COLLISION_TRIES) -> _RunResult:
+    def _run(self, works: Sequence[Work[object]], tries: int = COLLISION_TRIES) -> Batch:
         """Run them in one transaction or, if one of them fails it, in several."""
         try:
             return self._run_together(works)
         except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
             if not concerns_one_write(error):
                 self.close()
-                return _failed(works, error), Changes()
+                return _failed(works, error)
             if len(works) > 1:
                 return self._run_parts(works, error)
             if tries > 1 and is_collision(error):
                 return self._run(works, tries - 1)
-            return [Failed(to_store_error(error) or error)], Changes()
+            return Batch([Failed(to_store_error(error) or error)], Changes())
 
-    def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> _RunResult:
+    def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> Batch:
         # Halving finds the faulty work in few attempts. But if each attempt may wait for a lock or
         # a slow statement, running them one by one waits only once.
         size = 1 if may_wait_again(error) else (len(works) + 1) // 2
-        outcomes: list[Outcome[object]] = []
-        changes = Changes()
+        all_of_them = Batch([], Changes())
         for first in range(0, len(works), size):
-            some, changed = self._run(works[first : first + size])
-            outcomes += some
-            changes.add(changed)
-        return outcomes, changes
+            some = self._run(works[first : first + size])
+            all_of_them.outcomes.extend(some.outcomes)
+            all_of_them.changes.add(some.changes)
+        return all_of_them
 
     # --- one transaction ------------------------------------------------------------------------
 
-    def _run_together(self, works: Sequence[Work[object]]) -> _RunResult:
+    def _run_together(self, works: Sequence[Work[object]]) -> Batch:
         connection = self._connection
         if connection is not None:
             try:
@@ -155,7 +150,7 @@ class PostgresBatchRunner:
         connection = self._connection = self._connect()
         return self._run_on(connection, works)
 
-    def _run_on(self, connection: psycopg.Connection, works: Sequence[Work[object]]) -> _RunResult:
+    def _run_on(self, connection: psycopg.Connection, works: Sequence[Work[object]]) -> Batch:
         """Run one transaction; when it raises anything but `OutcomeUnknown`, the transaction is
         rolled back. Closes a connection that is lost."""
         transaction = _Transaction()
@@ -182,7 +177,7 @@ class PostgresBatchRunner:
                 raise
             if self._resolve_commit(transaction.committing, error):
                 return transaction.result
-            return _failed(works, error), Changes()
+            return _failed(works, error)
         return transaction.result
 
     def _execute(
@@ -281,7 +276,7 @@ def _append(session: PostgresSession, events: Sequence[NewEvent]) -> None:
     session.execute(_EVENTS["append-events"], dict(zip(NewEvent._fields, columns, strict=True)))
 
 
-def _failed(works: Sequence[Work[object]], error: Exception) -> list[Outcome[object]]:
+def _failed(works: Sequence[Work[object]], error: Exception) -> Batch:
     """A copy of the failure for each caller, since each raises it in its own task."""
     failure = to_store_error(error) or error
-    return [Failed(copy(failure)) for _ in works]
+    return Batch([Failed(copy(failure)) for _ in works], Changes())
