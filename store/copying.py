@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 
+from store.database import LEASES
 from store.errors import StoreUnavailable, TargetNotEmpty
 from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
@@ -38,13 +39,6 @@ TABLES = (
 
 NUMBERED = ("users", "callbacks", "notes")
 """Tables whose ids come from a sequence."""
-
-LEASES = (
-    ("jobs", "end-leases"),
-    ("deliveries", "end-leases"),
-    ("idempotency", "release-all"),
-)
-"""The statements that end all leases: the lock on the source shows that no holder is running."""
 
 _SQL = STATEMENTS.load("database")
 
@@ -81,8 +75,9 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
                 old.execute("BEGIN")
                 copied = {table: _copy(old, new, table) for table in TABLES}
                 old.execute("COMMIT")
-                for subject, ending in LEASES:
-                    new.execute(STATEMENTS.load(subject)[ending].encode())
+                # The lock on the source shows that no holder is running.
+                for statement in LEASES:
+                    new.execute(_SQL[statement].encode())
             # Unsent submissions may have been sent from the database that the source came from.
             stays_a_copy = old.execute(_SQL["read-unsure-mark"]).fetchone() is not None
             _mark_moved(source, address.display_name)

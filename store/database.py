@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from store.archive import Archive
 from store.backlogs import Backlogs
 from store.callbacks import Callbacks
-from store.changes import Changes
+from store.changes import Changes, Effects
 from store.deliveries import Deliveries
 from store.events import Events
 from store.idempotency import Idempotency
@@ -23,6 +23,7 @@ from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.keys import Keys
 from store.repository import Backend, Repository
+from store.session import Session
 from store.statistics import Statistics
 from store.submissions import Submissions
 from store.writer import ignore
@@ -30,6 +31,9 @@ from store.writer import ignore
 CHECK_CHARACTERS = 60_000
 """How much `check_writable` writes: a small write can succeed on a full disk, because SQLite reuses
 the log space of a transaction that failed."""
+
+LEASES = ("end-job-leases", "end-delivery-leases", "release-keys")
+"""The statements of `Store.end_leases`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,16 @@ class Store(Repository, ABC):
     async def remove_copy_mark(self) -> None:
         """Remove the copy mark: from now on a service runs on this database."""
         await self._writer.normal(self._run("remove-copy-mark"))
+
+    async def end_leases(self) -> None:
+        """End every lease, and release the idempotency keys in use: the process that took them is
+        gone."""
+
+        def work(db: Session, _: Effects) -> None:
+            for statement in LEASES:
+                db.execute(self._sql[statement])
+
+        await self._writer.normal(work)
 
     async def close(self) -> None:
         """Finish the queued work and stop."""

@@ -151,15 +151,6 @@ class Deliveries(DeliveryReads):
 
         await self._writer.normal(work)
 
-    async def end_leases(self) -> None:
-        """End every lease: the process that took them is gone."""
-
-        def work(db: Session, effects: Effects) -> None:
-            db.execute(self._sql["end-leases"])
-            effects.relay = True
-
-        await self._writer.normal(work)
-
     async def retry(self, delivery_id: str, now: Millis) -> Delivery:
         """Make a delivery due now, out of the job's order, and restart its schedule. For a DISABLED
         one, the job's webhook URL is turned on again.

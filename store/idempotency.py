@@ -85,10 +85,6 @@ class Idempotency(Repository):
         if the client disconnected: replays are then built from the job."""
         await self._writer.urgent(self._run("answer", job_id=job_id, **_answer_values(answer)))
 
-    async def release_all(self) -> None:
-        """Mark all keys as not in use: the process that used them is gone."""
-        await self._writer.normal(self._run("release-all"))
-
     async def remove_expired(self, now: Millis, limit: int) -> int:
         return await self._writer.bulk(
             lambda db, _: (

@@ -107,10 +107,6 @@ class Jobs(JobReads):
 
         return await self._writer.normal(WorkOnJobs(work, jobs=tuple(job_ids)))
 
-    async def end_leases(self) -> None:
-        """End every lease: the process that took them is gone."""
-        await self._writer.normal(self._run("end-leases"))
-
     async def make_poll_due(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status
         call, the new due time takes effect when that call ends."""

@@ -28,9 +28,7 @@ async def recover(services: ServiceContext) -> None:
         while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, RECOVERED_PER_BATCH):
             await _mark_unconfirmed(services, job_ids, "the service stopped during the submission")
         # All holders are dead: nothing needs to wait for a lease to end.
-        await store.jobs.end_leases()
-        await store.deliveries.end_leases()
-        await store.idempotency.release_all()
+        await store.end_leases()
 
 
 async def _recover_copy(services: ServiceContext) -> None:

@@ -41,11 +41,6 @@ SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until <= :now
 UNION ALL
 SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :latest_end;
 
--- name: end-leases
--- End all leases: the process that took them is gone. The next call that leases handles them like
--- expired ones, and skips messages that were overtaken meanwhile.
-UPDATE deliveries SET held_until = 0 WHERE holder IS NOT NULL AND held_until <> 0;
-
 -- name: release
 -- Release a holder's messages unchanged. The first two conditions only let SQLite search the
 -- partial index of leases, which it would scan otherwise.

@@ -26,7 +26,3 @@ UPDATE idempotency_keys
 -- name: free-by-job
 -- Remove the key that created a job.
 DELETE FROM idempotency_keys WHERE job_id = :job_id;
-
--- name: release-all
--- Mark all keys as not in use: the process that used them is gone.
-UPDATE idempotency_keys SET held_until = NULL WHERE held_until IS NOT NULL;

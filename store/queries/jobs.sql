@@ -147,10 +147,6 @@ UPDATE due SET held_until = :until
  WHERE holder = :holder AND job_id IN (VALUES (:job_id))
 RETURNING job_id, lane;
 
--- name: end-leases
--- End all leases: the process that took them is gone.
-UPDATE due SET holder = NULL, held_until = NULL WHERE holder IS NOT NULL;
-
 -- name: make-poll-due
 -- Make a job's next poll due now. During a poll, the job is due again when that one ends.
 UPDATE due SET at = :now

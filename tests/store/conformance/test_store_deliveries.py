@@ -109,5 +109,5 @@ async def test_a_released_message_is_due_as_before(world: World) -> None:
 
     await world.store.deliveries.release("me")
     assert await world.lease("gone") == [delivery]
-    await world.store.deliveries.end_leases()
+    await world.store.end_leases()
     assert [leased.id for leased in await world.lease()] == [delivery.id]

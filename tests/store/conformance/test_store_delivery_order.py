@@ -90,7 +90,7 @@ async def test_an_overtaken_update_is_skipped_when_its_lease_ends(world: World, 
     if how == "released":
         await world.store.deliveries.release("me")
     if how == "orphaned":
-        await world.store.deliveries.end_leases()
+        await world.store.end_leases()
         later = NOW
 
     assert (await lease_one(world, at=later)).seq == 3

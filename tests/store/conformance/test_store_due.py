@@ -60,7 +60,7 @@ async def test_a_released_job_is_due_as_before(world: World) -> None:
     await world.store.jobs.release("me", [job.id])
     assert {lane for changes in world.notified for lane in changes.due} == {Lane.SUBMIT}
     assert await lease(world, "you") == [job]
-    await world.store.jobs.end_leases()
+    await world.store.end_leases()
     assert await lease(world, "me") == [job, kept]
 
 

@@ -65,7 +65,7 @@ async def test_a_key_is_in_use_until_its_first_answer(world: World, ended: str) 
         await find(world, now=NOW + 30 * SECOND - 1)
     assert await find(world, now=NOW + 30 * SECOND) == Replay(job.id, None)
     keys = world.store.idempotency
-    await (keys.store_answer(job.id, None) if ended == "answered" else keys.release_all())
+    await (keys.store_answer(job.id, None) if ended == "answered" else world.store.end_leases())
     assert await find(world) == Replay(job.id, None)
 
 

@@ -49,8 +49,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "jobs.read-last-examined": {"USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
     # The leased rows, which are those in flight.
-    "deliveries.end-leases": {"SCAN deliveries USING INDEX deliveries_held"},
-    "jobs.end-leases": {"SCAN due USING INDEX due_held"},
+    "database.end-delivery-leases": {"SCAN deliveries USING INDEX deliveries_held"},
+    "database.end-job-leases": {"SCAN due USING INDEX due_held"},
     # The jobs of one snapshot, in the order of the inner query.
     "events.snapshot-of-user": {"SCAN j LEFT-JOIN"},
     # One row for each job of the batch.
