@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from store.changes import Effects
 from store.errors import AmbiguousPrefix, NotFound
 from store.records.times import Millis
-from store.repository import Backend, Repository
+from store.repository import Repository
 from store.session import Row, Session
 
 
@@ -51,10 +51,6 @@ class ApiKey:
 
 class Keys(Repository):
     subject = "keys"
-
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self._ids = backend.ids
 
     async def add(self, key: ApiKey, new_secret: str) -> User:
         """Add a key (`user_id` is filled in here) and, if the name is new, its user with

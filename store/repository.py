@@ -47,6 +47,7 @@ class Repository:
     def __init__(self, backend: Backend) -> None:
         self._writer = backend.writer
         self._readers = backend.readers
+        self._ids = backend.ids
         self._statements = backend.statements
         self._sql = backend.statements.load(self.subject)
 
