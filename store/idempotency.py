@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from store.errors import KeyInUse, KeyReused
 from store.records.jobs import Job
@@ -12,8 +13,7 @@ from store.rows import to_json
 from store.session import Row, Session
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
+class IdempotencyKey(NamedTuple):
     """A client's idempotency key for one request."""
 
     path: str
@@ -56,19 +56,12 @@ def take_key(
 
     Raises `KeyReused` and `KeyInUse`.
     """
-    parameters = _parameters(job.user_id, key)
-    values = {
-        **parameters,
-        "fingerprint": key.fingerprint,
-        "job_id": job.id,
-        "in_use_until": key.in_use_until if answer is None else None,
-        "expires_at": key.expires_at,
-        **_answer_values(answer),
-    }
+    in_use_until = key.in_use_until if answer is None else None
+    given = {**key._asdict(), "user_id": job.user_id, "in_use_until": in_use_until}
+    values = {**given, "job_id": job.id, **_answer_values(answer)}
     if session.execute(sql["write-key"], values).fetchone() is not None:
         return None
-    row = session.execute(sql["read-key"], parameters).fetchone()
-    return _replay(row, key)
+    return _replay(session.execute(sql["read-key"], given).fetchone(), key)
 
 
 class Idempotency(Repository):
@@ -77,8 +70,8 @@ class Idempotency(Repository):
     async def find(self, user_id: int, key: IdempotencyKey) -> Replay | None:
         """The key's first request; None if the key is unused or expired. Raises as `Jobs.create`
         does."""
-        which = _parameters(user_id, key)
-        return await self._find("read-key", lambda row: _replay(row, key), **which)
+        given = {**key._asdict(), "user_id": user_id}
+        return await self._find("read-key", lambda row: _replay(row, key), **given)
 
     async def store_answer(self, job_id: str, answer: StoredResponse | None) -> None:
         """Store the answer to the request that created the job; its key is no longer in use. None
@@ -91,10 +84,6 @@ class Idempotency(Repository):
                 db.execute(self._sql["remove-expired"], {"now": now, "limit": limit}).rowcount
             )
         )
-
-
-def _parameters(user_id: int, key: IdempotencyKey) -> dict[str, object]:
-    return {"user_id": user_id, "path": key.path, "key": key.key, "now": key.sent_at}
 
 
 def _replay(row: Row, key: IdempotencyKey) -> Replay:

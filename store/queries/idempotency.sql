@@ -2,7 +2,7 @@
 -- A key that has not expired.
 SELECT fingerprint, job_id, held_until, status_code, headers, body
   FROM idempotency_keys
- WHERE user_id = :user_id AND path = :path AND key = :key AND expires_at > :now;
+ WHERE user_id = :user_id AND path = :path AND key = :key AND expires_at > :sent_at;
 
 -- name: write-key
 -- Insert a key with its first request; no row if it exists and has not expired.
@@ -14,7 +14,7 @@ VALUES (:user_id, :path, :key, :fingerprint, :job_id, :in_use_until, :expires_at
    SET fingerprint = excluded.fingerprint, job_id = excluded.job_id,
        held_until = excluded.held_until, expires_at = excluded.expires_at,
        status_code = excluded.status_code, headers = excluded.headers, body = excluded.body
- WHERE idempotency_keys.expires_at <= :now
+ WHERE idempotency_keys.expires_at <= :sent_at
 RETURNING job_id;
 
 -- name: answer

@@ -1,7 +1,5 @@
 """`Idempotency`, and `Jobs.create` with a key."""
 
-from dataclasses import replace
-
 import pytest
 
 from store.errors import KeyInUse, KeyReused
@@ -31,7 +29,7 @@ async def create(
 
 
 async def find(world: World, fingerprint: str = "f", now: Millis = NOW) -> Replay | None:
-    given = replace(key(fingerprint), sent_at=now)
+    given = key(fingerprint)._replace(sent_at=now)
     return await world.store.idempotency.find(world.ann.id, given)
 
 

@@ -89,6 +89,7 @@ VALUES: dict[str, object] = {
     "path": "/v1/jobs",
     "key": JOB,
     "now": 500,
+    "sent_at": 500,
     "at": 500,
     "until": 900,
     "done_before": 500,
