@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store.changes import Effects
-from store.records.times import Millis
-from store.repository import Repository
+from store.repository import Queue
 from store.session import Session
 
 
@@ -17,15 +16,10 @@ class Removal:
     user: str
 
 
-class Archive(Repository):
+class Archive(Queue):
     """The archive's queries beyond `Jobs`. Pending files are scheduled in `Lane.ARCHIVE`."""
 
     subject = "archive"
-
-    async def backlog(self) -> tuple[int, Millis | None]:
-        """Number of jobs with pending files, and when the oldest of them ended."""
-        ((count, oldest),) = await self._fetch("backlog")
-        return count, oldest
 
     async def removals(self, after: str, limit: int) -> list[Removal]:
         """Removed jobs whose files may still exist, with ids above `after`, ordered by id."""

@@ -10,7 +10,7 @@ from store.job_writer import Applied, Change, JobWriter, rounds
 from store.records.callbacks import Verdict
 from store.records.moves import DecideCallbacks
 from store.records.times import Lease, Millis
-from store.repository import Backend, Repository
+from store.repository import Backend, Queue
 from store.session import Batchable, Done, Failed, NotBatchable, Outcome, Session
 from store.sql import run_rows
 
@@ -57,7 +57,7 @@ class IncomingCallback(TypedDict):
     """Whether its signature was the provider's."""
 
 
-class Callbacks(Repository):
+class Callbacks(Queue):
     subject = "callbacks"
 
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
@@ -124,11 +124,6 @@ class Callbacks(Repository):
             return int(tries)
 
         return await self._writer.normal(work)
-
-    async def backlog(self) -> tuple[int, Millis | None]:
-        """The number of waiting callbacks, and when the oldest was received."""
-        ((count, oldest),) = await self._fetch("backlog")
-        return count, oldest
 
     def _receive(
         self, db: Session, effects: Effects, arrivals: Sequence[IncomingCallback]

@@ -7,7 +7,7 @@ from store import repository
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.jobs import Status
 from store.records.times import Millis
-from store.repository import Repository
+from store.repository import Queue
 from store.session import Row
 
 FILTERS = {
@@ -36,7 +36,7 @@ class DeliveryFilter:
     """Ignored without `host`."""
 
 
-class DeliveryReads(Repository):
+class DeliveryReads(Queue):
     """The part of `Deliveries` that reads."""
 
     subject = "deliveries"
@@ -68,11 +68,6 @@ class DeliveryReads(Repository):
             **_given(where),
         )
         return [delivery_from_row(row) for row in rows], last
-
-    async def backlog(self) -> tuple[int, Millis | None]:
-        """The number of pending messages, and when the oldest was written."""
-        ((count, oldest),) = await self._fetch("backlog")
-        return count, oldest
 
 
 def _given(where: DeliveryFilter) -> dict[str, object]:

@@ -102,6 +102,15 @@ class Repository:
         return work
 
 
+class Queue(Repository):
+    """A subject whose rows wait for work."""
+
+    async def backlog(self) -> tuple[int, Millis | None]:
+        """The number of waiting rows, and since when the oldest of them waits."""
+        ((count, oldest),) = await self._fetch("backlog")
+        return count, oldest
+
+
 def _within(rows: Sequence[Row], most: int) -> Sequence[Row]:
     """The first rows up to about `most` bytes of text, and at least one. Values of type `bytes` do
     not count: lists do not show the bodies of deliveries."""
