@@ -11,7 +11,7 @@ from store.records.callbacks import Callback, CallbackVerdict, Verdict
 from store.records.jobs import Evidence, Job
 from store.records.moves import DecideCallbacks, Move
 from tests.store.gate import block
-from tests.store.world import NOW, World, event_data
+from tests.store.world import NOW, World, event_data, waiting
 
 
 def applying(seen: list[list[bytes]] | None = None, **fields: Any) -> DecideCallbacks:
@@ -53,6 +53,13 @@ def applying_call(
     world: World, job: Job, decide: DecideCallbacks
 ) -> Callable[[], Awaitable[Applied]]:
     return lambda: apply(world, job, decide)
+
+
+async def give_verdict(world: World, job: Job, verdict: Verdict) -> None:
+    """Settle the only callback that waits, which is the job's."""
+    (callback,) = await waiting(world.store)
+    given = CallbackVerdict(callback.id, verdict)
+    await world.advance(job, lambda now: Move(now, verdicts=(given,)))
 
 
 async def verdicts(world: World, job: Job) -> list[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -131,8 +130,7 @@ def nothing(_session: Session, _effects: Effects) -> None:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     fake = FakeTime()
-    module = SimpleNamespace(monotonic=fake.monotonic, perf_counter=fake.perf_counter)
-    monkeypatch.setattr(writer_module, "time", module)
+    monkeypatch.setattr(writer_module, "time", fake)
     return fake
 
 

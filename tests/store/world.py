@@ -167,6 +167,10 @@ class World:
         )
         return await self.store.callbacks.receive(given)
 
+    async def remove_finished(self, done_before: Millis = NOW + 1, limit: int = 100) -> int:
+        """Remove jobs that ended before this time; returns how many."""
+        return (await self.store.jobs.remove_finished(done_before, limit)).jobs
+
     async def lease(
         self, holder: str = "me", at: Millis = NOW, until: Millis | None = None, **limits: Any
     ) -> list[Delivery]:

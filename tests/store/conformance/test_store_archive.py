@@ -55,12 +55,9 @@ async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World)
     await world.advance(await world.create(), completed())
     assert await lease(world) == [job]
 
-    async def remove() -> int:
-        return (await world.store.jobs.remove_finished(NOW + 1, 9)).jobs
-
-    assert await remove() == 1, "except the one whose file is being downloaded"
+    assert await world.remove_finished() == 1, "except the one whose file is being downloaded"
     await world.advance(job, quietly(archive=(STORED,), due=None))
-    assert await remove() == 1
+    assert await world.remove_finished() == 1
     gone = Removal(job.id, job.user)
     assert await world.store.archive.removals("", 9) == [gone]
     assert await world.store.archive.removals("", 0) == []
@@ -76,6 +73,6 @@ async def test_a_file_that_nobody_downloads_does_not_keep_its_job(world: World) 
     await archived(world)
     long_after = NOW + 10 * SECOND
 
-    assert (await world.store.jobs.remove_finished(NOW + 1, 9)).jobs == 1
+    assert await world.remove_finished() == 1
     assert await world.store.jobs.find(died.id) == died
-    assert (await world.store.jobs.remove_finished(long_after, 9)).jobs == 1
+    assert await world.remove_finished(long_after) == 1

@@ -48,6 +48,7 @@ async def test_a_users_jobs_are_leased_earliest_first(world: World, lane: Lane) 
     bob = await world.create(world.bob, due=Due(lane, NOW))
     await world.create(provider="other", due=Due(lane, NOW))
     await world.create(due=Due(Lane.CONFIRM, NOW))
+    await world.create(due=Due(lane, NOW + 1))
 
     assert await lease(world, lane, (world.ann.id, 2)) == [ann[1], ann[2]]
     assert await lease(world, lane, (world.ann.id, 9), (world.bob.id, 9)) == [ann[0], bob]

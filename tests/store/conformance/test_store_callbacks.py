@@ -10,9 +10,7 @@ import pytest
 from store.callbacks import Receipt
 from store.changes import Changes
 from store.errors import NotFound
-from store.records.callbacks import CallbackVerdict, Verdict
-from store.records.jobs import Evidence, Job
-from store.records.moves import Move
+from store.records.jobs import Job
 from store.records.times import Lane
 from tests.store.applying import verdicts
 from tests.store.world import NOW, SECOND, World, accepted, bodies, waiting
@@ -195,18 +193,6 @@ async def test_jobs_wait_in_the_order_of_their_oldest_callbacks(world: World) ->
     assert await world.store.callbacks.jobs_waiting(10) == in_order
     assert await world.store.callbacks.jobs_waiting(5) == in_order
     assert await world.store.callbacks.jobs_waiting(2) == in_order[:2]
-
-
-async def test_an_applied_callback_leaves_the_inbox(world: World, job: Job) -> None:
-    await world.receive(job)
-    (callback,) = await waiting(world.store)
-    ruling = CallbackVerdict(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
-
-    await world.store.jobs.advance(job.id, lambda now: Move(now, verdicts=(ruling,)))
-
-    assert await waiting(world.store) == []
-    assert await verdicts(world, job) == ["claimed"]
-    assert await world.receive(job) == Receipt.DUPLICATE
 
 
 async def test_a_callback_is_abandoned_after_three_failures(world: World, job: Job) -> None:

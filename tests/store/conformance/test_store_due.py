@@ -6,38 +6,11 @@ from store.records.events import Note
 from store.records.jobs import Job
 from store.records.moves import Decide, Move
 from store.records.times import Due, Lane, Lease
-from tests.store.world import NOW, SECOND, World, accepted, lease_due, quietly
+from tests.store.world import NOW, SECOND, World, lease_due, quietly
 
 
 async def lease(world: World, holder: str = "me", at: int = NOW, limit: int = 10) -> list[Job]:
     return await lease_due(world.store, Lane.SUBMIT, at, at + 10 * SECOND, holder, limit)
-
-
-async def test_jobs_are_leased_earliest_first(world: World) -> None:
-    late, soon, early = [
-        await world.create(due=Due(Lane.SUBMIT, NOW + at)) for at in (2 * SECOND, SECOND, 0)
-    ]
-
-    assert await lease(world, at=NOW + SECOND) == [early, soon]
-    assert await lease(world, at=NOW + 2 * SECOND) == [late]
-
-
-async def test_a_lease_is_of_one_lane_and_limited(world: World) -> None:
-    first, second = await world.create(), await world.create(due=Due(Lane.SUBMIT, NOW + 1))
-    polled = await world.advance(await world.create(), accepted(poll_at=NOW))
-
-    assert await lease(world, at=NOW + 1, limit=1) == [first]
-    assert await lease(world, at=NOW + 1, limit=9) == [second]
-    assert await lease_due(world.store, Lane.POLL, NOW, NOW + 1, "me", 9) == [polled]
-    assert await lease_due(world.store, Lane.CONFIRM, NOW, NOW + 1, "me", 9) == []
-
-
-async def test_a_lease_ends_by_itself(world: World) -> None:
-    job = await world.create()
-    assert await lease(world, "gone") == [job]
-
-    assert await lease(world, at=NOW + 10 * SECOND - 1) == []
-    assert await lease(world, at=NOW + 10 * SECOND) == [job]
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_has_ended(world: World) -> None:

@@ -124,10 +124,6 @@ async def test_a_cursor_is_recognised_by_its_nonce(world: World) -> None:
     assert not await log.can_resume(999, last)
 
 
-async def remove(world: World, done_before: int) -> int:
-    return (await world.store.jobs.remove_finished(done_before, 100)).jobs
-
-
 async def test_a_cursor_behind_removed_events_is_unknown_to_the_user_stream(world: World) -> None:
     kept, gone = await world.create(), await world.create()
     log = world.store.events
@@ -135,7 +131,7 @@ async def test_a_cursor_behind_removed_events_is_unknown_to_the_user_stream(worl
     await world.advance(kept, change())
     cursors = [event.cursor for event in await log.after_for_user(world.ann.id, 0, 9)]
 
-    assert await remove(world, NOW + 1) == 1
+    assert await world.remove_finished() == 1
 
     assert [await log.can_resume(world.ann.id, cursor) for cursor in cursors] == [
         False,  # when the kept job was created; events after it have been removed
@@ -153,7 +149,7 @@ async def test_a_log_goes_on_after_all_its_events_were_removed(world: World) -> 
     log = world.store.events
     first, last = [event.cursor for event in await log.after_for_user(world.ann.id, 0, 9)]
 
-    assert await remove(world, NOW + 1) == 1
+    assert await world.remove_finished() == 1
 
     assert await log.latest(world.ann.id) == last
     cursor, jobs, more = await log.snapshot_for_user(world.ann.id, 9)

@@ -8,13 +8,13 @@ import pytest
 
 from store import retention
 from store.errors import NotFound
-from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.callbacks import Verdict
 from store.records.deliveries import DeliveryState
-from store.records.jobs import Evidence
 from store.records.moves import Move
 from store.records.times import Due, Lane
 from store.retention import MAX_OVERDUE, Removed, Retention
 from store.session import Result, Session
+from tests.store.applying import give_verdict
 from tests.store.world import (
     HOOK,
     NOW,
@@ -24,12 +24,7 @@ from tests.store.world import (
     failed,
     quietly,
     rendering,
-    waiting,
 )
-
-
-async def remove(world: World, limit: int = 100, done_before: int = NOW + 1) -> int:
-    return (await world.store.jobs.remove_finished(done_before, limit)).jobs
 
 
 async def test_a_job_is_removed_with_all_its_rows_and_no_others(world: World) -> None:
@@ -41,7 +36,7 @@ async def test_a_job_is_removed_with_all_its_rows_and_no_others(world: World) ->
     (delivery,) = await world.lease()
     await world.settle(delivery)
 
-    assert await remove(world) == 1
+    assert await world.remove_finished() == 1
 
     assert await world.store.jobs.find(job.id) is None
     assert await world.store.jobs.history_of(job.id) == []
@@ -62,23 +57,23 @@ async def test_jobs_that_ended_before_are_removed_oldest_first(world: World) -> 
     await world.create()
     ended = [await world.advance(await world.create(), completed(NOW + n)) for n in range(4)]
 
-    assert await remove(world, done_before=NOW) == 0
-    assert await remove(world, limit=2, done_before=NOW + 3) == 2
+    assert await world.remove_finished(NOW) == 0
+    assert await world.remove_finished(NOW + 3, limit=2) == 2
     assert await world.store.jobs.find(ended[1].id) is None
     assert await world.store.jobs.find(ended[2].id) == ended[2]
-    assert await remove(world, limit=2, done_before=NOW + 3) == 1
-    assert await remove(world, limit=2, done_before=NOW + 3) == 0
+    assert await world.remove_finished(NOW + 3, limit=2) == 1
+    assert await world.remove_finished(NOW + 3, limit=2) == 0
 
 
 async def test_a_pending_delivery_keeps_its_job(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
     await world.advance(job, completed(relay=True))
-    assert await remove(world) == 0
+    assert await world.remove_finished() == 0
 
     (delivery,) = await world.lease()
     await world.settle(delivery, DeliveryState.EXHAUSTED)
 
-    assert await remove(world) == 1
+    assert await world.remove_finished() == 1
 
 
 async def test_a_delivery_held_back_for_weeks_does_not_keep_its_job(world: World) -> None:
@@ -88,10 +83,10 @@ async def test_a_delivery_held_back_for_weeks_does_not_keep_its_job(world: World
     assert await world.lease()
     due, leased_until = NOW, NOW + 60 * SECOND
 
-    assert await remove(world, done_before=leased_until + MAX_OVERDUE - 1) == 0
+    assert await world.remove_finished(leased_until + MAX_OVERDUE - 1) == 0
     await world.store.deliveries.release("me")
-    assert await remove(world, done_before=due + MAX_OVERDUE - 1) == 0
-    assert await remove(world, done_before=due + MAX_OVERDUE) == 1
+    assert await world.remove_finished(due + MAX_OVERDUE - 1) == 0
+    assert await world.remove_finished(due + MAX_OVERDUE) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,23 +98,21 @@ async def test_an_undecided_callback_keeps_its_job(
 ) -> None:
     job = await world.advance(await world.create(), completed())
     await world.receive(job)
-    (callback,) = await waiting(world.store)
     if verdict is not None:
-        ruling = CallbackVerdict(callback.id, verdict, None, Evidence.CALLBACK)
-        await world.store.jobs.advance(job.id, lambda now: Move(now, verdicts=(ruling,)))
+        await give_verdict(world, job, verdict)
 
-    assert await remove(world) == gone
+    assert await world.remove_finished() == gone
 
 
 async def test_a_call_that_is_due_keeps_its_job(world: World) -> None:
     """The call may correct the job's failure, or pass on its cancel."""
     job = await world.create()
     await world.advance(job, failed(), quietly(due=Due(Lane.POLL, NOW)))
-    assert await remove(world, done_before=NOW + 9 * SECOND) == 0
+    assert await world.remove_finished(NOW + 9 * SECOND) == 0
 
     await world.advance(job, quietly(due=None))
 
-    assert await remove(world) == 1
+    assert await world.remove_finished() == 1
 
 
 async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_job(
@@ -132,7 +125,7 @@ async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_jo
         await world.advance(job, partial(Move, whole_result=whole))
         assert await world.store.jobs.whole_result_of(job.id) == whole
     await world.advance(job, completed())
-    assert (await world.store.jobs.remove_finished(NOW * 2, 10)).jobs == 1
+    assert await world.remove_finished() == 1
     assert await world.store.jobs.whole_result_of(job.id) is None
 
 
@@ -173,7 +166,7 @@ async def test_the_positions_behind_a_job_that_was_kept_are_forgotten_in_pieces(
         cursors = [event.cursor for event in await world.store.events.after_for_job(job.id, 0, 9)]
         await world.advance(job, completed(NOW + number))
         removed += cursors
-    assert await remove(world, done_before=NOW + 9) == 3
+    assert await world.remove_finished(NOW + 9) == 3
     resumable = partial(world.store.events.can_resume_job, kept)
     assert all([await resumable(cursor) for cursor in removed])
 
@@ -181,7 +174,7 @@ async def test_the_positions_behind_a_job_that_was_kept_are_forgotten_in_pieces(
     for number in range(3):
         last = kept if number == 0 else await world.create()
         await world.advance(last, completed(NOW + 10 + number))
-        assert await remove(world, done_before=NOW + 90) == 1
+        assert await world.remove_finished(NOW + 90) == 1
         left.append([await resumable(cursor) for cursor in removed].count(True))
     assert left == [3, 0, 0]
 
@@ -205,5 +198,5 @@ async def test_a_batch_looks_for_a_users_oldest_event_once(
         return remove_jobs(self, Mock(execute=execute), *given)
 
     monkeypatch.setattr(Retention, "remove", recording)
-    assert await remove(world) == 6
+    assert await world.remove_finished() == 6
     assert len([sql for sql in executed if "min(seq)" in sql]) == 2

@@ -4,9 +4,9 @@ import pytest
 
 from store.callbacks import Receipt
 from store.changes import Changes
-from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.callbacks import Verdict
 from store.records.jobs import Job
-from store.records.moves import Move
+from tests.store.applying import give_verdict
 from tests.store.world import World, accepted, waiting
 
 
@@ -17,15 +17,6 @@ async def job(world: World) -> Job:
 
 async def receive(world: World, job: Job, body: bytes, *, verified: bool) -> str:
     return await world.receive(job, body, "up-1", final=True, verified=verified)
-
-
-async def rule(world: World, job: Job, verdict: Verdict) -> None:
-    (callback,) = await waiting(world.store)
-
-    def decide(job: Job) -> Move:
-        return Move(job, verdicts=(CallbackVerdict(callback.id, verdict),))
-
-    await world.store.jobs.advance(job.id, decide)
 
 
 async def recorded(world: World, job: Job) -> list[tuple[str, bool]]:
@@ -55,7 +46,7 @@ async def test_a_signed_duplicate_makes_the_stored_callback_verified(
     world: World, job: Job, verdict: Verdict, then: str
 ) -> None:
     await receive(world, job, b"{}", verified=False)
-    await rule(world, job, verdict)
+    await give_verdict(world, job, verdict)
     world.notified.clear()
 
     assert await receive(world, job, b"{}", verified=True) == Receipt.DUPLICATE

@@ -61,7 +61,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     await world.advance(gone, failed(NOW - 9))
     kept = await world.create(world.bob)
     await world.advance(kept, accepted(provider_request_id="p", message="nul \0 here"))
-    assert (await store.jobs.remove_finished(NOW - 8, 9)).jobs == 1
+    assert await world.remove_finished(NOW - 8) == 1
     for body in (b"{}", b'{"status":"\xff"}'):
         await world.receive(kept, body)
     await world.receive(kept, b"signed", verified=True)

@@ -1,12 +1,10 @@
 """Behind a transaction pooler: each transaction may use another session of the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from store.changes import Changes
-from tests.store.postgres.conftest import opened
 from tests.store.world import World, change
 from tests.support.pooler import Pooler, is_installed
 from tests.support.postgres_server import PostgresServer
@@ -16,26 +14,13 @@ pytestmark = pytest.mark.skipif(not is_installed(), reason="pgbouncer is not ins
 
 
 @pytest.fixture
-def pooler(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of a database behind a pooler."""
     with Pooler.running(postgres_server, 3) as pooler:
         yield pooler.url(postgres_server.new_database())
 
 
-@pytest.fixture
-async def worlds(pooler: str) -> AsyncIterator[tuple[World, World]]:
-    """The stores of two processes behind the pooler."""
-    one, two = await opened(pooler), await opened(pooler)
-    here = await World.begin(one)
-    notified: list[Changes] = []
-    two.on_change = notified.append
-    yield here, World(two, here.ann, here.bob, here.ids, notified)
-    await one.close()
-    await two.close()
-
-
-async def test_writes_reads_and_notifications_work(worlds: tuple[World, World]) -> None:
-    here, there = worlds
+async def test_writes_reads_and_notifications_work(here: World, there: World) -> None:
     await eventually(there.store.changed_elsewhere, bool)
     jobs = [await here.create() for _ in range(10)]
 

@@ -189,15 +189,6 @@ def end_sessions(other: psycopg.Connection) -> None:
     )
 
 
-def test_a_connection_lost_while_idle_fails_no_write(
-    runner: PostgresBatchRunner, other: psycopg.Connection
-) -> None:
-    runner.run([put("a")])
-    end_sessions(other)
-
-    assert runner.run([put("b")])[0] == [Done("b")]
-
-
 @pytest.fixture
 def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[contextlib.ExitStack]:
     """Statements in this context manager hang until it is closed, or the test ends."""

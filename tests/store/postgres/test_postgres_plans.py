@@ -68,8 +68,6 @@ VALUES: dict[str, object] = {
     "users": [7],
     "before": "~",
     "first": "job_" + "0" * 26,
-    "created_after": -1,
-    "created_before": 2**62,
     "status": "PENDING",
     "kind": "create_movie",
     "state": "pending",
@@ -107,7 +105,6 @@ VALUES: dict[str, object] = {
     "n": 3,
     "most": 256,
     "last": 2**62,
-    "since": 0,
     "attempts": 40,
 }
 

@@ -118,24 +118,6 @@ async def test_a_hard_link_is_refused(path: Path, tmp_path: Path) -> None:
         await open_store(address(path), serving=True)
 
 
-async def test_a_service_in_another_process_locks_the_database(path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from store.sqlite.lockfile import serving_lock\n"
-        "with serving_lock(Path(sys.argv[1])):\n    print('held', flush=True); input()"
-    )
-    command = [sys.executable, "-c", script, str(path)]
-    with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs in this loop
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        with pytest.raises(StoreInUse):
-            await open_store(address(path), serving=True)
-        process.kill()
-
-    await (await open_store(address(path), serving=True)).close()
-
-
 async def test_a_failed_opening_releases_the_lock(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(b"no database" * 1000)

@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,28 +20,7 @@ from store.sqlite.database import SqliteStore
 from store.sqlite.failures import to_store_error
 from store.writer import BatchReport, ThreadedWriter
 from tests.store.gate import block, next_batch
-from tests.store.works import limit_pages
 from tests.store.world import World, waiting
-
-
-async def test_nothing_is_acknowledged_while_the_disk_is_full(opened: SqliteStore) -> None:
-    world = await World.begin(opened)
-    job = await world.create()
-    await opened._writer.normal(limit_pages(1))  # clamped to its present size
-
-    async def receive_without_end() -> None:
-        for number in count():
-            await world.receive(job, b"%d" % number * 2_000)
-
-    with pytest.raises(StoreFull):
-        await receive_without_end()
-    stored = len(await waiting(opened))
-
-    # A failed batch reopens the connection, and the limit ends with it, like a disk that has room
-    # again.
-    await opened.check_writable()
-    await world.receive(job, b"{}")
-    assert len(await waiting(opened)) == stored + 1
 
 
 async def test_a_lock_held_too_long_is_unavailable_and_passes(
