@@ -29,7 +29,6 @@ class Files:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._disk = world.file_disk
-        self._contents: dict[str, tuple[bytes, ...]] = {}
 
     def check_request(self, link: str) -> tuple[FileFate | None, float]:
         """Check a request at the host. Returns the file's fate, and seconds since the job's end."""
@@ -49,10 +48,8 @@ class Files:
         return upstream, upstream.fate.files[int(number[0])]
 
     def _contents_of(self, link: str) -> tuple[bytes, ...]:
-        if link not in self._contents:
-            _, fate = self._find(link)
-            self._contents[link] = () if fate is None else fate.contents
-        return self._contents[link]
+        _, fate = self._find(link)
+        return () if fate is None else fate.contents
 
     # --- at each commit ---------------------------------------------------------------------------
 

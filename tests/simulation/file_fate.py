@@ -1,6 +1,7 @@
 """The fate of a result's files at their host. Each file's fate has a seed of its own."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Literal
 
@@ -64,7 +65,7 @@ class FileFate:
         """Whether a range request gets a range even if the file has changed since."""
         return self.seed % 3 == 0
 
-    @property
+    @cached_property
     def contents(self) -> tuple[bytes, ...]:
         """Every version of the file."""
         return self.content(0.0), self.content(float("inf"))

@@ -1,7 +1,5 @@
 """What has to be true at the end of a run, when nothing happens any more."""
 
-from typing import Any
-
 from tests.simulation.provider import Upstream
 from tests.simulation.schedule import INTERRUPTING_ACTIONS
 from tests.simulation.timeouts import check_timeouts
@@ -38,7 +36,7 @@ def _check_submissions(world: World) -> None:
                 "SELECT job_id FROM job_metadata WHERE name = 'label' AND value = ?", (str(label),)
             )
         ]
-        freed = sum(_code(truth.jobs[job_id]) == "provider_credentials" for job_id in jobs)
+        freed = sum(truth.jobs[job_id].events[-1].code == "provider_credentials" for job_id in jobs)
         require(len(jobs) <= 1 + freed, "a key makes one job", label, jobs)
         require(
             set(submission.request_ids) <= set(jobs), "an id that was given is of the job", label
@@ -47,15 +45,10 @@ def _check_submissions(world: World) -> None:
             require(len(set(submission.request_ids)) <= 1, "a key leads to one id", label)
 
 
-def _code(history: JobHistory) -> str | None:
-    error: dict[str, Any] | None = history.now["error"]
-    return None if error is None else error["code"]
-
-
 def _check_outcome(world: World, job_id: str, history: JobHistory) -> None:
     """A job's end is the provider's outcome, or a true failure that the service declared."""
     require = world.judge.require
-    code, status = _code(history), history.now["status"]
+    code, status = history.events[-1].code, history.now["status"]
     upstream = world.provider.jobs.get(job_id)
     arrived = world.provider.submissions.get(job_id, [])
     error = history.now["error"] or {}
@@ -141,7 +134,7 @@ def _check_self_declared(
 
 def _check_relays(world: World, job_id: str, history: JobHistory) -> None:
     """A final state reached its sink, unless the sink answered 410."""
-    if not history.webhook or history.now["status"] not in history.webhook_events:
+    if history.now["status"] not in history.relayed:
         return
     state, seq = world.truth.db.execute(
         "SELECT state, seq FROM deliveries WHERE job_id = ? ORDER BY seq DESC LIMIT 1", (job_id,)

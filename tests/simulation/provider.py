@@ -202,36 +202,36 @@ class SimulatedProvider(SamsarDouble):
             how = "accept"
         if outage is not None:
             how = IN_OUTAGE.get(outage, outage)
-        await self._wait(0.01)
+        await self._world.sleep(0.01)
         before.append(ARRIVES_AS.get(how, "taken"))
         self._world.callbacks.check_submission(job_id)
         match how:
             case "not_sent":
                 return SubmitNotSent("connection refused")
             case "busy":
-                await self._wait(fate.latency)
+                await self._world.sleep(fate.latency)
                 wish = self._random.choice([None, 3_000, 40_000])
                 return SubmitNotSent("429", retry_after=wish, status_code=429)
             case "refuse" | "refuse_key":
-                await self._wait(fate.latency)
+                await self._world.sleep(fate.latency)
                 if how == "refuse_key":
                     return SubmitRefused(401, "invalid key")
                 return SubmitRefused(self._random.choice([400, 402]), "Prompt is too long")
             case "lose_request" | "broken":
-                await self._wait(SUBMIT_TIMEOUT if how == "lose_request" else fate.latency)
+                await self._world.sleep(SUBMIT_TIMEOUT if how == "lose_request" else fate.latency)
                 return SubmitAmbiguous("timeout")
             case _:
                 upstream = self._take(job_id, callback_url, fate)
                 if how == "lose_answer":
-                    await self._wait(self._random.choice([0.5, SUBMIT_TIMEOUT]))
+                    await self._world.sleep(self._random.choice([0.5, SUBMIT_TIMEOUT]))
                     return SubmitAmbiguous("connection reset")
-                await self._wait(30.0 if how == "accept_slowly" else fate.latency)
+                await self._world.sleep(30.0 if how == "accept_slowly" else fate.latency)
                 return SubmitAccepted(upstream.id)
 
     async def look_up(self, callback_url: str, since: int, until: int) -> LookUpAnswer:
         """Search all jobs that were taken. Called only if a submission's answer was lost."""
         job_id = self._world.callbacks.job_of(callback_url)
-        await self._wait(self._random.choice([0.02, 0.3, 2.0]))
+        await self._world.sleep(self._random.choice([0.02, 0.3, 2.0]))
         if outage := self.outages.at(running_loop().time()):
             return StatusUnavailable(outage, credentials_refused=outage == "key")
         if job_id not in self.jobs:
@@ -243,13 +243,13 @@ class SimulatedProvider(SamsarDouble):
         loop = running_loop()
         began = loop.time()
         upstream = self.by_id.get(job.id)
-        await self._wait(self._random.choice([0.02, 0.3, 2.0]))
+        await self._world.sleep(self._random.choice([0.02, 0.3, 2.0]))
         outage = self.outages.at(loop.time())
         kind: Literal["none", "missing", "no_link", "report"] = "none"
         answer: StatusAnswer
         if outage is not None:
             if outage == "silent":
-                await self._wait(STATUS_TIMEOUT)
+                await self._world.sleep(STATUS_TIMEOUT)
             retry_after = 20_000 if outage == "busy" else None
             answer = StatusUnavailable(outage, retry_after, credentials_refused=outage == "key")
         elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
@@ -261,14 +261,10 @@ class SimulatedProvider(SamsarDouble):
             report = read_report(upstream.document(loop.time()))
             kind = "report" if report.status != "COMPLETED" or report.result else "no_link"
             answer = StatusReport(report)
-        await self._wait(self._random.choice([0.01, 0.5]))
+        await self._world.sleep(self._random.choice([0.01, 0.5]))
         if upstream is not None:
             self.calls.setdefault(upstream.job_id, []).append(Call(began, loop.time(), kind))
         return answer
-
-    async def _wait(self, seconds: float) -> None:
-        """The network delay: if the caller's process dies, the world goes on."""
-        await running_loop().arrival(seconds)
 
     def _later(self, seconds: float, then: Callable[[], object]) -> None:
         loop = running_loop()

@@ -100,31 +100,21 @@ class SimulatedSender(WebhookSender):
             then, self.at_sending = self.at_sending, None
             then()
         loop.call_later(way, arrive, context=loop.world_context)
-        await self._wait(way)
+        await self._world.sleep(way)
         (kind,) = met
-        if kind == "refused":
-            return self._attempt(began, None, "connect_failed", connect_failure=True)
-        if kind == "silent":
-            await self._wait(max(0.0, timeout - way))
-            return self._attempt(began, None, "timeout")
-        status = _STATUS.get(kind, 200)
-        await self._wait(0.05 if uneven else self._random.choice([0.005, 0.05, 3.0]))
-        return self._attempt(began, status, None, 30_000 if status == 503 else None)
-
-    def _attempt(
-        self,
-        began: float,
-        status: int | None,
-        error: str | None,
-        retry_after: int | None = None,
-        *,
-        connect_failure: bool = False,
-    ) -> AttemptResult:
-        took = round((running_loop().time() - began) * 1_000)
-        return AttemptResult(status, error, took, retry_after, "ok", connect_failure)
-
-    async def _wait(self, seconds: float) -> None:
-        await running_loop().arrival(seconds)
+        status, error = None, None
+        match kind:
+            case "refused":
+                error = "connect_failed"
+            case "silent":
+                await self._world.sleep(max(0.0, timeout - way))
+                error = "timeout"
+            case _:
+                await self._world.sleep(0.05 if uneven else self._random.choice([0.005, 0.05, 3.0]))
+                status = _STATUS.get(kind, 200)
+        took = round((loop.time() - began) * 1_000)
+        retry_after = 30_000 if status == 503 else None
+        return AttemptResult(status, error, took, retry_after, "ok", kind == "refused")
 
     # --- the sinks --------------------------------------------------------------------------------
 

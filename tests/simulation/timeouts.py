@@ -28,8 +28,7 @@ def check_timeouts(world: World, job_id: str, history: JobHistory) -> None:
     """Check every failure that the service declared, and every claim it accepted unconfirmed."""
     calls = world.provider.calls.get(job_id, [])
     for event in history.events:
-        error = event.document["error"]
-        match None if error is None else error["code"]:
+        match event.code:
             case "deadline_exceeded" | "result_missing":
                 _check_deadline(world, job_id, event, calls)
             case "provider_job_lost":

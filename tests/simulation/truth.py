@@ -4,6 +4,7 @@ Everything that users see is compared with it, and it has to follow the rules it
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -44,18 +45,24 @@ class LoggedEvent:
     committed_at: float
     """Loop time of its commit."""
 
+    @property
+    def code(self) -> str | None:
+        """The code of the job's error."""
+        error: dict[str, Any] = self.document["error"] or {}
+        return error.get("code")
+
 
 @dataclass
 class JobHistory:
     """The history of one job, from its events."""
 
     user_id: int
+    relayed: tuple[str, ...]
+    """The names of the events that are sent to the job's webhook."""
     events: list[LoggedEvent] = field(default_factory=list)
     corrections: int = 0
     file_events: int = 0
     """How many of the newest events changed only the result's files."""
-    webhook: bool = False
-    webhook_events: tuple[str, ...] = ()
 
     @property
     def now(self) -> dict[str, Any]:
@@ -96,13 +103,9 @@ class Truth:
             return
         if changes is None or changes.users:
             self.last_event_at = running_loop().time()
-        if changes is None:
-            users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
-        else:
-            users = sorted(changes.users)
-        for user_id in users:
+        for user_id in sorted(self._world.user_ids if changes is None else changes.users):
             self._read_log(user_id)
-        for job_id in sorted(self.jobs) if changes is None else sorted(changes.jobs):
+        for job_id in sorted(self.jobs if changes is None else changes.jobs):
             self._check_row(job_id)
             self._check_verdicts(job_id)
         if changes is None or changes.relay:
@@ -132,10 +135,9 @@ class Truth:
         require = self._judge.require
         document = event.document
         history = self.jobs.get(job_id)
-        code = (document["error"] or {}).get("code")
         self._judge.note(
             "event", job_id[-6:], job_seq, document["status"], document["phase"],
-            document["progress"], code or "",
+            document["progress"], event.code or "",
         )  # fmt: skip
         require(document["request_id"] == job_id, "an event tells of its own job", job_id)
         require(document["seq"] == job_seq, "an event carries the job's own count", job_id)
@@ -144,36 +146,28 @@ class Truth:
         require((document["phase"] == "finished") == done, "finished is what is final", job_id)
         require((document["progress"] == 100) == (document["status"] == "COMPLETED"),
                 "progress is 100 exactly at COMPLETED", job_id)  # fmt: skip
-        require((code is not None) == (document["status"] in ("FAILED", "CANCELLED")),
+        require((event.code is not None) == (document["status"] in ("FAILED", "CANCELLED")),
                 "an error is there exactly where a job has failed", job_id)  # fmt: skip
         if document["status"] == "COMPLETED":
             require((document["result"] or {}).get("videoUrl"), "COMPLETED has a link", job_id)
         if history is None:
             require(job_seq == 1, "a job begins with its first event", job_id, job_seq)
             require(document["phase"] == "queued", "a job begins queued", job_id)
-            history = self.jobs[job_id] = JobHistory(user_id)
-            url, events = self.db.execute(
-                "SELECT webhook_url, webhook_events FROM jobs WHERE id = ?", (job_id,)
-            ).fetchone()
-            history.webhook = url is not None
-            history.webhook_events = tuple(events.split(",")) if events else ()
+            url, names = self.row(job_id, "webhook_url, webhook_events") or (None, None)
+            relayed = tuple(names.split(",")) if url and names else ()
+            history = self.jobs[job_id] = JobHistory(user_id, relayed)
         else:
-            self._check_change(job_id, history, job_seq, document, code)
+            self._check_change(job_id, history, job_seq, event)
             if not history.file_events:
                 self._check_relay_message(job_id, history, job_seq, document)
         history.events.append(event)
 
     def _check_change(
-        self,
-        job_id: str,
-        history: JobHistory,
-        job_seq: int,
-        after: dict[str, Any],
-        code: str | None,
+        self, job_id: str, history: JobHistory, job_seq: int, event: LoggedEvent
     ) -> None:
         """Rule 3: a status never goes back, and final is final."""
         require = self._judge.require
-        before = history.now
+        before, after = history.now, event.document
         require(job_seq == before["seq"] + 1, "a job's events are counted", job_id, job_seq)
         ranks = RANK[before["status"]], RANK[after["status"]]
         require(ranks[0] <= ranks[1], "a status never goes back", job_id, before["status"],
@@ -188,13 +182,12 @@ class Truth:
         elif before["done"]:
             history.corrections += 1
             require(
-                before["error"] is not None
-                and before["error"]["code"] in SELF_DECLARED
-                and code in BY_PROVIDER
+                history.events[-1].code in SELF_DECLARED
+                and event.code in BY_PROVIDER
                 and after["done"]
                 and history.corrections == 1,
                 "final is final, but for one correction by the provider",
-                job_id, before["error"], after["status"], code,
+                job_id, before["error"], after["status"], event.code,
             )  # fmt: skip
 
     def _check_relay_message(
@@ -211,7 +204,7 @@ class Truth:
         else:
             same = all(before[member] == after[member] for member in RELAYED_MEMBERS)
             name = None if same else "progress"
-        expected = history.webhook and name in history.webhook_events
+        expected = name in history.relayed
         rows = self.db.execute(
             "SELECT body FROM deliveries WHERE job_id = ? AND seq = ?", (job_id, job_seq)
         ).fetchall()
@@ -230,9 +223,7 @@ class Truth:
     # --- the rows ---------------------------------------------------------------------------------
 
     def _check_row(self, job_id: str) -> None:
-        row = self.db.execute(
-            "SELECT status, phase, seq, progress FROM jobs WHERE id = ?", (job_id,)
-        ).fetchone()
+        row = self.row(job_id, "status, phase, seq, progress")
         history = self.jobs.get(job_id)
         self._judge.require(row is not None, "no job vanishes", job_id)
         self._judge.require(history is not None, "no job without its event", job_id)
@@ -268,10 +259,7 @@ class Truth:
 
     def _check_counts(self) -> None:
         counts = dict(self.db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
-        expected: dict[str, int] = {}
-        for history in self.jobs.values():
-            status = history.now["status"]
-            expected[status] = expected.get(status, 0) + 1
+        expected = dict(Counter(history.now["status"] for history in self.jobs.values()))
         self._judge.require(counts == expected, "jobs are conserved", counts, expected)
 
     def row(self, job_id: str, columns: str) -> tuple[Any, ...] | None:
