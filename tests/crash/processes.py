@@ -149,6 +149,17 @@ class Service:
 
 
 @contextlib.asynccontextmanager
+async def started(service: Service, *command: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Start the service, wrapped in `command` if given, with a client that has a key. The process
+    ends with the block, if not before."""
+    async with service:
+        key = (await service.make_key())["key"]
+        await service.start(*command)
+        async with caller(service, key) as client:
+            yield client
+
+
+@contextlib.asynccontextmanager
 async def caller(service: Service, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service."""
     async with httpx.AsyncClient(

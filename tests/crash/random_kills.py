@@ -1,16 +1,13 @@
 """Rounds of SIGKILL at random moments, under load, with a provider at its worst."""
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from itertools import count, takewhile
 from pathlib import Path
 
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import Tally, judge
-from tests.crash.world import World, running_world
+from tests.crash.world import running_world
 
 CLIENTS = 3
 TWICE_EVERY = 5
@@ -36,7 +33,7 @@ async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally
     rng = random.Random(seed)
     faults = Counter[str]()
     async with running_world(folder, WORST) as world:
-        async with _under_load(world, rng):
+        async with world.under_load(CLIENTS, lambda: asyncio.sleep(rng.uniform(0.2, 1.2))):
             for number in range(rounds):
                 await asyncio.sleep(rng.uniform(0.05, 1.0))
                 await world.service.kill()
@@ -53,18 +50,3 @@ async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally
     faults["callbacks lost"] = stats["callbacks_dropped"]
     faults["callbacks twice"] = stats["callbacks_duplicated"]
     return tally, faults
-
-
-@contextlib.asynccontextmanager
-async def _under_load(world: World, rng: random.Random) -> AsyncIterator[None]:
-    """Clients submit job after job until the block is left; each then waits for its last answer."""
-    over = asyncio.Event()
-    jobs = takewhile(lambda _: not over.is_set(), count())
-    submitting = asyncio.create_task(
-        world.submit_all(jobs, CLIENTS, lambda: asyncio.sleep(rng.uniform(0.2, 1.2)))
-    )
-    try:
-        yield
-    finally:
-        over.set()
-        await submitting

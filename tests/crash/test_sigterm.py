@@ -9,7 +9,7 @@ import pytest
 
 from receiver.app import END_SECONDS
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.processes import Service, caller
+from tests.crash.processes import Service, started
 from tests.crash.surroundings import Provider, movie, provider
 from tests.crash.world import QUICK
 from tests.support.postgres_server import PostgresServer
@@ -19,13 +19,9 @@ STREAMS = 5
 
 
 async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
-    async with (
-        provider(SandboxRules(render_seconds=60)) as upstream,
-        Service(tmp_path, upstream.settings, forked=False) as service,
-    ):
-        key = (await service.make_key())["key"]
-        await service.start()
-        async with caller(service, key) as client:
+    async with provider(SandboxRules(render_seconds=60)) as upstream:
+        service = Service(tmp_path, upstream.settings, forked=False)
+        async with started(service) as client:
             seen = asyncio.Semaphore(0)
             streams = [asyncio.create_task(whole_stream(client, seen)) for _ in range(STREAMS)]
             for _ in streams:  # a snapshot after the submission would leave nothing to update
@@ -48,13 +44,9 @@ async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_a_submission_that_hangs_is_unconfirmed_and_ends_in_time(tmp_path: Path) -> None:
-    async with (
-        provider(SandboxRules(submit_timeouts=1, drop_callbacks=1)) as upstream,
-        Service(tmp_path, QUICK | upstream.settings | {"SUBMIT_TIMEOUT": "60"}) as service,
-    ):
-        key = (await service.make_key())["key"]
-        await service.start()
-        async with caller(service, key) as client:
+    async with provider(SandboxRules(submit_timeouts=1, drop_callbacks=1)) as upstream:
+        service = Service(tmp_path, QUICK | upstream.settings | {"SUBMIT_TIMEOUT": "60"})
+        async with started(service) as client:
             made = await submit(client, "hangs", {})
             await reaches(upstream, jobs=1)
 
@@ -103,20 +95,18 @@ async def whole_stream(client: httpx.AsyncClient, seen: asyncio.Semaphore) -> st
 async def test_a_store_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
     with PostgresServer.running() as server:
         settings = QUICK | {"DATABASE_URL": server.url(), "SECRET_KEYS": "k" * 32}
-        async with Service(tmp_path, settings, forked=False) as service:
-            key = (await service.make_key())["key"]
-            await service.start()
-            async with caller(service, key) as client:
-                await submit(client, "is stored", {})
-                with server.hanging():
-                    hangs = asyncio.create_task(submit(client, "hangs", {}))
-                    ready = await client.get("/readyz", timeout=10)
+        service = Service(tmp_path, settings, forked=False)
+        async with started(service) as client:
+            await submit(client, "is stored", {})
+            with server.hanging():
+                hangs = asyncio.create_task(submit(client, "hangs", {}))
+                ready = await client.get("/readyz", timeout=10)
 
-                    status, seconds = await service.terminate()
+                status, seconds = await service.terminate()
 
-                assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
-                assert status == 1
-                assert seconds < END_SECONDS + 5
-                assert "as if it were killed" in service.log.read_text()
-                with pytest.raises(httpx.TransportError):
-                    await hangs
+            assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
+            assert status == 1
+            assert seconds < END_SECONDS + 5
+            assert "as if it were killed" in service.log.read_text()
+            with pytest.raises(httpx.TransportError):
+                await hangs

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.processes import Service, caller
+from tests.crash.processes import Service, started
 from tests.crash.surroundings import movie, provider
 from tests.support.service import eventually
 
@@ -64,18 +64,14 @@ async def test_the_log_is_on_disk_before_each_answer(tmp_path: Path) -> None:
     require_strace()
     traces = tmp_path / "traces"
     traces.mkdir()
-    async with (
-        provider(SandboxRules(render_seconds=0.5)) as upstream,
-        Service(tmp_path, upstream.settings) as service,
-    ):
-        key = (await service.make_key())["key"]
-        await service.start(*strace, "-o", str(traces / "of"))
-        async with caller(service, key) as client:
+    async with provider(SandboxRules(render_seconds=0.5)) as upstream:
+        service = Service(tmp_path, upstream.settings)
+        async with started(service, *strace, "-o", str(traces / "of")) as client:
             for number in range(3):
                 order = {"kind": "create_movie", "input": movie(f"job {number}")}
                 assert (await client.post("/v1/jobs", json=order)).status_code == 202
             await eventually(lambda: done(client), lambda count: count == 3)
-        assert (await service.terminate())[0] == 0
+            assert (await service.terminate())[0] == 0
         accepted = [receipt for receipt in upstream.receipts if receipt.accepted]
 
     def read() -> list[str]:

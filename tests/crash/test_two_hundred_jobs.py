@@ -1,5 +1,4 @@
-"""Two hundred jobs with a provider whose callbacks are lost, come twice or out of order; and with a
-service that is killed every few seconds."""
+"""Two hundred jobs with a provider whose callbacks are lost, come twice or out of order."""
 
 import asyncio
 from functools import partial
@@ -15,7 +14,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 JOBS = 200
 CLIENTS = 20
-KILL_EVERY = 2.5
 
 
 async def test_every_callback_is_lost(tmp_path: Path) -> None:
@@ -46,25 +44,3 @@ async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> No
         assert (tally.jobs, tally.unknown) == (JOBS, 0)
         assert tally.callbacks > JOBS
         assert len(await world.provider.jobs()) == JOBS
-
-
-async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
-    rules = SandboxRules(render_seconds=2, duplicate_callbacks=0.2, fail_jobs=0.2)
-    # Only a callback can resolve what a kill leaves unknown, and most come while the service is
-    # down.
-    async with running_world(tmp_path, rules) as world:
-        pause = partial(asyncio.sleep, 2.0)
-        submitting = asyncio.create_task(world.submit_all(range(JOBS), CLIENTS, pause))
-        kills = 0
-        while not submitting.done():
-            await asyncio.sleep(KILL_EVERY)
-            await world.service.kill()
-            await world.service.start()
-            kills += 1
-        await submitting
-
-        tally = await judge(world, kills)
-
-        assert tally.jobs == JOBS
-        assert kills >= 5
-        assert tally.unknown < JOBS / 4

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -114,6 +115,22 @@ class World:
                 await self.submit()
 
         await asyncio.gather(*(client() for _ in range(clients)))
+
+    @contextlib.asynccontextmanager
+    async def under_load(
+        self, clients: int, waiting: Callable[[], Awaitable[object]]
+    ) -> AsyncIterator[None]:
+        """Several clients submit job after job until the block is left, as in `submit_all`; each
+        then waits for its last answer."""
+        over = asyncio.Event()
+        jobs = takewhile(lambda _: not over.is_set(), count())
+        submitting = asyncio.create_task(self.submit_all(jobs, clients, waiting))
+        try:
+            yield
+            over.set()
+            await submitting
+        finally:
+            submitting.cancel()
 
     async def post(self, order: Order) -> httpx.Response:
         """Send an order once."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import ge
@@ -24,6 +24,8 @@ from tests.support.tcp_server import tcp_server
 
 OVERLAP_SECONDS = 2.0
 """Seconds that both versions run side by side after each step of an upgrade."""
+CLIENTS, BACKLOG = 40, 400
+"""How many clients submit jobs, and how many jobs may be open at once."""
 SESSIONS = 6
 """Server sessions that a pooler shares among the replicas."""
 CHUNK = 65_536
@@ -96,22 +98,20 @@ class Cluster:
     pooler: Pooler | None
 
     @contextlib.asynccontextmanager
-    async def submitting(
-        self, jobs: Iterable[int], clients: int = 40, backlog: int = 400
-    ) -> AsyncIterator[asyncio.Task[None]]:
-        """Have these jobs created by concurrent clients, which pause while `backlog` jobs are open.
-        At the end of the block all of them have been acknowledged."""
-
-        def room() -> Awaitable[int]:
-            few = partial(ge, backlog)
-            return eventually(self._open_jobs, few, "room", timeout=FINISH_TIMEOUT)
-
-        task = asyncio.create_task(self.world.submit_all(jobs, clients, room))
+    async def submitting(self, jobs: int) -> AsyncIterator[asyncio.Task[None]]:
+        """Have this many jobs created by concurrent clients. At the end of the block all of them
+        have been acknowledged."""
+        room = partial(self.room, BACKLOG)
+        task = asyncio.create_task(self.world.submit_all(range(jobs), CLIENTS, room))
         try:
             yield task
             await task
         finally:
             task.cancel()
+
+    async def room(self, backlog: int) -> None:
+        """Wait while more than `backlog` jobs are open."""
+        await eventually(self._open_jobs, partial(ge, backlog), "room", timeout=FINISH_TIMEOUT)
 
     def is_older(self) -> bool:
         """Whether the replicas run an older version."""

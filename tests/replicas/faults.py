@@ -40,7 +40,7 @@ async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, 
     async with running_cluster(
         folder, RULES, rng, pooled=is_installed(), clocks=CLOCKS, sources=older or ROOT
     ) as cluster:
-        async with cluster.submitting(range(jobs)) as submitting:
+        async with cluster.submitting(jobs) as submitting:
             while not submitting.done() or faults.total() < FAULTS:
                 await asyncio.sleep(rng.uniform(0.5, 2))
                 if cluster.is_older() and len(cluster.world.acknowledged) >= jobs / 2:

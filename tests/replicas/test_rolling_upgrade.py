@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from itertools import count, takewhile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,8 @@ async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_pa
         pytest.skip("the history of the repository is not here")
     async with running_cluster(tmp_path, RULES, random.Random(7), sources=older) as cluster:
         migrations = await _migrations(cluster)
-        over = asyncio.Event()
-        jobs = takewhile(lambda _: not over.is_set(), count())
-        async with cluster.submitting(jobs, clients=8, backlog=60):
+        async with cluster.world.under_load(8, partial(cluster.room, 60)):
             await cluster.upgrade()
-            over.set()
         assert await _migrations(cluster) > migrations
 
         tally = await judge(cluster.world, added=_LATER_MEMBERS)
