@@ -6,6 +6,8 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from tests.http_api.event_stream import Frame
+
 
 @dataclass
 class Follower:
@@ -48,30 +50,25 @@ class Follower:
             writer.close()
 
     async def _read_events(self, reader: asyncio.StreamReader) -> None:
-        """Parse the chunked body line by line. Chunks end where frames do, so the line with a
-        chunk's size is between frames and is not taken for a field."""
-        event, cursor = "", ""
-        while line := await reader.readline():
-            if line.startswith(b"event: "):
-                event = line[7:-1].decode()
-            elif line.startswith(b"id: "):
-                cursor = line[4:-1].decode()
-            elif line == b"\n" and event:
-                # An EventSource has seen an event only when its empty line has come.
-                self._take(event, cursor)
-                event = ""
+        """Read the chunked body frame by frame. Chunks end where frames do, so the line with a
+        chunk's size is not taken for a field. Raises `IncompleteReadError` at the end."""
+        while True:
+            # An EventSource has seen an event only when its empty line has come.
+            frame = Frame(await reader.readuntil(b"\n\n"))
+            if frame.event:
+                self._take(frame)
 
-    def _take(self, event: str, cursor: str) -> None:
-        seq = int(cursor.partition(".")[0])
-        match event:
+    def _take(self, frame: Frame) -> None:
+        seq = int(str(frame.id).partition(".")[0])
+        match frame.event:
             case "snapshot":
                 assert self.cursor is None, "a resumed stream sent a second snapshot"
                 self.first = seq
             case "update":
                 self.seqs.append(seq)
-            case _:
+            case event:
                 raise AssertionError(f"{event} after {self.cursor}")
-        self.cursor = cursor
+        self.cursor = frame.id
 
 
 @contextlib.asynccontextmanager

@@ -51,20 +51,18 @@ class Receipt:
         return (self.status_code, self.answer) == (200, b'{"status":"accepted"}')
 
 
-class _Callbacks(httpx.AsyncBaseTransport):
+class _Callbacks(httpx.AsyncHTTPTransport):
     """Delivers the sandbox's callbacks, and records the answers."""
 
     def __init__(self) -> None:
+        super().__init__(verify=False, limits=httpx.Limits(max_keepalive_connections=0))
         self.receipts: list[Receipt] = []
         self.under_way = 0
-        self._connections = httpx.AsyncHTTPTransport(
-            verify=False, limits=httpx.Limits(max_keepalive_connections=0)
-        )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.under_way += 1
         try:
-            response = await self._connections.handle_async_request(request)
+            response = await super().handle_async_request(request)
             content = await response.aread()
             await response.aclose()
         finally:
@@ -72,9 +70,6 @@ class _Callbacks(httpx.AsyncBaseTransport):
         name = json.loads(request.content)["request_id"]
         self.receipts.append(Receipt(name, len(request.content), response.status_code, content))
         return httpx.Response(response.status_code, content=content)
-
-    async def aclose(self) -> None:
-        await self._connections.aclose()
 
 
 @dataclass

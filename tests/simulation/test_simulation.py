@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from store.batch_sizer import BatchSizer
-from tests.simulation.judge import Judge, Violation
+from tests.simulation.judge import Violation
 from tests.simulation.known_bad.plans import submissions
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Fate
@@ -112,16 +112,6 @@ def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_
 # --- the simulation's own parts -------------------------------------------------------------------
 
 
-def test_time_jumps_to_the_next_timer() -> None:
-    loop = VirtualLoop()
-
-    async def hours() -> float:
-        await asyncio.sleep(7 * HOUR)
-        return loop.time()
-
-    assert loop.run(hours()) == 7 * HOUR
-
-
 def test_a_dead_process_runs_no_finally_and_a_stalled_one_is_late() -> None:
     loop = VirtualLoop()
     log: list[str] = []
@@ -143,18 +133,6 @@ def test_a_dead_process_runs_no_finally_and_a_stalled_one_is_late() -> None:
 
     loop.run(main())
     assert log == ["stalled at 70.0"]
-
-
-def test_a_broken_promise_ends_the_run_with_its_words() -> None:
-    loop = VirtualLoop()
-    judge = Judge(loop)
-
-    async def main() -> None:
-        judge.require(False, "the sky is blue", "it rains")
-        await asyncio.sleep(1)
-
-    with pytest.raises(Violation, match="the sky is blue: it rains"):
-        loop.run(main())
 
 
 def test_a_failing_schedule_is_shrunk_to_what_matters() -> None:

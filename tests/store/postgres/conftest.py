@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 
+from store.backlogs import Backlog
 from store.changes import Changes
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.postgres.database import PostgresStore
-from tests.store.world import World
+from store.records.jobs import Job
+from store.records.times import Lane, Lease
+from tests.store.world import NOW, SECOND, World
 
 
 async def opened(url: str) -> PostgresStore:
@@ -42,3 +45,10 @@ def other(postgres_url: str) -> Iterator[psycopg.Connection]:
     """The connection of a third process."""
     with connect(parse(postgres_url)) as connection:
         yield connection
+
+
+async def lease_submissions(world: World, limit: int, holder: str = "me") -> list[Job]:
+    """Lease Ann's due submissions for a minute."""
+    most = {Backlog("samsar", world.ann.id): limit}
+    lease = Lease(holder, NOW + 60 * SECOND)
+    return await world.store.backlogs.lease(Lane.SUBMIT, most, NOW, lease)

@@ -8,26 +8,18 @@ from functools import partial
 import psycopg
 import pytest
 
-from store.backlogs import Backlog
 from store.idempotency import IdempotencyKey
 from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.records.deliveries import DeliveryState
-from store.records.jobs import Job
-from store.records.times import Due, Lane, Lease
+from store.records.times import Due, Lane
 from tests.store.gate import block
-from tests.store.postgres.conftest import opened
+from tests.store.postgres.conftest import lease_submissions, opened
 from tests.store.world import HOOK, NOW, SECOND, World, change, new, rendering
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 
 LOCK_WAITS = "SELECT 1 FROM pg_locks WHERE NOT granted"
-
-
-async def lease(world: World, limit: int) -> list[Job]:
-    most = {Backlog("samsar", world.ann.id): limit}
-    until = Lease("me", NOW + 60 * SECOND)
-    return await world.store.backlogs.lease(Lane.SUBMIT, most, NOW, until)
 
 
 async def test_no_more_than_the_limit_is_leased_whatever_the_plan(
@@ -43,7 +35,7 @@ async def test_no_more_than_the_limit_is_leased_whatever_the_plan(
     for n in range(20):
         await world.create(due=Due(Lane.SUBMIT, NOW - 20 + n))
 
-    assert await lease(world, 1) == [first]
+    assert await lease_submissions(world, 1) == [first]
     await store.close()
 
 
@@ -78,7 +70,7 @@ async def test_the_end_of_a_lease_does_not_end_the_one_that_replaces_it(
     async with open_until_waited_for(other):
         other.execute("UPDATE due SET holder = NULL, held_until = NULL")
         other.execute("UPDATE due SET holder = 'other', held_until = %s", (NOW + SECOND,))
-        leasing = asyncio.ensure_future(lease(here, 9))
+        leasing = asyncio.ensure_future(lease_submissions(here, 9))
 
     assert await leasing == []
     assert other.execute("SELECT job_id, holder FROM due").fetchall() == [(job.id, "other")]

@@ -6,42 +6,33 @@ from functools import partial
 import psycopg
 import pytest
 
-from store.backlogs import Backlog
 from store.changes import Changes
 from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.address import parse
 from store.postgres.foreign_commits import MANY, ForeignCommits
 from store.postgres.notifications import MAX_IDS, Notifications, _payloads, _read
-from store.records.times import Lane, Lease
+from store.records.times import Lane
 from tests.store.gate import next_batch
+from tests.store.postgres.conftest import lease_submissions
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
 from tests.support.service import eventually
 
 # --- leases ---------------------------------------------------------------------------------------
 
 
-UNTIL = NOW + 60 * SECOND
-
-
-async def lease(world: World, holder: str) -> list[str]:
-    most = {Backlog("samsar", world.ann.id): 10}
-    until = Lease(holder, UNTIL)
-    return [job.id for job in await world.store.backlogs.lease(Lane.SUBMIT, most, NOW, until)]
-
-
 async def test_a_due_job_is_leased_once(here: World, there: World) -> None:
     jobs = {(await here.create()).id for _ in range(60)}
 
     taken = await asyncio.gather(
-        *(lease(world, f"{n}") for n in range(4) for world in (here, there))
+        *(lease_submissions(world, 10, f"{n}") for n in range(4) for world in (here, there))
     )
 
-    flat = [job_id for each in taken for job_id in each]
+    flat = [job.id for each in taken for job in each]
     assert len(flat) == len(set(flat))
     assert set(flat) <= jobs
-    rest = [await lease(here, "last") for _ in range(6)]
-    assert {job_id for each in rest for job_id in each} | set(flat) == jobs
+    rest = [await lease_submissions(here, 10) for _ in range(6)]
+    assert {job.id for each in rest for job in each} | set(flat) == jobs
     assert not here.store.exclusive
 
 

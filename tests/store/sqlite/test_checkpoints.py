@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -33,9 +33,10 @@ def moved(path: Path) -> set[str]:
         return {key for (key,) in connection.execute("SELECT key FROM meta")}
 
 
-def wait_for(path: Path, key: str) -> None:
+def wait_for(path: Path, key: str, meanwhile: Callable[[], None] = lambda: None) -> None:
     until = time.monotonic() + TIMEOUT
     while key not in moved(path):
+        meanwhile()
         assert time.monotonic() < until
         time.sleep(0.01)
 
@@ -68,11 +69,7 @@ def test_a_failing_disk_is_tried_again(path: Path, writer: sqlite3.Connection) -
 
     with closing(Checkpointer(connect)) as checkpointer:
         put(writer, "a")
-        until = time.monotonic() + TIMEOUT
-        while "a" not in moved(path):
-            checkpointer.notify()
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(path, "a", meanwhile=checkpointer.notify)
     assert not failures
 
 

@@ -204,26 +204,22 @@ async def test_no_read_stays_open(opened: SqliteStore, other: sqlite3.Connection
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    ("name", "kind"),
     [
-        (sqlite3.SQLITE_BUSY, StoreLocked),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreLocked),
-        (sqlite3.SQLITE_LOCKED, StoreLocked),
-        (sqlite3.SQLITE_FULL, StoreFull),
-        (sqlite3.SQLITE_IOERR_FSYNC, StoreFull),
-        (sqlite3.SQLITE_READONLY, StoreFull),
-        (sqlite3.SQLITE_READONLY_DBMOVED, StoreFull),
-        (sqlite3.SQLITE_CANTOPEN, StoreFull),
-        (sqlite3.SQLITE_NOTADB, StoreCorrupt),
-        (sqlite3.SQLITE_CORRUPT_INDEX, StoreCorrupt),
+        ("SQLITE_BUSY", StoreLocked),
+        ("SQLITE_BUSY_SNAPSHOT", StoreLocked),
+        ("SQLITE_LOCKED", StoreLocked),
+        ("SQLITE_FULL", StoreFull),
+        ("SQLITE_IOERR_FSYNC", StoreFull),
+        ("SQLITE_READONLY", StoreFull),
+        ("SQLITE_READONLY_DBMOVED", StoreFull),
+        ("SQLITE_CANTOPEN", StoreFull),
+        ("SQLITE_NOTADB", StoreCorrupt),
+        ("SQLITE_CORRUPT_INDEX", StoreCorrupt),
     ],
 )
-def test_error_codes_are_translated(code: int, kind: type[Exception]) -> None:
-    error = sqlite3.OperationalError("unused")
-    error.sqlite_errorcode = code
-    error.sqlite_errorname = "SQLITE_X"
-
-    assert type(to_store_error(error)) is kind
+def test_error_codes_are_translated(name: str, kind: type[Exception]) -> None:
+    assert type(to_store_error(failure(name))) is kind
     assert issubclass(kind, StoreUnavailable) == (kind is not StoreCorrupt)
 
 
@@ -235,22 +231,25 @@ def test_a_violated_constraint_is_not_a_failure_of_the_database() -> None:
     assert to_store_error(sqlite3.ProgrammingError("closed")) is None
 
 
-class _FailingCommit:
-    """A connection whose COMMIT fails with a code."""
+def failure(name: str) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("unused")
+    error.sqlite_errorcode = getattr(sqlite3, name)
+    error.sqlite_errorname = name
+    return error
 
-    def __init__(self, inner: sqlite3.Connection, code: int, name: str) -> None:
+
+class _FailingCommit:
+    """A connection whose COMMIT fails."""
+
+    def __init__(self, inner: sqlite3.Connection, error: sqlite3.Error) -> None:
         self._inner = inner
-        self._code = code
-        self._name = name
+        self._error = error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def commit(self) -> None:
-        error = sqlite3.OperationalError("unused")
-        error.sqlite_errorcode = self._code
-        error.sqlite_errorname = self._name
-        raise error
+        raise self._error
 
 
 @pytest.mark.parametrize(
@@ -267,9 +266,7 @@ def test_a_commit_that_fails_says_whether_it_may_have_been_written(
     path: Path, name: str, kind: type[Exception]
 ) -> None:
     runner = BatchRunner(
-        lambda: cast(
-            sqlite3.Connection, _FailingCommit(connect_writer(path), getattr(sqlite3, name), name)
-        )
+        lambda: cast(sqlite3.Connection, _FailingCommit(connect_writer(path), failure(name)))
     )
 
     outcomes, changes, *_ = runner.run([lambda *_: None, lambda *_: None])

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -87,7 +86,8 @@ def without_comments(path: Path) -> list[tuple[str, ...]]:
 
 async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Path) -> None:
     async with client_at(kept, LEFT_AT) as client:
-        phases = {job["request_id"]: job["phase"] for job in await jobs_of(client)}
+        jobs = (await client.get("/v1/jobs")).json()["jobs"]
+        phases = {job["request_id"]: job["phase"] for job in jobs}
         assert phases == PHASES | {QUEUED: phases[QUEUED]}
         await wait_for_job(client, QUEUED, status="COMPLETED")
 
@@ -114,7 +114,3 @@ async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Pa
         for request_id in (SUBMITTING, UNCONFIRMED):
             job = await wait_for_job(client, request_id, status="FAILED")
             assert job["error"]["code"] == "submit_outcome_unknown"
-
-
-async def jobs_of(client: httpx.AsyncClient) -> list[dict[str, Any]]:
-    return list((await client.get("/v1/jobs")).json()["jobs"])
