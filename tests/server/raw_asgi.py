@@ -1,10 +1,10 @@
 """One connection to an application on the server, and parts of minimal applications."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from receiver.server.load_shedding import ASGIApp
+from receiver.server.load_shedding import ASGIApp, LoadShedder
 from tests.http_api.raw_http import RawConnection, raw_connection
 from tests.support.asgi_server import asgi_server
 
@@ -14,6 +14,17 @@ async def connected(app: ASGIApp) -> AsyncIterator[RawConnection]:
     """Serve the application; yields a connection."""
     async with asgi_server(app) as url, raw_connection(url) as client:
         yield client
+
+
+def shedder(
+    *,
+    cannot_write: Callable[[], bool] = lambda: True,
+    on_refusal: Callable[[str, bytes], object] = lambda *_: None,
+) -> LoadShedder:
+    """Exempts no request, and refuses what writes unless a test says otherwise."""
+    return LoadShedder(
+        exempt_from_shedding=lambda _: False, cannot_write=cannot_write, on_refusal=on_refusal
+    )
 
 
 async def respond(send: Any, body: bytes = b"", status: int = 200) -> None:

@@ -15,7 +15,7 @@ LAST = b"Content-Length: 4\r\n"
 
 async def count_headers(scope: Any, receive: Any, send: Any) -> None:
     """An application that answers with the number of headers and the body."""
-    if scope["type"] == "http" and (body := await read_body(receive)) is not None:
+    if (body := await read_body(receive)) is not None:
         await respond(send, b"%d %s" % (len(scope["headers"]), body))
 
 

@@ -14,9 +14,8 @@ import pytest
 
 from receiver.server import connection as server_connection
 from receiver.server import incoming
-from receiver.server.load_shedding import LoadShedder
 from tests.http_api.raw_http import raw_connection, request_bytes
-from tests.server.raw_asgi import read_body, respond
+from tests.server.raw_asgi import read_body, respond, shedder
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT
 
@@ -31,8 +30,6 @@ CLOSE = [(b"connection", b"close"), (b"content-length", b"0")]
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
     """An application that answers 413 before the body; in the case of `/own` it closes, too, and
     of `/wait` it reads on."""
-    if scope["type"] != "http":
-        return
     if scope["path"] == "/wait":
         await read_body(receive)
     elif scope["path"] == "/own":
@@ -115,9 +112,8 @@ async def test_a_refused_client_is_not_told_to_continue() -> None:
     refused, seen = asyncio.Event(), asyncio.Queue[Any]()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await refused.wait()
-            seen.put_nowait(await receive())
+        await refused.wait()
+        seen.put_nowait(await receive())
 
     head = request_bytes("POST", "/", Expect="100-continue", Transfer_Encoding="chunked")
     async with asgi_server(app) as url, raw_connection(url) as client:
@@ -130,13 +126,8 @@ async def test_a_refused_client_is_not_told_to_continue() -> None:
 
 
 async def test_a_shed_client_that_closes_sees_the_refusal() -> None:
-    load_shedder = LoadShedder(
-        exempt_from_shedding=lambda _: False,
-        cannot_write=lambda: True,
-        on_refusal=lambda *_: None,
-    )
     head = b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % LARGE
-    async with asgi_server(refuse, load_shedder) as url:
+    async with asgi_server(refuse, shedder()) as url:
         answer = await asyncio.to_thread(converse, url, head, b"x" * LARGE)
     assert answer.startswith(b"HTTP/1.1 503 ")
 
@@ -145,8 +136,7 @@ async def test_a_large_early_answer_waits_for_a_client_that_sends_its_body_first
     """Whose blank lines make the server read it in parts."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await respond(send, b"x" * LARGE)
+        await respond(send, b"x" * LARGE)
 
     head = request_bytes("POST", "/", Content_Length=str(LARGE))
     async with asgi_server(app) as url:
@@ -175,9 +165,8 @@ async def test_a_client_that_does_not_close_is_cut_off(
     lost = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            scope["extensions"][server_connection.CONNECTION].when_lost(lost.set)
-            await respond(send, status=413)
+        scope["extensions"][server_connection.CONNECTION].when_lost(lost.set)
+        await respond(send, status=413)
 
     async def go_on(client: Any) -> None:
         while True:

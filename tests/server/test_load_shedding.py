@@ -12,7 +12,7 @@ from receiver.http_api.limits import exempt_from_shedding
 from receiver.server import load_shedding
 from receiver.server.load_shedding import MAX_WAITING, STARTED_AT_ONCE, LoadShedder
 from tests.http_api.raw_http import RawConnection, raw_connection
-from tests.server.raw_asgi import respond
+from tests.server.raw_asgi import respond, shedder
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT
 
@@ -31,8 +31,6 @@ class FakeServer:
     slow: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
         self.served.append(scope["path"])
         if scope["path"] == "/slow":
             self.begun.set()
@@ -137,7 +135,7 @@ def test_only_probes_and_the_two_streams_are_exempt(target: bytes, exempt: bool)
 
 async def test_the_next_iteration_admits_as_many_again() -> None:
     admitted: list[bool] = []
-    load_shedder = admitting()
+    load_shedder = shedder()
     for _ in range(2):
         admitted += [load_shedder.admit("GET", b"/") for _ in range(MAX_WAITING + 1)]
         await asyncio.sleep(0)
@@ -151,7 +149,7 @@ async def test_requests_start_in_order_a_few_in_each_iteration() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         started.append(scope["number"])
 
-    load_shedder = admitting()
+    load_shedder = shedder()
     paced = load_shedder.paced(app)
     tasks = [
         asyncio.ensure_future(paced({"type": "http", "number": number}, receive, send))
@@ -172,7 +170,7 @@ async def test_requests_start_in_order_a_few_in_each_iteration() -> None:
 async def test_those_that_wait_for_their_start_are_counted() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
-    load_shedder = admitting()
+    load_shedder = shedder()
     paced = load_shedder.paced(app)
     tasks = []
     for _ in range(MAX_WAITING):
@@ -192,14 +190,6 @@ async def receive() -> Any: ...
 
 
 async def send(_: Any) -> None: ...
-
-
-def admitting() -> LoadShedder:
-    return LoadShedder(
-        exempt_from_shedding=exempt_from_shedding,
-        cannot_write=lambda: False,
-        on_refusal=lambda *_: None,
-    )
 
 
 async def test_a_body_that_comes_after_the_refusal_is_dropped(server: FakeServer) -> None:

@@ -18,10 +18,9 @@ from httptools import HttpParserError, HttpRequestParser
 from receiver.server import connection as server_connection
 from receiver.server import incoming, pipelining
 from receiver.server.connection import CONNECTION, GuardedConnection
-from receiver.server.load_shedding import LoadShedder
 from receiver.server.pipelining import PARSED_AT_ONCE
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
-from tests.server.raw_asgi import begin, read_body, respond
+from tests.server.raw_asgi import begin, read_body, respond, shedder
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT, eventually
 
@@ -47,8 +46,6 @@ class Echo:
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
         connection: GuardedConnection = scope["extensions"][CONNECTION]
         self.connection = connection
         self.most_waiting = max(self.most_waiting, len(connection.pipeline))
@@ -248,30 +245,23 @@ async def test_a_client_that_leaves_is_forgotten(echo: Echo) -> None:
 
 
 async def test_shed_requests_do_not_hold_the_event_loop() -> None:
-    refused = most_at_once = 0
-
-    def refuse(method: str, target: bytes) -> None:
-        nonlocal refused
-        refused += 1
+    refuse, most_at_once = Mock(), 0
 
     async def count() -> None:
         nonlocal most_at_once
         while True:
-            before = refused
+            before = refuse.call_count
             await asyncio.sleep(0)
-            most_at_once = max(most_at_once, refused - before)
+            most_at_once = max(most_at_once, refuse.call_count - before)
 
-    load_shedder = LoadShedder(
-        exempt_from_shedding=lambda _: False, cannot_write=lambda: True, on_refusal=refuse
-    )
-    many = 1_000
+    many, load_shedder = 1_000, shedder(on_refusal=refuse)
     async with asgi_server(Echo(), load_shedder) as url, raw_connection(url) as client:
         counting = asyncio.create_task(count())
         await client.send(request_bytes("POST", "/") * many)
         for _ in range(many):
             assert (await client.answer()).status_code == 503
         counting.cancel()
-    assert refused == many
+    assert refuse.call_count == many
     assert most_at_once <= PARSED_AT_ONCE
 
 
@@ -286,11 +276,7 @@ async def test_one_request_runs_while_answers_to_shed_ones_wait_for_their_reader
     def cannot_write() -> bool:
         return echo.connection is not None and not echo.connection.flow.write_paused
 
-    load_shedder = LoadShedder(
-        exempt_from_shedding=lambda _: False,
-        cannot_write=cannot_write,
-        on_refusal=lambda *_: None,
-    )
+    load_shedder = shedder(cannot_write=cannot_write)
     async with asgi_server(echo, load_shedder) as url, raw_connection(url) as client:
         await client.send(GET)
         assert (await client.answer()).status_code == 200
@@ -317,14 +303,13 @@ async def test_a_running_request_is_notified_of_a_disconnect_although_another_wa
     notified = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await read_body(receive)
-            gone = asyncio.create_task(receive())
-            await begin(send, 1 << 30)
-            while not gone.done():
-                await send({"type": "http.response.body", "body": b"x", "more_body": True})
-                await asyncio.sleep(0)
-            notified.set()
+        await read_body(receive)
+        gone = asyncio.create_task(receive())
+        await begin(send, 1 << 30)
+        while not gone.done():
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0)
+        notified.set()
 
     async with asgi_server(app) as url:
         async with raw_connection(url) as client:

@@ -26,8 +26,6 @@ class Collecting:
     scope: Any
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
         self.scope, self.connection = scope, scope["extensions"][CONNECTION]
         if scope["path"] == "/begin":
             await begin(send, 4)

@@ -11,10 +11,9 @@ import pytest
 
 from receiver.server import incoming
 from receiver.server.connection import CONNECTION, MOST_HEADERS, GuardedConnection
-from receiver.server.load_shedding import LoadShedder
 from receiver.server.pipelining import PARSED_AT_ONCE
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
-from tests.server.raw_asgi import respond
+from tests.server.raw_asgi import respond, shedder
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT, eventually
 
@@ -38,9 +37,8 @@ class Shedding:
     refused: int = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            self.connection = scope["extensions"][CONNECTION]
-            await respond(send, b"x" * LARGE)
+        self.connection = scope["extensions"][CONNECTION]
+        await respond(send, b"x" * LARGE)
 
     def refuse(self, method: str, target: bytes) -> None:
         self.refused += 1
@@ -60,9 +58,7 @@ class Shedding:
 async def shedding() -> AsyncIterator[Shedding]:
     """The client has a large answer to read."""
     server = Shedding()
-    load_shedder = LoadShedder(
-        exempt_from_shedding=lambda _: False, cannot_write=lambda: True, on_refusal=server.refuse
-    )
+    load_shedder = shedder(on_refusal=server.refuse)
     async with asgi_server(server, load_shedder) as url, raw_connection(url) as client:
         server.client = client
         with server.deaf:

@@ -37,7 +37,7 @@ async def recording() -> AsyncIterator[tuple[str, Seen]]:
     seen: Seen = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and (body := await read_body(receive)) is not None:
+        if (body := await read_body(receive)) is not None:
             seen.append((scope["method"], scope["path"], body))
             await respond(send, b"ok")
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,9 +14,14 @@ from receiver.server.serve import listen, origin, serving
 
 @asynccontextmanager
 async def asgi_server(app: ASGIApp, load_shedder: LoadShedder | None = None) -> AsyncIterator[str]:
-    """Serve the application; yields its URL."""
+    """Serve the application, which gets requests alone and no lifespan; yields its URL."""
+
+    async def requests_alone(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await app(scope, receive, send)
+
     with listen("127.0.0.1", 0) as listener:
-        async with serving(app, listener, grace=0, load_shedder=load_shedder):
+        async with serving(requests_alone, listener, grace=0, load_shedder=load_shedder):
             yield origin(listener)
 
 
