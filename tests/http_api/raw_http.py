@@ -34,6 +34,11 @@ class RawConnection:
         self._writer.write(data)
         await self._writer.drain()
 
+    async def ask(self, request: bytes) -> RawAnswer:
+        """Send a request, and read its answer."""
+        await self.send(request)
+        return await self.answer()
+
     async def answer(self) -> RawAnswer:
         """Read one answer with a Content-Length."""
         async with asyncio.timeout(TIMEOUT):
@@ -66,11 +71,7 @@ class RawConnection:
 
     async def ended(self) -> bool:
         """Whether the other side closes without sending anything more."""
-        async with asyncio.timeout(TIMEOUT):
-            try:
-                return await self._reader.read(1) == b""
-            except ConnectionError:
-                return True
+        return not await self.rest()
 
     def is_open(self) -> bool:
         """Whether the other side has not closed, as far as this side knows."""

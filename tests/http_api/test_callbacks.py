@@ -60,8 +60,7 @@ async def test_a_bad_token_is_401_before_the_body_is_read(
 ) -> None:
     path = httpx.URL(job.callback_url).path
     async with raw_connection(service.url) as connection:
-        await connection.send(request_bytes("POST", path[:-1], Content_Length="999999999"))
-        refusal = await connection.answer()
+        refusal = await connection.ask(request_bytes("POST", path[:-1], Content_Length="999999999"))
         assert (refusal.status_code, refusal.json()["code"]) == (401, "bad_token")
     for wrong in (
         *(path.replace("/samsar/", f"/{other}/") for other in ("sandbox", "other")),

@@ -139,8 +139,7 @@ async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.Mo
     chunked = request_bytes("POST", "/v1/jobs", chunk, API_KEY=key, Transfer_Encoding="chunked")
     for request in (claimed, chunked):
         async with raw_connection(service.url) as connection:
-            await connection.send(request)
-            assert (await connection.answer()).status_code == 413
+            assert (await connection.ask(request)).status_code == 413
             assert await connection.ended()
 
 
@@ -149,8 +148,7 @@ async def test_a_length_of_thousands_of_digits_is_a_number(shared_service: Runni
     length = "2".zfill(5_000)  # int() refuses more than 4,300 digits
     request = f"POST /session HTTP/1.1\r\nContent-Length: {length}\r\nX-Requested-With: a\r\n\r\n[]"
     async with raw_connection(shared_service.url) as connection:
-        await connection.send(request.encode())
-        assert_problem(await connection.answer(), 400, "invalid_json")
+        assert_problem(await connection.ask(request.encode()), 400, "invalid_json")
 
 
 @SHARED_LOOP

@@ -132,7 +132,6 @@ async def test_a_service_that_stops_is_alive_and_not_ready(service: RunningServi
         ):
             if stopping:
                 service.inner.begin_stop()
-            await connection.send(request_bytes("GET", path))
-            answer = await connection.answer()
+            answer = await connection.ask(request_bytes("GET", path))
             body = answer.json()
             assert (answer.status_code, body.get("code", body["status"])) == (status, code)

@@ -116,8 +116,7 @@ async def test_streams_end_cleanly_at_shutdown(
     ):
         await all_jobs.events(1)
         await one_job.events(1)
-        await open_before.send(request_bytes("GET", "/livez"))
-        assert (await open_before.answer()).status_code == 200
+        assert (await open_before.ask(request_bytes("GET", "/livez"))).status_code == 200
         began = time.monotonic()
         service.inner.begin_stop()
         assert await all_jobs.rest() == []

@@ -40,8 +40,7 @@ async def test_a_head_that_is_too_large_is_refused(
     shared_service: RunningService, head: bytes, status: int, code: str
 ) -> None:
     async with raw_connection(shared_service.url) as connection:
-        await connection.send(head)
-        documented.assert_problem(await connection.answer(), status, code)
+        documented.assert_problem(await connection.ask(head), status, code)
         assert head.endswith(b"\r\n\r\n") or await connection.ended()
 
 
@@ -73,8 +72,7 @@ async def test_what_is_no_http_is_refused_in_the_one_shape(
     shared_service: RunningService, request_: bytes
 ) -> None:
     async with raw_connection(shared_service.url) as connection:
-        await connection.send(request_)
-        documented.assert_problem(await connection.answer(), 400, "malformed_request")
+        documented.assert_problem(await connection.ask(request_), 400, "malformed_request")
         assert await connection.ended()
 
 
@@ -113,12 +111,10 @@ async def test_one_connection_too_many_is_closed_and_the_others_live(
 ) -> None:
     monkeypatch.setattr(server_connection, "most_connections", lambda: 1)
     async with raw_connection(service.url) as first:
-        await first.send(request_bytes("GET", "/livez"))
-        assert (await first.answer()).status_code == 200
+        assert (await first.ask(request_bytes("GET", "/livez"))).status_code == 200
         async with raw_connection(service.url) as second:
             assert await second.ended()
-        await first.send(request_bytes("GET", "/livez"))
-        assert (await first.answer()).status_code == 200
+        assert (await first.ask(request_bytes("GET", "/livez"))).status_code == 200
 
 
 def test_connections_leave_files_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,8 +97,7 @@ async def test_blank_lines_do_not_keep_a_connection(
 ) -> None:
     hurried("HEAD_SECONDS")
     async with raw_connection(service.url) as connection:
-        await connection.send(request_bytes("GET", "/livez"))
-        assert (await connection.answer()).status_code == 200
+        assert (await connection.ask(request_bytes("GET", "/livez"))).status_code == 200
         await connection.send(b"\r\n")
         assert await connection.ended()
 
@@ -116,8 +115,7 @@ async def test_a_pause_in_the_body_of_a_pipelined_request(
         await connection.send(request_bytes("GET", "/livez") + second[:-1])
         assert (await connection.answer()).status_code == 200
         await asyncio.sleep(2 * SHORT)
-        await connection.send(second[-1:])
-        assert (await connection.answer()).status_code == 202
+        assert (await connection.ask(second[-1:])).status_code == 202
 
 
 async def test_a_slow_body_ends_and_delays_no_other(
@@ -166,12 +164,10 @@ async def test_an_idle_client_is_not_cut_off(
         hurried(name)
     key = await service.key()
     async with raw_connection(service.url) as kept:
-        await kept.send(request_bytes("GET", "/livez"))
-        await kept.answer()
+        await kept.ask(request_bytes("GET", "/livez"))
         async with raw_connection(service.url) as stream:
             await stream.send(request_bytes("GET", "/v1/events", API_KEY=key))
             await stream.until(b"event: snapshot")
             await asyncio.sleep(2 * SHORT)
             assert stream.is_open()
-            await kept.send(request_bytes("GET", "/livez"))
-            assert (await kept.answer()).status_code == 200
+            assert (await kept.ask(request_bytes("GET", "/livez"))).status_code == 200

@@ -102,8 +102,7 @@ async def test_a_pipelined_request_waits_until_the_response_before_is_read() -> 
         with client.deaf():
             await client.send(request_bytes("GET", "/") * 3)
             async with raw_connection(url) as other:
-                await other.send(request_bytes("GET", "/"))
-                assert len((await other.answer()).body) == size
+                assert len((await other.ask(request_bytes("GET", "/"))).body) == size
             assert begun == 2  # one from each client
         for _ in range(3):
             assert len((await client.answer()).body) == size

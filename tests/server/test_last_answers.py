@@ -117,8 +117,7 @@ async def test_a_refused_client_is_not_told_to_continue() -> None:
 
     head = request_bytes("POST", "/", Expect="100-continue", Transfer_Encoding="chunked")
     async with asgi_server(app) as url, raw_connection(url) as client:
-        await client.send(head + b"zz\r\n")
-        assert (await client.answer()).status_code == 400
+        assert (await client.ask(head + b"zz\r\n")).status_code == 400
         refused.set()
         message = await asyncio.wait_for(seen.get(), TIMEOUT)
         assert message == {"type": "http.disconnect"}
@@ -147,8 +146,7 @@ async def test_a_large_early_answer_waits_for_a_client_that_sends_its_body_first
 async def test_what_follows_the_last_answer_is_not_served(url: str) -> None:
     request = request_bytes("POST", "/", Connection="close", Content_Length="4")
     async with raw_connection(url) as client:
-        await client.send(request)
-        assert (await client.answer()).status_code == 413
+        assert (await client.ask(request)).status_code == 413
         await client.send(b"body" + request_bytes("GET", "/") * 100)
         assert await client.rest() == b""
 

@@ -57,12 +57,10 @@ async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(server: Fak
     offering = POST.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
     async with server.connect() as client:
         server.full = True
-        await client.send(offering.replace(b"body", b"GET ") + offering)
-        assert (await client.answer()).status_code == 503
+        assert (await client.ask(offering.replace(b"body", b"GET ") + offering)).status_code == 503
         assert (await client.answer()).status_code == 503
         server.full = False
-        await client.send(POST)
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(POST)).status_code == 200
     assert server.refused == [("POST", b"/v1/jobs")] * 2
     assert server.served == ["/v1/jobs"]
 
@@ -73,18 +71,15 @@ async def test_while_the_store_is_full_writes_alone_are_refused_and_the_connecti
     async with server.connect() as client:
         server.full = True
         for _ in range(2):
-            await client.send(POST)
-            refused = await client.answer()
+            refused = await client.ask(POST)
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "2"
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.json()["code"] == "overloaded"
             assert refused.headers["x-request-id"]
-        await client.send(b"GET /read HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(b"GET /read HTTP/1.1\r\nHost: x\r\n\r\n")).status_code == 200
         server.full = False
-        await client.send(POST)
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(POST)).status_code == 200
 
     assert server.served == ["/read", "/v1/jobs"]
     assert server.refused == [("POST", b"/v1/jobs")] * 2
@@ -195,11 +190,9 @@ async def send(_: Any) -> None: ...
 async def test_a_body_that_comes_after_the_refusal_is_dropped(server: FakeServer) -> None:
     server.full = True
     async with server.connect() as client:
-        await client.send(POST[:-4])
-        assert (await client.answer()).status_code == 503
+        assert (await client.ask(POST[:-4])).status_code == 503
         server.full = False
-        await client.send(b"body" + POST)
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(b"body" + POST)).status_code == 200
 
 
 async def test_a_client_that_asked_to_close_is_closed(server: FakeServer) -> None:
@@ -215,8 +208,7 @@ async def test_the_refusal_of_a_head_request_has_no_body(server: FakeServer) -> 
     """A client would take a body for the beginning of the next answer."""
     server.full = True
     async with server.connect() as client:
-        await client.send(POST)
-        length = (await client.answer()).headers["content-length"]
+        length = (await client.ask(POST)).headers["content-length"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load_shedding, "MAX_WAITING", 0)
         async with server.connect() as client:
@@ -234,7 +226,6 @@ async def test_no_refusal_stands_in_the_middle_of_an_answer(server: FakeServer) 
         server.full = True
         await client.send(POST)
         async with server.connect() as other:  # its answer shows that the first POST was read
-            await other.send(POST)
-            assert (await other.answer()).status_code == 503
+            assert (await other.ask(POST)).status_code == 503
         server.slow.set()
         assert [(await client.answer()).status_code for _ in range(2)] == [200, 200]

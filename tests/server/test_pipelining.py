@@ -278,8 +278,7 @@ async def test_one_request_runs_while_answers_to_shed_ones_wait_for_their_reader
 
     load_shedder = shedder(cannot_write=cannot_write)
     async with asgi_server(echo, load_shedder) as url, raw_connection(url) as client:
-        await client.send(GET)
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(GET)).status_code == 200
         with client.deaf():
             sending = asyncio.create_task(client.send(request_bytes("POST", "/slow") * many))
             await asyncio.wait_for(echo.begun.wait(), TIMEOUT)

@@ -91,8 +91,7 @@ async def test_uvicorn_writes_a_head_and_its_body_separately(
 
     monkeypatch.setattr("receiver.server.connection.ResponseWriter", Recording)
     async with connected(greet) as client:
-        await client.send(request_bytes("GET", "/"))
-        assert (await client.answer()).body == b"hello"
+        assert (await client.ask(request_bytes("GET", "/"))).body == b"hello"
     head, body = writes
     assert head.startswith(b"HTTP/1.1 200 ")
     assert head.endswith(b"\r\n\r\n")

@@ -55,12 +55,10 @@ async def test_trailers_are_not_kept(
     app: Collecting, client: RawConnection, request_: bytes, is_early: bool
 ) -> None:
     if is_early:
-        await client.send(request_.replace(b"/", b"/early", 1))
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(request_.replace(b"/", b"/early", 1))).status_code == 200
         await client.send(b"0\r\n" + TRAILERS + b"\r\n")
     else:
-        await client.send(request_ + b"0\r\n" + TRAILERS + b"\r\n")
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(request_ + b"0\r\n" + TRAILERS + b"\r\n")).status_code == 200
     await client.send(b"GET / HTTP/1.1\r\n")  # once this is read, so are the trailers
     kept = app.connection.headers
 
@@ -70,8 +68,7 @@ async def test_trailers_are_not_kept(
     await eventually(headers, lambda present: present is not kept, "the next head")
     assert kept == app.scope["headers"]
     assert len(kept) == 2 + (request_ is UPGRADE)
-    await client.send(b"A: b\r\n\r\n")
-    assert (await client.answer()).status_code == 200
+    assert (await client.ask(b"A: b\r\n\r\n")).status_code == 200
     assert app.scope["headers"] == [(b"a", b"b")]
 
 
@@ -87,8 +84,7 @@ async def test_trailers_longer_than_a_head_are_refused(
     await client.send(POST + b"1\r\nx\r\n")
     for _ in range(3):
         await asyncio.sleep(0)
-    await client.send(b"0\r\n" + trailers)
-    assert (await client.answer()).status_code == 431
+    assert (await client.ask(b"0\r\n" + trailers)).status_code == 431
     assert await client.ended()
 
 
@@ -121,5 +117,4 @@ async def test_a_trailer_that_comes_after_the_response_has_begun_closes_too(
 async def test_a_body_can_have_more_framing_than_a_head(client: RawConnection) -> None:
     body = b"1\r\nx\r\n" * HEAD_BYTES
     async with asyncio.timeout(TIMEOUT):
-        await client.send(POST + body + b"0\r\n\r\n")
-        assert (await client.answer()).status_code == 200
+        assert (await client.ask(POST + body + b"0\r\n\r\n")).status_code == 200

@@ -144,8 +144,7 @@ async def test_trailers_are_not_headers() -> None:
     async with asgi_server(app) as url:
         for upgrade in (b"", UPGRADES["h2c"]):
             async with raw_connection(url) as client:
-                await client.send(request % upgrade + body)
-                assert (await client.answer()).status_code == 200
+                assert (await client.ask(request % upgrade + body)).status_code == 200
     assert [value for name, value in headers if name == b"host"] == [b"test"] * 2
     assert b"api-key" not in dict(headers)
 
