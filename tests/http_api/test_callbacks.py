@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
@@ -185,25 +185,18 @@ async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
 async def test_a_flood_of_duplicates_costs_the_store_nothing(
     service: RunningService, job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = 0
-    receive = service.store.callbacks.receive
-
-    def counted(*given: Any, **named: Any) -> Any:
-        nonlocal written
-        written += 1
-        return receive(*given, **named)
-
-    monkeypatch.setattr(service.store.callbacks, "receive", counted)
+    receive = Mock(wraps=service.store.callbacks.receive)
+    monkeypatch.setattr(service.store.callbacks, "receive", receive)
     other = {"request_id": "somebody-else", **RUNNING}
     for body, status, receipt in ((RUNNING, 200, "accepted"), (b"x", 400, ""), (other, 409, "")):
         await job.send(body, status, receipt)
-    assert written == 3
+    assert receive.call_count == 3
 
     for body, status in ((RUNNING, 200), (b"x", 400), (other, 409)):
         for _ in range(50):
             await job.send(body, status, "duplicate")
 
-    assert written == 3
+    assert receive.call_count == 3
     for verdict, count in (("accepted", 1), ("duplicate", 50), ("rejected", 51), ("conflict", 51)):
         labels = f'provider="samsar",verdict="{verdict}",verified="false"'
         assert await metric(service, f"receiver_callbacks_total{{{labels}}}") == count
@@ -215,11 +208,9 @@ async def test_a_callback_that_could_not_be_stored_makes_a_poll_and_is_not_remem
     job: AcceptedJob,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailable("the disk is away")
-
+    fails = AsyncMock(side_effect=StoreUnavailable("the disk is away"))
     with monkeypatch.context() as broken:
-        broken.setattr(service.store.callbacks, "receive", fail)
+        broken.setattr(service.store.callbacks, "receive", fails)
         await job.send(RUNNING, 503)
     await provider.asked()  # long before POLL_FIRST
     await job.send(RUNNING, receipt="accepted")

@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -214,9 +215,7 @@ async def test_a_bug_is_500_without_details(
     shared_client: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def broken(*_: object) -> None:
-        raise RuntimeError("the secret plan")
-
+    broken = AsyncMock(side_effect=RuntimeError("the secret plan"))
     monkeypatch.setattr(shared_service.store.jobs, "list_page", broken)
     answer = await shared_client.get("/v1/jobs")
     assert_problem(answer, 500, "internal_error")

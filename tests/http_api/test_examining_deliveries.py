@@ -4,6 +4,7 @@ import asyncio
 import json
 from ipaddress import ip_address
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -158,18 +159,11 @@ async def test_storage_that_fails_on_the_way_does_not_deny_what_is_sent_again(
     retried: list[int],
     detail: str,
 ) -> None:
-    client, counts = await shared_service.user(), iter(retried)
-
-    async def list_page(*_: object) -> tuple[list[Delivery], str]:
-        return [], "msg_x"  # there is always a next page
-
-    async def retry_those(*_: object) -> int:
-        for count in counts:
-            return count
-        raise StoreBusy("a queue is full")
-
-    monkeypatch.setattr(shared_service.store.deliveries, "list_page", list_page)
-    monkeypatch.setattr(shared_service.store.deliveries, "retry_those", retry_those)
+    client, deliveries = await shared_service.user(), shared_service.store.deliveries
+    always_a_next_page = AsyncMock(return_value=([], "msg_x"))
+    retry_those = AsyncMock(side_effect=[*retried, StoreBusy("a queue is full")])
+    monkeypatch.setattr(deliveries, "list_page", always_a_next_page)
+    monkeypatch.setattr(deliveries, "retry_those", retry_those)
 
     answer = await client.post("/v1/deliveries/retry", json={"state": "exhausted"})
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from starlette.responses import JSONResponse, Response
@@ -16,6 +17,7 @@ from tests.http_api.scripted_provider import ScriptedProvider, refusing_status
 from tests.support.service import RunningService, ShiftedClock, metric
 
 OLD, NEW = "https://cdn.example/old.mp4", "https://cdn.example/new.mp4"
+AWAY = StoreUnavailable("the disk is away")
 MINUTE = 60_000
 AGE = 6 * 24 * 60 * MINUTE
 """The age at which a link is renewed."""
@@ -201,15 +203,12 @@ async def test_if_the_new_link_cannot_be_read_who_waited_for_it_gets_the_old_one
         await release.wait()
         return JSONResponse(completed(NEW))
 
-    async def fail(_: str) -> Any:
-        raise StoreUnavailable("the disk is away")
-
     provider.status = slow
     first = asyncio.create_task(renewals.renew(job))
     await provider.asked()
     second = asyncio.create_task(renewals.renew(job))
     await asyncio.sleep(0)
-    monkeypatch.setattr(jobs, "find", fail)
+    monkeypatch.setattr(jobs, "find", AsyncMock(side_effect=AWAY))
     release.set()
 
     renewed = await asyncio.gather(first, second)
@@ -234,12 +233,8 @@ async def test_a_renewed_link_that_cannot_be_kept_is_no_error(
     start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aging = await aged(start, provider)
-
-    async def fail(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailable("the disk is away")
-
     with monkeypatch.context() as broken:
-        broken.setattr(aging.service.store.jobs, "advance", fail)
+        broken.setattr(aging.service.store.jobs, "advance", AsyncMock(side_effect=AWAY))
         assert await aging.link() == OLD
     assert await aging.link() == NEW
 

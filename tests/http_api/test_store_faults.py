@@ -1,8 +1,10 @@
 """A store that fails once a job is on disk: answering with an error would be paid for twice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sys
+from itertools import chain, repeat
 from typing import Any, NamedTuple
+from unittest.mock import DEFAULT, AsyncMock
 
 import httpx
 import pytest
@@ -36,23 +38,6 @@ def way(request: pytest.FixtureRequest) -> Way:
     return made
 
 
-class Failing:
-    """Replaces one method of the store, and fails `times` times."""
-
-    def __init__(self, inner: Callable[..., Awaitable[Any]], times: float, error: Exception):
-        self._inner = inner
-        self._error = error
-        self.left = times
-        self.failed = 0
-
-    async def __call__(self, *given: Any) -> Any:
-        if self.left <= 0:
-            return await self._inner(*given)
-        self.left -= 1
-        self.failed += 1
-        raise self._error
-
-
 class Site(NamedTuple):
     """A service whose store can be broken, its user, and its provider."""
 
@@ -62,11 +47,12 @@ class Site(NamedTuple):
     patch: pytest.MonkeyPatch
 
     def break_(
-        self, part: str, method: str, times: float = float("inf"), error: Exception = AWAY
-    ) -> Failing:
+        self, part: str, method: str, times: int = sys.maxsize, error: Exception = AWAY
+    ) -> AsyncMock:
         """Make a method of a part of the store fail, always or this many times."""
         owner = getattr(self.service.store, part)
-        failing = Failing(getattr(owner, method), times, error)
+        ends = chain(repeat(error, times), repeat(DEFAULT))
+        failing = AsyncMock(wraps=getattr(owner, method), side_effect=ends)
         self.patch.setattr(owner, method, failing)
         return failing
 
@@ -117,7 +103,7 @@ async def test_while_no_read_works_the_answer_is_what_is_known(
 
     assert answer.status_code == way.status
     assert answer.json()["request_id"].startswith("job_")
-    assert 1 <= reads.failed <= 10, "no busy loop"
+    assert 1 <= reads.await_count <= 10, "no busy loop"
 
 
 async def test_reads_that_work_again_bring_the_outcome(site: Site, way: Way) -> None:
@@ -138,7 +124,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, w
     answer = await way.post(site.client, **KEY)
 
     assert answer.status_code == way.status
-    assert keeping.failed >= 1
+    assert keeping.await_count >= 1
     again = await way.post(site.client, **KEY)
     assert_problem(again, 409, "idempotency_key_in_use")
     assert await site.jobs() == 1
@@ -157,7 +143,7 @@ async def test_an_answer_that_cannot_be_kept_is_kept_once_the_store_works_again(
 
     assert (again.status_code, again.content) == (answer.status_code, answer.content)
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert keeping.failed == 2
+    assert keeping.await_count == 3
 
 
 async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_kept(
@@ -173,19 +159,18 @@ async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_
         lambda: site.client.get("/metrics"),
         lambda answer: 'create_movie",status="499"' in answer.text,
     )
-    assert keeping.failed >= 1
+    assert keeping.await_count >= 1
 
 
 async def test_a_cancel_needs_nothing_after_its_commit(site: Site) -> None:
     site.provider.submit = never
     job = await submit(site.client)
     await site.provider.submitted()
-    reads = site.break_("jobs", "find", times=0)
     advance = site.service.store.jobs.advance
 
     async def advance_and_fail(*given: Any, **named: Any) -> Any:
         changed = await advance(*given, **named)
-        reads.left = float("inf")
+        site.break_("jobs", "find")
         return changed
 
     site.patch.setattr(site.service.store.jobs, "advance", advance_and_fail)

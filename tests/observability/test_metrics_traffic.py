@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -144,11 +145,8 @@ async def _an_inbox_that_fails(
     service: RunningService, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The inbox's worker fails and is restarted, while callbacks wait."""
-
-    async def fail(*_: object, **__: object) -> None:
-        raise StoreUnavailable("the disk is away")
-
-    monkeypatch.setattr(service.store.callbacks, "apply", fail)
+    fails = AsyncMock(side_effect=StoreUnavailable("the disk is away"))
+    monkeypatch.setattr(service.store.callbacks, "apply", fails)
     client = await service.user()
     await submit(client)
     address = (await provider.submitted(4)).webhook_url
