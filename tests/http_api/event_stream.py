@@ -91,11 +91,10 @@ class EventStream:
 
 @asynccontextmanager
 async def event_stream(
-    client: httpx.AsyncClient, path: str, cursor: str | None = None, **headers: str
+    client: httpx.AsyncClient, path: str, cursor: str | None = None
 ) -> AsyncIterator[EventStream]:
     """Open a stream, resumed after `cursor` if one is given."""
-    if cursor is not None:
-        headers["Last-Event-ID"] = cursor
+    headers = {} if cursor is None else {"Last-Event-ID": cursor}
     async with client.stream("GET", path, headers=headers) as response:
         assert response.status_code == 200, await response.aread()
         yield EventStream(response)

@@ -44,13 +44,13 @@ class Sink:
     messages: list[Message] = field(default_factory=list)
     answer: Answer | None = None
 
-    def hold(self, status_code: int = 200) -> asyncio.Event:
+    def hold(self) -> asyncio.Event:
         """Answer messages only once the event is set."""
         release = asyncio.Event()
 
         async def answer(_: Message) -> Response:
             await release.wait()
-            return Response(status_code=status_code)
+            return Response()
 
         self.answer = answer
         return release

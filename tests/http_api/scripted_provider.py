@@ -133,11 +133,11 @@ def answering(status_code: int, body: Any, **headers: str) -> Submit:
     return answer
 
 
-def refusing_status(status_code: int, body: Any = None, **headers: str) -> Status:
+def refusing_status(status_code: int) -> Status:
     """Answers every status call like this."""
 
     async def answer(_: str) -> Response:
-        return JSONResponse(body or {"message": "No."}, status_code, headers)
+        return JSONResponse({"message": "No."}, status_code)
 
     return answer
 

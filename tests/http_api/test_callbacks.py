@@ -31,7 +31,7 @@ RUNNING = {"status": "IN_PROGRESS", "progress": 30}
 
 
 async def test_a_callbacks_address_that_is_quoted_is_not_shown(
-    service: RunningService, provider: ScriptedProvider, job: AcceptedJob
+    provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
     """Whether a callback or a status answer quotes it."""
     token = job.callback_url.rpartition("/")[2]

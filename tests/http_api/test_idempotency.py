@@ -231,11 +231,12 @@ async def test_a_refusal_comes_again(client: httpx.AsyncClient, provider: Script
     assert len(provider.submissions) == 1
 
 
+@SHARED_LOOP
 async def test_what_was_refused_before_there_was_a_job_is_not_kept(
-    client: httpx.AsyncClient, provider: ScriptedProvider
+    shared_client: httpx.AsyncClient,
 ) -> None:
-    assert (await create(client, "k", input={})).status_code == 400
-    first = await create(client, "k")
+    assert (await create(shared_client, "k", input={})).status_code == 400
+    first = await create(shared_client, "k")
     assert (first.status_code, "Idempotency-Replayed" in first.headers) == (202, False)
 
 

@@ -151,9 +151,7 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
     assert message.headers["tracestate"] == "vendor=opaque"
 
 
-async def test_a_drop_in_submission_is_traced_too(
-    client: httpx.AsyncClient, spans: Spans, provider: ScriptedProvider
-) -> None:
+async def test_a_drop_in_submission_is_traced_too(client: httpx.AsyncClient, spans: Spans) -> None:
     answer = await client.post("/v1/video/create_movie", json=JOB, headers={"traceparent": CALLER})
     posted, submitted = await spans.wait_for("POST /v1/video/create_movie", "submit job")
     assert attribute(posted, "receiver.job.id") == answer.json()["request_id"]
@@ -162,7 +160,7 @@ async def test_a_drop_in_submission_is_traced_too(
 
 
 async def test_a_traceparent_that_is_none_begins_a_new_trace(
-    client: httpx.AsyncClient, spans: Spans, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans
 ) -> None:
     for malformed in (
         *("", "nonsense", CALLER.upper(), CALLER[:-1], f"ff{CALLER[2:]}", f"{CALLER}-more"),
@@ -190,7 +188,7 @@ async def test_a_trace_that_is_not_sampled_is_carried_and_not_recorded(
 
 
 async def test_a_tracestate_that_is_too_long_stays_behind(
-    client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
+    client: httpx.AsyncClient, sink: Sink
 ) -> None:
     too_long = ",".join(f"v{n}={'x' * 100}" for n in range(6))
     given = {"traceparent": CALLER, "tracestate": too_long}
@@ -217,7 +215,7 @@ async def test_a_failed_span_has_no_text_of_others(
 
 
 async def test_an_unreachable_webhook_is_one_word_in_its_span(
-    client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans
 ) -> None:
     job = await submit(client, webhookUrl="http://nobody.invalid:1/?token=secret-of-the-user")
     await client.post(f"/v1/jobs/{job['request_id']}/cancel")
@@ -240,7 +238,7 @@ async def test_an_exception_marks_its_step_by_its_name_alone(spans: Spans) -> No
 
 
 async def test_only_a_submission_opens_a_trace_and_only_behind_a_key(
-    service: RunningService, spans: Spans, provider: ScriptedProvider
+    service: RunningService, spans: Spans
 ) -> None:
     stranger, client = service.client("rk_" + "x" * 43), await service.user()
     for each in (stranger, client):
