@@ -45,8 +45,8 @@ async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Vi
                 native.expect_event("requestfailed", refused),
                 module.expect_event("requestfailed", refused),
             ):
-                await job.where.stop()
-            await job.where.start()
+                await job.stop()
+            await job.start()
             origin.client = job.service.client(job.key)
 
         await restart()

@@ -14,6 +14,7 @@ from tests.support.service import (
     metric,
     submit,
     wait_for_job,
+    wait_for_metric,
 )
 
 METRIC = 'receiver_submissions_held_until_timestamp_seconds{provider="samsar"}'
@@ -61,7 +62,7 @@ async def test_a_hold_is_shown_ended_and_measured(
     await wait_for_job(bob, waiting["request_id"], phase="accepted")
     assert await holds(root) == []
 
-    await eventually(lambda: metric(service, METRIC), lambda value: value == 0, "the metric")
+    await wait_for_metric(service, METRIC, 0)
 
 
 @SHARED_LOOP

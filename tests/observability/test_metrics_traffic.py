@@ -29,6 +29,7 @@ from tests.support.service import (
     running_service,
     submit,
     wait_for_job,
+    wait_for_metric,
 )
 
 NOWHERE = "http://127.0.0.1:9/hooks"
@@ -123,15 +124,8 @@ async def _a_finished_job(
         await call_back(address, {"status": "COMPLETED", "result": result})
         assert (await stream.rest())[-1].event == "done"
 
-    async def pending() -> float:
-        return await metric(service, "receiver_archive_backlog")
-
-    await eventually(pending, lambda jobs: jobs == 1, "a job with a pending file")
-
-    async def held() -> float:
-        return await metric(service, "receiver_relay_host_breakers_open")
-
-    await eventually(held, lambda hosts: hosts == 1, "a host limited to one probe")
+    await wait_for_metric(service, "receiver_archive_backlog", 1)
+    await wait_for_metric(service, "receiver_relay_host_breakers_open", 1)
 
 
 async def _a_refused_key(service: RunningService, provider: ScriptedProvider) -> None:
@@ -158,12 +152,8 @@ async def _an_inbox_that_fails(
 async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
     provider.submit = answering(429, {}, **{"Retry-After": "60"})
     await submit(await service.user())
-
-    async def held() -> float:
-        name = "receiver_submissions_held_until_timestamp_seconds"
-        return await metric(service, f'{name}{{provider="samsar"}}')
-
-    await eventually(held, lambda until: until > 0, "submissions that are held")
+    until = 'receiver_submissions_held_until_timestamp_seconds{provider="samsar"}'
+    await eventually(lambda: metric(service, until), bool, "submissions that are held")
 
 
 async def _a_clock_that_is_set(service: RunningService) -> None:

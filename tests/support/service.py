@@ -240,3 +240,8 @@ async def metric(service: RunningService, line: str) -> float:
         if sample.startswith(line + " "):
             return float(sample.removeprefix(line))
     return 0.0
+
+
+async def wait_for_metric(service: RunningService, line: str, value: float) -> None:
+    """Wait until a sample in /metrics has this value."""
+    await eventually(lambda: metric(service, line), lambda seen: seen == value, line)
