@@ -73,15 +73,27 @@ class ScriptedProvider:
         """The answer that accepts a submission, with the next id."""
         return JSONResponse({"request_id": f"up-{next(self._ids)}"})
 
-    def hold_submissions(self) -> asyncio.Event:
-        """Answer submissions only once the event is set."""
+    def hold_submissions(self, answer: Submit | None = None) -> asyncio.Event:
+        """Answer submissions only once the event is set: like `answer`, or accept them."""
         release = asyncio.Event()
 
-        async def answer(_: Submission) -> Response:
+        async def held(submission: Submission) -> Response:
             await release.wait()
-            return self.accept()
+            return self.accept() if answer is None else await answer(submission)
 
-        self.submit = answer
+        self.submit = held
+        return release
+
+    def hold_status(self) -> asyncio.Event:
+        """Answer status calls only once the event is set, but with the state before that."""
+        release = asyncio.Event()
+
+        async def held(request_id: str) -> Response:
+            answer = JSONResponse(self.states[request_id])
+            await release.wait()
+            return answer
+
+        self.status = held
         return release
 
     async def submitted(self, count: int = 1) -> Submission:

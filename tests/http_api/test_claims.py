@@ -41,18 +41,11 @@ async def test_a_claim_received_during_a_status_call_needs_another_call(
     provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
     """The answer to a call that began before the second claim decides only the first."""
-    release = asyncio.Event()
-
-    async def first_slow(_: str) -> Response:
-        if len(provider.status_calls) == 1:
-            await release.wait()
-            return JSONResponse({"status": "IN_PROGRESS"})
-        return JSONResponse(COMPLETED)
-
-    provider.status = first_slow
+    release = provider.hold_status()
     await job.send(FAILED)
     await provider.asked(1)
     await job.send(COMPLETED)
+    provider.states["up-1"] = COMPLETED
     release.set()
     assert (await job.wait_for(done=True))["status"] == "COMPLETED"
     await job.wait_for_verdicts("denied", "confirmed")

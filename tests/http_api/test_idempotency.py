@@ -5,12 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.responses import Response
 
 from receiver.http_api.idempotency import fingerprint
 from receiver.json_text import parse
 from tests.http_api.conftest import SHARED_LOOP, Start
-from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering
+from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import (
     JOB,
     MOVIE,
@@ -196,13 +195,7 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
     refused: int,
 ) -> None:
     """It never got an answer, so the retry's answer is built from the job and shows its refusal."""
-    release = asyncio.Event()
-
-    async def slow(_: Submission) -> Response:
-        await release.wait()
-        return Response('{"message": "Insufficient credits"}', 402)
-
-    provider.submit = slow
+    release = provider.hold_submissions(answering(402, {"message": "Insufficient credits"}))
     leaving = service.client(client.headers["API-KEY"], **headers)
     first = asyncio.create_task(create(leaving, "k", path))
     await provider.submitted()

@@ -157,13 +157,7 @@ async def test_there_is_one_call_at_a_time_for_a_job(
     start: Start, provider: ScriptedProvider
 ) -> None:
     aging = await aged(start, provider)
-    release = asyncio.Event()
-
-    async def slow(_: str) -> Response:
-        await release.wait()
-        return JSONResponse(completed(NEW))
-
-    provider.status = slow
+    release = provider.hold_status()
     asking = [asyncio.create_task(aging.link()) for _ in range(5)]
     await provider.asked()
     release.set()
@@ -197,13 +191,7 @@ async def test_if_the_new_link_cannot_be_read_who_waited_for_it_gets_the_old_one
     jobs, renewals = aging.service.store.jobs, aging.service.inner.context.renewals
     job = await jobs.find(aging.jobs[0].request_id)
     assert job is not None
-    release = asyncio.Event()
-
-    async def slow(_: str) -> Response:
-        await release.wait()
-        return JSONResponse(completed(NEW))
-
-    provider.status = slow
+    release = provider.hold_status()
     first = asyncio.create_task(renewals.renew(job))
     await provider.asked()
     second = asyncio.create_task(renewals.renew(job))

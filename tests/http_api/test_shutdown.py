@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from starlette.responses import Response
 
 from receiver.workers import submitter
 from tests.http_api.accepted_job import AcceptedJob
@@ -17,7 +16,6 @@ from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import (
     COMPLETED,
     ScriptedProvider,
-    Submission,
     call_back,
     never,
 )
@@ -65,17 +63,14 @@ async def test_a_webhook_test_is_answered_at_once(start: Start, sink: Sink) -> N
 async def test_a_submission_in_flight_gets_its_time(
     tmp_path: Path, provider: ScriptedProvider
 ) -> None:
-    async def slow(_: Submission) -> Response:
-        await asyncio.sleep(0.3)
-        return provider.accept()
-
-    provider.submit = slow
+    release = provider.hold_submissions()
     async with running_service(tmp_path, **provider.settings()) as service:
         key = await service.key()
         first = (await submit(service.client(key)))["request_id"]
         await provider.submitted()
         service.inner.begin_stop()
         late = (await submit(service.client(key)))["request_id"]  # accepted, but not started
+        release.set()
     assert len(provider.submissions) == 1
     async with running_service(tmp_path, **provider.settings()) as service:
         client = service.client(key)
