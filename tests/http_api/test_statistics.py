@@ -108,8 +108,6 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
         assert await statuses(root) == {}
         assert await statuses(root, user="*") == {"COMPLETED": 1, "CANCELLED": 1}
         assert await statuses(root, user="bob") == {"CANCELLED": 1}
-        refused = await ada.get("/v1/statistics", params={"user": "*"})
-        assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
         unknown = await ada.get("/v1/statistics", params={"since": "1"})
         assert unknown.status_code == 400
 

@@ -30,17 +30,6 @@ async def test_a_key_has_so_many_streams(start: Start) -> None:
     await eventually(reopened, lambda status: status == 200)
 
 
-async def test_a_heartbeat_is_a_comment(start: Start) -> None:
-    service = await start(stream_heartbeat=0.1)
-    client = await service.user()
-    async with event_stream(client, "/v1/events") as stream:
-        await stream.events(1)
-        for _ in range(3):
-            frame = await stream.next()
-            assert frame is not None
-            assert frame.raw == b":"
-
-
 async def test_a_stream_ends_when_its_key_is_revoked(start: Start) -> None:
     service = await start(stream_heartbeat=0.2)
     key = await service.key()

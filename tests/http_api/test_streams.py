@@ -1,7 +1,5 @@
 """Event streams, read byte by byte."""
 
-from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -16,9 +14,7 @@ from tests.support.service import (
     RunningService,
     history_of,
     job_without_input,
-    running_service,
     submit,
-    wait_for_job,
 )
 
 
@@ -158,34 +154,6 @@ async def test_the_header_outranks_the_query(
     async with event_stream(client, f"/v1/events?last_event_id={old}", new) as stream:
         (frame,) = await stream.events(1)
     assert frame.data["progress"] == 1
-
-
-async def test_a_resume_across_restarts_is_exactly_once(
-    tmp_path: Path, provider: ScriptedProvider
-) -> None:
-    settings = provider.settings() | {"confirm_callbacks": False}
-    seen: list[int] = []
-    cursor: str | None = None
-    key = request_id = path = ""
-    for step in range(3):
-        async with running_service(tmp_path, **settings) as service:
-            if not step:
-                key = await service.key()
-                client = service.client(key)
-                job = await create_accepted_job(client, provider)
-                request_id, path = job.request_id, httpx.URL(job.callback_url).path
-            client = service.client(key)
-            await client.post(path, json=running(10 * step))  # before the client reconnects
-            await wait_for_job(client, request_id, progress=10 * step)
-            async with event_stream(client, f"/v1/jobs/{request_id}/events", cursor) as stream:
-                for last in (10 * step + 1, 10 * step + 2):
-                    await client.post(path, json=running(last))
-                    frames = await stream.until(partial(has_progress, last))
-                    seen += seqs(frames)
-                    cursor = frames[-1].id
-    # The first connection began with a snapshot at seq 4; after that, each event came once, in
-    # order.
-    assert seen == list(range(5, 13))
 
 
 # --- all jobs of a user ---------------------------------------------------------------------------

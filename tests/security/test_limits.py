@@ -18,6 +18,8 @@ from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support import documented
 from tests.support.service import RunningService, running_service
 
+UPGRADE = b"Upgrade: h2c\r\nConnection: upgrade\r\n"
+
 # --- size of heads --------------------------------------------------------------------------------
 
 
@@ -59,6 +61,7 @@ async def test_a_head_within_the_limits_is_not(shared_service: RunningService) -
         b"nonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n",
         b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\n%sContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}" % UPGRADE,
         b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"POST /v1/jobs HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}",
         b"GET /\xff HTTP/1.1\r\n\r\n",

@@ -195,15 +195,6 @@ async def test_a_body_that_comes_after_the_refusal_is_dropped(server: FakeServer
         assert (await client.ask(b"body" + POST)).status_code == 200
 
 
-async def test_a_client_that_asked_to_close_is_closed(server: FakeServer) -> None:
-    server.full = True
-    async with server.connect() as client:
-        await client.send(POST.replace(b"Host: x", b"Host: x\r\nConnection: close"))
-        assert (await client.answer()).status_code == 503
-        async with asyncio.timeout(TIMEOUT):
-            assert await client.rest() == b""
-
-
 async def test_the_refusal_of_a_head_request_has_no_body(server: FakeServer) -> None:
     """A client would take a body for the beginning of the next answer."""
     server.full = True

@@ -59,6 +59,7 @@ async def test_trailers_are_not_kept(
         await client.send(b"0\r\n" + TRAILERS + b"\r\n")
     else:
         assert (await client.ask(request_ + b"0\r\n" + TRAILERS + b"\r\n")).status_code == 200
+        assert (b"a", b"b") not in app.scope["headers"]
     await client.send(b"GET / HTTP/1.1\r\n")  # once this is read, so are the trailers
     kept = app.connection.headers
 

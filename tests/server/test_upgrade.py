@@ -129,29 +129,3 @@ async def test_connect_is_refused_and_opens_no_tunnel(target: bytes) -> None:
             assert answer.startswith(b"HTTP/1.1 400 ")
             assert answer.count(b"HTTP/1.1 ") == 1
     assert seen == []
-
-
-async def test_trailers_are_not_headers() -> None:
-    headers: list[tuple[bytes, bytes]] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await read_body(receive)
-        headers.extend(scope["headers"])
-        await respond(send)
-
-    request = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n%s\r\n"
-    body = b"1\r\na\r\n0\r\nAPI-KEY: x\r\n\r\n"
-    async with asgi_server(app) as url:
-        for upgrade in (b"", UPGRADES["h2c"]):
-            async with raw_connection(url) as client:
-                assert (await client.ask(request % upgrade + body)).status_code == 200
-    assert [value for name, value in headers if name == b"host"] == [b"test"] * 2
-    assert b"api-key" not in dict(headers)
-
-
-async def test_two_framings_are_still_refused() -> None:
-    framing = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-    async with recording() as (url, seen), raw_connection(url) as client:
-        await client.send(b"POST /first HTTP/1.1\r\n" + UPGRADES["h2c"] + framing + INNER)
-        assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
-    assert seen == []
