@@ -89,15 +89,24 @@ async def webhook_job(webhook_jobs: WebhookJobs) -> WebhookJob:
     return await webhook_jobs.create()
 
 
-SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
-"""For tests that use `shared_service`, which lives in the event loop of the test file."""
+# --- for all tests of a file ----------------------------------------------------------------------
+
+SHARED = {"shared_service", "signing_service", "shared"}
+"""Fixtures that live in the event loop of the test file."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that use one of them in the same event loop."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not SHARED.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
     """A service for all tests of a file that only read, are refused, or have a user of their own.
 
-    Its provider is the sandbox. Such tests are marked with `SHARED_LOOP`.
+    Its provider is the sandbox.
     """
     async with running_service(tmp_path_factory.mktemp("shared_service")) as service:
         yield service

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.support.service import RunningService, eventually, submit
 
 
@@ -62,7 +62,6 @@ async def test_everybodys_jobs_are_listed(service: RunningService) -> None:
     assert (await submit(root))["user"] == "root"
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deliveries", "/v1/events", "/v1/statistics"])
 async def test_only_an_admin_may_name_a_user(shared_service: RunningService, path: str) -> None:
     root, ada = await shared_service.user("root", admin=True), await shared_service.user("ada")
@@ -74,7 +73,6 @@ async def test_only_an_admin_may_name_a_user(shared_service: RunningService, pat
         assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
 
 
-@SHARED_LOOP
 async def test_the_page_shows_metrics_to_admins(shared_service: RunningService) -> None:
     root = await shared_service.user("root", admin=True)
     assert "\nreceiver_relay_backlog " in (await root.get("/session/metrics")).text
@@ -125,7 +123,6 @@ async def test_keys_are_listed_by_the_page(service: RunningService) -> None:
     assert (await root.get("/session/keys?cursor=ada")).status_code == 400
 
 
-@SHARED_LOOP
 async def test_a_malformed_order_of_a_key_is_refused(shared_service: RunningService) -> None:
     root = await shared_service.user("root", admin=True)
     for body in ({}, {"user": 7}, {"user": "ada", "admin": "yes"}, {"user": "ada", "admn": True}):

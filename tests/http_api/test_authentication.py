@@ -7,7 +7,7 @@ import pytest
 
 from receiver.clock import SystemClock
 from receiver.http_api.routes import API
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.support.service import JOB, RunningService, eventually, submit
 
 KEYS = [
@@ -20,7 +20,6 @@ KEYS = [
 CODES = {200: None, 400: "api_key_missing", 401: "unauthorized"}
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(("header", "status"), KEYS, ids=lambda value: str(value)[:30])
 async def test_a_key_is_taken_in_either_header_whatever_the_case(
     shared_service: RunningService, header: str, status: int
@@ -32,7 +31,6 @@ async def test_a_key_is_taken_in_either_header_whatever_the_case(
     assert (answer.status_code, answer.json().get("code")) == (status, CODES[status])
 
 
-@SHARED_LOOP
 async def test_every_route_asks_for_the_key_that_it_says(shared_service: RunningService) -> None:
     client = shared_service.client()
     routes = [row for row in API if row.credential.schemes]
@@ -43,7 +41,6 @@ async def test_every_route_asks_for_the_key_that_it_says(shared_service: Running
         assert refused.status_code == 401, row
 
 
-@SHARED_LOOP
 async def test_a_revoked_key_stops_within_five_seconds(shared_service: RunningService) -> None:
     key = await shared_service.key()
     kept = await shared_service.user("ada")
@@ -73,7 +70,6 @@ async def test_the_rate_is_counted_by_key_and_spares_cheap_reads(start: Start) -
     assert len((await again.get("/v1/jobs")).json()["jobs"]) == 1
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(
     "path",
     ["jobs", "jobs/job_x", "deliveries", "users", "holds", "statistics", "video/status", "nothing"],

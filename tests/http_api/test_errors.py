@@ -10,7 +10,7 @@ import pytest
 
 from receiver.server import connection as server_connection
 from receiver.server import incoming
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.documented import assert_problem
 from tests.support.service import JOB, MOVIE, RunningService, eventually
@@ -24,7 +24,6 @@ UNKNOWN = (
 )
 
 
-@SHARED_LOOP
 async def test_an_unknown_path_is_404_with_and_without_a_key(
     shared_service: RunningService,
 ) -> None:
@@ -48,7 +47,6 @@ WRONG_METHODS = [
 ]
 
 
-@SHARED_LOOP
 async def test_a_wrong_method_is_405_with_the_allowed_ones(shared_service: RunningService) -> None:
     for method, path, allow in WRONG_METHODS:
         answer = await shared_service.client().request(method, path)
@@ -77,7 +75,6 @@ BAD_BODIES = [
 ]
 
 
-@SHARED_LOOP
 async def test_a_body_that_is_no_json_object_is_400(shared_client: httpx.AsyncClient) -> None:
     for path in ("/v1/jobs", "/v1/video/create_movie"):
         for content in BAD_BODIES:
@@ -87,7 +84,6 @@ async def test_a_body_that_is_no_json_object_is_400(shared_client: httpx.AsyncCl
     assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []
 
 
-@SHARED_LOOP
 async def test_unusual_json_is_accepted(shared_client: httpx.AsyncClient) -> None:
     deep: Any = "bottom"
     for _ in range(62):  # with the body and its input, 64 levels
@@ -98,7 +94,6 @@ async def test_unusual_json_is_accepted(shared_client: httpx.AsyncClient) -> Non
     assert (await shared_client.post("/v1/jobs", content=content)).status_code == 202
 
 
-@SHARED_LOOP
 async def test_a_fault_in_a_body_is_named_by_its_pointer(shared_client: httpx.AsyncClient) -> None:
     wrong = {
         "kind": "create_movie",
@@ -144,7 +139,6 @@ async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.Mo
             assert await connection.ended()
 
 
-@SHARED_LOOP
 async def test_a_length_of_thousands_of_digits_is_a_number(shared_service: RunningService) -> None:
     length = "2".zfill(5_000)  # int() refuses more than 4,300 digits
     request = f"POST /session HTTP/1.1\r\nContent-Length: {length}\r\nX-Requested-With: a\r\n\r\n[]"
@@ -152,7 +146,6 @@ async def test_a_length_of_thousands_of_digits_is_a_number(shared_service: Runni
         assert_problem(await connection.ask(request.encode()), 400, "invalid_json")
 
 
-@SHARED_LOOP
 async def test_an_encoded_body_is_415(shared_client: httpx.AsyncClient) -> None:
     for encoding in ("gzip", "br", "identity, gzip", "x"):
         answer = await shared_client.post(
@@ -163,7 +156,6 @@ async def test_an_encoded_body_is_415(shared_client: httpx.AsyncClient) -> None:
     assert plain.status_code == 202
 
 
-@SHARED_LOOP
 async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
     shared_service: RunningService,
 ) -> None:
@@ -191,7 +183,6 @@ async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
 # --- ids and faults of ours -----------------------------------------------------------------------
 
 
-@SHARED_LOOP
 async def test_each_response_has_an_id_which_may_be_the_client_s(
     shared_service: RunningService,
 ) -> None:
@@ -209,7 +200,6 @@ async def test_each_response_has_an_id_which_may_be_the_client_s(
     assert len({await answered("", path) for path in paths}) == len(paths)
 
 
-@SHARED_LOOP
 async def test_a_bug_is_500_without_details(
     shared_service: RunningService,
     shared_client: httpx.AsyncClient,

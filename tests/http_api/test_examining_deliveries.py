@@ -13,7 +13,7 @@ from starlette.responses import Response
 from receiver.http_client import resolver
 from store.errors import StoreBusy
 from store.records.deliveries import Delivery
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
@@ -124,7 +124,6 @@ async def test_all_that_match_are_sent_again(webhook_jobs: WebhookJobs, sink: Si
     assert left["state"] == "exhausted"
 
 
-@SHARED_LOOP
 async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
     shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +144,6 @@ async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
         assert (await client.get("/v1/deliveries")).status_code == 200
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(
     ("retried", "detail"),
     [
@@ -170,7 +168,6 @@ async def test_storage_that_fails_on_the_way_does_not_deny_what_is_sent_again(
     assert assert_problem(answer, 503, "storage_unavailable")["detail"] == detail
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -261,7 +258,6 @@ async def test_one_test_at_a_time_for_each_user(webhook_jobs: WebhookJobs, sink:
     assert (await client.post("/v1/webhook-tests", json={"url": sink.url})).status_code == 200
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize("url", ["http://10.0.0.1/", "https://[fe80::1]/", "ftp://a.example/", 7])
 async def test_a_literal_address_that_is_refused_is_a_fault(
     shared_client: httpx.AsyncClient, url: object

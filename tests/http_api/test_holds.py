@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from receiver.domain.serialization import timestamp
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import (
     RunningService,
@@ -65,7 +65,6 @@ async def test_a_hold_is_shown_ended_and_measured(
     await wait_for_metric(service, METRIC, 0)
 
 
-@SHARED_LOOP
 async def test_a_provider_without_holds(shared_service: RunningService) -> None:
     root = await shared_service.user("root", admin=True)
     assert (await root.delete("/v1/holds/sandbox")).status_code == 204

@@ -13,11 +13,8 @@ import pytest
 
 from receiver.http_api.errors import MAX_FAULTS
 from receiver.http_api.responses import ENCODED_AT_ONCE, list_response
-from tests.http_api.conftest import SHARED_LOOP
 from tests.simulation.client import Exchange, scope
 from tests.support.service import JOB, MOVIE, RunningService
-
-pytestmark = SHARED_LOOP
 
 SIZE = 64 * 1024
 LONGEST_ANSWER = 8 * 1024

@@ -8,7 +8,7 @@ import pytest
 
 from receiver.http_api.idempotency import fingerprint
 from receiver.json_text import parse
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import (
     JOB,
@@ -58,7 +58,6 @@ async def test_the_first_answer_comes_again(
     assert len(provider.submissions) == 1
 
 
-@SHARED_LOOP
 async def test_a_held_answer_comes_again_as_it_was(shared_client: httpx.AsyncClient) -> None:
     headers = {"Idempotency-Key": "k", "Prefer": "wait=10"}
     first = await shared_client.post("/v1/jobs", json=JOB, headers=headers)
@@ -67,7 +66,6 @@ async def test_a_held_answer_comes_again_as_it_was(shared_client: httpx.AsyncCli
     assert_replay(first, await create(shared_client, "k"))
 
 
-@SHARED_LOOP
 async def test_equal_json_is_the_same_body(shared_client: httpx.AsyncClient) -> None:
     given = MOVIE | {"extra": [1, 2.5, {"x": None}, 1e22, 1e308]}
     first = await create(shared_client, "k", metadata={"a": "é", "b": ""}, input=given)
@@ -97,7 +95,6 @@ def test_a_number_is_the_same_however_it_is_written(one: str, same: str, other: 
     assert first == again != another
 
 
-@SHARED_LOOP
 async def test_another_body_is_422(shared_client: httpx.AsyncClient) -> None:
     assert (await create(shared_client, "k", input=EXTRA)).status_code == 202
     others: list[dict[str, Any]] = [
@@ -115,7 +112,6 @@ async def test_another_body_is_422(shared_client: httpx.AsyncClient) -> None:
     assert await count(shared_client) == 1
 
 
-@SHARED_LOOP
 async def test_a_key_is_good_for_all_keys_of_a_user_and_one_path(
     shared_service: RunningService,
 ) -> None:
@@ -127,7 +123,6 @@ async def test_a_key_is_good_for_all_keys_of_a_user_and_one_path(
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
-@SHARED_LOOP
 async def test_quoted_and_bare_are_the_same_key(shared_client: httpx.AsyncClient) -> None:
     first = await create(shared_client, "a key")
     assert_replay(first, await create(shared_client, '"a key"'))
@@ -140,7 +135,6 @@ async def test_quoted_and_bare_are_the_same_key(shared_client: httpx.AsyncClient
 NO_KEYS = ("", '""', "x" * 256, f'"{"x" * 256}"', '"open', 'close"', 'a"b', "é", '"a"b"', '"\\a"')
 
 
-@SHARED_LOOP
 async def test_a_key_that_is_none_is_400(shared_client: httpx.AsyncClient) -> None:
     for key in NO_KEYS:
         headers = {b"Idempotency-Key": key.encode("latin-1")}
@@ -224,7 +218,6 @@ async def test_a_refusal_comes_again(client: httpx.AsyncClient, provider: Script
     assert len(provider.submissions) == 1
 
 
-@SHARED_LOOP
 async def test_what_was_refused_before_there_was_a_job_is_not_kept(
     shared_client: httpx.AsyncClient,
 ) -> None:

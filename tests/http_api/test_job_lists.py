@@ -11,7 +11,7 @@ import pytest
 from store.delivery_reads import DeliveryFilter
 from store.records.jobs import Job
 from tests.http_api.accepted_job import create_accepted_job
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import MOVIE, TIMEOUT, RunningService, submit
@@ -71,14 +71,12 @@ BAD_QUERIES = [
 ]
 
 
-@SHARED_LOOP
 async def test_a_query_that_cannot_be_used_is_400(shared_client: httpx.AsyncClient) -> None:
     for query in BAD_QUERIES:
         answer = await shared_client.get(f"/v1/jobs?{query}")
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query"), query
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize("search", [{}, {"q": "light"}], ids=["all", "searched"])
 async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(
     shared_client: httpx.AsyncClient, search: dict[str, str]
@@ -124,7 +122,6 @@ LABELS = [
 ]
 
 
-@SHARED_LOOP
 async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
     shared_client: httpx.AsyncClient,
 ) -> None:
@@ -134,7 +131,6 @@ async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
     assert await labels(shared_client) == [None, *(label for _, label in reversed(LABELS))]
 
 
-@SHARED_LOOP
 async def test_only_a_single_job_shows_its_input(shared_client: httpx.AsyncClient) -> None:
     body_input = MOVIE | {"prompt": "Paper boats", "more": {"of": ["mine", 1, None]}}
     made = await submit(shared_client, input=body_input)
@@ -149,7 +145,6 @@ async def test_only_a_single_job_shows_its_input(shared_client: httpx.AsyncClien
     assert snapshot.data["label"] == "Paper boats"
 
 
-@SHARED_LOOP
 async def test_jobs_are_found_by_label_and_provider(shared_client: httpx.AsyncClient) -> None:
     for prompt in ("A Lighthouse", "100% wool", "A light_house"):
         await submitted(shared_client, prompt)
@@ -167,7 +162,6 @@ async def test_jobs_are_found_by_label_and_provider(shared_client: httpx.AsyncCl
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(
     ("table", "method", "path", "body"),
     [

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from tests.http_api.accepted_job import AcceptedJob, create_submitted_job
-from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.scripted_provider import (
     COMPLETED,
     ScriptedProvider,
@@ -99,7 +98,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@SHARED_LOOP
 async def test_a_local_address_is_refused_with_the_settings_that_would_allow_it(
     shared_service: RunningService,
 ) -> None:
@@ -112,7 +110,6 @@ async def test_a_local_address_is_refused_with_the_settings_that_would_allow_it(
     assert "RECEIVER_RELAY_ALLOW_NETS" in host["detail"]
 
 
-@SHARED_LOOP
 async def test_what_cannot_be_a_job_is_refused(shared_client: httpx.AsyncClient) -> None:
     for members, pointer in REFUSED:
         answer = await shared_client.post("/v1/jobs", json=JOB | members)
@@ -123,7 +120,6 @@ async def test_what_cannot_be_a_job_is_refused(shared_client: httpx.AsyncClient)
     assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []
 
 
-@SHARED_LOOP
 async def test_the_widest_that_is_taken(shared_client: httpx.AsyncClient) -> None:
     metadata = {f"{n:064}": "é" * 512 for n in range(16)}
     job = await submit(
@@ -140,7 +136,6 @@ async def test_the_widest_that_is_taken(shared_client: httpx.AsyncClient) -> Non
 # --- waiting --------------------------------------------------------------------------------------
 
 
-@SHARED_LOOP
 async def test_prefer_wait_holds_the_answer_until_the_job_is_done(
     shared_client: httpx.AsyncClient,
 ) -> None:
@@ -174,7 +169,6 @@ async def test_prefer_wait_is_at_most_sixty_and_over_at_a_stop(
     assert answer.json()["phase"] == "accepted"
 
 
-@SHARED_LOOP
 async def test_a_preference_that_cannot_be_read_is_ignored(
     shared_client: httpx.AsyncClient,
 ) -> None:

@@ -19,7 +19,6 @@ from receiver.http_api.body import Bodies
 from receiver.http_api.errors import Problem
 from receiver.large_bodies import LARGE, LargeBodies
 from tests.http_api.accepted_job import AcceptedJob
-from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.simulation.client import Exchange, scope
 from tests.support.manual_clock import ManualClock
@@ -134,7 +133,6 @@ async def test_of_too_many_large_callbacks_one_is_refused_and_its_job_polled(
     await provider.asked()  # long before POLL_FIRST
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(("length", "concurrency"), [(512, 1), (250, 3)])
 async def test_jobs_with_long_metadata_are_written_one_by_one(
     shared_service: RunningService, monkeypatch: pytest.MonkeyPatch, length: int, concurrency: int
@@ -167,7 +165,6 @@ async def test_jobs_with_long_metadata_are_written_one_by_one(
     assert [end.status_code for end in ends] == [202] * 3
 
 
-@SHARED_LOOP
 async def test_long_metadata_that_waits_too_long_is_refused(
     shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.http_api.accepted_job import create_accepted_job
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import API_KEY, ScriptedProvider, answering, call_back, never
 from tests.support.service import MOVIE, RunningService, eventually, job_of, submit, wait_for_job
 
@@ -39,7 +39,6 @@ async def test_a_movie_is_submitted_as_its_user_wrote_it(
     assert (job["metadata"], job["provider_request_id"]) == ({"order": "7"}, "up-1")
 
 
-@SHARED_LOOP
 async def test_errors_use_the_providers_words(shared_client: httpx.AsyncClient) -> None:
     """tests/providers/test_samsar_input.py has all of them."""
     narrative = {"prompt_list": ["One"], "image_model": "IMAGEN3", "add_generative_video": True}
@@ -208,7 +207,6 @@ async def test_the_jobs_of_other_providers_have_no_status_here(
         assert answer.status_code == status, given
 
 
-@SHARED_LOOP
 async def test_a_status_without_an_id_or_with_an_unknown_one(
     shared_client: httpx.AsyncClient,
 ) -> None:

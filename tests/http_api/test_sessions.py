@@ -8,7 +8,7 @@ import pytest
 
 from receiver.http_api.sessions import COOKIE, HEADER, SESSION_SECONDS
 from tests.http_api.accepted_job import create_accepted_job
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import JOB, RunningService, ShiftedClock, eventually, running_service
 
@@ -27,7 +27,6 @@ def with_cookie(service: RunningService, value: str) -> httpx.AsyncClient:
     return service.client(Cookie=f"{COOKIE}={value}")
 
 
-@SHARED_LOOP
 async def test_a_session_stands_for_its_key(shared_service: RunningService) -> None:
     browser = await sign_in(shared_service, await shared_service.key("signed-in"))
     admin = await sign_in(shared_service, await shared_service.key("root", admin=True))
@@ -45,7 +44,6 @@ async def test_a_session_stands_for_its_key(shared_service: RunningService) -> N
         assert stream.headers["Content-Type"].startswith("text/event-stream")
 
 
-@SHARED_LOOP
 async def test_the_cookie_is_out_of_reach(shared_service: RunningService) -> None:
     key = await shared_service.key()
     answer = await shared_service.client().post("/session", json={"key": key}, headers=OWN)
@@ -63,7 +61,6 @@ async def test_behind_https_the_cookie_stays_there(start: Start) -> None:
     assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
-@SHARED_LOOP
 async def test_a_bad_key_and_none_open_no_session(shared_service: RunningService) -> None:
     bodies: list[dict[str, Any]] = [{"key": key} for key in ("rk_" + "x" * 43, "é", "0" * 2000)]
     for body in bodies:
@@ -76,7 +73,6 @@ async def test_a_bad_key_and_none_open_no_session(shared_service: RunningService
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/key")
 
 
-@SHARED_LOOP
 async def test_signing_out(shared_service: RunningService) -> None:
     browser = await sign_in(shared_service, await shared_service.key())
     answer = await browser.request("DELETE", "/session", headers=OWN)
@@ -88,7 +84,6 @@ async def test_signing_out(shared_service: RunningService) -> None:
 # --- requests that another page makes the browser send --------------------------------------------
 
 
-@SHARED_LOOP
 async def test_a_change_needs_the_header_of_our_page(shared_service: RunningService) -> None:
     key = await shared_service.key()
     browser = await sign_in(shared_service, key)
@@ -102,7 +97,6 @@ async def test_a_change_needs_the_header_of_our_page(shared_service: RunningServ
     assert (await browser.get("/v1/jobs")).json()["jobs"] == []
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_what_a_browser_calls_foreign_is_refused(
     shared_service: RunningService, site: str
@@ -117,7 +111,6 @@ async def test_what_a_browser_calls_foreign_is_refused(
         assert (await browser.get("/v1/jobs", headers=headers)).status_code == 200
 
 
-@SHARED_LOOP
 async def test_a_key_needs_no_header_and_outranks_a_session(shared_service: RunningService) -> None:
     browser = await sign_in(shared_service, await shared_service.key("ada"))
     headers = {"API-KEY": await shared_service.key("bob"), "Sec-Fetch-Site": "cross-site"}
@@ -128,7 +121,6 @@ async def test_a_key_needs_no_header_and_outranks_a_session(shared_service: Runn
 # --- the end of a session -------------------------------------------------------------------------
 
 
-@SHARED_LOOP
 async def test_a_session_ends_with_its_key(shared_service: RunningService) -> None:
     key = await shared_service.key()
     browser = await sign_in(shared_service, key)
@@ -149,7 +141,6 @@ async def test_a_session_ends_in_time(start: Start) -> None:
     assert (await with_cookie(service, cookie).get("/v1/jobs")).status_code == 400
 
 
-@SHARED_LOOP
 async def test_no_altered_cookie_is_a_session(shared_service: RunningService) -> None:
     cookie = (await sign_in(shared_service, await shared_service.key())).cookies[COOKIE]
     ticket = (await (await shared_service.user()).post("/v1/stream-tickets")).json()["ticket"]
@@ -158,7 +149,6 @@ async def test_no_altered_cookie_is_a_session(shared_service: RunningService) ->
         assert answer.status_code == 400, other
 
 
-@SHARED_LOOP
 async def test_a_session_is_found_among_other_cookies(shared_service: RunningService) -> None:
     cookie = (await sign_in(shared_service, await shared_service.key())).cookies[COOKIE]
     for cookies, expected in (

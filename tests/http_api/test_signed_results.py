@@ -5,12 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.signed_job import FAL, REPLICATE, SEED, create_signed_job, success_body
 from tests.providers.path_server import PathServer
 from tests.support.service import RunningService
-
-pytestmark = SHARED_LOOP
 
 
 async def test_ok_without_a_payload_has_its_result_asked_for_at_once(

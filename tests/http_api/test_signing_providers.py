@@ -11,7 +11,6 @@ import pytest
 
 from receiver.clock import SystemClock
 from receiver.providers import fal, replicate
-from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.signed_job import (
     CREATE,
     FAL,
@@ -34,8 +33,6 @@ from tests.support.service import (
     wait_for_length,
     wait_for_verdicts,
 )
-
-pytestmark = SHARED_LOOP
 
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])

@@ -6,7 +6,7 @@ import httpx
 
 from receiver.clock import SystemClock
 from tests.http_api.accepted_job import AcceptedJob
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.support.service import RunningService, ShiftedClock, eventually
 
@@ -66,7 +66,6 @@ async def test_an_admins_ticket_opens_whichever_job_it_names(
     assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
 
 
-@SHARED_LOOP
 async def test_a_ticket_is_asked_for_by_id(shared_client: httpx.AsyncClient) -> None:
     for body, status in (({"request_id": 5}, 400), ({"request_id": None}, 400), ([], 400)):
         assert (await shared_client.post("/v1/stream-tickets", json=body)).status_code == status, (

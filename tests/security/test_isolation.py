@@ -11,7 +11,6 @@ import pytest_asyncio
 
 from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET, Row
 from receiver.http_api.routes import API
-from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.relay_sink import relay_sink
 from tests.support.service import (
     JOB,
@@ -74,12 +73,12 @@ class World:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     clock = ShiftedClock()
     async with (
         relay_sink() as hook,
         running_service(
-            tmp_path_factory.mktemp("world"),
+            tmp_path_factory.mktemp("shared"),
             relay_allow_http=True,
             relay_allow_nets="127.0.0.1/32",
             sandbox_render=3_600,
@@ -116,29 +115,26 @@ async def _status(client: httpx.AsyncClient, method: str, path: str, **given: An
         return answer.status_code
 
 
-@SHARED_LOOP
-async def test_by_path(world: World) -> None:
-    unknown = dict.fromkeys(world.names, "job_" + "0" * 26)
+async def test_by_path(shared: World) -> None:
+    unknown = dict.fromkeys(shared.names, "job_" + "0" * 26)
     for row in BY_PATH:
-        other = await _body(world.bob, row.method, world.path(row))
-        nothing = await _body(world.bob, row.method, row.path.format_map(unknown))
+        other = await _body(shared.bob, row.method, shared.path(row))
+        nothing = await _body(shared.bob, row.method, row.path.format_map(unknown))
         assert other[0] == 404, row
         assert other == nothing, "another user's looks like one that does not exist"
     for row in BY_PATH:
-        status = await _status(world.admin, row.method, world.path(row))
+        status = await _status(shared.admin, row.method, shared.path(row))
         assert status == ADMIN[row.method, row.path], row
     for row in BY_PATH:
-        assert await _status(world.ada, row.method, world.path(row)) not in (400, 401, 403, 404), (
-            row
-        )
+        status = await _status(shared.ada, row.method, shared.path(row))
+        assert status not in (400, 401, 403, 404), row
 
 
-@SHARED_LOOP
-async def test_what_is_for_admins(world: World) -> None:
+async def test_what_is_for_admins(shared: World) -> None:
     rows = [row for row in API if row.credential is ADMIN_KEY]
     assert len(rows) >= 6
     for row in rows:
-        status, refusal = await _body(world.bob, row.method, world.path(row))
+        status, refusal = await _body(shared.bob, row.method, shared.path(row))
         assert (status, refusal["code"]) == (403, "admin_only"), row
 
 
@@ -147,49 +143,46 @@ async def _body(client: httpx.AsyncClient, method: str, path: str) -> tuple[int,
     return answer.status_code, answer.json()
 
 
-@SHARED_LOOP
-async def test_by_query_and_body(world: World) -> None:
-    job_id = world.names["job_id"]
-    provider_id = (await world.ada.get(f"/v1/jobs/{job_id}")).json()["provider_request_id"]
+async def test_by_query_and_body(shared: World) -> None:
+    job_id = shared.names["job_id"]
+    provider_id = (await shared.ada.get(f"/v1/jobs/{job_id}")).json()["provider_request_id"]
     for name in (job_id, provider_id):
-        assert await _status(world.bob, "GET", f"/v1/video/status?request_id={name}") == 404
-        assert await _status(world.ada, "GET", f"/v1/video/status?request_id={name}") == 200
-        assert await _status(world.admin, "GET", f"/v1/video/status?request_id={name}") == 200
+        assert await _status(shared.bob, "GET", f"/v1/video/status?request_id={name}") == 404
+        assert await _status(shared.ada, "GET", f"/v1/video/status?request_id={name}") == 200
+        assert await _status(shared.admin, "GET", f"/v1/video/status?request_id={name}") == 200
     # A ticket opens only what the key that requests it can read.
-    for client, status in ((world.bob, 404), (world.admin, 200), (world.ada, 200)):
+    for client, status in ((shared.bob, 404), (shared.admin, 200), (shared.ada, 200)):
         body = {"request_id": job_id}
         assert await _status(client, "POST", "/v1/stream-tickets", json=body) == status
 
 
-@SHARED_LOOP
-async def test_lists_and_streams_show_the_callers_own(world: World) -> None:
-    job_id = world.names["job_id"]
+async def test_lists_and_streams_show_the_callers_own(shared: World) -> None:
+    job_id = shared.names["job_id"]
     for path in ("/v1/jobs", "/v1/deliveries"):
-        assert job_id in (await world.ada.get(path)).text
-        for client in (world.bob, world.admin):
+        assert job_id in (await shared.ada.get(path)).text
+        for client in (shared.bob, shared.admin):
             assert job_id not in (await client.get(path)).text
-        assert job_id in (await world.admin.get(path, params={"user": "ada"})).text
-    adas = (await submit(world.ada))["request_id"]
-    bobs = (await submit(world.bob))["request_id"]
+        assert job_id in (await shared.admin.get(path, params={"user": "ada"})).text
+    adas = (await submit(shared.ada))["request_id"]
+    bobs = (await submit(shared.bob))["request_id"]
     for client, params, shown in (
-        (world.bob, {}, {bobs}),
-        (world.admin, {"user": "bob"}, {bobs}),
-        (world.admin, {}, set()),
-        (world.ada, {}, {adas}),
+        (shared.bob, {}, {bobs}),
+        (shared.admin, {"user": "bob"}, {bobs}),
+        (shared.admin, {}, set()),
+        (shared.ada, {}, {adas}),
     ):
         async with client.stream("GET", "/v1/events", params=params) as stream:
             text = await anext(aiter(stream.aiter_text()))
         assert {each for each in (adas, bobs) if each in text} == shown
 
 
-@SHARED_LOOP
-async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -> None:
-    job_id = world.names["job_id"]
-    bobs = (await submit(world.bob))["request_id"]
-    for_all = (await world.bob.post("/v1/stream-tickets")).json()["ticket"]
-    asked = await world.bob.post("/v1/stream-tickets", json={"request_id": bobs})
+async def test_a_ticket_opens_its_users_streams_and_nothing_else(shared: World) -> None:
+    job_id = shared.names["job_id"]
+    bobs = (await submit(shared.bob))["request_id"]
+    for_all = (await shared.bob.post("/v1/stream-tickets")).json()["ticket"]
+    asked = await shared.bob.post("/v1/stream-tickets", json={"request_id": bobs})
     for_one = asked.json()["ticket"]
-    nobody = world.service.client()
+    nobody = shared.service.client()
     for ticket, path, status in (
         (for_all, "/v1/events", 200),
         (for_all, f"/v1/jobs/{bobs}/events", 200),
@@ -201,24 +194,23 @@ async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -
         assert await _status(nobody, "GET", path, params={"ticket": ticket}) == status
     for row in ASKING:
         if row.credential is not KEY_OR_TICKET:
-            path = world.path(row)
+            path = shared.path(row)
             assert await _status(nobody, row.method, path, params={"ticket": for_all}) == 400, row
     # An admin's ticket has no admin rights.
-    ticket = (await world.admin.post("/v1/stream-tickets")).json()["ticket"]
+    ticket = (await shared.admin.post("/v1/stream-tickets")).json()["ticket"]
     assert await _status(nobody, "GET", f"/v1/jobs/{job_id}/events?ticket={ticket}") == 404
 
 
-@SHARED_LOOP
-async def test_cursors_and_idempotency_keys_are_their_users_own(world: World) -> None:
-    await submit(world.ada)
-    cursor = (await world.ada.get("/v1/jobs?limit=1")).json()["next_cursor"]
-    assert await _status(world.bob, "GET", "/v1/jobs", params={"cursor": cursor}) == 400
-    assert await _status(world.ada, "GET", "/v1/deliveries", params={"cursor": cursor}) == 400
-    assert await _status(world.ada, "GET", "/v1/jobs", params={"cursor": cursor}) == 200
+async def test_cursors_and_idempotency_keys_are_their_users_own(shared: World) -> None:
+    await submit(shared.ada)
+    cursor = (await shared.ada.get("/v1/jobs?limit=1")).json()["next_cursor"]
+    assert await _status(shared.bob, "GET", "/v1/jobs", params={"cursor": cursor}) == 400
+    assert await _status(shared.ada, "GET", "/v1/deliveries", params={"cursor": cursor}) == 400
+    assert await _status(shared.ada, "GET", "/v1/jobs", params={"cursor": cursor}) == 200
 
     answers = [
         await client.post("/v1/jobs", json=JOB, headers={"Idempotency-Key": "the same"})
-        for client in (world.ada, world.bob)
+        for client in (shared.ada, shared.bob)
     ]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].json()["request_id"] != answers[1].json()["request_id"]

@@ -13,7 +13,6 @@ from receiver.http_api.auth import _network_of
 from receiver.server import connection as server_connection
 from receiver.server import listener
 from receiver.setting_values import Rate
-from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support import documented
 from tests.support.service import RunningService, running_service
@@ -23,7 +22,6 @@ UPGRADE = b"Upgrade: h2c\r\nConnection: upgrade\r\n"
 # --- size of heads --------------------------------------------------------------------------------
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(
     ("head", "status", "code"),
     [
@@ -46,7 +44,6 @@ async def test_a_head_that_is_too_large_is_refused(
         assert head.endswith(b"\r\n\r\n") or await connection.ended()
 
 
-@SHARED_LOOP
 async def test_a_head_within_the_limits_is_not(shared_service: RunningService) -> None:
     async with raw_connection(shared_service.url) as connection:
         head = "GET /livez?" + "a" * 8_000 + " HTTP/1.1\r\n" + "A: b\r\n" * 98
@@ -54,7 +51,6 @@ async def test_a_head_within_the_limits_is_not(shared_service: RunningService) -
         assert (await connection.answer()).status_code == 200
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize(
     "request_",
     [
@@ -79,7 +75,6 @@ async def test_what_is_no_http_is_refused_in_the_one_shape(
         assert await connection.ended()
 
 
-@SHARED_LOOP
 async def test_nonsense_does_not_get_into_an_open_stream(shared_service: RunningService) -> None:
     key = await shared_service.key()
     async with raw_connection(shared_service.url) as connection:
@@ -89,7 +84,6 @@ async def test_nonsense_does_not_get_into_an_open_stream(shared_service: Running
         assert b"HTTP/1.1" not in await connection.rest()
 
 
-@SHARED_LOOP
 async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on(
     shared_service: RunningService,
 ) -> None:
