@@ -17,7 +17,6 @@ from receiver.domain import holds, schedule
 from tests.providers import faulty_server as faulty
 from tests.support.service import (
     MOVIE,
-    ShiftedClock,
     eventually,
     history_of,
     job_of,
@@ -94,12 +93,10 @@ async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(holds, "DEFAULT_HOLD", 100)
     # A new job takes its place behind those that are due in the store.
     monkeypatch.setattr(submission_queue, "MAX_HANDED_OVER_PER_USER", 0)
-    clock = ShiftedClock()
     async with (
         provider(row) as (url, server),
         running_service(
             tmp_path,
-            clock=clock,
             provider="samsar",
             samsar_api_key="upstream",
             samsar_base_url=url,
@@ -123,7 +120,7 @@ async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert seen["phase"] == phase
         assert (seen["error"] or {}).get("code", "") == code
         if phase != "queued":
-            clock.ahead_ms += 60_000
+            service.clock.ahead_ms += 60_000
             later = await submit(client, input=MOVIE | {"prompt": "A later job"})
             sent = partial(history_of, client, later["request_id"], "submission")
             await eventually(sent, bool, "a later job's attempt")

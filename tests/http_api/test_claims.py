@@ -9,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider, refusing_status
-from tests.support.service import ShiftedClock
 
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
 
@@ -56,18 +55,17 @@ async def test_a_claim_received_during_a_status_call_needs_another_call(
 async def test_a_claim_that_cannot_be_confirmed_is_trusted_in_the_end(
     start: Start, provider: ScriptedProvider, status: Any
 ) -> None:
-    clock = ShiftedClock()
     settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
-    service = await start(**settings, confirm_timeout=60, clock=clock)
+    service = await start(**settings, confirm_timeout=60)
     job = await create_accepted_job(service, provider)
     provider.status = status
     provider.states["up-1"] = {"status": "COMPLETED"}  # without a link, so there is no outcome
     await job.send(COMPLETED)
     await provider.asked(2)  # so the first call has failed
-    clock.ahead_ms = 50_000
+    service.clock.ahead_ms = 50_000
     await provider.asked(len(provider.status_calls) + 1)
     await job.wait_for(phase="confirming", done=False)
-    clock.ahead_ms = 60_000
+    service.clock.ahead_ms = 60_000
     finished = await job.wait_for(done=True)
     assert (finished["status"], finished["evidence"]) == ("COMPLETED", "callback")
     (line,) = await job.wait_for_verdicts("applied")
@@ -83,9 +81,9 @@ def long_result(name: str) -> dict[str, Any]:
 async def test_the_result_of_the_claim_that_is_trusted_is_shown(
     start: Start, provider: ScriptedProvider, first_is_denied: bool
 ) -> None:
-    clock, release = ShiftedClock(), asyncio.Event()
+    release = asyncio.Event()
     settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
-    service = await start(**settings, confirm_timeout=60, clock=clock)
+    service = await start(**settings, confirm_timeout=60)
     job = await create_accepted_job(service, provider)
     refused = refusing_status(500)
 
@@ -101,7 +99,7 @@ async def test_the_result_of_the_claim_that_is_trusted_is_shown(
     release.set()
     await job.wait_for_verdicts("denied" if first_is_denied else "claimed", "claimed")
     await provider.asked(3)  # so a call for the second claim has failed
-    clock.ahead_ms = 61_000
+    service.clock.ahead_ms = 61_000
     trusted = long_result("second" if first_is_denied else "first")["result"]
     shown = (await job.wait_for(done=True))["result"]
     whole = (await job.client.get(f"{job.path}/result")).json()

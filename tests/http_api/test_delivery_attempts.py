@@ -9,7 +9,7 @@ from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import FAILED, ScriptedProvider
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJobs, create_webhook_job
-from tests.support.service import ShiftedClock, eventually, submit, wait_for_job
+from tests.support.service import eventually, submit, wait_for_job
 from tests.support.tcp_server import tcp_server
 
 
@@ -55,13 +55,12 @@ async def test_a_dead_host_is_probed_and_delays_no_other(webhook_jobs: WebhookJo
 
 
 async def test_after_the_clock_was_set_back_a_job_is_not_delayed(start: Start, sink: Sink) -> None:
-    clock = ShiftedClock()
-    service = await start(clock=clock, relay_allow_http=True, relay_allow_nets="127.0.0.0/8")
+    service = await start(relay_allow_http=True, relay_allow_nets="127.0.0.0/8")
     client = await service.user()
     before = await submit(client)
     await wait_for_job(client, before["request_id"], status="COMPLETED")
 
-    clock.ahead_ms = -3_600_000
+    service.clock.ahead_ms = -3_600_000
     after = await submit(client, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
     done = await wait_for_job(client, after["request_id"], status="COMPLETED")
 

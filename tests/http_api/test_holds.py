@@ -43,7 +43,7 @@ async def test_a_hold_is_shown_ended_and_measured(
 
     job_id, hold = await held(service, provider)
 
-    now = service.inner.context.services.clock.now()
+    now = service.clock.now()
     assert hold == {
         "provider": "samsar",
         "user": None,

@@ -8,13 +8,11 @@ import pytest
 
 from receiver.http_api.idempotency import fingerprint
 from receiver.json_text import parse
-from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import (
     JOB,
     MOVIE,
     RunningService,
-    ShiftedClock,
     eventually,
     phases_of,
     running_service,
@@ -240,14 +238,11 @@ async def test_refused_credentials_free_the_key(
     await wait_for_job(client, again.json()["request_id"], phase="accepted")
 
 
-async def test_a_key_is_kept_seven_days(start: Start, provider: ScriptedProvider) -> None:
-    clock = ShiftedClock()
-    service = await start(**provider.settings(), clock=clock)
-    client = await service.user()
+async def test_a_key_is_kept_seven_days(service: RunningService, client: httpx.AsyncClient) -> None:
     first = await create(client, "k")
-    clock.ahead_ms = 7 * 24 * 3_600_000 - 60_000
+    service.clock.ahead_ms = 7 * 24 * 3_600_000 - 60_000
     assert_replay(first, await create(client, "k"))
-    clock.ahead_ms += 120_000
+    service.clock.ahead_ms += 120_000
     assert "Idempotency-Replayed" not in (await create(client, "k")).headers
     assert await count(client) == 2
 

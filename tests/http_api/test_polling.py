@@ -10,7 +10,6 @@ from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, refusing_status
 from tests.support.service import (
     RunningService,
-    ShiftedClock,
     history_of,
     job_of,
     submit,
@@ -27,7 +26,7 @@ async def service(provider: ScriptedProvider, start: Start) -> RunningService:
 
 
 async def test_lost_callbacks_lose_no_outcome(start: Start) -> None:
-    """tests/acceptance/test_unreliable_provider.py tests the case that some are lost."""
+    """The simulation tests the case that some are lost."""
     service = await start(**QUICK, sandbox_drop_callbacks=1, sandbox_fail_jobs=0.3, poll_rate=200)
     client = await service.user()
     jobs = [await submit(client) for _ in range(12)]
@@ -44,14 +43,13 @@ async def test_lost_callbacks_lose_no_outcome(start: Start) -> None:
 async def test_a_deadline_needs_an_answer_of_the_provider(
     start: Start, provider: ScriptedProvider, state: dict[str, Any], code: str
 ) -> None:
-    clock = ShiftedClock()
-    service = await start(**provider.settings() | QUICK, job_deadline=60, clock=clock)
+    service = await start(**provider.settings() | QUICK, job_deadline=60)
     client = await service.user()
     provider.status = refusing_status(500)
     request_id = (await submit(client))["request_id"]
     await wait_for_job(client, request_id, phase="accepted")
     # Without an answer, the job goes on.
-    clock.ahead_ms = 61_000
+    service.clock.ahead_ms = 61_000
     await provider.asked(len(provider.status_calls) + 2)
     assert not (await job_of(client, request_id))["done"]
     provider.status = None

@@ -14,7 +14,7 @@ from store.errors import StoreUnavailable
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, refusing_status
-from tests.support.service import RunningService, ShiftedClock, metric
+from tests.support.service import RunningService, metric
 
 OLD, NEW = "https://cdn.example/old.mp4", "https://cdn.example/new.mp4"
 AWAY = StoreUnavailable("the disk is away")
@@ -78,7 +78,6 @@ class Aged:
     """A service with jobs whose links are old; the provider has new ones."""
 
     service: RunningService
-    clock: ShiftedClock
     jobs: list[AcceptedJob]
 
     async def link(self, number: int = 0) -> str:
@@ -95,16 +94,15 @@ async def aged(
     old: Mapping[str, Any] = completed(OLD),
     **given: Any,
 ) -> Aged:
-    clock = ShiftedClock()
     settings = provider.settings() | {"confirm_callbacks": False} | given
-    service = await start(**settings, clock=clock)
+    service = await start(**settings)
     made = [await create_accepted_job(service, provider) for _ in range(jobs)]
     for number, job in enumerate(made, start=1):
         await job.send(old)
         await job.wait_for(done=True)
         provider.states[f"up-{number}"] = completed(NEW)
-    clock.ahead_ms = AGE + MINUTE
-    return Aged(service, clock, made)
+    service.clock.ahead_ms = AGE + MINUTE
+    return Aged(service, made)
 
 
 async def test_an_old_link_is_renewed_and_nothing_else_changes(
@@ -113,10 +111,10 @@ async def test_an_old_link_is_renewed_and_nothing_else_changes(
     aging = await aged(start, provider)
     (job,) = aging.jobs
     before = await job.client.get(job.path)
-    aging.clock.ahead_ms = AGE - MINUTE
+    aging.service.clock.ahead_ms = AGE - MINUTE
     assert await aging.link() == OLD
     assert provider.status_calls == []
-    aging.clock.ahead_ms = AGE + MINUTE
+    aging.service.clock.ahead_ms = AGE + MINUTE
     provider.status = refusing_status(500)
     assert await aging.link() == OLD
     provider.status = None

@@ -10,7 +10,7 @@ from receiver.http_api.sessions import COOKIE, HEADER, SESSION_SECONDS
 from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider
-from tests.support.service import JOB, RunningService, ShiftedClock, eventually, running_service
+from tests.support.service import JOB, RunningService, eventually, running_service
 
 OWN = {HEADER: "dashboard"}
 
@@ -130,14 +130,12 @@ async def test_a_session_ends_with_its_key(shared_service: RunningService) -> No
     assert (await browser.get("/session")).json()["user"] is None
 
 
-async def test_a_session_ends_in_time(start: Start) -> None:
-    clock = ShiftedClock()
-    service = await start(clock=clock)
+async def test_a_session_ends_in_time(service: RunningService) -> None:
     browser = await sign_in(service, await service.key())
     cookie = browser.cookies[COOKIE]
-    clock.ahead_ms = SESSION_SECONDS * 1_000 - 5_000
+    service.clock.ahead_ms = SESSION_SECONDS * 1_000 - 5_000
     assert (await with_cookie(service, cookie).get("/v1/jobs")).status_code == 200
-    clock.ahead_ms = SESSION_SECONDS * 1_000
+    service.clock.ahead_ms = SESSION_SECONDS * 1_000
     assert (await with_cookie(service, cookie).get("/v1/jobs")).status_code == 400
 
 

@@ -8,7 +8,7 @@ from receiver.clock import SystemClock
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
-from tests.support.service import RunningService, ShiftedClock, eventually
+from tests.support.service import RunningService, eventually
 
 
 async def test_a_key_has_so_many_streams(start: Start) -> None:
@@ -79,13 +79,11 @@ async def test_a_ticket_is_asked_for_by_id(shared_client: httpx.AsyncClient) -> 
     )
 
 
-async def test_a_ticket_lasts_an_hour(start: Start) -> None:
-    clock = ShiftedClock()
-    service = await start(clock=clock)
+async def test_a_ticket_lasts_an_hour(service: RunningService) -> None:
     client, nobody = await service.user(), service.client()
     ticket = (await client.post("/v1/stream-tickets")).json()
-    clock.ahead_ms = 3_600_000 - 30_000
+    service.clock.ahead_ms = 3_600_000 - 30_000
     async with event_stream(nobody, ticket["url"]):
         pass
-    clock.ahead_ms += 60_000
+    service.clock.ahead_ms += 60_000
     assert (await nobody.get(ticket["url"])).status_code == 401

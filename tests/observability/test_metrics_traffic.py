@@ -1,7 +1,6 @@
 """Every metric changes when what it measures happens."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -23,7 +22,6 @@ from tests.http_api.scripted_provider import (
 )
 from tests.support.service import (
     RunningService,
-    ShiftedClock,
     eventually,
     metric,
     running_service,
@@ -157,8 +155,7 @@ async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
 
 
 async def _a_clock_that_is_set(service: RunningService) -> None:
-    clock = ShiftedClock()
-    janitor = Janitor(replace(service.inner.context.services, clock=clock), 10**12)
+    janitor = Janitor(service.inner.context.services, 10**12)
     await janitor.run_once()
-    clock.ahead_ms = 24 * 3_600_000
+    service.clock.ahead_ms = 24 * 3_600_000
     await janitor.run_once()

@@ -15,7 +15,6 @@ from tests.http_api.relay_sink import relay_sink
 from tests.support.service import (
     JOB,
     RunningService,
-    ShiftedClock,
     eventually,
     running_service,
     submit,
@@ -74,7 +73,6 @@ class World:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    clock = ShiftedClock()
     async with (
         relay_sink() as hook,
         running_service(
@@ -86,14 +84,13 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Worl
             poll_first=0.1,
             poll_min=0.1,
             poll_max=0.2,
-            clock=clock,
         ) as service,
     ):
         ada, bob = await service.user("ada"), await service.user("bob")
         admin = await service.user("root", admin=True)
         job = await submit(ada, webhookUrl=hook.url, metadata={"secret": "of ada"})
         await wait_for_job(ada, job["request_id"], phase="accepted")
-        clock.skip(3_600)
+        service.clock.skip(3_600)
         await wait_for_job(ada, job["request_id"], status="COMPLETED")
 
         async def deliveries() -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import httpx
 from receiver import app
 from receiver.actions.keys import hash_key
 from receiver.assembly import Service
-from receiver.clock import Clock, SystemClock
+from receiver.clock import SystemClock
 from receiver.environment import load
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings
@@ -66,6 +66,7 @@ class RunningService:
 
     url: str
     inner: Service
+    clock: ShiftedClock
     _clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -118,10 +119,11 @@ async def make_key(store: Store, user: str, *, admin: bool = False, secret: str 
 
 @asynccontextmanager
 async def running_service(
-    folder: Path, *, clock: Clock | None = None, port: int = 0, **given: Any
+    folder: Path, *, clock: ShiftedClock | None = None, port: int = 0, **given: Any
 ) -> AsyncIterator[RunningService]:
     """Run a service with these settings until the block is left; leaving it shuts the service down.
     The database is in `folder`."""
+    clock = clock or ShiftedClock()
     defaults: dict[str, Any] = {
         "database_url": f"sqlite:///{folder / 'receiver.db'}",
         "provider": "sandbox",
@@ -132,7 +134,7 @@ async def running_service(
         given = defaults | given | {"port": listener.getsockname()[1]}
         settings = load(ServeSettings, **given)
         async with app.running(settings, clock=clock) as inner:
-            service = RunningService(origin(listener), inner)
+            service = RunningService(origin(listener), inner, clock)
             async with serving(inner.app, listener, grace=2):
                 try:
                     yield service
