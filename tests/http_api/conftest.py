@@ -1,6 +1,7 @@
 """Real services and their surroundings, each on a port of its own."""
 
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -26,13 +27,9 @@ Start = Callable[..., Awaitable[RunningService]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a service with the given settings and a database of its own."""
     async with AsyncExitStack() as stack:
-        count = 0
 
         async def start(**given: Any) -> RunningService:
-            nonlocal count
-            count += 1
-            folder = tmp_path / f"service-{count}"
-            folder.mkdir()
+            folder = Path(tempfile.mkdtemp(dir=tmp_path))
             return await stack.enter_async_context(running_service(folder, **given))
 
         yield start

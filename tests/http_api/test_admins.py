@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.http_api.conftest import Start
-from tests.support.service import RunningService, eventually, submit
+from tests.support.service import RunningService, eventually, listed, submit
 
 
 @pytest.fixture
@@ -13,9 +13,7 @@ async def service(start: Start) -> RunningService:
 
 
 async def jobs(client: httpx.AsyncClient, **query: str) -> list[tuple[str, str]]:
-    answer = await client.get("/v1/jobs", params=query)
-    assert answer.status_code == 200, answer.text
-    return [(job["user"], job["request_id"]) for job in answer.json()["jobs"]]
+    return [(job["user"], job["request_id"]) for job in await listed(client, "jobs", **query)]
 
 
 async def test_users_are_listed_with_their_keys_and_open_jobs(service: RunningService) -> None:

@@ -1,7 +1,6 @@
 """The webhooks that we send to a user's `webhookUrl`, and how the user can see them."""
 
 import time
-from unittest.mock import ANY
 
 from receiver.clock import SystemClock
 from tests.http_api.relay_sink import Sink, always
@@ -21,29 +20,13 @@ async def test_webhooks_are_signed_and_in_order(webhook_jobs: WebhookJobs, sink:
     await job.wait_for_states("delivered", "delivered")
     began, ended = sink.messages
     assert began.headers["content-type"] == "application/json"
-    assert began.verified(SECRET) == {
-        "type": "job.in_progress",
-        "timestamp": ANY,
-        "request_id": job.request_id,
-        "status": "IN_PROGRESS",
-        "progress": 10,
-        "seq": 4,
-        "kind": "create_movie",
-        "metadata": {"order": "7"},
-        "error": None,
-    }
-    assert ended.verified(SECRET) == {
-        "type": "job.completed",
-        "timestamp": ANY,
-        "request_id": job.request_id,
-        "status": "COMPLETED",
-        "progress": 100,
-        "result": COMPLETED["result"],
-        "seq": 6,
-        "kind": "create_movie",
-        "metadata": {"order": "7"},
-        "error": None,
-    }
+    # tests/domain/test_serialization.py has all members.
+    of_the_job = {"request_id": job.request_id, "metadata": {"order": "7"}}
+    for message, expected in (
+        (began, {"type": "job.in_progress", "progress": 10, "seq": 4}),
+        (ended, {"type": "job.completed", "seq": 6, "result": COMPLETED["result"]}),
+    ):
+        assert (of_the_job | expected).items() <= message.verified(SECRET).items()
     assert began.id != ended.id
     assert abs(int(began.headers["webhook-timestamp"]) - time.time()) < 10
     first, last = await job.deliveries()

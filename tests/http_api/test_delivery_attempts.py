@@ -8,7 +8,7 @@ from starlette.responses import Response
 from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import FAILED, ScriptedProvider
-from tests.http_api.webhook_job import RELAY, SECRET, WebhookJobs, create_webhook_job
+from tests.http_api.webhook_job import RELAY, SECRET, WebhookJobs
 from tests.support.service import eventually, submit, wait_for_job
 from tests.support.tcp_server import tcp_server
 
@@ -79,7 +79,7 @@ async def test_the_first_gap_of_the_schedule_and_retry_after_are_kept(
 
     sink.answer = busy_once
     service = await start(**provider.settings() | RELAY | {"relay_schedule": "0.5,0.05,0.05"})
-    job = await create_webhook_job(service, provider, sink.url)
+    job = await WebhookJobs(service, provider, sink).create()
     began = time.monotonic()
     await job.apply(FAILED)
     (delivery,) = await job.wait_for_states("delivered")
@@ -96,7 +96,8 @@ async def test_an_attempt_has_its_time(start: Start, provider: ScriptedProvider)
     async with tcp_server(hang) as server:
         settings = RELAY | {"relay_schedule": "0", "relay_timeout": 1}
         service = await start(**provider.settings(), **settings)
-        job = await create_webhook_job(service, provider, f"http://127.0.0.1:{server.port}/")
+        deaf = Sink(f"http://127.0.0.1:{server.port}/")
+        job = await WebhookJobs(service, provider, deaf).create()
         await job.apply(FAILED)
         (delivery,) = await job.wait_for_states("exhausted")
     (attempt,) = delivery["attempts"]

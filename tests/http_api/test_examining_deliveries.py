@@ -18,14 +18,7 @@ from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, TIMEOUT, RunningService
-
-
-async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]]:
-    answer = await client.get("/v1/deliveries", params=query)
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["deliveries"]
-    return found
+from tests.support.service import JOB, TIMEOUT, RunningService, listed
 
 
 async def exhausted(webhook_jobs: WebhookJobs, url: str | None = None) -> WebhookJob:
@@ -59,12 +52,12 @@ async def test_a_list_is_narrowed_and_paged(webhook_jobs: WebhookJobs, sink: Sin
         ({"host": "127.0.0.1:9", "state": "delivered"}, []),
         ({"host": "[::1]:9"}, []),
     ):
-        found = await listed(client, **query)
+        found = await listed(client, "deliveries", **query)
         assert [each["request_id"] for each in found] == expected, query
 
     page = (await client.get("/v1/deliveries?limit=3")).json()
     rest = (await client.get(f"/v1/deliveries?cursor={page['next_cursor']}")).json()
-    assert page["deliveries"] + rest["deliveries"] == await listed(client)
+    assert page["deliveries"] + rest["deliveries"] == await listed(client, "deliveries")
     assert (len(page["deliveries"]), rest["next_cursor"]) == (3, None)
     for bad in ("state=done", "limit=0", "cursor=x", "status=FAILED", "host=", "host=a%00b",
                 "request_id=%E2%98%83"):  # fmt: skip
@@ -80,7 +73,7 @@ async def test_a_delivery_shows_its_message_and_what_was_answered(
 
     sink.answer = refuse
     job = await exhausted(webhook_jobs)
-    (delivery,) = await listed(job.client)
+    (delivery,) = await listed(job.client, "deliveries")
     assert delivery["user"] == "ada"
     excerpt = ("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40)[:200]
     assert [each["excerpt"] for each in delivery["attempts"]] == [excerpt] * 3
@@ -197,15 +190,15 @@ async def test_an_admin_sees_and_retries_everybody_s(webhook_jobs: WebhookJobs, 
     )
     again = {"state": "exhausted"}
 
-    assert await listed(admin) == []
-    seen = await listed(admin, user="*")
+    assert await listed(admin, "deliveries") == []
+    seen = await listed(admin, "deliveries", user="*")
     assert [each["request_id"] for each in seen] == [job.request_id for job in reversed(jobs)]
     assert {each["user"] for each in seen} == {"ada"}
-    assert await listed(admin, user="*", state="exhausted") == seen
+    assert await listed(admin, "deliveries", user="*", state="exhausted") == seen
     # Pages of everybody's deliveries have cursors of their own.
     page = (await admin.get("/v1/deliveries?user=*&limit=1")).json()
     cursor = page["next_cursor"]
-    assert page["deliveries"] + await listed(admin, user="*", cursor=cursor) == seen
+    assert page["deliveries"] + await listed(admin, "deliveries", user="*", cursor=cursor) == seen
     assert (await admin.get("/v1/deliveries", params={"cursor": cursor})).status_code == 400
 
     assert (await bob.post("/v1/deliveries/retry?user=*", json=again)).status_code == 403
@@ -238,7 +231,7 @@ async def test_an_address_is_tried_with_a_signed_message(
         200,
         {"webhook_id": message.id, "status_code": 201, "error": None, "excerpt": "welcome"},
     )
-    assert await listed(client) == [], "a test is not a delivery"
+    assert await listed(client, "deliveries") == [], "a test is not a delivery"
 
 
 async def test_one_test_at_a_time_for_each_user(webhook_jobs: WebhookJobs, sink: Sink) -> None:

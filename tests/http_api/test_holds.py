@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import httpx
-
 from receiver.domain.serialization import timestamp
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering
@@ -11,6 +9,7 @@ from tests.support.service import (
     RunningService,
     eventually,
     history_of,
+    listed,
     metric,
     submit,
     wait_for_job,
@@ -20,18 +19,12 @@ from tests.support.service import (
 METRIC = 'receiver_submissions_held_until_timestamp_seconds{provider="samsar"}'
 
 
-async def holds(client: httpx.AsyncClient) -> list[dict[str, Any]]:
-    answer = await client.get("/v1/holds")
-    assert answer.status_code == 200, answer.text
-    return list(answer.json()["holds"])
-
-
 async def held(service: RunningService, provider: ScriptedProvider) -> tuple[str, dict[str, Any]]:
     """A job to which the provider said "later", and the hold that followed."""
     provider.submit = answering(429, {"message": "Slow down."}, **{"Retry-After": "40"})
     job = await submit(await service.user("bob"))
     root = await service.user("root", admin=True)
-    (hold,) = await eventually(lambda: holds(root), bool, "a hold")
+    (hold,) = await eventually(lambda: listed(root, "holds"), bool, "a hold")
     return str(job["request_id"]), hold
 
 
@@ -39,7 +32,7 @@ async def test_a_hold_is_shown_ended_and_measured(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     root = await service.user("root", admin=True)
-    assert await holds(root) == []
+    assert await listed(root, "holds") == []
 
     job_id, hold = await held(service, provider)
 
@@ -60,7 +53,7 @@ async def test_a_hold_is_shown_ended_and_measured(
     for _ in range(2):
         assert (await root.delete("/v1/holds/samsar")).status_code == 204
     await wait_for_job(bob, waiting["request_id"], phase="accepted")
-    assert await holds(root) == []
+    assert await listed(root, "holds") == []
 
     await wait_for_metric(service, METRIC, 0)
 
@@ -84,4 +77,4 @@ async def test_a_failed_connection_makes_no_hold(start: Start) -> None:
     await eventually(
         lambda: history_of(bob, job["request_id"]), lambda lines: "not_sent" in str(lines)
     )
-    assert await holds(root) == []
+    assert await listed(root, "holds") == []

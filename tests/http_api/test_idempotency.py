@@ -14,6 +14,7 @@ from tests.support.service import (
     MOVIE,
     RunningService,
     eventually,
+    listed,
     phases_of,
     running_service,
     wait_for_job,
@@ -29,7 +30,7 @@ async def create(
 
 
 async def count(client: httpx.AsyncClient) -> int:
-    return len((await client.get("/v1/jobs")).json()["jobs"])
+    return len(await listed(client, "jobs"))
 
 
 def assert_replay(first: httpx.Response, again: httpx.Response) -> None:
@@ -197,7 +198,7 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
         lambda: create(client, "k", path), lambda answer: answer.status_code != 409
     )
     assert again.headers["Idempotency-Replayed"] == "true"
-    (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+    (job,) = await listed(client, "jobs")
     assert again.json()["request_id"] == job["request_id"]
 
     release.set()

@@ -14,7 +14,7 @@ from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
-from tests.support.service import MOVIE, TIMEOUT, RunningService, submit
+from tests.support.service import MOVIE, TIMEOUT, RunningService, listed, submit
 
 NARRATIVE = {"prompt_list": ["The fox finds a map."], "image_model": "IMAGEN3"}
 
@@ -32,32 +32,30 @@ async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> N
     third = await submit(client, kind="create_narrative", input=NARRATIVE, metadata={"a b/c": "é"})
     one, two, three = (job["request_id"] for job in (first, second, third))
 
-    async def listed(**query: str) -> list[str]:
-        answer = await client.get("/v1/jobs", params=query)
-        assert answer.status_code == 200, answer.text
-        return [job["request_id"] for job in answer.json()["jobs"]]
+    async def ids(**query: str) -> list[str]:
+        return [job["request_id"] for job in await listed(client, "jobs", **query)]
 
-    assert await listed() == [three, two, one]
-    assert await listed(status="COMPLETED") == [one]
-    assert await listed(status="PENDING") == [three, two]
-    assert await listed(kind="create_narrative") == [three]
-    assert await listed(kind="owner/name") == [], "of a provider that may have run before"
-    assert await listed(created_after=second["created_at"]) == [three]
-    assert await listed(created_before=second["created_at"]) == [one]
+    assert await ids() == [three, two, one]
+    assert await ids(status="COMPLETED") == [one]
+    assert await ids(status="PENDING") == [three, two]
+    assert await ids(kind="create_narrative") == [three]
+    assert await ids(kind="owner/name") == [], "of a provider that may have run before"
+    assert await ids(created_after=second["created_at"]) == [three]
+    assert await ids(created_before=second["created_at"]) == [one]
     made = datetime.fromisoformat(second["created_at"])
     for part in (timedelta(microseconds=each) for each in (1, 500, 501, 999)):
-        assert await listed(created_after=(made - part).isoformat()) == [three, two]
-        assert await listed(created_before=(made + part).isoformat()) == [two, one]
+        assert await ids(created_after=(made - part).isoformat()) == [three, two]
+        assert await ids(created_before=(made + part).isoformat()) == [two, one]
     for finer in (
         second["created_at"].replace("Z", f"{digits}Z") for digits in ("000001", "9" * 6)
     ):
-        assert await listed(created_after=finer) == [three], "nanoseconds"
-        assert await listed(created_before=finer) == [two, one]
-    assert await listed(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
-    assert await listed(created_before="2020-01-01") == []
-    assert await listed(**{"metadata.team": "red"}) == [two, one]
-    assert await listed(**{"metadata.team": "red", "metadata.order": "1"}) == [one]
-    assert await listed(**{"metadata.a b/c": "é"}) == [three]
+        assert await ids(created_after=finer) == [three], "nanoseconds"
+        assert await ids(created_before=finer) == [two, one]
+    assert await ids(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
+    assert await ids(created_before="2020-01-01") == []
+    assert await ids(**{"metadata.team": "red"}) == [two, one]
+    assert await ids(**{"metadata.team": "red", "metadata.order": "1"}) == [one]
+    assert await ids(**{"metadata.a b/c": "é"}) == [three]
 
 
 BAD_QUERIES = [
@@ -106,10 +104,7 @@ async def submitted(client: httpx.AsyncClient, prompt: str) -> dict[str, Any]:
 
 
 async def labels(client: httpx.AsyncClient, **query: str) -> list[str | None]:
-    answer = await client.get("/v1/jobs", params=query)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["next_cursor"] is None
-    return [job["label"] for job in answer.json()["jobs"]]
+    return [job["label"] for job in await listed(client, "jobs", **query)]
 
 
 LABELS = [

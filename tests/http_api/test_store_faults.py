@@ -13,7 +13,15 @@ from store.errors import OutcomeUnknown, StoreFull, StoreUnavailable
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering, never
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, MOVIE, RunningService, eventually, submit, wait_for_job
+from tests.support.service import (
+    JOB,
+    MOVIE,
+    RunningService,
+    eventually,
+    listed,
+    submit,
+    wait_for_job,
+)
 
 DROP_IN = "/v1/video/create_movie"
 AWAY = StoreUnavailable("the disk is away")
@@ -61,7 +69,7 @@ class Site(NamedTuple):
         return self.service.client(self.client.headers["API-KEY"])
 
     async def jobs(self) -> int:
-        return len((await self.client.get("/v1/jobs")).json()["jobs"])
+        return len(await listed(self.client, "jobs"))
 
 
 @pytest.fixture

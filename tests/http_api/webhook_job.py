@@ -6,7 +6,7 @@ from typing import Any
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import ScriptedProvider
-from tests.support.service import RunningService, eventually, make_key
+from tests.support.service import RunningService, eventually, listed, make_key
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 RELAY: dict[str, Any] = {
@@ -31,8 +31,7 @@ class WebhookJob(AcceptedJob):
 
     async def deliveries(self) -> list[dict[str, Any]]:
         """The job's deliveries, oldest first."""
-        found = (await self.client.get("/v1/deliveries")).json()["deliveries"]
-        return [each for each in found[::-1] if each["request_id"] == self.request_id]
+        return (await listed(self.client, "deliveries", request_id=self.request_id))[::-1]
 
     async def wait_for_states(self, *expected: str) -> list[dict[str, Any]]:
         """Wait until the deliveries have these states, oldest first, and return them."""
@@ -41,15 +40,6 @@ class WebhookJob(AcceptedJob):
             lambda found: [each["state"] for each in found] == list(expected),
             f"deliveries {expected}",
         )
-
-
-async def create_webhook_job(
-    service: RunningService, provider: ScriptedProvider, url: str, **members: Any
-) -> WebhookJob:
-    """Create a job of the user ada whose webhooks go to that URL."""
-    client = service.client(await make_key(service.store, "ada", secret=SECRET))
-    job = await create_accepted_job(client, provider, webhookUrl=url, **members)
-    return WebhookJob(client, job.request_id, job.callback_url)
 
 
 @dataclass
@@ -61,6 +51,8 @@ class WebhookJobs:
     sink: Sink
 
     async def create(self, url: str | None = None, **members: Any) -> WebhookJob:
-        return await create_webhook_job(
-            self.service, self.provider, url or self.sink.url, **members
-        )
+        """Create a job of the user ada."""
+        client = self.service.client(await make_key(self.service.store, "ada", secret=SECRET))
+        url = url or self.sink.url
+        job = await create_accepted_job(client, self.provider, webhookUrl=url, **members)
+        return WebhookJob(client, job.request_id, job.callback_url)

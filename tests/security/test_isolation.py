@@ -16,6 +16,7 @@ from tests.support.service import (
     JOB,
     RunningService,
     eventually,
+    listed,
     running_service,
     submit,
     wait_for_job,
@@ -93,10 +94,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Worl
         service.clock.skip(3_600)
         await wait_for_job(ada, job["request_id"], status="COMPLETED")
 
-        async def deliveries() -> list[dict[str, Any]]:
-            return list((await ada.get("/v1/deliveries?state=delivered")).json()["deliveries"])
-
-        delivered = await eventually(deliveries, bool, "a delivery")
+        delivered = await eventually(lambda: listed(ada, "deliveries", state="delivered"), bool)
         names = {
             "job_id": job["request_id"],
             "delivery_id": delivered[0]["id"],

@@ -13,7 +13,14 @@ import pytest
 
 from tests.http_api.relay_sink import Sink, always, relay_sink
 from tests.support.ports import free_port
-from tests.support.service import RunningService, eventually, running_service, submit, wait_for_job
+from tests.support.service import (
+    RunningService,
+    eventually,
+    listed,
+    running_service,
+    submit,
+    wait_for_job,
+)
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 TO_CANCEL = 12
@@ -77,11 +84,9 @@ async def _filled(
     await submit(await service.user("ada"))
     jobs = [delivered, *exhausted, *waiting]
 
-    async def deliveries() -> list[dict[str, Any]]:
-        return list((await client.get("/v1/deliveries")).json()["deliveries"])
-
     sent = await eventually(
-        deliveries, lambda seen: all(each["state"] != "pending" for each in seen)
+        lambda: listed(client, "deliveries"),
+        lambda seen: all(each["state"] != "pending" for each in seen),
     )
     tokens = service.inner.context.tokens
     lists = ("jobs", "deliveries", "users")

@@ -210,9 +210,16 @@ async def wait_for_job(
     )
 
 
+async def listed(client: httpx.AsyncClient, name: str, **query: str) -> list[dict[str, Any]]:
+    """The entries of a list, such as `jobs`."""
+    answer = await client.get(f"/v1/{name}", params=query)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()[name])
+
+
 async def phases_of(client: httpx.AsyncClient) -> list[str]:
     """The phases of the user's jobs, newest first."""
-    return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
+    return [job["phase"] for job in await listed(client, "jobs")]
 
 
 async def history_of(
