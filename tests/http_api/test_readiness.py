@@ -1,7 +1,7 @@
 """Probes: all that come within a second share one check of the store."""
 
 import asyncio
-from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -22,25 +22,10 @@ from tests.support.service import RunningService
 OK = '{"status":"ok"}'
 
 
-class Store:
-    """Counts its checks, and answers when the test allows it."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.error: Exception | None = None
-        self.free = asyncio.Event()
-        self.free.set()
-
-    async def check_writable(self) -> None:
-        self.asked += 1
-        await self.free.wait()
-        if self.error is not None:
-            raise self.error
-
-
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def check() -> AsyncMock:
+    """The store's check."""
+    return AsyncMock()
 
 
 @pytest.fixture
@@ -49,42 +34,43 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def readiness(store: Any, clock: ManualClock) -> Readiness:
-    return Readiness(store, clock)
+def readiness(check: AsyncMock, clock: ManualClock) -> Readiness:
+    return Readiness(Mock(check_writable=check), clock)
 
 
 async def test_an_answer_holds_for_a_second(
-    readiness: Readiness, store: Store, clock: ManualClock
+    readiness: Readiness, check: AsyncMock, clock: ManualClock
 ) -> None:
     for error, code in ((None, None), (StoreFull("no room"), "full"), (None, None)):
-        store.error, before = error, store.asked
+        check.side_effect, before = error, check.await_count
         assert [await readiness.error_code() for _ in range(50)] == [code] * 50
         clock.advance(0.9)
-        store.error = StoreUnavailable("asked too early")
+        check.side_effect = StoreUnavailable("asked too early")
         assert await readiness.error_code() == code
-        assert store.asked == before + 1
+        assert check.await_count == before + 1
         clock.advance(0.1)
 
 
 async def test_concurrent_callers_share_one_check(
-    readiness: Readiness, store: Store, clock: ManualClock
+    readiness: Readiness, check: AsyncMock, clock: ManualClock
 ) -> None:
-    store.free.clear()
+    free = asyncio.Event()
+    check.side_effect = free.wait
     asking = [asyncio.create_task(readiness.error_code()) for _ in range(20)]
     await asyncio.sleep(0)
     asking[0].cancel()  # one caller disconnects, which does not affect the others
     clock.advance(5)  # the check is slow, and still the only one
     asking.append(asyncio.create_task(readiness.error_code()))
     await asyncio.sleep(0)
-    store.free.set()
+    free.set()
 
     assert await asyncio.gather(*asking[1:]) == [None] * 20
     assert await readiness.error_code() is None  # an answer is good for a second from its end
-    assert store.asked == 1
+    assert check.await_count == 1
 
 
 async def test_a_check_that_hangs_is_answered_meanwhile(
-    readiness: Readiness, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    readiness: Readiness, check: AsyncMock, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An earlier check may have failed for a known reason. After a good one, nothing is known.
     for before, code in (
@@ -92,18 +78,17 @@ async def test_a_check_that_hangs_is_answered_meanwhile(
         (StoreLocked("l"), "locked"),
         (None, "unavailable"),
     ):
-        store.error, asked = before, store.asked
+        check.side_effect, asked, free = before, check.await_count, asyncio.Event()
         await readiness.error_code()
         clock.advance(1)
-        store.free.clear()
+        check.side_effect = free.wait
         with monkeypatch.context() as hurried:
             hurried.setattr(readiness_module, "ANSWER_SECONDS", 0.01)
             assert [await readiness.error_code() for _ in range(2)] == [code] * 2
-        store.error = None
-        store.free.set()
+        free.set()
 
         assert await readiness.error_code() is None
-        assert store.asked == asked + 2
+        assert check.await_count == asked + 2
         clock.advance(1)
 
 
@@ -117,9 +102,9 @@ async def test_a_check_that_hangs_is_answered_meanwhile(
     ],
 )
 async def test_each_error_has_its_code(
-    readiness: Readiness, store: Store, error: Exception, code: str
+    readiness: Readiness, check: AsyncMock, error: Exception, code: str
 ) -> None:
-    store.error = error
+    check.side_effect = error
     assert await readiness.error_code() == code
 
 
