@@ -1,13 +1,13 @@
 """Samsar's adapter, connected to a server that breaks HTTP."""
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from receiver.domain.answers import SubmitAnswer
 from receiver.providers.api import Account
 from receiver.providers.samsar import InputRules, Samsar
+from tests.providers.conformance.subjects import closing
 from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server
 from tests.support.manual_clock import ManualClock
 
@@ -23,19 +23,12 @@ NOW = 1_767_323_045_000
 ACCEPTED = b'{"request_id": "up-1"}'
 
 
-@asynccontextmanager
-async def samsar(base_url: str, **values: Any) -> AsyncIterator[Samsar]:
+def samsar(base_url: str, **values: Any) -> AbstractAsyncContextManager[Samsar]:
     auth_header = values.pop("auth_header", "API-KEY")
     values = {"key": "key-1", "submit_timeout": 10.0, **values}
-    provider = Samsar(
-        Account("samsar", base_url, clock=ManualClock(NOW), **values),
-        InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})),
-        auth_header=auth_header,
-    )
-    try:
-        yield provider
-    finally:
-        await provider.close()
+    account = Account("samsar", base_url, clock=ManualClock(NOW), **values)
+    rules = InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"}))
+    return closing(Samsar(account, rules, auth_header=auth_header))
 
 
 async def submit_to(

@@ -1,5 +1,6 @@
 """What is special to fal: URLs in its answers, two calls for a status, keys from a JWKS."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.providers.conformance.subjects import (
     PRIVATE_KEY,
     account,
     as_headers,
+    closing,
     jwks,
     sign_fal,
 )
@@ -27,13 +29,15 @@ STATUS, RESPONSE = "GET /fal-ai/flux/requests/up-1/status", "GET /fal-ai/flux/re
 UP_1 = UpstreamJob("up-1", "fal-ai/flux/dev", {})
 
 
-def fal(server: PathServer, clock: Clock | None = None, user_id: str | None = None) -> Fal:
+def fal(
+    server: PathServer, clock: Clock | None = None, user_id: str | None = None
+) -> AbstractAsyncContextManager[Fal]:
     jwks_url = f"{server.origin}/.well-known/jwks.json"
-    return Fal(account(f"{server.origin}/", clock), jwks_url, user_id)
+    return closing(Fal(account(f"{server.origin}/", clock), jwks_url, user_id))
 
 
 async def test_a_submission_and_the_urls_in_its_answer() -> None:
-    async with path_server() as server:
+    async with path_server() as server, fal(server) as provider:
         own = f"{server.origin}/fal-ai/flux/dev/requests/up-1"
         answer = {
             "request_id": "up-1",
@@ -43,7 +47,6 @@ async def test_a_submission_and_the_urls_in_its_answer() -> None:
             "cancel_url": f"{own}/cancel",
         }
         server.answers["POST /fal-ai/flux/dev"] = (200, answer)
-        provider = fal(server)
         webhook = "https://receiver.example/webhooks/fal/a b&c=d"
         said = await provider.submit("fal-ai/flux/dev", {"prompt": "A heron"}, webhook)
         call = server.calls[0]
@@ -60,7 +63,6 @@ async def test_a_submission_and_the_urls_in_its_answer() -> None:
         server.answers[f"GET {path}/status"] = (202, {"status": "COMPLETED"})
         await provider.status(job)
         await provider.cancel(job)
-        await provider.close()
     assert server.asked() == [
         "POST /fal-ai/flux/dev",
         f"GET {path}/status",
@@ -86,10 +88,8 @@ async def test_a_submission_and_the_urls_in_its_answer() -> None:
     ],
 )
 async def test_a_url_of_another_host_is_not_called(url: Any) -> None:
-    async with path_server() as server:
-        provider = fal(server)
+    async with path_server() as server, fal(server) as provider:
         await provider.status(UpstreamJob("up-1", "fal-ai/flux/dev", {"status": url}))
-        await provider.close()
     assert server.asked() == [STATUS]
 
 
@@ -103,20 +103,15 @@ async def test_a_url_of_another_host_is_not_called(url: Any) -> None:
     ],
 )
 async def test_urls_that_were_not_in_the_answer(kind: str, path: str) -> None:
-    async with path_server() as server:
-        provider = fal(server)
+    async with path_server() as server, fal(server) as provider:
         await provider.status(UpstreamJob("up-1", kind, {}))
-        await provider.close()
     assert server.asked() == [f"GET /{path}/requests/up-1/status"]
 
 
 async def status(state: Any, response: tuple[int, Any] = (404, {})) -> StatusAnswer:
-    async with path_server({STATUS: (200, state), RESPONSE: response}) as server:
-        provider = fal(server)
-        try:
-            return await provider.status(UP_1)
-        finally:
-            await provider.close()
+    answers = {STATUS: (200, state), RESPONSE: response}
+    async with path_server(answers) as server, fal(server) as provider:
+        return await provider.status(UP_1)
 
 
 @pytest.mark.parametrize(
@@ -170,12 +165,10 @@ async def test_a_result_that_is_not_json_is_its_text_or_a_data_url(
 async def test_a_failure_that_cannot_be_read_does_not_end_the_job() -> None:
     page = Response(b"<html>not here</html>", 405, media_type="text/html")
     brotli = Response(b"\x0b\x02", 400, {"Content-Encoding": "br"}, media_type="application/json")
-    async with path_server() as server:
-        provider = fal(server)
+    async with path_server() as server, fal(server) as provider:
         for answer in (page, brotli):
             server.answers[RESPONSE] = (answer.status_code, answer)
             assert isinstance(await provider.result(UP_1), StatusUnavailable)
-        await provider.close()
 
 
 async def test_whether_the_key_is_refused_is_what_the_status_call_says() -> None:
@@ -183,10 +176,8 @@ async def test_whether_the_key_is_refused_is_what_the_status_call_says() -> None
     said = await status({"status": "COMPLETED"}, (403, FAULTS))
     assert isinstance(said, StatusUnavailable)
     assert (said.credentials_refused, said.only_this_job) == (False, True)
-    async with path_server({RESPONSE: (403, FAULTS)}) as server:
-        provider = fal(server)
+    async with path_server({RESPONSE: (403, FAULTS)}) as server, fal(server) as provider:
         said = await provider.result(UP_1)
-        await provider.close()
     assert isinstance(said, StatusUnavailable)
     assert (said.credentials_refused, said.only_this_job) == (True, False)
 
@@ -258,8 +249,8 @@ async def test_completed_with_an_error_has_failed(error: dict[str, str]) -> None
 async def test_webhooks(
     body: dict[str, Any], ended: Status, has_result: bool, message: str | None
 ) -> None:
-    async with path_server() as server:
-        report = fal(server).read(body)
+    async with fal(PathServer()) as provider:
+        report = provider.read(body)
     assert (report.status, report.result is not None, report.message) == (
         ended,
         has_result,
@@ -277,8 +268,8 @@ async def verified(provider: Fal, clock: Clock, key: Ed25519PrivateKey) -> bool 
 
 async def test_keys_are_kept_for_a_day_and_fetched_again_if_none_matches() -> None:
     clock, other = ManualClock(), Ed25519PrivateKey.generate()
-    async with path_server({JWKS: (200, jwks(PRIVATE_KEY))}) as server:
-        provider = fal(server, clock)
+    answers = {JWKS: (200, jwks(PRIVATE_KEY))}
+    async with path_server(answers) as server, fal(server, clock) as provider:
         provider.start()
         assert await verified(provider, clock, PRIVATE_KEY) is True
         assert "authorization" not in server.calls[0].headers
@@ -292,13 +283,11 @@ async def test_keys_are_kept_for_a_day_and_fetched_again_if_none_matches() -> No
         server.answers[JWKS] = (500, {})
         clock.advance(24 * 3600)
         assert await verified(provider, clock, PRIVATE_KEY) is False
-        await provider.close()
 
 
 async def test_a_callback_that_is_signed_for_another_user() -> None:
     async with path_server({JWKS: (200, jwks(PRIVATE_KEY))}) as server:
         clock = SystemClock()
         for user_id, expected in (("user-1", True), ("user-2", None), (None, True)):
-            provider = fal(server, clock, user_id)
-            assert await verified(provider, clock, PRIVATE_KEY) is expected
-            await provider.close()
+            async with fal(server, clock, user_id) as provider:
+                assert await verified(provider, clock, PRIVATE_KEY) is expected

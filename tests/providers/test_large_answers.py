@@ -5,13 +5,11 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-import pytest
-
 from receiver.json_text import parse_answer
 from receiver.providers.calls import LARGE
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.parsing import clean_and_redact
-from tests.providers.conformance.subjects import SUBJECTS, Subject, opened
+from tests.providers.conformance.subjects import Subject, each_subject, opened
 from tests.providers.faulty_server import answer, faulty_server
 
 
@@ -25,7 +23,7 @@ def noting(threads: list[int], read: Callable[..., Any]) -> Callable[..., Any]:
     return note_and_read
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: str(each.name))
+@each_subject()
 async def test_a_large_refusal_is_read_beside_the_event_loop(subject: Subject) -> None:
     threads: list[int] = []
     large = b'{"detail": "no"}'.ljust(LARGE + 1)
@@ -36,7 +34,7 @@ async def test_a_large_refusal_is_read_beside_the_event_loop(subject: Subject) -
     assert threading.get_ident() not in threads
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: str(each.name))
+@each_subject()
 async def test_a_large_answer_is_read_beside_the_event_loop(subject: Subject) -> None:
     threads: list[int] = []
     large = b'{"status": "unheard of"}'.ljust(LARGE + 1)

@@ -9,11 +9,10 @@ from receiver.clock import SystemClock
 from receiver.domain.answers import SubmitAccepted
 from receiver.providers.registry import open_provider
 from receiver.settings import ServeSettings
+from tests.providers.conformance.subjects import SAMSAR, closing
 from tests.providers.faulty_server import answer, faulty_server
 from tests.providers.path_server import path_server
 from tests.support.service import eventually
-
-MOVIE = {"prompt": "A heron", "image_model": "A", "video_model": "B", "duration": 5}
 
 
 @pytest.mark.parametrize(
@@ -29,11 +28,13 @@ async def test_samsar_is_created_from_the_settings(
         monkeypatch.setenv("RECEIVER_IMAGE_MODELS", "A")
         monkeypatch.setenv("RECEIVER_VIDEO_MODELS", "B")
         sandbox = server.url.removesuffix("/v1/video/") if name == "sandbox" else None
-        provider = open_provider(name, ServeSettings(), SystemClock(), sandbox)
-        assert provider.name == name
-        assert provider.check("create_movie", MOVIE) == []
-        assert await provider.submit("create_movie", MOVIE, "http://a/") == SubmitAccepted("1")
-        await provider.close()
+        async with closing(
+            open_provider(name, ServeSettings(), SystemClock(), sandbox)
+        ) as provider:
+            assert provider.name == name
+            movie = SAMSAR.good_input
+            assert provider.check("create_movie", movie) == []
+            assert await provider.submit("create_movie", movie, "http://a/") == SubmitAccepted("1")
     assert f"\r\n{key_header}\r\n" in server.heads[0]
 
 

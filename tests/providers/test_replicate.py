@@ -1,6 +1,7 @@
 """What is special to Replicate: its kinds and statuses, its secret, and its list of predictions."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -26,17 +27,21 @@ from tests.providers.conformance.subjects import (
     WHSEC,
     account,
     as_headers,
+    closing,
     sign_replicate,
 )
 from tests.providers.path_server import PathServer, path_server
 from tests.support.manual_clock import ManualClock
 
 UP_1 = UpstreamJob("up-1", "owner/name", {})
-SECRET_PATH = "/webhooks/default/secret"
+KEY_CALL = "GET /webhooks/default/secret"
+KEYS = {KEY_CALL: (200, {"key": WHSEC})}
 
 
-def replicate(server: PathServer, clock: Clock, *secrets: str) -> Replicate:
-    return Replicate(account(f"{server.origin}/", clock), secrets)
+def replicate(
+    server: PathServer, clock: Clock | None = None, *secrets: str
+) -> AbstractAsyncContextManager[Replicate]:
+    return closing(Replicate(account(f"{server.origin}/", clock), secrets))
 
 
 @pytest.mark.parametrize(
@@ -49,10 +54,9 @@ def replicate(server: PathServer, clock: Clock, *secrets: str) -> Replicate:
     ],
 )
 async def test_the_path_of_each_kind(kind: str, path: str, version: str | None) -> None:
-    async with path_server({f"POST {path}": (201, {"id": "up-1"})}) as server:
-        provider = replicate(server, SystemClock())
+    answers = {f"POST {path}": (201, {"id": "up-1"})}
+    async with path_server(answers) as server, replicate(server) as provider:
         said = await provider.submit(kind, {"prompt": "A heron"}, "https://a.example/x")
-        await provider.close()
     assert said == SubmitAccepted("up-1")
     (call,) = server.calls
     assert call.json == {
@@ -102,11 +106,10 @@ async def test_the_path_of_each_kind(kind: str, path: str, version: str | None) 
     ],
 )
 async def test_predictions(prediction: dict[str, Any], report: Report) -> None:
-    async with path_server({"GET /predictions/up-1": (200, prediction)}) as server:
-        provider = replicate(server, SystemClock())
+    answers = {"GET /predictions/up-1": (200, prediction)}
+    async with path_server(answers) as server, replicate(server) as provider:
         assert provider.read(prediction) == report
         said = await provider.status(UP_1)
-        await provider.close()
     assert isinstance(said, StatusReport)
     assert said.report.status is report.status
 
@@ -135,15 +138,14 @@ async def verified(provider: Replicate, clock: Clock, secret: bytes) -> bool | N
 async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() -> None:
     clock = ManualClock()
     fresh = b"another secret of the account"
-    async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
-        provider = replicate(server, clock)
+    async with path_server(KEYS) as server, replicate(server, clock) as provider:
         provider.start()
         assert await verified(provider, clock, SECRET) is True
         assert len(server.calls) == 1
         # The request at the start does not count: the first mismatch fetches the secret at once.
         assert await verified(provider, clock, b"garbage") is None
         assert len(server.calls) == 2
-        server.answers[f"GET {SECRET_PATH}"] = (200, {"key": new_secret(fresh)})
+        server.answers[KEY_CALL] = (200, {"key": new_secret(fresh)})
         clock.advance(59)
         assert await verified(provider, clock, fresh) is None
         assert len(server.calls) == 2
@@ -151,33 +153,28 @@ async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() 
         assert await verified(provider, clock, fresh) is True
         assert await verified(provider, clock, SECRET) is None
         assert len(server.calls) == 3
-        await provider.close()
 
 
 async def test_callbacks_share_one_request_for_keys() -> None:
-    async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
-        clock = SystemClock()
-        server.held[f"GET {SECRET_PATH}"] = asyncio.Event()
-        provider = replicate(server, clock)
+    clock = SystemClock()
+    async with path_server(KEYS) as server, replicate(server, clock) as provider:
+        server.held[KEY_CALL] = asyncio.Event()
         provider.start()
         asking = [asyncio.ensure_future(verified(provider, clock, SECRET)) for _ in range(9)]
         await asyncio.sleep(0)
         asking[0].cancel()
-        server.held[f"GET {SECRET_PATH}"].set()
+        server.held[KEY_CALL].set()
         assert await asyncio.gather(*asking[1:]) == [True] * 8
         assert len(server.calls) == 1
-        await provider.close()
 
 
 async def test_configured_secrets_are_not_fetched() -> None:
-    async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
-        clock = SystemClock()
-        provider = replicate(server, clock, new_secret(b"old"), new_secret(b"new"))
+    clock, secrets = SystemClock(), (new_secret(b"old"), new_secret(b"new"))
+    async with path_server(KEYS) as server, replicate(server, clock, *secrets) as provider:
         provider.start()
         assert await verified(provider, clock, b"old") is True
         assert await verified(provider, clock, b"new") is True
         assert await verified(provider, clock, SECRET) is None
-        await provider.close()
     assert server.calls == []
 
 
@@ -194,11 +191,8 @@ SINCE, UNTIL = 1_767_323_045_678, 1_767_323_105_678
 
 
 async def look_up(server: PathServer) -> LookUpAnswer:
-    provider = replicate(server, SystemClock())
-    try:
+    async with replicate(server) as provider:
         return await provider.look_up(WEBHOOK, SINCE, UNTIL)
-    finally:
-        await provider.close()
 
 
 def page(*predictions: Any, following: Any = None) -> tuple[int, Any]:
@@ -247,8 +241,8 @@ async def test_all_pages_of_a_look_up_take_no_longer_than_a_status_call() -> Non
     async with path_server() as server:
         server.answers[LISTED] = page(following=f"{server.origin}/next")
         server.held["GET /next"] = asyncio.Event()
-        provider = Replicate(replace(account(f"{server.origin}/"), status_timeout=1.0))
-        said = await provider.look_up(WEBHOOK, SINCE, UNTIL)
+        hurried = replace(account(f"{server.origin}/"), status_timeout=1.0)
+        async with closing(Replicate(hurried)) as provider:
+            said = await provider.look_up(WEBHOOK, SINCE, UNTIL)
         server.held["GET /next"].set()
-        await provider.close()
     assert isinstance(said, StatusUnavailable)

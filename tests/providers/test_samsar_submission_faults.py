@@ -30,20 +30,11 @@ HUNG = 0.2
 # --- what the provider answers ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("body", "request_id"),
-    [
-        (b'{"request_id": -9223372036854775809}', "-9223372036854775809"),
-        (b'{"request_id": null, "session_id": "s-1"}', "s-1"),
-        (b'\xef\xbb\xbf{"request_id": "up-1"}', "up-1"),
-        (b'{"request_id": "a\\u0000\\ud800b"}', "a\ufffd\ufffdb"),
-        (b'{"request_id": "up-1", "cost": NaN}', "up-1"),
-    ],
-)
 @pytest.mark.parametrize("status", [200, 202])
-async def test_an_answer_with_an_id_is_accepted(status: int, body: bytes, request_id: str) -> None:
+async def test_an_answer_with_an_id_is_accepted_however_odd_it_is(status: int) -> None:
+    body = b'\xef\xbb\xbf{"request_id": null, "session_id": "a\\u0000\\ud800b", "cost": NaN}'
     said, server = await submit_to(answer(status, body))
-    assert said == SubmitAccepted(request_id)
+    assert said == SubmitAccepted("a\ufffd\ufffdb")
     assert len(server.bodies) == 1
 
 

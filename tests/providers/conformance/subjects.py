@@ -6,9 +6,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +21,8 @@ from receiver.providers.replicate import Replicate
 from receiver.providers.samsar import InputRules, Samsar
 from store.records.jobs import Status
 from tests.providers.conformance.minimal import Minimal
+
+P = TypeVar("P", bound=Provider)
 
 KEY = "the-operators-key"
 TOKEN = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC." + "t" * 43
@@ -207,9 +209,13 @@ def each_subject(which: Callable[[Subject], bool] = lambda _: True) -> pytest.Ma
 
 
 @asynccontextmanager
-async def opened(subject: Subject, url: str) -> AsyncIterator[Provider]:
-    provider = subject.make(account(url))
+async def closing(provider: P) -> AsyncIterator[P]:
+    """A provider that is closed with the block."""
     try:
         yield provider
     finally:
         await provider.close()
+
+
+def opened(subject: Subject, url: str) -> AbstractAsyncContextManager[Provider]:
+    return closing(subject.make(account(url)))
