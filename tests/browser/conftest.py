@@ -15,11 +15,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import quiet_log
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.support.service import RunningService, running_service
 
-__all__ = ["browser", "provider", "quiet_log", "start", "start_signed_in", "visit"]
+__all__ = ["browser", "job", "provider", "quiet_log", "start", "start_signed_in", "visit"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -57,8 +58,7 @@ class Visitor:
     async def try_key(self, key: str) -> None:
         """Start to sign in with a key, without waiting for the result."""
         await self.page.goto(self.url)
-        await self.page.get_by_label("API key").fill(key)
-        await self.page.get_by_role("button", name="Sign in").click()
+        await sign_in_here(self.page, key)
 
     async def submit_by_form(self, **fields: str) -> None:
         """Fill in the form by its labels and its list, and submit it."""
@@ -88,6 +88,30 @@ class Visitor:
         await self.page.get_by_text(text).filter(visible=True).first.wait_for()
 
 
+async def sign_in_here(page: Page, key: str) -> None:
+    """Sign in without leaving the page's view."""
+    await page.get_by_label("API key").fill(key)
+    await page.get_by_role("button", name="Sign in").click()
+
+
+async def visit_list(visit: "Visit", job: AcceptedJob, **given: Any) -> Visitor:
+    """Open the list of jobs as the job's user."""
+    return await visit(str(job.client.base_url).rstrip("/"), job.client, **given)
+
+
+async def visit_job(visit: "Visit", job: AcceptedJob) -> Visitor:
+    """Open the job's page as its user."""
+    visitor = await visit_list(visit, job)
+    await visitor.open(f"#/jobs/{job.request_id}")
+    return visitor
+
+
+async def jobs_of(service: RunningService, user: str = "ada") -> list[dict[str, Any]]:
+    """The jobs of this user, newest first."""
+    answer = await (await service.user(user)).get("/v1/jobs")
+    return list(answer.json()["jobs"])
+
+
 @dataclass
 class Held:
     """Requests of a page that wait until `may_go_on` is set."""
@@ -109,6 +133,26 @@ async def holding(page: Page, url: str | re.Pattern[str]) -> Held:
     return held
 
 
+async def lose_the_answer(route: Route) -> None:
+    """The service answers, and the page does not learn of it."""
+    await route.fetch()
+    await route.abort()
+
+
+async def keep_waiting(page: Page, url: str) -> asyncio.Event:
+    """Give the page's next request for this URL no answer; the event is set by the service's."""
+    answered = asyncio.Event()
+
+    async def hang(route: Route) -> None:
+        await route.fetch()
+        answered.set()
+
+    await page.route(url, hang, times=1)
+    return answered
+
+
+Rewritten = dict[str, dict[str, str]]
+"""By script of the page: what is replaced in it, and by what."""
 Visit = Callable[..., Awaitable[Visitor]]
 Start = Callable[..., Awaitable[RunningService]]
 StartSignedIn = Callable[..., Awaitable[tuple[RunningService, Visitor]]]
@@ -142,11 +186,17 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser) -> AsyncIterator[Visit]:
-    """Opens windows without cookies, which close with the test. A given `user` is signed in."""
+    """Opens windows without cookies, which close with the test. A given `user` is signed in, at a
+    page whose scripts are `rewritten`."""
     contexts: list[BrowserContext] = []
 
     async def visit(
-        url: str, user: httpx.AsyncClient | None = None, *, theme: str = "light", width: int = 1200
+        url: str,
+        user: httpx.AsyncClient | None = None,
+        *,
+        rewritten: Rewritten | None = None,
+        theme: str = "light",
+        width: int = 1200,
     ) -> Visitor:
         context = await browser.new_context(
             color_scheme="dark" if theme == "dark" else "light",
@@ -166,6 +216,8 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
             ),
         )
         visitor.page.on("pageerror", lambda error: visitor.console.append(str(error)))
+        for script, changes in (rewritten or {}).items():
+            await visitor.rewrite(script, changes)
         if user is not None:
             await visitor.sign_in(user.headers["API-KEY"])
         return visitor
@@ -195,15 +247,25 @@ async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
         yield provider
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def job(start: Start, provider: ScriptedProvider) -> AcceptedJob:
+    """A job that stays accepted until the test's callbacks, which count at once, move it."""
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    return await create_accepted_job(service, provider)
+
+
 @pytest.fixture
 def start_signed_in(start: Start, visit: Visit) -> StartSignedIn:
-    """Starts a service, and signs a user in at its page."""
+    """Starts a service, and signs a user in at its page, whose scripts are `rewritten`."""
 
     async def start_signed_in(
-        *, admin: bool = False, **given: object
+        *,
+        admin: bool = False,
+        rewritten: Rewritten | None = None,
+        **given: object,
     ) -> tuple[RunningService, Visitor]:
         service = await start(**given)
         user = await service.user("root" if admin else "ada", admin=admin)
-        return service, await visit(service.url, user)
+        return service, await visit(service.url, user, rewritten=rewritten)
 
     return start_signed_in

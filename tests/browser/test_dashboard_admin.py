@@ -102,20 +102,17 @@ async def test_a_user_chosen_before_the_others_are_known_stays_chosen(
 async def test_users_that_are_not_offered_are_mentioned(start: Start, visit: Visit) -> None:
     service = await start()
     await service.user("ada")
-    visitor = await visit(service.url)
-    await visitor.rewrite("scope.js", {"MOST_USERS = 200": "MOST_USERS = 1"})
-    await visitor.sign_in(await service.key("root", admin=True))
+    few = {"scope.js": {"MOST_USERS = 200": "MOST_USERS = 1"}}
+    visitor = await visit(service.url, await service.user("root", admin=True), rewritten=few)
     more = visitor.page.get_by_label("User").locator("option:disabled")
     await expect(more).to_have_text("More: #/?user=NAME in the address")
 
 
 async def visitor_who_polls(service: RunningService, visit: Visit) -> Visitor:
     """An admin whose page reads a few jobs at a time, at short intervals."""
-    visitor = await visit(service.url)
     few = {"NEWEST = 100": "NEWEST = 2", "UNFINISHED = 20": "UNFINISHED = 1"}
-    await visitor.rewrite("live.js", few | {"POLL_EVERY = 5000": "POLL_EVERY = 200"})
-    await visitor.sign_in(await service.key("root", admin=True))
-    return visitor
+    rewritten = {"live.js": few | {"POLL_EVERY = 5000": "POLL_EVERY = 200"}}
+    return await visit(service.url, await service.user("root", admin=True), rewritten=rewritten)
 
 
 async def test_polls_take_older_jobs_in_turn(start: Start, visit: Visit) -> None:

@@ -226,11 +226,9 @@ async def test_a_row_far_down_is_sent_again_in_its_place(
 
 async def test_short_pages_are_walked_some_at_a_time(start_signed_in: StartSignedIn) -> None:
     """The service examines a limited number of deliveries for a page, which may then be empty."""
-    _, visitor = await start_signed_in()
+    once = {"deliveries.js": {"REFRESH = 5000": "REFRESH = 1e6"}}
+    _, visitor = await start_signed_in(rewritten=once)
     page = visitor.page
-    await visitor.rewrite("deliveries.js", {"REFRESH = 5000": "REFRESH = 1e6"})
-    await page.reload()
-    await page.get_by_text("live", exact=True).wait_for()
     cursors: list[str | None] = []
 
     async def look_further(route: Route) -> None:

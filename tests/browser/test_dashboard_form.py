@@ -7,9 +7,16 @@ import re
 from asyncio.subprocess import PIPE
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Start, StartSignedIn, Visit, holding
+from tests.browser.conftest import (
+    StartSignedIn,
+    holding,
+    jobs_of,
+    keep_waiting,
+    lose_the_answer,
+    sign_in_here,
+)
 from tests.support.service import job_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -54,8 +61,7 @@ async def test_a_movie_goes_to_the_provider_that_makes_movies(
     await expect(visitor.page.get_by_label("Another provider")).to_be_visible()
     await visitor.page.get_by_role("button", name="Submit").click()
     await expect(visitor.page.get_by_role("heading", name="Timeline")).to_be_visible()
-    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
-    assert [job["provider"] for job in jobs] == ["sandbox"]
+    assert [job["provider"] for job in await jobs_of(service)] == ["sandbox"]
 
 
 async def test_movies_are_offered_only_where_they_are_made(start_signed_in: StartSignedIn) -> None:
@@ -203,8 +209,7 @@ async def test_who_waits_in_the_form_does_not_submit_as_the_next_user(
     await page.get_by_label("Label").fill("Bob's")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Bob's")).to_be_visible()
-    jobs = (await (await service.user("bob")).get("/v1/jobs")).json()["jobs"]
-    assert [job["metadata"]["label"] for job in jobs] == ["Bob's"]
+    assert [job["metadata"]["label"] for job in await jobs_of(service, "bob")] == ["Bob's"]
 
 
 async def test_a_form_that_was_left_as_it_was_sent(start_signed_in: StartSignedIn) -> None:
@@ -257,8 +262,7 @@ async def test_a_proxy_s_page_is_no_answer(
         await leaving
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Once")).to_be_visible()
-    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
-    assert len(jobs) == 1
+    assert len(await jobs_of(service)) == 1
 
 
 async def test_a_lost_answer_makes_no_second_job_in_a_later_view(
@@ -266,11 +270,6 @@ async def test_a_lost_answer_makes_no_second_job_in_a_later_view(
 ) -> None:
     service, visitor = await start_signed_in()
     page = visitor.page
-
-    async def lose_the_answer(route: Route) -> None:
-        await route.fetch()
-        await route.abort()
-
     await page.route("**/v1/jobs", lose_the_answer, times=1)
     await visitor.open("#/new")
     await expect(page.locator("[name=known]")).to_have_value("sandbox")  # it is part of the body
@@ -281,8 +280,7 @@ async def test_a_lost_answer_makes_no_second_job_in_a_later_view(
     await visitor.open("#/new")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Once")).to_be_visible()
-    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
-    assert len(jobs) == 1
+    assert len(await jobs_of(service)) == 1
 
 
 async def test_a_form_that_is_being_sent_says_so(start_signed_in: StartSignedIn) -> None:
@@ -299,23 +297,14 @@ async def test_a_form_that_is_being_sent_says_so(start_signed_in: StartSignedIn)
     assert visitor.console == []
 
 
-async def test_a_form_whose_answer_hangs_comes_back(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
+async def test_a_form_whose_answer_hangs_comes_back(start_signed_in: StartSignedIn) -> None:
+    soon = {"api.js": {"LONGEST = 30_000": "LONGEST = 3000"}}
+    service, visitor = await start_signed_in(rewritten=soon)
     page = visitor.page
-    await visitor.rewrite("api.js", {"LONGEST = 30_000": "LONGEST = 3000"})
-    await visitor.sign_in(await service.key("ada"))
     await visitor.open("#/new")
     await expect(page.locator("[name=known]")).to_have_value("sandbox")  # it is part of the body
     await page.get_by_label("Prompt", exact=True).fill("Once")
-
-    created = asyncio.Event()
-
-    async def hang(route: Route) -> None:
-        await route.fetch()
-        created.set()
-
-    await page.route("**/v1/jobs", hang, times=1)
+    created = await keep_waiting(page, "**/v1/jobs")
     await page.get_by_role("button", name="Submit").click()
     await visitor.sees("It is not known whether the job was created. Trying again")
     await created.wait()
@@ -323,11 +312,4 @@ async def test_a_form_whose_answer_hangs_comes_back(start: Start, visit: Visit) 
     await expect(page.get_by_label("Prompt", exact=True)).to_have_value("Once")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Once")).to_be_visible()
-    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
-    assert len(jobs) == 1
-
-
-async def sign_in_here(page: Page, key: str) -> None:
-    """Sign in without leaving the page's view."""
-    await page.get_by_label("API key").fill(key)
-    await page.get_by_role("button", name="Sign in").click()
+    assert len(await jobs_of(service)) == 1

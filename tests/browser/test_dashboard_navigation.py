@@ -4,20 +4,20 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor
-from tests.http_api.scripted_provider import ScriptedProvider, call_back
+from tests.browser.conftest import Start, StartSignedIn, Visit, visit_job, visit_list
+from tests.http_api.accepted_job import AcceptedJob
+from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import MOVIE, eventually, submit, wait_for_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
+FEW_KEPT = {"live.js": {"MOST_JOBS = 5000": "MOST_JOBS = 20"}}
+
 
 async def test_a_browser_whose_clock_is_wrong_shows_the_service_s_hours(
-    start: Start, visit: Visit, provider: ScriptedProvider
+    job: AcceptedJob, visit: Visit
 ) -> None:
-    service = await start(**provider.settings())
-    client = await service.user()
-    await submit(client)
-    visitor = await visit(service.url, client)
+    visitor = await visit_list(visit, job)
     hours_ahead = "const real = Date.now; Date.now = () => real() + 3 * 3600e3"
     await visitor.page.add_init_script(hours_ahead)
     await visitor.page.reload()
@@ -88,10 +88,8 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(
     for _ in range(60):
         await submit(client)
     await eventually(lambda: client.get("/v1/jobs?limit=61"), all_accepted, "no update follows")
-    visitor = await visit(service.url)
+    visitor = await visit(service.url, client, rewritten=FEW_KEPT)
     page = visitor.page
-    await visitor.rewrite("live.js", {"MOST_JOBS = 5000": "MOST_JOBS = 20"})
-    await visitor.sign_in(client.headers["API-KEY"])
     await expect(page.locator(".row.job")).to_have_count(50)
     await page.get_by_label("Search").fill("NEEDLE")
     await expect(page.locator(".row.job strong")).to_have_text(["A needle in the hay"])
@@ -106,10 +104,8 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(
 
 async def test_rows_on_the_page_outlive_the_cache(start_signed_in: StartSignedIn) -> None:
     """A filtered list claimed that nothing matched, after enough other jobs had passed."""
-    service, visitor = await start_signed_in(sandbox_render=0.1)
+    service, visitor = await start_signed_in(rewritten=FEW_KEPT, sandbox_render=0.1)
     page, client = visitor.page, await service.user()
-    await visitor.rewrite("live.js", {"MOST_JOBS = 5000": "MOST_JOBS = 20"})
-    await page.reload()
     cancelled = await submit(client, metadata={"label": "Not wanted"})
     await client.post(cancelled["links"]["cancel"])
     await visitor.open("#/?status=CANCELLED")
@@ -135,9 +131,8 @@ async def test_older_rows_come_on_request_until_new_jobs_push_them_out(
     client = await service.user()
     for label in "ABCDE":
         await submit(client, metadata={"label": label})
-    visitor = await visit(service.url)
-    await visitor.rewrite("jobs.js", {"PAGE = 50": "PAGE = 2", "_PAGE = 200": "_PAGE = 4"})
-    await visitor.sign_in(client.headers["API-KEY"])
+    short = {"jobs.js": {"PAGE = 50": "PAGE = 2", "_PAGE = 200": "_PAGE = 4"}}
+    visitor = await visit(service.url, client, rewritten=short)
     titles = visitor.page.locator(".row.job strong")
     older = visitor.page.get_by_role("button", name="Show older")
     await expect(titles).to_have_text(list("ED"))
@@ -156,46 +151,32 @@ async def test_older_rows_come_on_request_until_new_jobs_push_them_out(
     await expect(older).to_be_hidden()
 
 
-async def _list_of_one_job(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> tuple[str, Visitor]:
-    """A visitor at the list of jobs, and its only job's callback URL. Callbacks count at once."""
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    client = await service.user()
-    await submit(client)
-    url = (await provider.submitted()).webhook_url
-    visitor = await visit(service.url, client)
-    return url, visitor
-
-
-async def test_updates_leave_the_history_alone(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
+async def test_updates_leave_the_history_alone(job: AcceptedJob, visit: Visit) -> None:
     """Safari refuses more than 100 changes of the history in 10 seconds."""
-    url, visitor = await _list_of_one_job(start, visit, provider)
+    visitor = await visit_list(visit, job)
     await visitor.page.evaluate("""() => {
         const change = history.replaceState.bind(history);
         window.changes = 0;
         history.replaceState = (...given) => { window.changes += 1; change(...given); };
     }""")
     for progress in range(10, 60, 10):
-        await call_back(url, {"status": "IN_PROGRESS", "progress": progress})
+        await job.send({"status": "IN_PROGRESS", "progress": progress})
         await visitor.sees(f"{progress} %")
     # One, if the number of rows was not remembered before.
     assert await visitor.page.evaluate("window.changes") <= 1
 
 
 async def test_updates_in_quick_succession_are_painted_together(
-    start: Start, visit: Visit, provider: ScriptedProvider
+    job: AcceptedJob, visit: Visit
 ) -> None:
-    url, visitor = await _list_of_one_job(start, visit, provider)
+    visitor = await visit_list(visit, job)
     await visitor.page.evaluate("""() => {
         window.paints = [];
         const seen = new MutationObserver(() => window.paints.push(performance.now()));
         seen.observe(document.querySelector("ul.rows"), { childList: true, subtree: true });
     }""")
     for progress in range(1, 41):
-        await call_back(url, {"status": "IN_PROGRESS", "progress": progress})
+        await job.send({"status": "IN_PROGRESS", "progress": progress})
     await visitor.sees("40 %")
     paints = await visitor.page.evaluate("window.paints")
     # Five a second, and two more if the snapshot's load ends only now.
@@ -224,19 +205,12 @@ async def test_submit_again_names_the_cost(start_signed_in: StartSignedIn) -> No
     assert visitor.console == []
 
 
-async def test_a_callback_and_its_effect_are_one_entry(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    client = await service.user()
-    job = await submit(client)
-    url = (await provider.submitted()).webhook_url
-    await wait_for_job(client, job["request_id"], phase="accepted")
-    await call_back(url, {"status": "IN_PROGRESS", "progress": 40, "note": f"to {url} <b>"})
-    await wait_for_job(client, job["request_id"], progress=40)
-    visitor = await visit(service.url, client)
+async def test_a_callback_and_its_effect_are_one_entry(job: AcceptedJob, visit: Visit) -> None:
+    note = f"to {job.callback_url} <b>"
+    await job.send({"status": "IN_PROGRESS", "progress": 40, "note": note})
+    await job.wait_for(progress=40)
+    visitor = await visit_job(visit, job)
     page = visitor.page
-    await visitor.open(f"#/jobs/{job['request_id']}")
     entry = page.locator(".timeline li", has_text="Rendering, 40 %")
     await expect(entry).to_contain_text("Callback: applied")
     await entry.get_by_text("Body, ").click()
@@ -244,7 +218,7 @@ async def test_a_callback_and_its_effect_are_one_entry(
     # The address of a callback is a secret.
     await expect(entry.locator("pre")).to_contain_text("/webhooks/samsar/… <b>")
 
-    await call_back(url, {"status": "FAILED", "message": "No film"})
+    await job.send({"status": "FAILED", "message": "No film"})
     end = page.locator(".timeline .end.failed")
     await expect(end).to_contain_text("Failed")
     await expect(end).to_contain_text("Callback: applied")
@@ -252,12 +226,10 @@ async def test_a_callback_and_its_effect_are_one_entry(
     assert visitor.console == []
 
 
-async def test_a_cut_body_says_so_in_any_script(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
+async def test_a_cut_body_says_so_in_any_script(job: AcceptedJob, visit: Visit) -> None:
     """The first 3,072 bytes are fewer than 2,048 characters."""
-    url, visitor = await _list_of_one_job(start, visit, provider)
-    await call_back(url, {"status": "IN_PROGRESS", "progress": 40, "note": "ж" * 4500})
+    visitor = await visit_list(visit, job)
+    await job.send({"status": "IN_PROGRESS", "progress": 40, "note": "ж" * 4500})
     await visitor.sees("40 %")
     await visitor.page.locator(".row.job").click()
     await visitor.sees("bytes, truncated")
@@ -275,12 +247,10 @@ async def test_what_is_typed_as_the_view_is_left_stays_there(start: Start, visit
     await expect(page).to_have_url(f"{visitor.url}/#/overview")
 
 
-async def test_a_job_leaves_the_last_hour_when_time_passes(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
-    _, visitor = await _list_of_one_job(start, visit, provider)
+async def test_a_job_leaves_the_last_hour_when_time_passes(job: AcceptedJob, visit: Visit) -> None:
+    soon = {"filters.js": {'"Last hour", HOUR': '"Last hour", 20_000'}}
+    visitor = await visit_list(visit, job, rewritten=soon)
     page = visitor.page
-    await visitor.rewrite("filters.js", {'"Last hour", HOUR': '"Last hour", 20_000'})
     await page.clock.install()
     await page.reload()
     await visitor.open("#/?since=1h")

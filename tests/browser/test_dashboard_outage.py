@@ -25,6 +25,10 @@ SETTINGS = {
     "LOG_LEVEL": "error",
 }
 """Jobs that start before the kill stay unfinished for longer than a test waits."""
+SOON_QUIET = {"live.js": {"QUIET = 40_000": "QUIET = 200"}}
+SOON_HIDDEN = {"live.js": {"HIDDEN = 30_000": "HIDDEN = 100"}}
+OFTEN_READ = {"job.js": {"REFRESH = 5000": "REFRESH = 100"}}
+"""Scripts of the page that wait for some tenths of a second."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -127,12 +131,9 @@ async def test_trying_now_outlives_the_attempt_before_it(start_signed_in: StartS
     await page.get_by_text("live", exact=True).wait_for()
 
 
-async def test_trying_now_replaces_the_countdown(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
+async def test_trying_now_replaces_the_countdown(start_signed_in: StartSignedIn) -> None:
     long = {"FIRST_DELAY = 1000": "FIRST_DELAY = 1e6", "_DELAY = 15_000": "_DELAY = 1e6"}
-    await visitor.rewrite("live.js", long)
-    await visitor.sign_in(await service.key())
+    service, visitor = await start_signed_in(rewritten={"live.js": long})
     await holding(visitor.page, "**/v1/events*")
     service.inner.context.broadcast.close()
     await visitor.sees("Next attempt in")
@@ -140,13 +141,12 @@ async def test_trying_now_replaces_the_countdown(start: Start, visit: Visit) -> 
     await visitor.sees("Trying…")
 
 
-async def test_a_response_that_was_cut_off_can_be_read_again(start: Start, visit: Visit) -> None:
-    service = await start()
-    key = await service.key()
-    await submit(service.client(key), metadata={"label": "Whole"})
-    visitor = await visit(service.url)
+async def test_a_response_that_was_cut_off_can_be_read_again(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in()
     page = visitor.page
-    await visitor.sign_in(key)
+    await submit(await service.user(), metadata={"label": "Whole"})
     await expect(page.get_by_role("link", name="Whole")).to_be_visible()
     # The stream is open, so only the list itself and the button read the list again.
     await visitor.open("#/new")
@@ -163,12 +163,9 @@ async def test_a_response_that_was_cut_off_can_be_read_again(start: Start, visit
 
 
 async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
-    start: Start, visit: Visit
+    start_signed_in: StartSignedIn,
 ) -> None:
-    service = await start()
-    visitor = await visit(service.url)
-    await visitor.rewrite("live.js", {"QUIET = 40_000": "QUIET = 200"})
-    await visitor.sign_in(await service.key())
+    _, visitor = await start_signed_in(rewritten=SOON_QUIET)
     await visitor.page.route("**/session", lambda route: route.abort())
     await visitor.sees("The connection is lost")
     await visitor.page.unroute("**/session")
@@ -178,8 +175,7 @@ async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
 async def test_a_quiet_stream_is_opened_anew(start: Start, visit: Visit) -> None:
     """Its connection may be dead although the service answers over another one."""
     service = await start()
-    visitor = await visit(service.url)
-    await visitor.rewrite("live.js", {"QUIET = 40_000": "QUIET = 200"})
+    visitor = await visit(service.url, rewritten=SOON_QUIET)
     async with visitor.page.expect_request(re.compile(r"/v1/events\?last_event_id=")):
         await visitor.sign_in(await service.key())
     await visitor.page.get_by_text("live", exact=True).wait_for()
@@ -192,8 +188,7 @@ async def test_a_tab_that_was_opened_hidden_gives_up_its_connection(
     start: Start, visit: Visit
 ) -> None:
     service = await start()
-    visitor = await visit(service.url)
-    await visitor.rewrite("live.js", {"HIDDEN = 30_000": "HIDDEN = 100"})
+    visitor = await visit(service.url, rewritten=SOON_HIDDEN)
     hidden = 'Object.defineProperty(document, "hidden", { value: true })'
     await visitor.page.add_init_script(hidden)
     async with visitor.page.expect_event("requestfailed", lambda it: "/v1/events" in it.url):
@@ -201,13 +196,11 @@ async def test_a_tab_that_was_opened_hidden_gives_up_its_connection(
 
 
 async def test_try_again_keeps_the_focus_while_the_page_tries_again(
-    start: Start, visit: Visit
+    start_signed_in: StartSignedIn,
 ) -> None:
-    service = await start()
-    visitor = await visit(service.url)
+    often = {"deliveries.js": {"REFRESH = 5000": "REFRESH = 50"}}
+    _, visitor = await start_signed_in(rewritten=often)
     page = visitor.page
-    await visitor.rewrite("deliveries.js", {"REFRESH = 5000": "REFRESH = 50"})
-    await visitor.sign_in(await service.key())
     tries = asyncio.Queue[str]()
 
     async def refuse(route: Route) -> None:
@@ -224,16 +217,12 @@ async def test_try_again_keeps_the_focus_while_the_page_tries_again(
     await expect(again).to_be_focused()
 
 
-async def test_a_proxy_whose_404_is_not_the_service_s(start: Start, visit: Visit) -> None:
+async def test_a_proxy_whose_404_is_not_the_service_s(start_signed_in: StartSignedIn) -> None:
     """Some proxies answer so while the service restarts."""
-    service = await start(sandbox_render=60)
-    visitor = await visit(service.url)
+    rewritten = OFTEN_READ | SOON_QUIET
+    service, visitor = await start_signed_in(rewritten=rewritten, sandbox_render=60)
     page = visitor.page
-    await visitor.rewrite("job.js", {"REFRESH = 5000": "REFRESH = 100"})
-    await visitor.rewrite("live.js", {"QUIET = 40_000": "QUIET = 200"})
-    client = await service.user()
-    job = await submit(client)
-    await visitor.sign_in(client.headers["API-KEY"])
+    job = await submit(await service.user())
 
     async def away(route: Route) -> None:
         await route.fulfill(status=404, body="404 page not found")
@@ -249,13 +238,9 @@ async def test_a_proxy_whose_404_is_not_the_service_s(start: Start, visit: Visit
     await page.get_by_text("live", exact=True).wait_for()
 
 
-async def test_a_job_that_is_removed_while_it_is_shown(start: Start, visit: Visit) -> None:
-    service = await start(sandbox_render=0.1)
-    visitor = await visit(service.url)
-    await visitor.rewrite("job.js", {"REFRESH = 5000": "REFRESH = 100"})
-    client = await service.user()
-    job = await submit(client)
-    await visitor.sign_in(client.headers["API-KEY"])
+async def test_a_job_that_is_removed_while_it_is_shown(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(rewritten=OFTEN_READ, sandbox_render=0.1)
+    job = await submit(await service.user())
     await visitor.open(f"#/jobs/{job['request_id']}")
     await visitor.sees("Timeline")
     gone = {"code": "not_found", "detail": "?"}
@@ -265,20 +250,17 @@ async def test_a_job_that_is_removed_while_it_is_shown(start: Start, visit: Visi
 
 
 async def test_a_hidden_tab_gives_up_its_connection_and_misses_nothing(
-    start: Start, visit: Visit
+    start_signed_in: StartSignedIn,
 ) -> None:
-    service = await start()
-    visitor, readers = await visit(service.url), service.inner.context.broadcast.heartbeats.readers
-    await visitor.rewrite("live.js", {"HIDDEN = 30_000": "HIDDEN = 100"})
-    key = await service.key()
-    await visitor.sign_in(key)
+    service, visitor = await start_signed_in(rewritten=SOON_HIDDEN)
+    readers = service.inner.context.broadcast.heartbeats.readers
     hide = """hidden => {
         Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
         document.dispatchEvent(new Event("visibilitychange"));
     }"""
     await visitor.page.evaluate(hide, True)
     await eventually(lambda: count(readers), lambda open_streams: open_streams == 0)
-    await submit(service.client(key), metadata={"label": "Meanwhile"})
+    await submit(await service.user(), metadata={"label": "Meanwhile"})
     assert await visitor.page.get_by_text("Meanwhile").count() == 0
 
     await visitor.page.evaluate(hide, False)

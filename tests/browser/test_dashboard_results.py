@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Start, StartSignedIn, Visit, holding
-from tests.http_api.accepted_job import create_accepted_job
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding, visit_job, visit_list
+from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import submit
 
@@ -76,15 +76,10 @@ async def test_each_archived_file_is_shown(
         assert await shown.evaluate_all(WIDTHS) == [[f"{archived}2", 20], [f"{archived}1", 10]]
 
 
-async def test_a_link_that_leads_nowhere(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
+async def test_a_link_that_leads_nowhere(job: AcceptedJob, visit: Visit) -> None:
     """The page says so, and keeps the link."""
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    job = await create_accepted_job(service, provider)
     await job.send({"status": "COMPLETED", "result": {"videoUrl": "http://127.0.0.1:9/film.mp4"}})
-    visitor = await visit(service.url, job.client)
-    await visitor.open(f"#/jobs/{job.request_id}")
+    visitor = await visit_job(visit, job)
     await visitor.sees("It cannot be shown here.")
     open_it = visitor.page.get_by_role("link", name="Open the result")
     await expect(open_it).to_have_attribute("href", f"{job.path}/result?n=1")
@@ -98,14 +93,10 @@ CHANGE = """async ([id, changes]) => {
 """Show a version of the job with these changes."""
 
 
-async def test_what_plays_is_kept_when_its_file_is_stored(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    job, link = await create_accepted_job(service, provider), "http://127.0.0.1:9/v.mp4"
+async def test_what_plays_is_kept_when_its_file_is_stored(job: AcceptedJob, visit: Visit) -> None:
+    link = "http://127.0.0.1:9/v.mp4"
     await job.send({"status": "COMPLETED", "result": {"videoUrl": link}})
-    visitor = await visit(service.url, job.client)
-    await visitor.open(f"#/jobs/{job.request_id}")
+    visitor = await visit_job(visit, job)
     shown = visitor.page.locator("figure")
     await shown.evaluate("figure => (figure.dataset.kept = 'yes')")
     file = {"link": link, "state": "stored", "bytes": 12, "content_type": "video/mp4"}
@@ -114,16 +105,11 @@ async def test_what_plays_is_kept_when_its_file_is_stored(
     await expect(shown).to_have_attribute("data-kept", "yes")
 
 
-async def test_a_result_is_shown_whole(
-    start: Start, visit: Visit, provider: ScriptedProvider
-) -> None:
+async def test_a_result_is_shown_whole(job: AcceptedJob, visit: Visit) -> None:
     """Links beyond the first few, and a result that has none."""
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    job = await create_accepted_job(service, provider)
     links = [f"http://127.0.0.1:9/{n}.mp4" for n in range(9)]
     await job.send({"status": "COMPLETED", "result": {"videoUrl": links[0], "more": links[1:]}})
-    visitor = await visit(service.url, job.client)
-    await visitor.open(f"#/jobs/{job.request_id}")
+    visitor = await visit_job(visit, job)
     opened = visitor.page.get_by_role("link", name="Open the result")
     await expect(opened).to_have_count(9)
     await visitor.page.evaluate(CHANGE, [job.request_id, {"result": {"text": "a poem"}}])
@@ -132,12 +118,9 @@ async def test_a_result_is_shown_whole(
 
 
 async def test_a_large_number_that_comes_by_the_stream_keeps_its_digits(
-    start: Start, visit: Visit, provider: ScriptedProvider
+    job: AcceptedJob, visit: Visit
 ) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    job = await create_accepted_job(service, provider)
-    visitor = await visit(service.url, job.client)
-    await visitor.open(f"#/jobs/{job.request_id}")
+    visitor = await visit_job(visit, job)
     await visitor.page.get_by_text("As JSON").click()
     result = {"videoUrl": "http://127.0.0.1:9/film.mp4", "seed": 12345678901234567890123}
     await job.send({"status": "COMPLETED", "result": result})
@@ -146,11 +129,9 @@ async def test_a_large_number_that_comes_by_the_stream_keeps_its_digits(
 
 
 async def test_what_comes_later_keeps_scroll_positions_and_the_focus(
-    start: Start, visit: Visit, provider: ScriptedProvider
+    job: AcceptedJob, visit: Visit
 ) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    job = await create_accepted_job(service, provider)
-    visitor = await visit(service.url, job.client)
+    visitor = await visit_list(visit, job)
     page = visitor.page
     await page.set_viewport_size({"width": 400, "height": 400})
     history = await holding(page, "**/history")

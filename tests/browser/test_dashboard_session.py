@@ -5,7 +5,7 @@ from playwright.async_api import expect
 
 from receiver.actions.keys import hash_key
 from receiver.http_api.sessions import COOKIE
-from tests.browser.conftest import Start, StartSignedIn, Visit, holding
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding, sign_in_here
 from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -107,8 +107,7 @@ async def test_a_tab_that_waits_for_a_sign_in_keeps_its_draft(
     for page in (other, visitor.page):
         await expect(page.get_by_label("API key")).to_be_visible()
 
-    await visitor.page.get_by_label("API key").fill(key)
-    await visitor.page.get_by_role("button", name="Sign in").click()
+    await sign_in_here(visitor.page, key)
 
     await expect(other.get_by_label("Prompt", exact=True)).to_have_value("Half a prompt")
 
@@ -122,8 +121,7 @@ async def test_signing_out_in_one_tab_keeps_the_draft_of_another(
     await other.get_by_label("Prompt", exact=True).fill("Half a prompt")
     await visitor.page.get_by_role("button", name="Sign out").click()
     await expect(other.get_by_text("Your session has ended")).to_be_visible()
-    await other.get_by_label("API key").fill(await service.key("ada"))
-    await other.get_by_role("button", name="Sign in").click()
+    await sign_in_here(other, await service.key("ada"))
     await expect(other.get_by_label("Prompt", exact=True)).to_have_value("Half a prompt")
 
 

@@ -1,11 +1,9 @@
 """Submit again: a new job with an old one's input, which is paid again, but only once."""
 
-import asyncio
-
 import pytest
-from playwright.async_api import Locator, Route, expect
+from playwright.async_api import Locator, expect
 
-from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
+from tests.browser.conftest import StartSignedIn, Visitor, holding, jobs_of, keep_waiting
 from tests.support.service import RunningService, submit, wait_for_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -33,22 +31,14 @@ async def opened(visitor: Visitor, job: str) -> Locator:
 
 
 async def test_a_lost_answer_makes_no_second_job_in_a_later_dialog(
-    start: Start, visit: Visit
+    start_signed_in: StartSignedIn,
 ) -> None:
-    service = await start(sandbox_render=0.3)
-    visitor = await visit(service.url)
-    await visitor.rewrite("api.js", {"LONGEST = 30_000": "LONGEST = 3000"})
-    await visitor.sign_in(await service.key("ada"))
+    soon = {"api.js": {"LONGEST = 30_000": "LONGEST = 3000"}}
+    service, visitor = await start_signed_in(rewritten=soon, sandbox_render=0.3)
     job = await done(service)
     dialog = await opened(visitor, job)
 
-    created = asyncio.Event()
-
-    async def hang(route: Route) -> None:
-        await route.fetch()
-        created.set()
-
-    await visitor.page.route("**/v1/jobs", hang, times=1)
+    created = await keep_waiting(visitor.page, "**/v1/jobs")
     await dialog.get_by_role("button", name="Submit and pay again").click()
     await visitor.sees("It is not known whether the job was created. Trying again")
     await created.wait()
@@ -57,14 +47,13 @@ async def test_a_lost_answer_makes_no_second_job_in_a_later_dialog(
     # The body of the next try must be the same, whatever is known about the first job by then.
     await visitor.page.route("**/v1/deliveries*", lambda route: route.fulfill(json=A_DELIVERY))
     await visitor.page.route("**/v1/deliveries/*", lambda route: route.fulfill(json=A_DELIVERY))
-    client = await service.user()
-    for jobs in (2, 3):  # after the success, the same button is meant to make another job
+    for count in (2, 3):  # after the success, the same button is meant to make another job
         await opened(visitor, job)
         await dialog.get_by_role("button", name="Submit and pay again").click()
         await expect(dialog).to_have_count(0)
-        assert len((await client.get("/v1/jobs")).json()["jobs"]) == jobs
-        newest = (await client.get("/v1/jobs?limit=1")).json()["jobs"][0]["request_id"]
-        await expect(visitor.page.locator(".hint code")).to_have_text(newest)
+        newest, *others = await jobs_of(service)
+        assert len(others) == count - 1
+        await expect(visitor.page.locator(".hint code")).to_have_text(newest["request_id"])
 
 
 async def test_who_waits_for_the_answer_sees_it_and_who_leaves_stays_away(
@@ -86,11 +75,9 @@ async def test_who_waits_for_the_answer_sees_it_and_who_leaves_stays_away(
     assert visitor.console == []
 
 
-async def test_an_action_that_hangs_can_be_left(start: Start, visit: Visit) -> None:
-    service = await start(sandbox_render=0.3)
-    visitor = await visit(service.url)
-    await visitor.rewrite("dialog.js", {"LONGEST_WAIT = 30_000": "LONGEST_WAIT = 300"})
-    await visitor.sign_in(await service.key("ada"))
+async def test_an_action_that_hangs_can_be_left(start_signed_in: StartSignedIn) -> None:
+    soon = {"dialog.js": {"LONGEST_WAIT = 30_000": "LONGEST_WAIT = 300"}}
+    service, visitor = await start_signed_in(rewritten=soon, sandbox_render=0.3)
     dialog = await opened(visitor, await done(service))
     held = await holding(visitor.page, "**/v1/jobs")
     await dialog.get_by_role("button", name="Submit and pay again").click()

@@ -10,7 +10,14 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Route, expect
 
 from receiver.actions.keys import hash_key
-from tests.browser.conftest import Start, StartSignedIn, Visit, holding
+from tests.browser.conftest import (
+    Start,
+    StartSignedIn,
+    Visit,
+    holding,
+    jobs_of,
+    lose_the_answer,
+)
 from tests.browser.other_origin import other_origin
 from tests.docs.pages import ROOT, blocks
 from tests.http_api.scripted_provider import ScriptedProvider, answering
@@ -46,8 +53,7 @@ async def test_try_it_sends_what_the_form_says(start: Start, visit: Visit) -> No
     for _ in range(2):
         await made.get_by_role("button", name="Send").click()
         await expect(made.locator("form pre")).to_contain_text("202 Accepted")
-    listed = await service.client(key).get("/v1/jobs")
-    assert len(listed.json()["jobs"]) == 2
+    assert len(await jobs_of(service)) == 2
 
     stream = page.locator("details#followJob")
     await stream.locator("summary").click()
@@ -105,8 +111,7 @@ async def test_a_double_click_sends_once_and_stops_nothing(start_signed_in: Star
         await expect(button).to_have_text("Send")
         await expect(output).to_contain_text("20")
         await expect(output).not_to_contain_text("stopped")
-    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
-    assert len(jobs) == 1
+    assert len(await jobs_of(service)) == 1
     assert visitor.console == []
 
 
@@ -116,11 +121,6 @@ async def test_sent_again_after_a_lost_answer_it_makes_no_second_job(
     service, visitor = await start_signed_in()
     page = visitor.page
     await page.goto(f"{service.url}/docs")
-
-    async def lose_the_answer(route: Route) -> None:
-        await route.fetch()
-        await route.abort()
-
     await page.route("**/v1/jobs", lose_the_answer, times=1)
     shown = page.locator("details#createJob")
     await shown.locator("summary").click()
@@ -132,13 +132,12 @@ async def test_sent_again_after_a_lost_answer_it_makes_no_second_job(
     await page.route("**/v1/jobs", lambda it: it.fulfill(status=409, json=busy), times=1)
     await send.click()
     await expect(shown.locator("form pre")).to_contain_text("idempotency_key_in_use")
-    client = await service.user()
     for jobs in (1, 2):  # after the success, the same body is meant to make another job
         async with page.expect_response("**/v1/jobs"):
             await send.click()
         await expect(shown.locator("form pre")).to_contain_text("202 Accepted")
         await expect(send).to_be_visible()
-        assert len((await client.get("/v1/jobs")).json()["jobs"]) == jobs
+        assert len(await jobs_of(service)) == jobs
 
 
 async def test_a_refused_request_is_sent_anew(
@@ -170,8 +169,7 @@ async def test_enter_that_is_held_down_sends_once(start_signed_in: StartSignedIn
         await page.keyboard.down("Enter")
         await expect(button).to_have_text("Send")
         await expect(shown.locator("form pre")).to_contain_text("202 Accepted")
-    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
-    assert len(jobs) == 1
+    assert len(await jobs_of(service)) == 1
 
 
 async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
