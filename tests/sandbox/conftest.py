@@ -1,6 +1,7 @@
 """A sandbox and a receiver of its callbacks, each on its own port. Tests advance the time."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,17 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from receiver.providers.samsar import InputRules
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
-from tests.support.asgi_server import asgi_server
-from tests.support.service import TIMEOUT
+from tests.http_api.relay_sink import Sink, relay_sink
+from tests.support.service import MOVIE, TIMEOUT
 
 MOVIE_PATH = "/v1/video/create_movie"
 STATUS_PATH = "/v1/video/status"
@@ -57,28 +54,18 @@ class BlockingClock:
         self._moved = asyncio.Event()
 
 
-MOVIE: dict[str, Any] = {
-    "prompt": "A lighthouse & <the> sea",
-    "image_model": "IMAGEN3",
-    "video_model": "LUMA",
-    "duration": 30,
-    "aspect_ratio": "9:16",
-}
-
-
 @dataclass
 class Sandbox:
-    """A running sandbox, and the callbacks that it has sent."""
+    """A running sandbox, and the receiver of its callbacks."""
 
     client: httpx.AsyncClient
     """Sends a key."""
     clock: BlockingClock
-    webhook_url: str
-    callbacks: "asyncio.Queue[dict[str, Any]]"
+    sink: Sink
 
     async def submit(self, webhook_url: str = "") -> httpx.Response:
-        """Submit a movie, by default with the webhook URL of the receiver."""
-        body = {"input": MOVIE, "webhookUrl": webhook_url or self.webhook_url}
+        """Submit a movie, by default with a webhook URL of the receiver."""
+        body = {"input": MOVIE, "webhookUrl": webhook_url or f"{self.sink.url}/token"}
         return await self.client.post(MOVIE_PATH, json=body)
 
     async def made(self, webhook_url: str = "") -> str:
@@ -94,8 +81,9 @@ class Sandbox:
 
     async def called_back(self, count: int = 1) -> list[dict[str, Any]]:
         """The next `count` callbacks."""
-        async with asyncio.timeout(TIMEOUT):
-            return [await self.callbacks.get() for _ in range(count)]
+        arrived = await self.sink.arrived(count)
+        taken, arrived[:count] = arrived[:count], []
+        return [json.loads(each.body) for each in taken]
 
     async def until_stats(self, **expected: int) -> None:
         """Wait until its counters have these values."""
@@ -113,15 +101,8 @@ async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start(api_key: str | None = None, **rules: Any) -> Sandbox:
-            callbacks: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
             clock = BlockingClock()
-
-            async def take(request: Request) -> Response:
-                callbacks.put_nowait(await request.json())
-                return Response()
-
-            hooks = Starlette(routes=[Route("/webhooks/samsar/token", take, methods=["POST"])])
-            hook = await stack.enter_async_context(asgi_server(hooks))
+            sink = await stack.enter_async_context(relay_sink())
             rules = {"render_seconds": 10, "seed": 1} | rules
             base_url = await stack.enter_async_context(
                 sandbox(SandboxRules(**rules), clock, partial(SAMSAR, api_key=api_key))
@@ -129,6 +110,6 @@ async def start() -> AsyncIterator[Start]:
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=base_url, headers={"API-KEY": "secret"}, trust_env=False)
             )
-            return Sandbox(client, clock, f"{hook}/webhooks/samsar/token", callbacks)
+            return Sandbox(client, clock, sink)
 
         yield start

@@ -9,8 +9,8 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
-from tests.sandbox.conftest import MOVIE, SAMSAR
-from tests.support.service import TIMEOUT
+from tests.sandbox.conftest import SAMSAR
+from tests.support.service import MOVIE, TIMEOUT
 
 
 async def test_it_stops_while_submissions_hang_and_callbacks_wait() -> None:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.sandbox.conftest import MOVIE, MOVIE_PATH, STATUS_PATH, Start
+from tests.sandbox.conftest import MOVIE_PATH, STATUS_PATH, Start
+from tests.support.service import MOVIE
 
 
 async def test_a_job_lives_from_pending_to_a_result_that_opens(start: Start) -> None:
@@ -124,7 +125,7 @@ async def test_the_pages_show_what_came_and_no_token(start: Start) -> None:
         await sandbox.made()
     sandbox.clock.advance(10)
     await sandbox.called_back(8)
-    assert sandbox.callbacks.empty()
+    assert sandbox.sink.messages == []
 
     listing = await client.get("/sandbox/jobs")
     assert [(job["status"], job["input"]) for job in listing.json()] == [("COMPLETED", MOVIE)] * 2

@@ -13,7 +13,7 @@ async def test_dropped_callbacks(start: Start) -> None:
     await sandbox.made()
     sandbox.clock.advance(10)
     await sandbox.until_stats(callbacks_dropped=4, callbacks_sent=0)
-    assert sandbox.callbacks.empty()
+    assert sandbox.sink.messages == []
 
 
 async def test_duplicated_callbacks(start: Start) -> None:
@@ -32,7 +32,7 @@ async def test_a_late_final_callback(start: Start) -> None:
     sandbox.clock.advance(19)
     assert [each["status"] for each in await sandbox.called_back(3)] == ["IN_PROGRESS"] * 3
     assert (await sandbox.client.get("/sandbox/jobs")).json()[0]["status"] == "COMPLETED"
-    assert sandbox.callbacks.empty()
+    assert sandbox.sink.messages == []
     sandbox.clock.advance(1)
     assert [each["status"] for each in await sandbox.called_back()] == ["COMPLETED"]
 

@@ -9,8 +9,8 @@ from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.journal import open_journal
 from receiver.sandbox.run import sandbox
 from tests.sandbox.conftest import SAMSAR
+from tests.support.service import MOVIE
 
-INPUT = {"prompt": "a cat", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
 RULES = SandboxRules(render_seconds=0.2)
 KEY = {"API-KEY": "any"}
 
@@ -20,7 +20,7 @@ async def test_jobs_links_and_port_survive_the_process(tmp_path: Path) -> None:
 
     async with httpx.AsyncClient(headers=KEY, trust_env=False) as http:
         async with sandbox(RULES, SystemClock(), SAMSAR, journal_path=path) as first:
-            made = await http.post(f"{first}/v1/video/create_movie", json={"input": INPUT})
+            made = await http.post(f"{first}/v1/video/create_movie", json={"input": MOVIE})
             request_id = made.json()["request_id"]
         with path.open("a") as file:
             file.write('[1, "create_mo')  # as if killed while it wrote
@@ -34,7 +34,7 @@ async def test_jobs_links_and_port_survive_the_process(tmp_path: Path) -> None:
                     break
             opened = await http.get(asked.json()["result"]["videoUrl"])
             assert opened.headers["content-type"] == "video/webm"
-            another = await http.post(f"{second}/v1/video/create_movie", json={"input": INPUT})
+            another = await http.post(f"{second}/v1/video/create_movie", json={"input": MOVIE})
             assert another.json()["request_id"] != request_id
 
 
