@@ -19,7 +19,8 @@ from receiver.client import (
     Unreachable,
     UnreadableAnswer,
 )
-from tests.client.conftest import OURS, SHARED_LOOP, no_sleep, user_of
+from tests.client.conftest import OURS, no_sleep
+from tests.http_api.conftest import SHARED_LOOP
 from tests.providers.faulty_server import (
     Behaviour,
     answer,
@@ -50,10 +51,10 @@ async def refusal_of(behaviour: Behaviour) -> ApiError:
 
 
 async def test_a_job_is_submitted_awaited_and_read(
-    service: RunningService, client: AsyncClient, request: pytest.FixtureRequest
+    shared_service: RunningService, client: AsyncClient, request: pytest.FixtureRequest
 ) -> None:
     submitted = await client.submit(JOB | {"metadata": {"film": "1"}}, wait=0)
-    assert (submitted["status"], submitted["user"]) == ("PENDING", user_of(request))
+    assert (submitted["status"], submitted["user"]) == ("PENDING", request.node.name)
     assert submitted["metadata"] == {"film": "1"}
     job = await client.wait(submitted["request_id"], timeout=TIMEOUT)
     assert (job["status"], job["done"], job["progress"], job["error"]) == (
@@ -61,7 +62,7 @@ async def test_a_job_is_submitted_awaited_and_read(
     )
     detail = await client.get(job["request_id"])
     assert detail == {**job, "input": MOVIE}
-    raw = await (await service.user(job["user"])).get(f"/v1/jobs/{job['request_id']}")
+    raw = await (await shared_service.user(job["user"])).get(f"/v1/jobs/{job['request_id']}")
     assert detail == raw.json()
 
     history = await client.history(job["request_id"])
@@ -154,10 +155,10 @@ async def test_an_unknown_id_is_404(client: AsyncClient, job_id: str) -> None:
 
 
 async def test_a_key_s_line_break_and_the_scheme_s_case_do_not_matter(
-    service: RunningService,
+    shared_service: RunningService,
 ) -> None:
-    url = service.url.replace("http", "HTTP")
-    async with AsyncClient(url, f"{await service.key()}\n") as client:
+    url = shared_service.url.replace("http", "HTTP")
+    async with AsyncClient(url, f"{await shared_service.key()}\n") as client:
         await client.list()
 
 

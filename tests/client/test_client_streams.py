@@ -17,7 +17,8 @@ from receiver.client import (
     UnreadableAnswer,
 )
 from receiver.client.watching import StreamState
-from tests.client.conftest import OURS, SHARED_LOOP
+from tests.client.conftest import OURS
+from tests.http_api.conftest import SHARED_LOOP
 from tests.providers.faulty_server import (
     Behaviour,
     Connection,

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from receiver.client import ApiError, AsyncClient, Unreachable
-from tests.client.conftest import OURS, SHARED_LOOP, no_sleep
+from tests.client.conftest import OURS, no_sleep
+from tests.http_api.conftest import SHARED_LOOP
 from tests.providers.faulty_server import (
     Connection,
     answer,
@@ -28,14 +29,14 @@ def header(head: str, name: str) -> str:
 
 
 async def test_a_lost_response_is_requested_again_and_creates_no_second_job(
-    service: RunningService,
+    shared_service: RunningService,
 ) -> None:
-    key = await service.key("loses answers")
+    key = await shared_service.key("loses answers")
 
     async def lose_the_first(connection: Connection) -> None:
         await connection.receive()
         head, body = proxy.heads[-1], proxy.bodies[-1]
-        said = await service.client(key).post(
+        said = await shared_service.client(key).post(
             "/v1/jobs", content=body, headers={"Idempotency-Key": header(head, "Idempotency-Key")}
         )
         if proxy.connections > 1:
@@ -47,7 +48,7 @@ async def test_a_lost_response_is_requested_again_and_creates_no_second_job(
     ):
         job = await client.submit(JOB)
         assert proxy.connections == 2
-    async with AsyncClient(service.url, key) as direct:
+    async with AsyncClient(shared_service.url, key) as direct:
         listed = (await direct.list())["jobs"]
         assert [each["request_id"] for each in listed] == [job["request_id"]]
 
