@@ -9,15 +9,9 @@ from typing import Any
 import httpx
 
 from tests.archive.file_host import Answer, FileHost, file_host
-from tests.http_api.scripted_provider import ScriptedProvider, call_back, scripted_provider
-from tests.support.service import (
-    RunningService,
-    eventually,
-    job_of,
-    running_service,
-    submit,
-    wait_for_job,
-)
+from tests.http_api.accepted_job import create_accepted_job
+from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
+from tests.support.service import RunningService, eventually, job_of, running_service
 
 
 @dataclass
@@ -38,21 +32,15 @@ class ArchiveWorld:
         self, result: dict[str, Any], client: httpx.AsyncClient | None = None, **members: Any
     ) -> str:
         """Create a job that ends with this result; returns its id."""
-        client = client or self.client
-        number = len(self.provider.submissions) + 1
-        request_id = str((await submit(client, **members))["request_id"])
-        submission = await self.provider.submitted(number)
-        await wait_for_job(client, request_id, phase="accepted")
-        await call_back(submission.webhook_url, {"status": "COMPLETED", "result": result})
-        await wait_for_job(client, request_id, done=True)
-        return request_id
+        job = await create_accepted_job(client or self.client, self.provider, **members)
+        await job.send({"status": "COMPLETED", "result": result})
+        await job.wait_for(done=True)
+        return job.request_id
 
-    async def wait_until_settled(
-        self, request_id: str, client: httpx.AsyncClient | None = None
-    ) -> dict[str, Any]:
+    async def wait_until_settled(self, request_id: str) -> dict[str, Any]:
         """Wait until no file of the job is pending; returns the job."""
         return await eventually(
-            lambda: job_of(client or self.client, request_id),
+            lambda: job_of(self.client, request_id),
             lambda job: all(file["state"] != "pending" for file in job["archive"]),
             "an archive in which nothing is pending",
         )

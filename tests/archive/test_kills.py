@@ -13,7 +13,7 @@ from receiver.archive.folder import PARTIAL
 from tests.archive.file_host import Answer, FileHost, file_host, file_of
 from tests.crash.processes import Service, caller
 from tests.http_api.scripted_provider import ScriptedProvider, call_back, scripted_provider
-from tests.support.service import JOB, eventually
+from tests.support.service import JOB, eventually, job_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -83,7 +83,7 @@ async def test_fifty_kills_during_downloads_show_no_partial_file(tmp_path: Path)
         async with caller(service, key) as client:
 
             async def unstored() -> int:
-                found = [await shown(client, request_id) for request_id in jobs]
+                found = [await job_of(client, request_id) for request_id in jobs]
                 return sum(file["state"] != "stored" for job in found for file in job["archive"])
 
             await eventually(unstored, lambda left: left == 0, "every file")
@@ -95,14 +95,9 @@ async def test_fifty_kills_during_downloads_show_no_partial_file(tmp_path: Path)
         assert interrupted > ROUNDS
 
 
-async def shown(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
-    answer = await client.get(f"/v1/jobs/{request_id}")
-    return dict(answer.json())
-
-
 async def check_job(client: httpx.AsyncClient, request_id: str) -> None:
     """The served files equal those behind the provider's links."""
-    job = await shown(client, request_id)
+    job = await job_of(client, request_id)
     number = int(job["result"]["videoUrl"].split("/")[-2])
     for n, body in enumerate(files_of(number)):
         answer = await client.get(f"/v1/jobs/{request_id}/result", params={"n": n + 1})
