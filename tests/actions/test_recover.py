@@ -1,7 +1,6 @@
 """The recovery of a copy made by `backup`."""
 
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,13 +8,7 @@ import pytest
 
 from receiver.actions.recover import recover
 from store.records.jobs import Job, Phase
-from tests.workers.harness import Harness, worker_harness
-
-
-@pytest.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with worker_harness(tmp_path) as harness:
-        yield harness
+from tests.workers.harness import Harness
 
 
 def mark_as_copy(folder: Path) -> None:

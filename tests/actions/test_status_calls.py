@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -10,8 +11,9 @@ from receiver.actions.status_calls import CLIENTS_SHARE, SLOT_CHECK_SECONDS, Sta
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.domain.call_limits import FAILURES_TO_OPEN, FIRST_PROBE, LONGEST_PROBE
 from receiver.metrics import Metrics
-from receiver.providers.contract import Provider, UpstreamJob
+from receiver.providers.contract import UpstreamJob
 from tests.support.manual_clock import ManualClock
+from tests.workers.harness import QuickProvider
 
 MISSING = StatusMissing()
 FAILED = StatusUnavailable("it is away")
@@ -19,55 +21,34 @@ REFUSED = StatusUnavailable("the key", credentials_refused=True)
 USELESS = StatusUnavailable("an answer that is too long", only_this_job=True)
 
 
-class ScriptedProvider:
-    """Answers with `answer` while `free` is set."""
-
-    name = "samsar"
-
-    def __init__(self) -> None:
-        self.answer: StatusAnswer | Exception = MISSING
-        self.asked: list[str] = []
-        self.free = asyncio.Event()
-        self.free.set()
-
-    async def status(self, job: UpstreamJob) -> StatusAnswer:
-        self.asked.append(job.id)
-        await self.free.wait()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
 class CallsHarness:
     """Status calls with a clock and a provider that the test controls."""
 
     def __init__(self, rate: float = 10.0, concurrency: int = 4) -> None:
         self.clock = ManualClock()
-        self.provider = ScriptedProvider()
+        self.provider = QuickProvider()
+        self.provider.answer = MISSING
         self.metrics = Metrics("test")
         self.calls = StatusCalls(self.clock, self.metrics, rate, concurrency)
 
     async def ask(self, what: str = "up-1") -> StatusAnswer | None:
         job = UpstreamJob(what, "create_movie", {})
-        return await self.calls.ask_soon(cast(Provider, self.provider), f"our {what}", job)
+        return await self.calls.ask_soon(self.provider, f"our {what}", job)
 
     async def poll(self, what: str = "up-1") -> StatusAnswer | None:
         """A call as the poller makes it."""
         job = UpstreamJob(what, "create_movie", {})
-        return await self.calls.ask(
-            cast(Provider, self.provider), f"our {what}", lambda asked: asked.status(job)
-        )
+        return await self.calls.ask(self.provider, f"our {what}", lambda asked: asked.status(job))
 
     async def hanging_poll(
         self, what: str
     ) -> tuple[asyncio.Task[StatusAnswer | None], Callable[[], None]]:
         """A poll that has begun, and what ends it."""
-        others, its_own = self.provider.free, asyncio.Event()
-        self.provider.free = its_own
+        self.provider.waits_for = ending = asyncio.Event()
         task = asyncio.create_task(self.poll(what))
         await _until(lambda: what in self.provider.asked)
-        self.provider.free = others
-        return task, its_own.set
+        self.provider.waits_for = None
+        return task, ending.set
 
     def counted(self, outcome: str) -> float:
         sample: Any = self.metrics.status_polls.labels("samsar", outcome)
@@ -222,14 +203,14 @@ async def test_nobody_waits_for_a_turn_while_the_breaker_is_closed() -> None:
 
 async def test_hanging_calls_leave_half_of_the_slots() -> None:
     harness = CallsHarness(rate=1_000, concurrency=4)
-    harness.provider.free.clear()
+    harness.provider.waits_for = answered = asyncio.Event()
     hanging = [asyncio.create_task(harness.ask(f"up-{number}")) for number in range(3)]
     await _until(lambda: len(harness.provider.asked) == 2 and hanging[2].done())
     assert hanging[2].result() is None
     harness.clock.advance(1)
     assert harness.calls.free() == 2
 
-    harness.provider.free.set()
+    answered.set()
     await asyncio.gather(*hanging)
     harness.clock.advance(1)
     assert harness.calls.free() == 4
@@ -253,18 +234,20 @@ async def test_an_interrupted_call_returns_its_slot(how: str) -> None:
     harness.provider.answer = MISSING
     harness.clock.advance(1.0)  # this call is the probe
     if how == "failed":
-        harness.provider.answer = ValueError("a mistake of the adapter")
-        with pytest.raises(ValueError, match="mistake"):
+        fault = ValueError("a mistake of the adapter")
+        with (
+            patch.object(harness.provider, "status", side_effect=fault),
+            pytest.raises(ValueError, match="mistake"),
+        ):
             await harness.ask()
     else:
-        harness.provider.free.clear()
+        harness.provider.waits_for = asyncio.Event()
         task = asyncio.create_task(harness.ask())
         await _until(lambda: len(harness.provider.asked) == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    harness.provider.answer = MISSING
-    harness.provider.free.set()
+        harness.provider.waits_for = None
     harness.clock.advance(1.0)
 
     assert harness.calls.free() == 2

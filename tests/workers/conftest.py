@@ -2,21 +2,49 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from receiver.actions.context import ServiceContext
+from receiver.actions.status_calls import StatusCalls
+from receiver.actions.submission_queue import SubmissionQueue
+from receiver.domain.schedule import Rules
+from receiver.metrics import Metrics
+from receiver.streams.hub import Hub
 from receiver.workers.inbox import Inbox
+from store.ids import Ids
+from store.open import open_store
+from store.records.jobs import Job
 from tests.http_api.conftest import quiet_log
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
-from tests.workers.harness import Claims, Harness, worker_harness
+from tests.store.world import NOW, World
+from tests.support.manual_clock import ManualClock
+from tests.workers.harness import HOLDER, Harness, QuickProvider
 
 __all__ = ["claims", "harness", "inbox", "provider", "quiet_log"]
 
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with worker_harness(tmp_path) as harness:
-        yield harness
+    store = await open_store(f"sqlite:///{tmp_path}/receiver.db", serving=True)
+    world = await World.begin(store)
+    clock, hub, provider = ManualClock(NOW), Hub(), QuickProvider()
+    store.on_change = hub.announce
+    metrics = Metrics("test")
+    services = ServiceContext(
+        store=store,
+        holder=HOLDER,
+        clock=clock,
+        ids=Ids(Random(3).randbytes),
+        rules=Rules(),
+        providers={provider.name: provider},
+        status_calls=StatusCalls(clock, metrics, rate=1_000, concurrency=1_000),
+        queue=SubmissionQueue(HOLDER, 4, clock),
+        metrics=metrics,
+    )
+    yield Harness(services, hub, clock, provider, world)
+    await store.close()
 
 
 @pytest.fixture
@@ -26,10 +54,11 @@ async def provider() -> AsyncIterator[ScriptedProvider]:
 
 
 @pytest.fixture
-def claims() -> Claims:
-    return Claims()
+def claims() -> list[Job]:
+    """The jobs that the inbox hands over for confirmation."""
+    return []
 
 
 @pytest.fixture
-def inbox(harness: Harness, claims: Claims) -> Inbox:
-    return Inbox(harness.services, harness.hub, claims)
+def inbox(harness: Harness, claims: list[Job]) -> Inbox:
+    return Inbox(harness.services, harness.hub, claims.append)

@@ -2,11 +2,8 @@
 answers at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from random import Random
 from typing import Any, TypeVar
 
 import pytest
@@ -14,7 +11,6 @@ import pytest
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.status_calls import StatusCalls
-from receiver.actions.submission_queue import SubmissionQueue
 from receiver.domain.answers import (
     LookUpAnswer,
     Report,
@@ -23,20 +19,16 @@ from receiver.domain.answers import (
     StatusReport,
     SubmitAnswer,
 )
-from receiver.domain.schedule import Rules
-from receiver.metrics import Metrics
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from receiver.signed_text import CallbackTokens
 from receiver.streams.hub import Hub
 from receiver.workers.poller import Poller
 from store.database import Store
-from store.ids import Ids
 from store.keys import User
-from store.open import open_store
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
-from tests.store.world import NOW, World, accepted, lease_due
+from tests.store.world import World, accepted, lease_due
 from tests.support.manual_clock import ManualClock
 from tests.support.samsar_double import SamsarDouble
 
@@ -126,33 +118,7 @@ class Harness:
         return [line.detail["verdict"] for line in history if line.type == "callback"]
 
     async def find(self, job: Job) -> Job:
-        found = await self.store.jobs.find(job.id)
-        assert found is not None
-        return found
-
-
-@asynccontextmanager
-async def worker_harness(folder: Path) -> AsyncIterator[Harness]:
-    store = await open_store(f"sqlite:///{folder}/receiver.db", serving=True)
-    world = await World.begin(store)
-    clock, hub, provider = ManualClock(NOW), Hub(), QuickProvider()
-    store.on_change = hub.announce
-    metrics = Metrics("test")
-    services = ServiceContext(
-        store=store,
-        holder=HOLDER,
-        clock=clock,
-        ids=Ids(Random(3).randbytes),
-        rules=Rules(),
-        providers={provider.name: provider},
-        status_calls=StatusCalls(clock, metrics, rate=1_000, concurrency=1_000),
-        queue=SubmissionQueue(HOLDER, 4, clock),
-        metrics=metrics,
-    )
-    try:
-        yield Harness(services, hub, clock, provider, world)
-    finally:
-        await store.close()
+        return await self.world.find(job)
 
 
 class CallRecorder:
@@ -182,16 +148,6 @@ async def step(harness: Harness, worker: Poller) -> int:
     begun = await worker.run_once()
     await worker._task_pool.drain()
     return begun
-
-
-class Claims:
-    """Collects the jobs that the inbox hands over for confirmation."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-
-    def __call__(self, job: Job) -> None:
-        self.jobs.append(job)
 
 
 async def receive(harness: Harness, job: Job, body: bytes) -> None:

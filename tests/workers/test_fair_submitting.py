@@ -46,14 +46,10 @@ async def submit_of(client: httpx.AsyncClient, prompt: str) -> str:
     return str(job["request_id"])
 
 
-def prompts(provider: ScriptedProvider) -> list[str]:
-    """The prompts (here: the users) of the submissions that arrived, in order."""
-    return [each.body["input"]["prompt"] for each in provider.submissions]
-
-
 async def seen(provider: ScriptedProvider, count: int) -> list[str]:
+    """The prompts (here: the users) of the submissions, once this many have arrived, in order."""
     await provider.submitted(count)
-    return prompts(provider)
+    return [each.body["input"]["prompt"] for each in provider.submissions]
 
 
 async def refusals(client: httpx.AsyncClient, job_id: str, count: int) -> None:
@@ -74,13 +70,11 @@ async def is_held(client: httpx.AsyncClient, job_id: str, provider: ScriptedProv
     assert len(provider.submissions) == before
 
 
-class Hostile:
+async def refuse_mallory(submission: Submission) -> Response:
     """Tells mallory "later", and accepts everybody else."""
-
-    async def __call__(self, submission: Submission) -> Response:
-        if submission.body["input"]["prompt"] == "mallory":
-            return await LATER(submission)
-        return JSONResponse({"request_id": f"up-{id(submission)}"})
+    if submission.body["input"]["prompt"] == "mallory":
+        return await LATER(submission)
+    return JSONResponse({"request_id": f"up-{id(submission)}"})
 
 
 async def test_many_slow_jobs_cost_another_user_one_slot_s_time(tmp_path: Path) -> None:
@@ -110,7 +104,7 @@ async def test_many_slow_jobs_cost_another_user_one_slot_s_time(tmp_path: Path) 
 
 async def test_who_is_always_told_later_holds_the_others_once(tmp_path: Path) -> None:
     async with world(tmp_path) as (service, provider, clock):
-        provider.submit = Hostile()
+        provider.submit = refuse_mallory
         mallory, bob = await service.user("mallory"), await service.user("bob")
         refused = [await submit_of(mallory, "mallory")]
         await refusals(mallory, refused[0], 1)

@@ -8,13 +8,13 @@ import pytest
 from receiver.workers import inbox as inbox_module
 from receiver.workers.inbox import LEFTOVER_SECONDS, Inbox
 from receiver.workers.poller import POLL_LEASE
+from store.records.jobs import Job
 from store.records.times import Lane
 from tests.store.world import SECOND, bodies
 from tests.workers.harness import (
     COMPLETED,
     RUNNING,
     CallRecorder,
-    Claims,
     Harness,
     receive,
     record_applied_jobs,
@@ -137,31 +137,33 @@ async def test_progress_applied_as_it_is_stored_is_no_outcome(
 
 
 async def test_a_claim_is_handed_over_with_a_lease(
-    harness: Harness, inbox: Inbox, claims: Claims
+    harness: Harness, inbox: Inbox, claims: list[Job]
 ) -> None:
     job = await harness.accepted_job("up-1")
     await receive(harness, job, COMPLETED)
 
     await inbox.run_once()
 
-    (claimed,) = claims.jobs
+    (claimed,) = claims
     assert (claimed.id, claimed.due and claimed.due.lane) == (job.id, Lane.CONFIRM)
     assert await harness.lease("another", Lane.CONFIRM) == []
     harness.clock.advance(POLL_LEASE / SECOND)
     assert await harness.lease("another", Lane.CONFIRM) == [job.id]
 
 
-async def test_only_claims_are_handed_over(harness: Harness, inbox: Inbox, claims: Claims) -> None:
+async def test_only_claims_are_handed_over(
+    harness: Harness, inbox: Inbox, claims: list[Job]
+) -> None:
     job, finished = await harness.accepted_job("up-1"), await harness.accepted_job("up-2")
     await receive(harness, job, RUNNING)
     await receive(harness, finished, COMPLETED)
     await inbox.run_once()
-    claims.jobs.clear()
+    claims.clear()
     inbox.offer(finished.id, final=True)  # its callbacks no longer wait
 
     await inbox.run_once()
 
-    assert claims.jobs == []
+    assert claims == []
 
 
 async def test_the_id_of_another_job_is_a_conflict_and_other_callbacks_count(
@@ -182,10 +184,10 @@ async def test_the_id_of_another_job_is_a_conflict_and_other_callbacks_count(
 # --- leftovers ------------------------------------------------------------------------------------
 
 
-async def test_leftover_callbacks_are_found_at_start(harness: Harness, claims: Claims) -> None:
+async def test_leftover_callbacks_are_found_at_start(harness: Harness, claims: list[Job]) -> None:
     job = await harness.accepted_job("up-1")
     await receive(harness, job, RUNNING)
-    inbox = Inbox(harness.services, harness.hub, claims)
+    inbox = Inbox(harness.services, harness.hub, claims.append)
 
     assert await inbox.run_once() == 1
     assert await harness.verdicts(job) == ["applied"]
