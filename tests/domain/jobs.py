@@ -116,8 +116,10 @@ NEXT = 0
 """Stands for the number of the job's next attempt, or of its next status call or look-up."""
 
 
-def status_call(asked_at: Millis, answer: StatusAnswer, number: int = NEXT) -> Polled:
+def status_call(asked_at: Millis, answer: Report | StatusAnswer, number: int = NEXT) -> Polled:
     """A status call for the job's own id."""
+    if isinstance(answer, Report):
+        answer = StatusReport(answer)
     return Polled(number, asked_at, CURRENT_ID, answer)
 
 
@@ -170,8 +172,6 @@ class Story:
 
     def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
         """A status call that begins in a second."""
-        if isinstance(answer, Report):
-            answer = StatusReport(answer)
         return self.observe(status_call(self.now + SECOND, answer), SECOND + took)
 
     def wait_until(self, at: Millis) -> None:

@@ -77,7 +77,7 @@ def batch_act(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
     return act
 
 
-def poll_act(answer: StatusAnswer, ago: Millis, number: int = NEXT) -> Act:
+def poll_act(answer: Report | StatusAnswer, ago: Millis, number: int = NEXT) -> Act:
     return lambda now, _: status_call(now - ago, answer, number)
 
 

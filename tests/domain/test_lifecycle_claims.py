@@ -29,7 +29,7 @@ def test_an_answer_decides_only_claims_received_before_the_call() -> None:
     asked_at = story.now + 1_000
     second_at = asked_at + 500
     story.observe(one_callback(2, second_at, failed()), 1_500)
-    move = story.observe(status_call(asked_at, StatusReport(at_work(50))), 500)
+    move = story.observe(status_call(asked_at, at_work(50)), 500)
     assert verdicts(move) == [(Verdict.DENIED, None)]
     assert [claim.callback_id for claim in story.job.tracking.claims] == [2]
     assert story.job.phase is Phase.CONFIRMING
@@ -42,8 +42,8 @@ def test_an_answer_decides_only_claims_received_before_the_call() -> None:
 def test_a_claim_received_as_the_call_began_is_not_decided_by_it() -> None:
     story = in_state("confirming")
     received_at = story.now
-    assert verdicts(story.observe(status_call(received_at, StatusReport(at_work(50))))) == []
-    move = story.observe(status_call(received_at + 1, StatusReport(at_work(50))))
+    assert verdicts(story.observe(status_call(received_at, at_work(50)))) == []
+    move = story.observe(status_call(received_at + 1, at_work(50)))
     assert verdicts(move) == [(Verdict.DENIED, None)]
 
 
@@ -166,11 +166,11 @@ def test_claims_are_decided_after_the_clock_stepped_back() -> None:
     """Otherwise the job would be polled without a pause until the clock has caught up."""
     story = in_state("confirming")
     story.now -= HOUR
-    story.observe(status_call(story.now, StatusReport(at_work(50))), 100)
+    story.observe(status_call(story.now, at_work(50)), 100)
     asked = 1
     while story.job.tracking.claims and asked < 5:
         story.wait_until(story.due().at)
-        story.observe(status_call(story.now + 1, StatusReport(at_work(50))), 100)
+        story.observe(status_call(story.now + 1, at_work(50)), 100)
         asked += 1
     assert asked <= 2
     assert story.job.phase is Phase.RENDERING

@@ -67,7 +67,7 @@ def test_an_answer_that_is_reported_again_counts_once() -> None:
 def test_an_answer_is_outdated_by_that_to_a_later_call_unless_it_is_the_outcome() -> None:
     story = in_state("accepted")
     missing = story.named(status_call(story.now, MISSING))
-    done = story.named(status_call(story.now, StatusReport(completed())))
+    done = story.named(status_call(story.now, completed()))
     story.poll(at_work(30))
     assert story.observe(missing) is None
     story.observe(done)
@@ -88,7 +88,7 @@ def test_rule_7_the_answer_to_a_call_before_the_deadline_does_not_end_the_job() 
     story = in_state("rendering")
     asked_at = story.deadline() - 1
     story.wait_until(asked_at)
-    story.observe(status_call(asked_at, StatusReport(at_work(60))), 10 * SECOND)
+    story.observe(status_call(asked_at, at_work(60)), 10 * SECOND)
     assert not story.job.done
     story.poll(at_work(60))
     assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
@@ -124,7 +124,7 @@ def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_
         assert story.job.due.lane is Lane.POLL
         gaps.append(story.job.due.at - story.now)
         story.wait_until(story.job.due.at)
-        story.observe(status_call(story.now, StatusReport(at_work(60))), 100)
+        story.observe(status_call(story.now, at_work(60)), 100)
     assert max(gaps) <= HOUR * 1.05
     assert max(gaps) > HOUR * 0.95
     assert all(later > earlier * 0.9 for earlier, later in pairwise(gaps))

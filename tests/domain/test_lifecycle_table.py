@@ -20,9 +20,6 @@ from receiver.domain import observations as observed
 from receiver.domain.answers import (
     Report,
     StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitAnswer,
@@ -37,10 +34,12 @@ from store.records.times import Millis
 from tests.domain.jobs import (
     ID,
     LINK,
+    MISSING,
     NEXT,
     OTHER_ID,
     RULES,
     STATES,
+    UNAVAILABLE,
     Story,
     at_work,
     completed,
@@ -69,22 +68,20 @@ def called_back(reported: Report, *, taken: bool = False) -> Column:
 
 def polled(answer: Report | StatusAnswer) -> Column:
     """The call began after all earlier observations."""
-    status_answer = StatusReport(answer) if isinstance(answer, Report) else answer
-    return lambda story: (status_call(story.now + SECOND, status_answer), story.now + 2 * SECOND)
+    return lambda story: (status_call(story.now + SECOND, answer), story.now + 2 * SECOND)
 
 
 def polled_before(answer: Report) -> Column:
     """The call began before the latest observation, and is answered after it."""
-    return lambda story: (status_call(story.now - 1, StatusReport(answer)), story.now + SECOND)
+    return lambda story: (status_call(story.now - 1, answer), story.now + SECOND)
 
 
 def polled_late(answer: Report | StatusAnswer, late: Millis = SECOND) -> Column:
     """The call began after the job's deadline."""
-    status_answer = StatusReport(answer) if isinstance(answer, Report) else answer
 
     def column(story: Story) -> tuple[observed.Observation, Millis]:
         asked_at = max(story.deadline(), story.now) + late
-        return status_call(asked_at, status_answer), asked_at + SECOND
+        return status_call(asked_at, answer), asked_at + SECOND
 
     return column
 
@@ -97,9 +94,6 @@ def when_due(story: Story) -> tuple[observed.Observation, Millis]:
     due = story.job.due
     return observed.TimePassed(), story.now if due is None else max(story.now, due.at)
 
-
-MISSING = StatusMissing()
-UNAVAILABLE = StatusUnavailable("timeout")
 
 COLUMNS: dict[str, Column] = {
     "begins": soon(observed.SubmissionBegins(NEXT, 10**15)),

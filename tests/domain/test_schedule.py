@@ -39,7 +39,7 @@ def polls_of(story: Story, count: int) -> list[Millis]:
     found = []
     for _ in range(count):
         story.wait_until(story.due().at)
-        story.observe(status_call(story.now, StatusReport(at_work(10))), 0)
+        story.observe(status_call(story.now, at_work(10)), 0)
         found.append(story.due().at - story.now)
     return found
 
@@ -64,7 +64,7 @@ def test_gaps_grow_by_half_from_poll_min_to_poll_max_and_start_again_at_a_change
         assert earlier * 1.5 * 0.9 <= later <= earlier * 1.5 * 1.1
     assert all(RULES.poll_max * 0.95 <= gap <= RULES.poll_max for gap in found[-5:])
     story.wait_until(story.due().at)
-    story.observe(status_call(story.now, StatusReport(at_work(20))), 0)
+    story.observe(status_call(story.now, at_work(20)), 0)
     assert RULES.poll_min <= story.due().at - story.now <= RULES.poll_min * 1.05
 
 
