@@ -24,20 +24,11 @@ import typer
 from receiver.cli.main import main
 from tests.support.forked import CommandResult, ForkedProcess, run
 from tests.support.programs import running
+from tests.support.service import JOB
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "receiver")
 TIMEOUT = 30
-
-MOVIE: dict[str, Any] = {
-    "kind": "create_movie",
-    "input": {
-        "prompt": "A kite over the dunes",
-        "image_model": "IMAGEN3",
-        "video_model": "LUMA",
-        "duration": 10,
-    },
-}
 
 
 @dataclass
@@ -151,8 +142,8 @@ class Served:
 
 
 def submit_movie(workspace: Workspace, **members: object) -> str:
-    """Submit `MOVIE` with these members; returns the job's id."""
-    done = workspace.run("submit", "-", stdin=json.dumps(MOVIE | members))
+    """Submit `JOB` with these members; returns the job's id."""
+    done = workspace.run("submit", "-", stdin=json.dumps(JOB | members))
     assert done.status == 0, done.err
     return done.out.strip()
 

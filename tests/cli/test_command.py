@@ -20,8 +20,8 @@ from receiver.cli import output
 from receiver.cli.command import Commands
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
-from tests.cli.conftest import COMMAND, MOVIE, TIMEOUT, Served, Workspace, submit_movie
-from tests.docs import command_reference
+from tests.cli.conftest import COMMAND, TIMEOUT, Served, Workspace, submit_movie
+from tests.support.service import JOB
 
 
 @pytest.fixture
@@ -75,11 +75,6 @@ def commands() -> Iterator[tuple[str, ...]]:
             yield from below(nested.typer_instance, (*words, nested.name))
 
     yield from below(app, ())
-
-
-def test_the_page_of_the_commands_is_current() -> None:
-    """`python -m tests.docs.command_reference` renews the page."""
-    assert command_reference.FILE.read_text() == command_reference.reference()
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
@@ -211,7 +206,7 @@ def test_a_settings_error_is_printed_unredacted(
 
 def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
     ann = served.as_user("letters")
-    job_id = submit_movie(ann, input=MOVIE["input"] | {"prompt": "Brücke, 灯台"})
+    job_id = submit_movie(ann, input=JOB["input"] | {"prompt": "Brücke, 灯台"})
     there = Workspace(ann.folder, ann.settings, {"PYTHONIOENCODING": "ascii"})
     with there.running("watch", job_id) as process:
         out, err = process.communicate(timeout=TIMEOUT)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, stub_server
+from tests.cli.conftest import TIMEOUT, Served, Workspace, stub_server
+from tests.support.service import JOB
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_holds_are_listed_and_ended(busy: Served) -> None:
     assert (none.status, none.out) == (0, "No submissions are held.\n")
     assert root.run("holds", "list", "--json").json() == {"holds": []}
 
-    job_id = ann.run("submit", "-", "--json", stdin=json.dumps(MOVIE)).json()["request_id"]
+    job_id = ann.run("submit", "-", "--json", stdin=json.dumps(JOB)).json()["request_id"]
     until = time.monotonic() + TIMEOUT
     while not (found := root.run("holds", "list", "--json").json()["holds"]):
         assert time.monotonic() < until

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, stub_server, submit_movie
+from tests.cli.conftest import TIMEOUT, Served, Workspace, stub_server, submit_movie
 from tests.support.ports import free_port
+from tests.support.service import JOB
 
 
 @pytest.fixture
@@ -19,13 +20,11 @@ def ann(served: Served, request: pytest.FixtureRequest) -> Workspace:
 
 
 def test_a_job_is_submitted_watched_and_shown(ann: Workspace) -> None:
-    (ann.folder / "movie.json").write_text(json.dumps(MOVIE))
+    (ann.folder / "movie.json").write_text(json.dumps(JOB))
     job_id = ann.run("submit", "movie.json").out.strip()
     watched = ann.run("watch", job_id)
     assert watched.status == 0
-    assert (
-        watched.out.splitlines()[-1] == f"{job_id} COMPLETED via callback · A kite over the dunes"
-    )
+    assert watched.out.splitlines()[-1] == f"{job_id} COMPLETED via callback · A lighthouse at dawn"
     assert "\x1b" not in watched.out
 
     shown = ann.run("jobs", "show", job_id, "--history", "--json").json()
@@ -41,12 +40,12 @@ def test_a_job_is_submitted_watched_and_shown(ann: Workspace) -> None:
 
 
 def test_submit_can_wait_for_the_job(ann: Workspace) -> None:
-    done = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(MOVIE))
+    done = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(JOB))
     assert done.json()["status"] == "COMPLETED"
 
 
 def test_a_body_on_standard_input_is_utf_8(ann: Workspace) -> None:
-    body = json.dumps(MOVIE | {"input": MOVIE["input"] | {"prompt": "Brücke"}}, ensure_ascii=False)
+    body = json.dumps(JOB | {"input": JOB["input"] | {"prompt": "Brücke"}}, ensure_ascii=False)
     job_id = ann.run("submit", "-", stdin=body).out.strip()
     assert ann.run("jobs", "show", job_id, "--json").json()["label"] == "Brücke"
 
@@ -67,24 +66,24 @@ def test_options_that_contradict_each_other_are_refused(
 
 def test_the_same_idempotency_key_creates_one_job(ann: Workspace) -> None:
     arguments = ("submit", "-", "--idempotency-key", "mine")
-    first, second = (ann.run(*arguments, stdin=json.dumps(MOVIE)).out for _ in range(2))
+    first, second = (ann.run(*arguments, stdin=json.dumps(JOB)).out for _ in range(2))
     assert first == second
     assert len(ann.run("jobs", "list").out.splitlines()) == 1
 
 
 def test_a_refusal_names_each_error_with_its_pointer(ann: Workspace) -> None:
-    given = MOVIE | {"input": MOVIE["input"] | {"duration": 121, "prompt": ""}}
+    given = JOB | {"input": JOB["input"] | {"duration": 121, "prompt": ""}}
     done = ann.run("submit", "-", stdin=json.dumps(given))
     assert done.status == 1
     assert "(at /input/prompt)\n" in done.err
     assert "(at /input/duration)\n" in done.err
-    unknown = ann.run("submit", "-", stdin=json.dumps(MOVIE | {"provider": "nobody"}))
+    unknown = ann.run("submit", "-", stdin=json.dumps(JOB | {"provider": "nobody"}))
     assert "one of sandbox, sandbox-replicate. (at /provider)\n" in unknown.err
 
 
 def test_a_refusal_is_whole_though_its_pointer_is_called_like_a_secret(ann: Workspace) -> None:
     """A text after "api_key:" would be taken for a key, and redacted."""
-    given = MOVIE | {"api_key": "mine", "metadata": {"cookie": 1}}
+    given = JOB | {"api_key": "mine", "metadata": {"cookie": 1}}
     done = ann.run("submit", "-", stdin=json.dumps(given))
     assert "\nThis member is unknown; the known ones are " in done.err
     assert "(at /api_key)\n" in done.err
@@ -102,7 +101,7 @@ def test_a_value_that_no_json_text_may_have_is_refused_by_the_service(
 
 
 def test_an_idempotency_key_that_is_not_ascii_is_refused_by_the_service(ann: Workspace) -> None:
-    done = ann.run("submit", "-", "--idempotency-key", "ä", stdin=json.dumps(MOVIE))
+    done = ann.run("submit", "-", "--idempotency-key", "ä", stdin=json.dumps(JOB))
     assert done.status == 1
     assert "(400 " in done.err
 
@@ -139,7 +138,7 @@ def test_lists_have_filters_and_pages(ann: Workspace) -> None:
     assert odd.status == 2
     assert "'FAILED', 'CANCELLED'" in odd.err
     assert ann.run("jobs", "list", "--metadata", "n").status == 2
-    assert ann.run("jobs", "list", "--search", "KITE", "--limit", "1").out.startswith(ids[2])
+    assert ann.run("jobs", "list", "--search", "LIGHTHOUSE", "--limit", "1").out.startswith(ids[2])
     assert ann.run("jobs", "list", "--search", "boat").out == "No jobs.\n"
     assert ann.run("jobs", "list", "--provider", "samsar").out == "No jobs.\n"
     for since in ("1h", "2d", "2026-01-01", "2026-01-01T00:00:00Z"):
@@ -301,7 +300,7 @@ def test_ctrl_c_ends_watch_with_130_and_no_message(endless: Served) -> None:
 
 def test_ctrl_c_while_submit_waits_says_that_the_job_may_exist(endless: Served) -> None:
     ann = endless.as_user("impatient")
-    (ann.folder / "movie.json").write_text(json.dumps(MOVIE))
+    (ann.folder / "movie.json").write_text(json.dumps(JOB))
     with ann.running("submit", "movie.json", "--wait", "60") as waiting:
         deadline = time.monotonic() + TIMEOUT
         while ann.run("jobs", "list").out == "No jobs.\n":

@@ -7,7 +7,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Workspace, submit_movie
+from tests.cli.conftest import TIMEOUT, Workspace, submit_movie
+from tests.support.service import JOB
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -157,7 +158,7 @@ def test_the_sandbox_serves_the_provider_s_api_until_a_signal(
         call = httpx.Client(base_url=sandbox.url)
         with call:
             assert call.get("status", headers={"API-KEY": "another"}).status_code == 401
-            made = call.post("create_movie", headers={"API-KEY": "only-this"}, json=MOVIE)
+            made = call.post("create_movie", headers={"API-KEY": "only-this"}, json=JOB)
             assert set(made.json()) == {"request_id"}
         sandbox.process.send_signal(number)
         assert sandbox.process.wait(timeout=TIMEOUT) == 0

@@ -13,7 +13,8 @@ import pytest
 
 from receiver.cli.errors import warn
 from receiver.cli.progress import board
-from tests.cli.conftest import MOVIE, TIMEOUT, Served, Workspace, submit_movie
+from tests.cli.conftest import TIMEOUT, Served, Workspace, submit_movie
+from tests.support.service import JOB
 
 
 def on_a_terminal(
@@ -114,8 +115,8 @@ def links(served: Served) -> tuple[Workspace, dict[tuple[str, ...], tuple[str, .
     ann = served.as_user("links")
     url = "http://127.0.0.1:9/hooks/of/a/receiver-that-is-not-there?with=a&long=query"
     prompt = "A kite over the dunes at https://example.com/a/rather/long/link/to/the/dunes"
-    job_id = submit_movie(ann, webhookUrl=url, input=MOVIE["input"] | {"prompt": prompt})
-    link = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(MOVIE)).json()
+    job_id = submit_movie(ann, webhookUrl=url, input=JOB["input"] | {"prompt": prompt})
+    link = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(JOB)).json()
     indented = "https://example.com/a/link/that/is/alone/on/a/line/of/indented/json.webm"
     wide = "https://example.com/灯台/of/a/link/with/wide/letters/before/a/space"
     lists = {"prompt": f"{wide} and more", "a": [indented, [[{"b": [indented]}]]]}
@@ -167,7 +168,7 @@ def test_times_are_printed_in_local_time(served: Served) -> None:
 def test_json_is_readable_for_people(served: Served) -> None:
     ann = served.as_user("scripts")
     prompt = "Ein Leuchtturm über der Brücke, 日本の灯台\u202e"
-    job_id = submit_movie(ann, input=MOVIE["input"] | {"prompt": prompt})
+    job_id = submit_movie(ann, input=JOB["input"] | {"prompt": prompt})
     readable = '"prompt": "Ein Leuchtturm über der Brücke, 日本の灯台\\u202e"'
     assert f"input: {{{readable}, " in ann.run("jobs", "show", job_id).out
     _, written = on_a_terminal(ann, "jobs", "show", job_id)

@@ -1,24 +1,25 @@
-"""The pages about settings and metrics match the code."""
+"""The pages about commands, settings and metrics match the code."""
 
 import re
+from types import ModuleType
 from typing import Any
 
 import pytest
 from pydantic.fields import FieldInfo
 
 from receiver.settings import ServeSettings
-from tests.docs import metrics_reference, settings_reference
+from tests.docs import command_reference, metrics_reference, settings_reference
 from tests.docs.pages import README
 
 
-def test_the_reference_is_current() -> None:
-    """`python -m tests.docs.settings_reference` renews the page."""
-    assert settings_reference.FILE.read_text() == settings_reference.reference()
-
-
-def test_the_list_of_metrics_is_current() -> None:
-    """`python -m tests.docs.metrics_reference` renews the page."""
-    assert metrics_reference.FILE.read_text() == metrics_reference.reference()
+@pytest.mark.parametrize(
+    "page",
+    [command_reference, metrics_reference, settings_reference],
+    ids=["commands", "metrics", "settings"],
+)
+def test_a_generated_page_is_current(page: ModuleType) -> None:
+    """`python -m` and the module's name renews the page."""
+    assert page.FILE.read_text() == page.reference()
 
 
 def readme_rows() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The units in deploy/systemd, and restoring a backup that their timer makes."""
 
-import json
 import os
 import shutil
 import stat
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import MOVIE, Workspace
+from tests.cli.conftest import Workspace, submit_movie
 from tests.docs.pages import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -41,7 +40,7 @@ def test_a_backup_is_restored_and_pays_nothing_twice(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "there", {"PROVIDER": "sandbox", "SANDBOX_RENDER": "3600"})
     with workspace.serving() as served:
         user = served.as_user("acme")
-        job = user.run("submit", "-", "--json", stdin=json.dumps(MOVIE)).json()["request_id"]
+        job = submit_movie(user)
         while user.run("jobs", "show", job, "--json").json()["provider_request_id"] is None:
             pass
         environment = workspace.environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"}
