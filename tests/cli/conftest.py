@@ -124,10 +124,6 @@ class Served:
     url: str
     log: Path
 
-    @property
-    def port(self) -> str:
-        return self.url.rpartition(":")[2]
-
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
 

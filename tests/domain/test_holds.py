@@ -1,6 +1,6 @@
 """Holds after a rate-limit refusal: who waits, how long, and who is the probe."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,6 @@ class Story:
 
     holds: ProviderHolds = NO_HOLDS
     now: Millis = 1_000_000
-    sent: list[str] = field(default_factory=list)
 
     def later(
         self, user: int, job: str, retry_after: Millis | None = None, code: int = 429

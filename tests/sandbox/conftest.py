@@ -16,6 +16,7 @@ from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
 from tests.http_api.relay_sink import Sink, relay_sink
+from tests.support.manual_clock import ManualClock
 from tests.support.service import MOVIE, TIMEOUT
 
 MOVIE_PATH = "/v1/video/create_movie"
@@ -30,26 +31,20 @@ SAMSAR = partial(
 )
 
 
-class BlockingClock:
-    """A clock that moves only by `advance`."""
+class BlockingClock(ManualClock):
+    """Moves only by `advance`: a sleep waits for that."""
 
     def __init__(self) -> None:
-        self._seconds = 1000.1
+        super().__init__()
         self._moved = asyncio.Event()
 
-    def now(self) -> int:
-        return 1_700_000_000_000 + int(self._seconds * 1000)
-
-    def monotonic(self) -> float:
-        return self._seconds
-
     async def sleep(self, seconds: float) -> None:
-        until = self._seconds + seconds
-        while self._seconds < until:
+        until = self.monotonic() + seconds
+        while self.monotonic() < until:
             await self._moved.wait()
 
     def advance(self, seconds: float) -> None:
-        self._seconds += seconds
+        super().advance(seconds)
         self._moved.set()
         self._moved = asyncio.Event()
 

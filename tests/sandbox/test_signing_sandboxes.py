@@ -11,6 +11,7 @@ from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.replicate import ReplicateApi
 from receiver.sandbox.run import sandbox
 from tests.sandbox.conftest import BlockingClock
+from tests.support.manual_clock import START
 from tests.support.service import (
     eventually,
     history_of,
@@ -165,10 +166,8 @@ async def test_replicates_sandbox_lists_its_predictions() -> None:
         numbers, following = await listed(following)
         assert following is not None
         assert await listed(following) == (list(range(4, -1, -1)), None)
-        start = 1_700_000_000_000 + 1_000_100
         since, until = (
-            datetime.fromtimestamp((start + second * 1_000) / 1_000, UTC).isoformat()
-            for second in (3, 5)
+            datetime.fromtimestamp(START / 1_000 + second, UTC).isoformat() for second in (3, 5)
         )
         assert await listed(created_after=since, created_before=until) == ([4, 3], None)
         refused = await client.get("predictions", params={"created_after": "soon"})
