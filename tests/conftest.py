@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ if find_spec("sniffio") is None:
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 4 * 2**30
 
+SHARED = {"endless", "shared", "shared_service", "signing_service"}
+"""Fixtures that live in the event loop of the test file."""
+
 WORKERS = 4
 """Twice the cores of a small machine: the tests wait almost as long as they compute."""
 
@@ -59,6 +63,15 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
         sys.pycache_prefix = str(config.cache.mkdir("bytecode"))
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the async tests that use a fixture of `SHARED` in its event loop."""
+    for item in items:
+        if not (isinstance(item, pytest.Function) and iscoroutinefunction(item.function)):
+            continue
+        if not SHARED.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
 def pytest_collection_finish() -> None:

@@ -243,7 +243,7 @@ def test_a_name_from_a_provider_is_escaped_like_its_value(
 
 def test_a_reader_that_is_gone_ends_a_command_quietly(served: Served) -> None:
     workspace = served.as_user("unread")
-    (workspace.folder / "movie.json").write_text(json.dumps(MOVIE))
+    (workspace.folder / "movie.json").write_text(json.dumps(JOB))
     with workspace.running("submit", "movie.json") as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -20,7 +20,6 @@ from receiver.client import (
     UnreadableAnswer,
 )
 from tests.client.conftest import OURS, no_sleep
-from tests.http_api.conftest import SHARED_LOOP
 from tests.providers.faulty_server import (
     Behaviour,
     answer,
@@ -29,8 +28,6 @@ from tests.providers.faulty_server import (
     refused_url,
 )
 from tests.support.service import JOB, MOVIE, TIMEOUT, RunningService
-
-pytestmark = SHARED_LOOP
 
 
 @asynccontextmanager

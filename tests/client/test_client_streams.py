@@ -18,7 +18,6 @@ from receiver.client import (
 )
 from receiver.client.watching import StreamState
 from tests.client.conftest import OURS
-from tests.http_api.conftest import SHARED_LOOP
 from tests.providers.faulty_server import (
     Behaviour,
     Connection,
@@ -110,7 +109,6 @@ async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
     assert pauses.seconds == []
 
 
-@SHARED_LOOP
 @pytest.mark.parametrize("cursor", ["7.feedbeef", "7.feedbeef\n", "é"])
 async def test_an_invalid_cursor_is_reset(client: AsyncClient, cursor: str) -> None:
     job = await client.submit(JOB, wait=10)
@@ -143,7 +141,6 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path, pause
     assert 2 <= pauses.seconds[0] <= 5  # the stream's `retry`
 
 
-@SHARED_LOOP
 async def test_all_jobs_of_a_user_are_watched(client: AsyncClient) -> None:
     seen: dict[str, list[int]] = {}
     done: set[str] = set()
@@ -165,7 +162,6 @@ async def test_all_jobs_of_a_user_are_watched(client: AsyncClient) -> None:
         assert numbers == list(range(1, len(numbers) + 1))
 
 
-@SHARED_LOOP
 async def test_an_unknown_job_is_404(client: AsyncClient) -> None:
     with pytest.raises(ApiError) as caught:
         await anext(client.watch("job_00000000000000000000000000"))

@@ -8,7 +8,6 @@ import pytest
 
 from receiver.client import ApiError, AsyncClient, Unreachable
 from tests.client.conftest import OURS, no_sleep
-from tests.http_api.conftest import SHARED_LOOP
 from tests.providers.faulty_server import (
     Connection,
     answer,
@@ -17,8 +16,6 @@ from tests.providers.faulty_server import (
     http_answer,
 )
 from tests.support.service import JOB, RunningService
-
-pytestmark = SHARED_LOOP
 
 
 def header(head: str, name: str) -> str:

@@ -88,16 +88,6 @@ async def webhook_job(webhook_jobs: WebhookJobs) -> WebhookJob:
 
 # --- for all tests of a file ----------------------------------------------------------------------
 
-SHARED = {"shared_service", "signing_service", "shared"}
-"""Fixtures that live in the event loop of the test file."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that use one of them in the same event loop."""
-    for item in items:
-        if isinstance(item, pytest.Function) and not SHARED.isdisjoint(item.fixturenames):
-            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:

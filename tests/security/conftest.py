@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_api.conftest import pytest_collection_modifyitems, quiet_log, shared_service
+from tests.http_api.conftest import quiet_log, shared_service
 from tests.support.service import RunningService, running_service
 
-__all__ = ["pytest_collection_modifyitems", "quiet_log", "service", "shared_service"]
+__all__ = ["quiet_log", "service", "shared_service"]
 
 
 @pytest.fixture
