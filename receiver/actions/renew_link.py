@@ -28,8 +28,8 @@ class LinkRenewals:
 
     def __init__(self, services: ServiceContext) -> None:
         self._services = services
-        self._under_way: dict[str, asyncio.Event] = {}
-        self._user_locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str | int, asyncio.Lock] = WeakValueDictionary()
+        """By job and by user."""
 
     async def renew(self, job: Job) -> Job:
         """The job, with a renewed link if its link is older than `LINK_MAX_AGE`.
@@ -50,18 +50,12 @@ class LinkRenewals:
             return job
 
     async def _renewed_once(self, job: Job) -> Job:
-        ended = self._under_way.get(job.id)
-        if ended is not None:
-            await ended.wait()
-            return await self._services.store.jobs.find(job.id) or job
-        ended = self._under_way[job.id] = asyncio.Event()
-        try:
+        lock = self._locks.setdefault(job.id, asyncio.Lock())
+        has_waited = lock.locked()
+        async with lock:
             # Another request may have renewed it since `job` was read.
             job = await self._services.store.jobs.find(job.id) or job
-            return await self._renewed(job) if self._is_old(job) else job
-        finally:
-            del self._under_way[job.id]
-            ended.set()
+            return job if has_waited or not self._is_old(job) else await self._renewed(job)
 
     def _is_old(self, job: Job) -> bool:
         return (
@@ -75,7 +69,7 @@ class LinkRenewals:
             return job
         try:
             async with asyncio.timeout(RENEWAL_SECONDS):
-                async with self._user_locks.setdefault(job.user_id, asyncio.Lock()):
+                async with self._locks.setdefault(job.user_id, asyncio.Lock()):
                     answer = await self._services.status_calls.ask_soon(provider, job.id, upstream)
         except TimeoutError:
             return job

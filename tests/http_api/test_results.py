@@ -162,7 +162,32 @@ async def test_there_is_one_call_at_a_time_for_a_job(
 
     assert await asyncio.gather(*asking) == [NEW] * 5
     assert provider.status_calls == ["up-1"]
-    assert not aging.service.inner.context.renewals._under_way
+    assert not aging.service.inner.context.renewals._locks
+
+
+async def test_who_waited_for_a_renewal_that_failed_makes_no_further_call(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider)
+    renewals = aging.service.inner.context.renewals
+    job = await aging.service.store.jobs.find(aging.jobs[0].request_id)
+    assert job is not None
+    release = asyncio.Event()
+
+    async def fail(_: str) -> Response:
+        await release.wait()
+        return JSONResponse({}, 500)
+
+    provider.status = fail
+    first = asyncio.create_task(renewals.renew(job))
+    await provider.asked()
+    second = asyncio.create_task(renewals.renew(job))
+    await asyncio.sleep(0)
+    release.set()
+
+    renewed = await asyncio.gather(first, second)
+    assert [each.result for each in renewed] == [{"videoUrl": OLD}] * 2
+    assert provider.status_calls == ["up-1"]
 
 
 async def test_there_is_one_call_at_a_time_for_a_user(
