@@ -193,13 +193,12 @@ class SubmissionQueue:
 
     def remove_held(self, now: Millis) -> list[str]:
         """Remove the jobs that must wait for the end of a hold; returns their ids."""
-        held = self._turns.remove(lambda each: self._must_wait(_backlog_of(each.job), now))
-        return [waiting.job.id for waiting in held]
+        return self._turns.remove(lambda each: self._must_wait(_backlog_of(each.job), now))
 
     def close(self) -> list[str]:
         """Accept no more jobs, and remove those that wait for a slot; returns their ids."""
         self._is_closed = True
-        return [waiting.job.id for waiting in self._turns.remove(lambda _: True)]
+        return self._turns.remove(lambda _: True)
 
     def _holds_of(self, provider: str) -> ProviderHolds:
         return self.holds.get(provider, rules.NO_HOLDS)

@@ -66,13 +66,14 @@ class FairQueue(Generic[K, T]):
         self._taken[user_id] -= 1
         self._taken += Counter()  # drops zero counts
 
-    def remove(self, is_wanted: Callable[[T], bool]) -> list[T]:
-        """Remove and return the wanted items; they get no slot."""
-        wanted = {key: item for key, item in self.items.items() if is_wanted(item)}
+    def remove(self, is_wanted: Callable[[T], bool]) -> list[K]:
+        """Remove the wanted items, which get no slot; returns their keys."""
+        wanted = [key for key, item in self.items.items() if is_wanted(item)]
+        for key in wanted:
+            del self.items[key]
         left = {
-            user_id: deque(each for each in keys if each[1] not in wanted)
+            user_id: deque(each for each in keys if each[1] in self.items)
             for user_id, keys in self._waiting.items()
         }
         self._waiting = {user_id: keys for user_id, keys in left.items() if keys}
-        self.items = {key: item for key, item in self.items.items() if key not in wanted}
-        return [*wanted.values()]
+        return wanted
