@@ -137,8 +137,8 @@ class Submitter:
                     raise StoreUnavailable("it is unknown whether the job was created")
                 if self._stopping or self._services.clock.now() >= begins.lease_until:
                     return SubmitNotSent("the service was stopped before it was sent")
-            elif not await self._holds.admit(job):
-                # It is leased again when it may be sent.
+            elif not await self._holds.admit(job) or self._stopping:
+                # It stays due, and is leased again when it may be sent.
                 await self.leases.release([job.id])
                 return None
             elif not await self._begin(job, begins):
@@ -164,9 +164,6 @@ class Submitter:
 
     async def _begin(self, job: Job, begins: SubmissionBegins) -> bool:
         """Commit that the job is being sent; False if it must not be sent, now or ever."""
-        if self._stopping:
-            await self.leases.release([job.id])
-            return False
         job, move = await observe_job(self._services, job.id, begins)
         return move is not None and job.phase is Phase.SUBMITTING
 
