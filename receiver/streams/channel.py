@@ -38,15 +38,14 @@ class Channel:
         self.offered: list[Event] = []
         """Events that this process has committed, so that they need not be read from the store."""
         self._recent: deque[tuple[Event, bytes]] = deque()
+        """The last events up to `pushed`."""
         self._recent_bytes = 0
-        self._dropped_seq = 0
-        """Events up to here are not in `_recent`; those after it, up to `pushed`, are."""
 
     def open(self, latest: Cursor) -> None:
         """Start pushing the events after `latest`, unless the channel is open already."""
         if not self.is_open:
             self.is_open = True
-            self.pushed, self._dropped_seq = latest, latest.seq
+            self.pushed = latest
 
     def offer(self, events: Iterable[Event]) -> None:
         """Keep events of a commit to be pushed."""
@@ -81,7 +80,8 @@ class Channel:
         It is not added if some of them are no longer kept, and is removed again if it lags or its
         job may be done. Then it must catch up from the store.
         """
-        if reader.written_seq < self._dropped_seq:
+        dropped_seq = self._recent[0][0].cursor.seq - 1 if self._recent else self.pushed.seq
+        if reader.written_seq < dropped_seq:
             return
         self.live_readers.add(reader)
         for event, chunk in self._recent:
@@ -105,6 +105,5 @@ class Channel:
         self._recent_bytes += len(chunk)
         all_follow = self.reader_count == len(self.live_readers)
         while self._recent and (all_follow or self._recent_bytes > RECENT_BYTES):
-            oldest, its_chunk = self._recent.popleft()
-            self._recent_bytes -= len(its_chunk)
-            self._dropped_seq = oldest.cursor.seq
+            _, oldest = self._recent.popleft()
+            self._recent_bytes -= len(oldest)
