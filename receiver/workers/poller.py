@@ -100,7 +100,7 @@ class Poller:
             self._to_confirm.add(job.user_id, job.id, (job, until))
         else:
             self._overflow.append(job.id)
-        self._timer.wake()
+        self._timer.wake.notify()
 
     async def run_once(self) -> int:
         """Start calls that are due, within the limits; returns how many."""
@@ -178,7 +178,7 @@ class Poller:
             job_id, now
         ):
             queue.give_back()
-            self._timer.wake()
+            self._timer.wake.notify()
 
     async def _lease_confirms(self) -> None:
         """Lease jobs that are due for confirmation in the store, and queue them with those that
@@ -275,7 +275,7 @@ class Poller:
             await self._poll(job)
         finally:
             queue.give_back(job.user_id)
-            self._timer.wake()
+            self._timer.wake.notify()
 
     async def _poll(self, job: Job) -> None:
         try:

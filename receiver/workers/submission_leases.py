@@ -38,7 +38,8 @@ class SubmissionLeases(Worker):
         self._services = services
         self._queue = services.queue
         self._holds = holds
-        self._scheduled = Subscription()
+        self.wake = Subscription()
+        """Notified when a read is scheduled, or the queue in memory runs short of jobs."""
         self._next_read_at = 0.0
         """Monotonic time of the next read of the store's queue."""
         self._last_read_at = 0.0
@@ -55,11 +56,7 @@ class SubmissionLeases(Worker):
 
     async def idle(self) -> None:
         pause = self._next_read_at - self._services.clock.monotonic()
-        await self._scheduled.wait(max(0.001, pause))
-
-    def wake(self) -> None:
-        """The queue in memory runs short of jobs."""
-        self._scheduled.notify()
+        await self.wake.wait(max(0.001, pause))
 
     async def release(self, job_ids: Sequence[str]) -> None:
         """Release the leases of jobs, which stay due; if that fails, the leases expire."""
@@ -79,7 +76,7 @@ class SubmissionLeases(Worker):
         at = max(self._services.clock.monotonic() + seconds, self._last_read_at + READ_PAUSE)
         if at < self._next_read_at:
             self._next_read_at = at
-            self._scheduled.notify()
+            self.wake.notify()
 
     async def _lease_due(self) -> None:
         """Lease jobs from the store that are due, users in turn."""

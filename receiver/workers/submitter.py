@@ -69,7 +69,7 @@ class Submitter:
             self._start(waiting)
             begun += 1
         if begun and self._queue.is_short:
-            self.leases.wake()
+            self.leases.wake.notify()
         return begun
 
     async def idle(self) -> None:

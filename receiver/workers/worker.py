@@ -65,7 +65,8 @@ class DueTimer:
         self._services = services
         self._at: dict[Lane, Millis | None] = dict.fromkeys(lanes, 0)  # there may be leftovers
         self._turns = {lane: FairQueue[Backlog, Backlog](1) for lane in lanes}
-        self._subscription = Subscription()
+        self.wake = Subscription()
+        """Ends the wait: a pass was rescheduled, or there is other work."""
         hub.add_commit_listener(self._on_commit)
         hub.add_foreign_listener(self._look_now)
 
@@ -103,7 +104,7 @@ class DueTimer:
         before = self._at[lane]
         if at is not None and (before is None or at < before):
             self._at[lane] = at
-            self._subscription.notify()
+            self.wake.notify()
 
     def is_due(self, lane: Lane) -> bool:
         """Whether a pass is due."""
@@ -111,15 +112,11 @@ class DueTimer:
         return at is not None and at <= self._services.clock.now()
 
     async def wait(self, most: float) -> None:
-        """Wait until a pass is due or has been rescheduled, or `wake` is called, at most `most`
+        """Wait until a pass is due or has been rescheduled, or `wake` is notified, at most `most`
         seconds."""
         now = self._services.clock.now()
         seconds = [max(0.001, (at - now) / 1_000) for at in self._at.values() if at is not None]
-        await self._subscription.wait(min([most, *seconds]))
-
-    def wake(self) -> None:
-        """End the wait: there is other work."""
-        self._subscription.notify()
+        await self.wake.wait(min([most, *seconds]))
 
     def _look_now(self) -> None:
         """Schedule all passes now: something has changed, and it is unknown what."""

@@ -75,7 +75,7 @@ async def test_a_wait_ends_when_there_may_be_something_sooner(
     elif sooner == "a notification of all":
         harness.hub.notify_all()
     else:
-        timer.wake()
+        timer.wake.notify()
     await asyncio.wait_for(waiting, TIMEOUT)
     assert timer.is_due(Lane.POLL) == (sooner == "a notification of all")
 
