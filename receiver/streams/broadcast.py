@@ -9,6 +9,7 @@ the channel keeps a few recent events for all that catch up.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from receiver.clock import Clock
 from receiver.metrics import Metrics
@@ -26,6 +27,9 @@ PAGE = 32
 """Events read from the store at once: about what a connection's buffer takes."""
 USERS_AT_ONCE = 32
 """Users whose new events are read from the store concurrently."""
+
+FinalBytes: TypeAlias = Callable[[], Awaitable[bytes | None]]
+"""Returns what ends a complete stream, and None while there may be more events."""
 
 
 class Broadcast:
@@ -67,13 +71,10 @@ class Broadcast:
                 for failure in filter(None, ends):
                     raise failure
 
-    async def follow(
-        self, reader: Reader, final_bytes: Callable[[], Awaitable[bytes | None]]
-    ) -> None:
+    async def follow(self, reader: Reader, final_bytes: FinalBytes) -> None:
         """Write every event that the reader has not got yet, until the stream ends.
 
-        `final_bytes` returns what ends a complete stream, and None while there may be more events.
-        It is called before each read of the log, so all events are written before those bytes.
+        `final_bytes` is called before each read of the log, so all events are written before them.
         """
         channel = self._attach(reader.user_id)
         self.heartbeats.add(reader)
@@ -89,9 +90,7 @@ class Broadcast:
             self._metrics.streams_open.dec()
             self.heartbeats.remove(reader)
 
-    async def _follow(
-        self, reader: Reader, channel: Channel, final_bytes: Callable[[], Awaitable[bytes | None]]
-    ) -> None:
+    async def _follow(self, reader: Reader, channel: Channel, final_bytes: FinalBytes) -> None:
         while not self._is_over(reader):
             # An empty write waits until the client can take bytes, before any are read for it.
             await reader.write(b"")
