@@ -72,7 +72,8 @@ class SubmissionQueue:
         """Whether the holds and backlogs in the store have been read."""
         self._in_store: set[Backlog] = set()
         """Backlogs without a hold that may have more jobs in the store."""
-        self._is_closed = False
+        self.is_closed = False
+        """Whether the service stops: no job is accepted, and none is sent any more."""
 
     # --- handing over -----------------------------------------------------------------------------
 
@@ -81,7 +82,7 @@ class SubmissionQueue:
         taken over now. `end_creation` must follow."""
         user_id, backlog = new.job.user_id, _backlog_of(new.job)
         # Older jobs go first.
-        if self._is_closed or self._holds_on(backlog) or backlog in self._in_store:
+        if self.is_closed or self._holds_on(backlog) or backlog in self._in_store:
             return None
         queued = self._begin(new, submission_rules)
         if queued is None:
@@ -197,7 +198,7 @@ class SubmissionQueue:
 
     def close(self) -> list[str]:
         """Accept no more jobs, and remove those that wait for a slot; returns their ids."""
-        self._is_closed = True
+        self.is_closed = True
         return self._turns.remove(lambda _: True)
 
     def _holds_of(self, provider: str) -> ProviderHolds:

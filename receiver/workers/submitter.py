@@ -56,7 +56,6 @@ class Submitter:
         self._callback_address = callback_address
         # Twice as many, since a slot is released when the answer arrives, before it is on disk.
         self._task_pool = TaskPool(2 * services.queue.slots)
-        self._stopping = False
         self._queue = services.queue
         self._holds = HoldKeeper(services)
         self.leases = SubmissionLeases(services, hub, self._holds)
@@ -81,7 +80,6 @@ class Submitter:
     async def stop(self) -> None:
         """Start nothing new, release jobs that have not started, and wait for those in flight;
         those still in flight then become unconfirmed."""
-        self._stopping = True
         await self.leases.release(self._queue.close())
         while self._queue.in_creation:
             await self._queue.wake.wait(None)
@@ -135,9 +133,9 @@ class Submitter:
             if waiting.begun:
                 if not waiting.is_stored:
                     raise StoreUnavailable("it is unknown whether the job was created")
-                if self._stopping or self._services.clock.now() >= begins.lease_until:
+                if self._queue.is_closed or self._services.clock.now() >= begins.lease_until:
                     return SubmitNotSent("the service was stopped before it was sent")
-            elif not await self._holds.admit(job) or self._stopping:
+            elif not await self._holds.admit(job) or self._queue.is_closed:
                 # It stays due, and is leased again when it may be sent.
                 await self.leases.release([job.id])
                 return None
