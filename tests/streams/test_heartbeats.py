@@ -1,10 +1,12 @@
 """`Heartbeats` alone, without streams."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
 from receiver.clock import SystemClock
+from receiver.streams import frames
 from receiver.streams.heartbeats import Heartbeats
 from receiver.streams.reader import Reader
 from store.database import Store
@@ -13,6 +15,8 @@ from store.keys import ApiKey
 from store.records.times import Millis
 from tests.streams.test_broadcast import FakeConnection, no_send
 from tests.support.manual_clock import ManualClock
+
+TIMEOUT = 10.0
 
 
 class UnreachableStore:
@@ -85,6 +89,23 @@ async def test_heartbeats_go_on_while_the_store_is_away() -> None:
     heartbeats.add(CountingReader())
     with pytest.raises(ThreeBeats):
         await heartbeats.run()
+
+
+async def test_a_reader_gets_a_heartbeat_while_it_waits_and_goes_on_if_it_lags() -> None:
+    connection = FakeConnection()
+    reader = Reader(no_send, connection, key_hash="k", user_id=1, job_id=None, after_seq=0)
+    reader.beat()
+    assert connection.chunks == [], "it catches up"
+
+    waiting = asyncio.create_task(reader.wait_until_woken())
+    await asyncio.sleep(0)
+    reader.beat()
+    assert connection.chunks == [frames.HEARTBEAT]
+    assert not waiting.done()
+
+    connection.lags = True
+    reader.beat()
+    await asyncio.wait_for(waiting, TIMEOUT)
 
 
 async def test_the_streams_of_revoked_keys_end_within_an_interval() -> None:
