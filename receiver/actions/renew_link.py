@@ -43,19 +43,16 @@ class LinkRenewals:
         """
         if job.status is not Status.COMPLETED or not self._is_old(job):
             return job
+        lock = self._locks.setdefault(job.id, asyncio.Lock())
+        has_waited = lock.locked()
         try:
-            return await self._renewed_once(job)
+            async with lock:
+                # Another request may have renewed it since `job` was read.
+                job = await self._services.store.jobs.find(job.id) or job
+                return job if has_waited or not self._is_old(job) else await self._renewed(job)
         except StoreUnavailable as error:
             log.warning("a link cannot be renewed now", job=job.id, reason=str(error))
             return job
-
-    async def _renewed_once(self, job: Job) -> Job:
-        lock = self._locks.setdefault(job.id, asyncio.Lock())
-        has_waited = lock.locked()
-        async with lock:
-            # Another request may have renewed it since `job` was read.
-            job = await self._services.store.jobs.find(job.id) or job
-            return job if has_waited or not self._is_old(job) else await self._renewed(job)
 
     def _is_old(self, job: Job) -> bool:
         return (
