@@ -177,8 +177,9 @@ def accept(
     why = {} if taken is None else {"reason": f"the id {taken} belongs to another job"}
     said = {"outcome": outcome, "attempt": attempt, "provider_request_id": provider_request_id}
     draft.note("submission", **said, **why)
-    can_set = job.provider_request_id is None if job.done else not job.id_from_answer
-    is_set = can_set and provider_request_id is not None
+    # The id that a finished job has stays.
+    can_be_set = job.provider_request_id is None if job.done else not job.id_from_answer
+    is_set = can_be_set and provider_request_id is not None
     if is_set:
         draft.set(provider_request_id=provider_request_id, id_from_answer=True)
         draft.track(misses=0, missed_since=None)
