@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import ascii_uppercase
@@ -25,8 +24,7 @@ ROWS_PER_ITERATION = 25
 
 _TO_LOWER_LABEL = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
 """Makes a text comparable with `lower(label)`: ASCII letters in lower case, and U+FFFD for NUL, as
-labels have it. A pattern of SQLite would end at NUL."""
-_WILD = re.compile(r"[%_\\]")
+labels have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +180,9 @@ def _parameters(where: JobFilter, before: str) -> dict[str, object]:
         "status": where.status,
         "kind": where.kind,
         "provider": where.provider,
-        "label": where.label and _containing(where.label),
+        "label": where.label and where.label.translate(_TO_LOWER_LABEL),
         "metadata": to_json(where.metadata),
     }
-
-
-def _containing(text: str) -> str:
-    """A LIKE pattern for lower-case labels that contain the text."""
-    return "%" + _WILD.sub(r"\\\g<0>", text.translate(_TO_LOWER_LABEL)) + "%"
 
 
 class _HistoryRow(NamedTuple):

@@ -23,10 +23,10 @@ MIN_SERVER_VERSION = 14
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
     parameter=r"%(\1)s",
+    position="strpos",
     # NUL is replaced as in texts (see `_Text`).
     # E'…' means the same whatever `standard_conforming_strings` is.
     metadata_members=r"jsonb_each_text(CAST(replace(:metadata, E'\\u0000', E'\\u2400') AS jsonb))",
-    backslash=r"E'\\'",
     returning_job_id="RETURNING job_id",
     skip_locked="FOR UPDATE SKIP LOCKED",
     unlikely="",

@@ -93,7 +93,7 @@ SELECT page.n, page.fits, j.* FROM (
                (CAST(:status AS text) IS NULL OR status = :status)
                AND (CAST(:kind AS text) IS NULL OR kind = :kind)
                AND (CAST(:provider AS text) IS NULL OR provider = :provider)
-               AND (CAST(:label AS text) IS NULL OR lower(label) LIKE :label ESCAPE {backslash})
+               AND (CAST(:label AS text) IS NULL OR {position}(lower(label), :label) > 0)
                AND NOT EXISTS (
                    SELECT 1 FROM {metadata_members} AS wanted
                     WHERE NOT EXISTS (SELECT 1 FROM job_metadata m

@@ -36,8 +36,8 @@ WAL_AUTOCHECKPOINT_PAGES = 8_000
 
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
+    position="instr",
     metadata_members="json_each(:metadata)",
-    backslash=r"'\'",
     # SQLite's driver releases the GIL for each returned row, and then waits for the event loop to
     # get it back.
     returning_job_id="",
