@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import Any
 
 from store import repository
 from store.errors import NotFound
@@ -127,7 +127,7 @@ class JobReads(Repository):
         rows = await self._fetch("read-history", job_id=job_id)
         lines = []
         for row in rows:
-            lines.append(_history_line(_HistoryRow._make(row)))
+            lines.append(_history_line(*row))
             if len(lines) % ROWS_PER_ITERATION == 0:
                 await asyncio.sleep(0)
         return lines
@@ -185,48 +185,14 @@ def _parameters(where: JobFilter, before: str) -> dict[str, object]:
     }
 
 
-class _HistoryRow(NamedTuple):
-    """A row of `read-history`."""
-
-    at: Millis
-    source: str
-    id: str
-    data: bytes | None
-    verdict: str
-    evidence: str | None
-    confirmed: bool | None
-    verified: bool
-    size: int
-    type: str
-    detail: str
-    seq: int
-    status_code: int | None
-    error: str | None
-    duration_ms: Millis
-
-
-def _history_line(row: _HistoryRow) -> HistoryLine:
-    data = row.data or b""  # SQLite's substr() makes NULL of an empty body
-    match row.source:
-        case "event":
-            detail = {"id": row.id, "job": json.loads(data)}
-        case "callback":
-            detail = {
-                "verdict": row.verdict,
-                "evidence": row.evidence,
-                "confirmed": None if row.confirmed is None else bool(row.confirmed),
-                "verified": bool(row.verified),
-                "bytes": row.size,
-                "body": data.decode("utf-8", "replace"),
-            }
-        case "relay":
-            detail = {
-                "delivery": row.id,
-                "seq": row.seq,
-                "status_code": row.status_code,
-                "error": row.error,
-                "duration_ms": row.duration_ms,
-            }
-        case _:
-            return HistoryLine(row.at, row.type, json.loads(row.detail))
-    return HistoryLine(row.at, row.source, detail)
+def _history_line(at: Millis, type_: str, text: str, data: bytes | None) -> HistoryLine:
+    """The line for a row of `read-history`."""
+    detail = json.loads(text)
+    if type_ == "event":
+        detail["job"] = json.loads(data or b"")
+    elif type_ == "callback":
+        flags = ("confirmed", "verified")  # SQLite has integers
+        detail |= {name: bool(detail[name]) for name in flags if detail[name] is not None}
+        # SQLite's substr() makes NULL of an empty body.
+        detail["body"] = (data or b"").decode("utf-8", "replace")
+    return HistoryLine(at, type_, detail)

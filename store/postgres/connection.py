@@ -23,6 +23,7 @@ MIN_SERVER_VERSION = 14
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
     parameter=r"%(\1)s",
+    json_object="json_build_object",
     position="strpos",
     # NUL is replaced as in texts (see `_Text`).
     # E'…' means the same whatever `standard_conforming_strings` is.

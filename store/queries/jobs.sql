@@ -210,26 +210,28 @@ SELECT created_at FROM jobs WHERE id = (SELECT max(id) FROM jobs);
 SELECT phase, count(*), min(created_at) FROM jobs WHERE phase <> 'finished' GROUP BY phase;
 
 -- name: read-history
--- Everything that happened to a job; columns that do not apply to a line are NULL.
+-- Everything that happened to a job: its details as JSON, and what is too large for that, the whole
+-- event or the beginning of a callback's body.
 -- Within one millisecond: its creation, then causes before effects.
-SELECT at, source, id, data, verdict, evidence, confirmed, verified, size, type, detail, seq,
-       status_code, error, duration_ms
+SELECT at, type, detail, data
   FROM (
-    SELECT a.at, 'relay' AS source, d.id, NULL AS data, NULL AS verdict, NULL AS evidence,
-           NULL AS confirmed, NULL AS verified, NULL AS size, NULL AS type, NULL AS detail,
-           d.seq, a.status_code, a.error, a.duration_ms, 4 AS rank, a.n
+    SELECT a.at, 'relay' AS type,
+           CAST({json_object}('delivery', d.id, 'seq', d.seq, 'status_code', a.status_code,
+                              'error', a.error, 'duration_ms', a.duration_ms) AS text) AS detail,
+           NULL AS data, 4 AS rank, a.n
       FROM deliveries d JOIN attempts a ON a.delivery_id = d.id WHERE d.job_id = :job_id
     UNION ALL
-    SELECT received_at, 'callback', NULL, substr(body, 1, 3072), verdict, evidence, confirmed,
-           verified, length(body), NULL, NULL, NULL, NULL, NULL, NULL, 1, id
+    SELECT received_at, 'callback',
+           CAST({json_object}('verdict', verdict, 'evidence', evidence, 'confirmed', confirmed,
+                              'verified', verified, 'bytes', length(body)) AS text),
+           substr(body, 1, 3072), 1, id
       FROM callbacks WHERE job_id = :job_id
     UNION ALL
-    SELECT at, 'note', NULL, NULL, NULL, NULL, NULL, NULL, NULL, type, detail, NULL, NULL, NULL,
-           NULL, 2, id
+    SELECT at, type, detail, NULL, 2, id
       FROM notes WHERE job_id = :job_id
     UNION ALL
-    SELECT at, 'event', seq || '.' || nonce, data, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-           NULL, NULL, NULL, CASE job_seq WHEN 1 THEN 0 ELSE 3 END, seq
+    SELECT at, 'event', CAST({json_object}('id', seq || '.' || nonce) AS text), data,
+           CASE job_seq WHEN 1 THEN 0 ELSE 3 END, seq
       FROM events WHERE job_id = :job_id
     ) AS lines
  ORDER BY at, rank, n;

@@ -36,6 +36,7 @@ WAL_AUTOCHECKPOINT_PAGES = 8_000
 
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
+    json_object="json_object",
     position="instr",
     metadata_members="json_each(:metadata)",
     # SQLite's driver releases the GIL for each returned row, and then waits for the event loop to
