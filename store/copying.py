@@ -17,26 +17,6 @@ from store.sqlite.connection import prepare as prepare_sqlite
 from store.sqlite.failures import translate_errors as sqlite_errors
 from store.sqlite.lockfile import real_path, serving_lock
 
-TABLES = (
-    "users",
-    "api_keys",
-    "jobs",
-    "job_inputs",
-    "job_results",
-    "job_metadata",
-    "due",
-    "submission_holds",
-    "events",
-    "removed_events",
-    "callbacks",
-    "notes",
-    "deliveries",
-    "attempts",
-    "idempotency_keys",
-    "archive_removals",
-)
-"""In the order of their foreign keys: referenced tables come first."""
-
 NUMBERED = ("users", "callbacks", "notes")
 """Tables whose ids come from a sequence."""
 
@@ -73,7 +53,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             with new.transaction():
                 _begin_copy(new, address.display_name)
                 old.execute("BEGIN")
-                copied = {table: _copy(old, new, table) for table in TABLES}
+                copied = {table: _copy(old, new, table) for table in _tables(old, new)}
                 old.execute("COMMIT")
                 # The lock on the source shows that no holder is running.
                 for statement in LEASES:
@@ -84,6 +64,15 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             if not stays_a_copy:
                 new.execute(_SQL["remove-copy-mark"].encode())
             return copied
+
+
+def _tables(old: sqlite3.Connection, new: psycopg.Connection) -> list[str]:
+    """Our tables except `meta`, as both databases have them, in the order of their creation: a
+    table comes after those that it refers to."""
+    there = new.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema")
+    ours = {name for (name,) in there} - {"meta"}
+    here = old.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
+    return [name for (name,) in here if name in ours]
 
 
 def _begin_copy(new: psycopg.Connection, display_name: str) -> None:
