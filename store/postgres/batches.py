@@ -31,7 +31,7 @@ from store.postgres.connection import STATEMENTS
 from store.postgres.failures import concerns_one_write, is_collision, may_wait_again, to_store_error
 from store.postgres.lost_commits import was_committed
 from store.postgres.session import PendingResult, PostgresSession
-from store.session import Batchable, Failed, Outcome, Work, WorkOnJobs, groups
+from store.session import Batchable, Failed, Group, Outcome, Work, WorkOnJobs, groups
 from store.writer import Batch
 
 STATEMENT_TIMEOUT = 10_000
@@ -69,6 +69,24 @@ class _Transaction:
     """The answer to its first statement, which locks its writer's row."""
     committing: int | None = None
     """Its number, once the commit is under way."""
+
+    def run(self, session: PostgresSession, group: Group) -> None:
+        """Run a group of members. Raises what has to fail the transaction."""
+        indexes, work = group
+        effects = Effects()
+        before = len(session.writes)
+        try:
+            outcomes = work(session, effects)
+        except Exception as error:  # a `Work` may raise anything, for its own caller
+            # A single member that has written nothing fails alone. Otherwise, and after every error
+            # of the server, the transaction fails.
+            if isinstance(error, psycopg.Error) or len(indexes) > 1 or session.has_written(before):
+                raise
+            self.outcomes[indexes[0]] = Failed(error)
+            return
+        self.outcomes.update(zip(indexes, outcomes, strict=True))
+        self.changes.add(effects)
+        self.events += effects.events
 
     @property
     def result(self) -> Batch:
@@ -193,13 +211,13 @@ class PostgresBatchRunner:
         transaction.begun = begun
         before = len(session.writes)
         _lock_jobs(session, works)
-        for indexes, group in groups(works):
-            _run_group(transaction, session, indexes, group)
+        for group in groups(works):
+            transaction.run(session, group)
         number = int(begun.fetchone()[-1])
         self._before_commit(number)
         if transaction.events:
             _append(session, transaction.events)
-        if session.has_written(since=before):
+        if session.has_written(before):
             transaction.committing = number
         else:
             # Only the writer's row has changed, which nobody will look up, so the commit need not
@@ -233,32 +251,6 @@ class PostgresBatchRunner:
         except (StoreUnavailable, psycopg.Error):
             self.close()
             return None
-
-
-def _run_group(
-    transaction: _Transaction,
-    session: PostgresSession,
-    indexes: Sequence[int],
-    group: Work[Sequence[Outcome[object]]],
-) -> None:
-    effects = Effects()
-    before = len(session.writes)
-    try:
-        outcomes = group(session, effects)
-    except Exception as error:  # a `Work` may raise anything, for its own caller
-        # A single member that has written nothing fails alone. Otherwise, and after every error of
-        # the server, the transaction fails.
-        if (
-            isinstance(error, psycopg.Error)
-            or len(indexes) > 1
-            or session.has_written(since=before)
-        ):
-            raise
-        transaction.outcomes[indexes[0]] = Failed(error)
-        return
-    transaction.outcomes.update(zip(indexes, outcomes, strict=True))
-    transaction.changes.add(effects)
-    transaction.events += effects.events
 
 
 def _lock_jobs(session: PostgresSession, works: Sequence[Work[object]]) -> None:
