@@ -27,7 +27,8 @@ class Changes:
     relay: bool = False
     """Whether there are relay messages to send."""
     appended: dict[int, list[Event]] = field(default_factory=dict)
-    """By user: the new events, in order, if this process knows them without a read."""
+    """By user: the new events, in order, if this process knows them without a read. The end of a
+    transaction sets it; `add` does not merge it."""
 
     def add(self, other: "Changes") -> None:
         self.jobs |= other.jobs
@@ -39,8 +40,6 @@ class Changes:
         for lane, at in other.due.items():
             self.add_due(lane, at)
         self.relay = self.relay or other.relay
-        for user_id, events in other.appended.items():
-            self.appended.setdefault(user_id, []).extend(events)
 
     def add_callback(self, job_id: str, *, final: bool) -> None:
         """A callback of the job waits to be applied; `final` says that it reports an outcome."""
