@@ -1,8 +1,8 @@
 """The client's HTTP calls, and what their failures become."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -78,16 +78,9 @@ class Transport:
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Make one call, with options of httpx. Raises `ApiError` for a status of 300 or more,
         `AnotherServer` if the answer is not the service's, and `Unreachable`."""
-        try:
+        with self._own_errors():
             response = await self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        except httpx.InvalidURL as error:
-            raise ClientError(f"the request cannot be sent: {error}") from error
-        if response.status_code >= 300:
-            raise api_error(response)
-        if "X-Request-ID" not in response.headers:
-            raise _another_server(response)
+        _check(response)
         return response
 
     @asynccontextmanager
@@ -97,15 +90,13 @@ class Transport:
         """One connection of a stream; None if there are no more events (204)."""
         headers = {"Accept": "text/event-stream"}
         timeout = httpx.Timeout(self._timeout, read=STREAM_SILENCE)
-        try:
+        with self._own_errors():
             async with self._http.stream(
                 "GET", path, params=params, headers=headers, timeout=timeout
             ) as response:
                 if response.status_code >= 300:
                     await response.aread()
-                    raise api_error(response)
-                if "X-Request-ID" not in response.headers:
-                    raise _another_server(response)
+                _check(response)
                 if response.status_code == 204:
                     yield None
                     return
@@ -113,14 +104,26 @@ class Transport:
                     raise AnotherServer(f"{self._shown_url} sent no event stream")
                 response.encoding = "utf-8"  # as event streams always are
                 yield EventSource(response)
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """Raise the client's errors in the place of httpx's."""
+        try:
+            yield
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+            reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
+            reason = reason or type(error).__name__
+            raise Unreachable(f"no answer from {self._shown_url}: {reason}") from error
         except httpx.InvalidURL as error:
             raise ClientError(f"the request cannot be sent: {error}") from error
 
-    def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
-        reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
-        return Unreachable(f"no answer from {self._shown_url}: {reason or type(error).__name__}")
+
+def _check(response: httpx.Response) -> None:
+    """Raises `ApiError` for a status of 300 or more, and `AnotherServer`."""
+    if response.status_code >= 300:
+        raise api_error(response)
+    if "X-Request-ID" not in response.headers:
+        raise _another_server(response)
 
 
 def _another_server(response: httpx.Response) -> AnotherServer:
