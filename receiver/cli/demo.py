@@ -209,23 +209,18 @@ async def _run_jobs(
 
 async def follow_jobs(client: AsyncClient, bodies: Sequence[Mapping[str, Any]]) -> list[Job]:
     """Submit the jobs, and show them until each is finished."""
+    ended: dict[str, Job] = {}
     with board() as shown:
-        unfinished = {(await client.submit(body))["request_id"] for body in bodies}
-        ended: list[Job] = []
         async with aclosing(client.watch()) as events:
-            async for event in events:
-                changed = [job for job in event.jobs if job["request_id"] in unfinished]
-                if event.type == "snapshot":  # which has no finished jobs
-                    others = unfinished.difference(job["request_id"] for job in changed)
-                    changed += [await client.get(each) for each in others]
-                for job in changed:
+            await anext(events)  # the snapshot: no change of the jobs is missed after it
+            for body in bodies:
+                await client.submit(body)
+            while len(ended) < len(bodies):
+                for job in (await anext(events)).jobs:
                     shown.show(job)
                     if job["done"]:
-                        unfinished.discard(job["request_id"])
-                        ended.append(job)
-                if not unfinished:
-                    break
-    return ended
+                        ended[job["request_id"]] = job
+    return list(ended.values())
 
 
 def _webhook_receiver(secret: str) -> Callable[[Any, Any, Any], Awaitable[None]]:

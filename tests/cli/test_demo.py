@@ -86,7 +86,7 @@ def check_what_is_printed(address: str, user: str, operator: str, dashboard: str
     assert sorted(attempts) == [[204]] * 11 + [[500, 204]]
 
 
-async def test_jobs_that_end_before_they_are_followed_are_shown_too(tmp_path: Path) -> None:
+async def test_jobs_that_end_while_others_are_submitted_are_shown_too(tmp_path: Path) -> None:
     class Slow(AsyncClient):
         async def submit(self, body: Mapping[str, Any], **_: object) -> Job:
             return await super().submit(body, wait=60)
