@@ -22,8 +22,6 @@ Body: TypeAlias = Mapping[str, Any]
 class SandboxApi(ABC):
     """The API of one provider."""
 
-    path: ClassVar[str]
-    """The base path: a client's base URL is the origin followed by this."""
     schemes: ClassVar[Sequence[str]] = ()
     """The schemes, in lower case, with which the Authorization header may send the key."""
 

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.providers.registry import SANDBOX_PATHS
 from receiver.sandbox.api import Body, SandboxApi, read_object
 from receiver.sandbox.jobs import Callback, JobState, SandboxJob
 from store.records.jobs import Status
@@ -23,7 +22,6 @@ _USER = "sandbox-user"
 
 
 class FalApi(SandboxApi):
-    path = SANDBOX_PATHS["fal"]
     schemes = ("key",)
 
     def routes(self) -> Sequence[Route]:

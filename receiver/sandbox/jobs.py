@@ -21,7 +21,7 @@ _CALLBACK_TIMEOUT: Final = 10.0
 class JobState:
     status: Status
     progress: int | None = None
-    """Percent, of a job that is `IN_PROGRESS`."""
+    """Percent, of a job that is `IN_PROGRESS` or `COMPLETED`."""
     link: str | None = None
     """The result link of a job that is `COMPLETED`."""
     failure: str | None = None
@@ -186,4 +186,4 @@ class Jobs:
             return JobState(Status.CANCELLED)
         if job.plan.failure is not None:
             return JobState(Status.FAILED, failure=job.plan.failure)
-        return JobState(Status.COMPLETED, link=f"{self.origin}/results/{job.request_id}.webm")
+        return JobState(Status.COMPLETED, 100, f"{self.origin}/results/{job.request_id}.webm")

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.providers.registry import SANDBOX_PATHS
 from receiver.sandbox.api import Body, SandboxApi, read_object
 from receiver.sandbox.jobs import Callback, JobState, SandboxJob
 from receiver.webhooks.signing import new_secret, sign
@@ -30,7 +29,6 @@ _STARTED = 25
 
 
 class ReplicateApi(SandboxApi):
-    path = SANDBOX_PATHS["replicate"]
     schemes = ("bearer", "token")
 
     def routes(self) -> Sequence[Route]:

@@ -15,11 +15,18 @@ from receiver.sandbox.api import Body, SandboxApi, read_object
 from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
 from store.records.jobs import Status
 
+_MESSAGES = {
+    Status.PENDING: "Waiting for a renderer.",
+    Status.IN_PROGRESS: "Processing...",
+    Status.COMPLETED: "All done!",
+}
+
 
 class SamsarApi(SandboxApi):
     """Samsar's API; it sends unsigned callbacks, one at each step."""
 
     path = SANDBOX_PATHS["samsar"]
+    """The base path: a client's base URL is the origin followed by this."""
 
     def __init__(self, jobs: Jobs, *, api_key: str | None = None, input_rules: InputRules) -> None:
         """`input_rules` validate a job's `input`."""
@@ -79,18 +86,10 @@ class SamsarApi(SandboxApi):
 
 def _answer(state: JobState) -> dict[str, Any]:
     """A job's state in the form of the provider's status answer."""
-    match state.status:
-        case Status.PENDING:
-            return {"status": "PENDING", "message": "Waiting for a renderer."}
-        case Status.IN_PROGRESS:
-            return {"status": "IN_PROGRESS", "progress": state.progress, "message": "Processing..."}
-        case Status.COMPLETED:
-            result = {"videoUrl": state.link}
-            return {
-                "status": "COMPLETED",
-                "progress": 100,
-                "result": result,
-                "message": "All done!",
-            }
-        case _:
-            return {"status": state.status, "message": state.failure}
+    answer = {
+        "status": state.status,
+        "progress": state.progress,
+        "result": state.link and {"videoUrl": state.link},
+        "message": state.failure or _MESSAGES[state.status],
+    }
+    return {name: value for name, value in answer.items() if value is not None}
