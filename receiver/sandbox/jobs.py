@@ -80,23 +80,22 @@ class Jobs:
         """Create a job, and start the task that sends its callbacks."""
         record = JobRecord(self._next_ordinal, kind, job_input, webhook_url, self.clock.now())
         self.journal.add(record)
-        now = self.clock.monotonic()
-        return self._begin(record, created_at=now, sending_from=now)
+        return self._begin(record)
 
     def resume(self) -> None:
         """Continue the jobs of an earlier process, even cancelled ones. Callbacks that were due
         while no process was running are lost."""
-        now, monotonic = self.clock.now(), self.clock.monotonic()
+        now = self.clock.now()
         for record in self.journal.jobs:
-            created_at = monotonic - (now - record.created_at) / 1_000
-            self._begin(record, created_at=created_at, sending_from=monotonic)
+            self._begin(record, age=(now - record.created_at) / 1_000)
 
-    def _begin(self, record: JobRecord, *, created_at: float, sending_from: float) -> SandboxJob:
-        job = SandboxJob(record, self.faults.of_job(record.ordinal), created_at)
+    def _begin(self, record: JobRecord, *, age: float = 0.0) -> SandboxJob:
+        now = self.clock.monotonic()
+        job = SandboxJob(record, self.faults.of_job(record.ordinal), created_at=now - age)
         self._next_ordinal = record.ordinal + 1
         self.by_id[job.request_id] = job
         if record.webhook_url is not None:
-            sending = self._send_callbacks(job, record.webhook_url, sending_from)
+            sending = self._send_callbacks(job, record.webhook_url, now)
             task = asyncio.create_task(sending)
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)

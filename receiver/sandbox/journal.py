@@ -1,14 +1,14 @@
 """Persists the jobs of an embedded sandbox, so that they survive a restart of the service.
 
-A file of JSON lines: the sandbox's seed and port, again whenever the port has changed, and one line
-per job. Everything else about a job follows from the seed, its ordinal, the time and the settings,
-except its cancellation, which is not recorded: after a restart, a cancelled job goes on.
+A file of JSON lines: the sandbox's seed and port, again once it listens, and one line per job.
+Everything else about a job follows from the seed, its ordinal, the time and the settings, except
+its cancellation, which is not recorded: after a restart, a cancelled job goes on.
 """
 
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,35 +27,32 @@ class JobRecord:
     created_at: Millis
 
 
+@dataclass(slots=True)
 class Journal:
-    """The recorded jobs, and the file that they are appended to, if there is one."""
+    """The jobs of an earlier process, and the file for new ones, if there is one."""
 
-    def __init__(self, seed: int = 0, port: int = 0, file: IO[str] | None = None) -> None:
-        self.seed = seed
-        self.port = port
-        """The port that it last listened on; 0 if none."""
-        self.jobs: list[JobRecord] = []
-        self._file = file
+    seed: int = field(default_factory=lambda: secrets.randbits(64))
+    port: int = 0
+    """The port that it last listened on; 0 if none."""
+    jobs: list[JobRecord] = field(default_factory=list)
+    file: IO[str] | None = None
 
     def add(self, job: JobRecord) -> None:
-        """Add a job. In a file it survives a kill of the process, but not always a power cut."""
-        self.jobs.append(job)
+        """Record a job. In a file it survives a kill of the process, but not always a power cut."""
         self._write([job.ordinal, job.kind, job.input, job.webhook_url, job.created_at])
 
     def record_port(self, port: int) -> None:
         """Record the port, which is part of result links."""
-        if port != self.port:
-            self.port = port
-            self._write({"seed": self.seed, "port": port})
+        self._write({"seed": self.seed, "port": port})
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self.file is not None:
+            self.file.close()
 
     def _write(self, line: object) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+        if self.file is not None:
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
 
 
 def open_journal(path: Path, seed: int | None, now: Millis) -> Journal:
@@ -63,27 +60,26 @@ def open_journal(path: Path, seed: int | None, now: Millis) -> Journal:
 
     Jobs that are older than a week are dropped, with their results.
     """
-    known_seed, port, jobs = None, 0, []
+    journal = Journal()
     lines = path.read_text().splitlines() if path.exists() else []
     for line in lines:
         match _parsed(line):
             case {"seed": int(written), "port": int(port)}:
-                known_seed = written
+                journal.seed, journal.port = written, port
             case [int(ordinal), str(kind), dict(given), (str() | None) as url, int(created_at)]:
-                jobs.append(JobRecord(ordinal, kind, given, url, created_at))
+                if now - created_at < _KEPT_FOR:
+                    journal.jobs.append(JobRecord(ordinal, kind, given, url, created_at))
             case _:
                 continue  # a partial last line, from a process that was killed while writing
-    if seed is None:
-        seed = secrets.randbits(64) if known_seed is None else known_seed
+    if seed is not None:
+        journal.seed = seed
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
-    # -1 differs from every port, so that `record_port` writes the seed and port as the first line.
-    journal = Journal(seed, -1, fresh.open("w", encoding="utf-8"))
+    journal.file = fresh.open("w", encoding="utf-8")
     fresh.chmod(0o600)
-    journal.record_port(port)
-    for job in jobs:
-        if now - job.created_at < _KEPT_FOR:
-            journal.add(job)
+    journal.record_port(journal.port)
+    for job in journal.jobs:
+        journal.add(job)
     fresh.replace(path)
     return journal
 
