@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import uvloop
 
-from receiver.cli.errors import USAGE, Failure, sentence, warn
+from receiver.cli.errors import Failure, warn
 from receiver.cli.output import Output
 from receiver.client import AsyncClient
 from receiver.environment import Settings, load
@@ -82,12 +82,7 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
         if not takes_client:
             return await function(**given)
         settings = load_and_warn(ClientSettings, url=given.pop("url"), api_key=given.pop("api_key"))
-        try:
-            client = AsyncClient(settings.url, settings.api_key.get_secret_value())
-        except ValueError as error:
-            advice = "Check RECEIVER_URL and RECEIVER_API_KEY."
-            raise Failure(sentence(error), advice, status=USAGE) from error
-        async with client:
+        async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
             return await function(client=client, **given)
 
     @functools.wraps(function)

@@ -92,10 +92,6 @@ class Failure(Exception):
 def report(error: Exception) -> int:
     """Print the error to stderr. Returns the exit status."""
     failure = _as_failure(error)
-    if failure is None:
-        if structlog.is_configured():
-            structlog.get_logger().critical("unexpected error", exc_info=error)
-        failure = Failure(f"Internal error (a bug): {type(error).__name__}: {error}")
     for line in (*failure.args, *getattr(error, "__notes__", ())):
         warn(line)
     return failure.status
@@ -133,8 +129,8 @@ def status_and_advice(error: Exception) -> tuple[int, str] | None:
     return next((_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN), None)
 
 
-def _as_failure(error: Exception) -> Failure | None:
-    """The message and exit status of an error; None if it is unexpected."""
+def _as_failure(error: Exception) -> Failure:
+    """The message and exit status of an error."""
     match error:
         case Failure():
             return error
@@ -149,10 +145,12 @@ def _as_failure(error: Exception) -> Failure | None:
                 *error.prefixes,
             )
         case _:
-            if (found := status_and_advice(error)) is None:
-                return None
-            status, advice = found
-            return Failure(f"{sentence(error)} {advice}".rstrip(), status=status)
+            if (found := status_and_advice(error)) is not None:
+                status, advice = found
+                return Failure(f"{sentence(error)} {advice}".rstrip(), status=status)
+            if structlog.is_configured():
+                structlog.get_logger().critical("unexpected error", exc_info=error)
+            return Failure(f"Internal error (a bug): {type(error).__name__}: {error}")
 
 
 def sentence(error: Exception) -> str:

@@ -23,10 +23,7 @@ log = structlog.get_logger()
 async def serve(host: Host = None, port: Port = None) -> None:
     """Run the service, until SIGTERM or Ctrl-C."""
     settings = load(ServeSettings, host=host, port=port)
-    logs.configure(settings.log_format, settings.log_level)
-    logs.redact_values(settings.secrets())
-    for warning in settings.warnings():
-        log.warning(warning)
+    _begin_log(settings)
 
     # Imported here: it is slow, and other commands do not need it.
     from receiver import app
@@ -52,18 +49,22 @@ async def sandbox(
     """Run a simulated provider alone, until SIGTERM or Ctrl-C. It costs nothing."""
     host = host or "127.0.0.1"  # an empty one would be every interface
     settings = load(_Sandbox)
-    logs.configure(settings.log_format, settings.log_level)
-    for warning in settings.warnings():
-        log.warning(warning)
+    _begin_log(settings)
 
     from receiver.app import stop_signal
     from receiver.providers.registry import SANDBOX_PATHS
     from receiver.sandbox import run
 
-    logs.redact_values(settings.secrets())
     make_api, rules = run.sandbox_api(provider, settings), run.sandbox_rules(settings)
     with naming_the_port(host, port):
         stop = stop_signal()
         async with run.sandbox(rules, SystemClock(), make_api, host=host, port=port) as origin:
             log.info("serving the sandbox", url=origin + SANDBOX_PATHS[provider])
             await stop.wait()
+
+
+def _begin_log(settings: LogSettings) -> None:
+    logs.configure(settings.log_format, settings.log_level)
+    logs.redact_values(settings.secrets())
+    for warning in settings.warnings():
+        log.warning(warning)
