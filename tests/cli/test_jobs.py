@@ -305,6 +305,7 @@ def test_ctrl_c_while_submit_waits_says_that_the_job_may_exist(endless: Served) 
         deadline = time.monotonic() + TIMEOUT
         while ann.run("jobs", "list").out == "No jobs.\n":
             assert time.monotonic() < deadline
+            time.sleep(0.05)  # without it, a slow start of the command reaches the rate limit
         waiting.send_signal(signal.SIGINT)
         out, err = waiting.communicate(timeout=TIMEOUT)
     assert waiting.returncode == 130
