@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,6 +20,7 @@ from receiver.cli import output
 from receiver.cli.command import load_and_warn
 from receiver.cli.errors import Failure, naming_the_port
 from receiver.cli.progress import board
+from receiver.cli.serve import Port, Provider
 from receiver.client import AsyncClient, BadRelay, verify_relay
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
@@ -51,8 +52,6 @@ SETTINGS: Final = {
     # Those of the requests below, whatever the environment says.
     "image_models": "IMAGEN3",
     "video_models": "LUMA",
-}
-UNUSED: Final = {
     # Replaced by `_kept_in`: what the environment says of them must not matter, valid or not.
     "public_url": "http://127.0.0.1",
     "database_url": "sqlite:///demo.db",
@@ -86,16 +85,11 @@ REQUESTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 
 
 async def demo(
-    provider: Annotated[
-        Literal["samsar", "replicate", "fal"], typer.Option(help="The API of the sandbox.")
-    ] = "samsar",
+    provider: Provider = "samsar",
     exit_: Annotated[
         bool, typer.Option("--exit", help="Exit when all jobs are done: 0 if all completed.")
     ] = False,
-    port: Annotated[
-        int | None,
-        typer.Option(help="The port to listen on (RECEIVER_PORT).", min=0, max=65_535),
-    ] = None,
+    port: Port = None,
 ) -> None:
     """Watch six jobs complete, with a provider that loses callbacks.
 
@@ -105,7 +99,7 @@ async def demo(
     from receiver.app import STOP_SECONDS, running, stop_signal
 
     settings = load_and_warn(
-        ServeSettings, port=port, provider=sandbox_of(provider), providers=(), **SETTINGS, **UNUSED
+        ServeSettings, port=port, provider=sandbox_of(provider), providers=(), **SETTINGS
     )
     kind, options = REQUESTS[provider]
     bodies = [{"kind": kind, "input": {"prompt": prompt} | options} for prompt in PROMPTS]

@@ -12,10 +12,11 @@ from receiver.clock import SystemClock
 from receiver.environment import load
 from receiver.settings import LogSettings, SandboxSettings, ServeSettings
 
-SANDBOX_PORT = 8001
-
 Host = Annotated[str | None, typer.Option(help="The address to listen on (RECEIVER_HOST).")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on (RECEIVER_PORT).")]
+Provider = Annotated[
+    Literal["samsar", "replicate", "fal"], typer.Option(help="The API that the sandbox imitates.")
+]
 
 log = structlog.get_logger()
 
@@ -38,13 +39,11 @@ class _Sandbox(SandboxSettings, LogSettings):
 
 
 async def sandbox(
-    provider: Annotated[
-        Literal["samsar", "replicate", "fal"], typer.Option(help="The API that it imitates.")
-    ] = "samsar",
+    provider: Provider = "samsar",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="The port to listen on; 0 selects a free one.", min=0, max=65_535)
-    ] = SANDBOX_PORT,
+    ] = 8001,
 ) -> None:
     """Run a simulated provider alone, until SIGTERM or Ctrl-C. It costs nothing."""
     host = host or "127.0.0.1"  # an empty one would be every interface
