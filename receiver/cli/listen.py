@@ -1,14 +1,14 @@
 """`listen`: forwards the webhooks of your jobs to a local URL, for development."""
 
-import asyncio
 import os
+import ssl
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Annotated
 
-import httpx
 import typer
 
 from receiver.cli import output
@@ -17,25 +17,28 @@ from receiver.client import AsyncClient, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
+from receiver.http_client import Resolver
 from receiver.logs import redact
 from receiver.setting_values import web_address, webhook_secret
 from receiver.this_machine import is_this_machine
-from receiver.webhooks.delivery import EXCERPT
+from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.signing import new_secret, sign
+from receiver.webhooks.targets import TargetRefused, check_url
 from store.ids import Ids
 
 TIMEOUT = 15.0
 """Seconds for one POST and its answer, as in RELAY_TIMEOUT's default."""
-EXCERPT_TIMEOUT = 1.0
-"""Seconds to wait for the body of an error; its status is known already."""
+THIS_MACHINE = tuple(map(ip_network, ("127.0.0.0/8", "0.0.0.0/32", "::1/128", "::/128")))
 
 
 def _local_url(url: str) -> str:
     try:
         if is_this_machine(web_address(url)):
+            check_url(url, allow_http=True, allow_nets=THIS_MACHINE)
             return url
         reason = "its host is not this machine"
-    except ValueError as error:
+    except (ValueError, TargetRefused) as error:
         reason = str(error)
     raise typer.BadParameter(
         f"must be a URL on this machine, such as http://127.0.0.1:3000/hooks, not {url!r}: {reason}"
@@ -86,12 +89,14 @@ async def listen(
     secret = secret or new_secret(os.urandom(32))
     output.say(f"Signing secret: {secret}")
     # The connection stays on this machine, so its certificate need not be verified.
-    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False) as http:
-        endpoint = Endpoint(http, forward_to, secret)
-        if replay is None:
-            await _forward(client, endpoint)
-        elif not await _replay(await client.get(replay), endpoint):
-            raise typer.Exit(FAILED)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    network = CheckedNetwork(Resolver().resolve, allow_http=True, allow_nets=THIS_MACHINE, tls=tls)
+    endpoint = Endpoint(WebhookSender(network, SystemClock()), forward_to, secret)
+    if replay is None:
+        await _forward(client, endpoint)
+    elif not await _replay(await client.get(replay), endpoint):
+        raise typer.Exit(FAILED)
 
 
 async def _forward(client: AsyncClient, endpoint: "Endpoint") -> None:
@@ -141,7 +146,7 @@ def _is_news(job: Job, before: str | None) -> bool:
 class Endpoint:
     """The webhook receiver under development."""
 
-    http: httpx.AsyncClient
+    sender: WebhookSender
     url: str
     secret: str
 
@@ -152,33 +157,11 @@ class Endpoint:
         body = compact_json(relay_body(job["status"], job))
         headers = sign([self.secret], Ids(os.urandom).new("msg", now), now, body)
         name = f"{time.strftime('%H:%M:%S')} job.{job['status'].lower()} {job['request_id']}"
-        started = time.monotonic()
-        try:
-            async with (
-                asyncio.timeout(TIMEOUT),
-                self.http.stream("POST", self.url, content=body, headers=headers) as answer,
-            ):
-                # The status decides: of a success, the body is not read.
-                said = "" if answer.is_success else await _excerpt(answer)
-        except (httpx.HTTPError, TimeoutError) as error:
-            warn(f"{name} failed and is not retried: {str(error) or type(error).__name__}")
-            return False
-        milliseconds = round((time.monotonic() - started) * 1_000)
-        if answer.is_success:
-            output.say(f"{name} {answer.status_code} {milliseconds} ms")
+        result = await self.sender.deliver(self.url, headers, body, TIMEOUT)
+        accepted = result.status_code is not None and 200 <= result.status_code < 300
+        if accepted:
+            output.say(f"{name} {result.status_code} {result.duration_ms} ms")
         else:
-            said = f"answered {answer.status_code} {said}".rstrip()
+            said = result.error or f"answered {result.status_code} {result.excerpt or ''}".rstrip()
             warn(f"{name} failed and is not retried: {said}")
-        return answer.is_success
-
-
-async def _excerpt(answer: httpx.Response) -> str:
-    """The first characters of an answer's body, as far as it comes."""
-    body = b""
-    with suppress(httpx.HTTPError, TimeoutError):
-        async with asyncio.timeout(EXCERPT_TIMEOUT):
-            async for part in answer.aiter_raw():
-                body += part
-                if len(body) >= EXCERPT:
-                    break
-    return body.decode("utf-8", "replace")[:EXCERPT]
+        return accepted

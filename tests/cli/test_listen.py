@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from receiver.cli import listen
 from receiver.cli.listen import WebhookFilter
 from receiver.client import BadRelay, StreamEvent, verify_relay
 from receiver.domain.documents import A_JOB, Job
@@ -122,7 +123,10 @@ def test_the_status_decides_whatever_the_body_is(
     assert done.err.strip().endswith(said or "")
 
 
-def test_an_error_whose_body_stalls_is_reported_with_its_status(served: Served) -> None:
+def test_an_error_whose_body_stalls_is_reported_with_its_status(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "TIMEOUT", 0.5)
     ann = served.as_user("replayer")
     job_id = submit_movie(ann)
     assert ann.run("watch", job_id).status == 0
@@ -130,6 +134,7 @@ def test_an_error_whose_body_stalls_is_reported_with_its_status(served: Served) 
 
         def answer() -> socket.socket:
             connection, _ = server.accept()
+            connection.recv(65_536)
             connection.sendall(b"HTTP/1.1 500 Oops\r\nContent-Length: 99\r\n\r\nno disk")
             return connection
 
@@ -168,6 +173,7 @@ def test_a_secret_that_cannot_sign_is_a_usage_error(workspace: Workspace, secret
         "http://127.0.0.1/a\tb",
         "http://127.0.0.1 /x",
         "http://[::1",
+        "http://user:password@127.0.0.1/",
     ],
 )
 def test_only_urls_on_this_machine_are_accepted(workspace: Workspace, url: str) -> None:
