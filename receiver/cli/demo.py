@@ -21,9 +21,8 @@ from receiver.cli.command import load_and_warn
 from receiver.cli.errors import Failure, naming_the_port
 from receiver.cli.progress import board
 from receiver.cli.serve import Port, Provider
-from receiver.client import AsyncClient, BadRelay, verify_relay
+from receiver.client import AsyncClient, BadRelay, Job, verify_relay
 from receiver.clock import SystemClock
-from receiver.domain.documents import Job
 from receiver.sandbox.faults import SandboxRules
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings, sandbox_of

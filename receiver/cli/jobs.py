@@ -16,8 +16,7 @@ from receiver.cli.command import Commands, Cursor, Json, Limit, User
 from receiver.cli.errors import FAILED, warn, warn_of_pause
 from receiver.cli.output import Output, Table, local_times
 from receiver.cli.progress import board
-from receiver.client import AsyncClient
-from receiver.domain.documents import Job
+from receiver.client import AsyncClient, Job
 from store.records.jobs import Status
 
 JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id.")]

@@ -13,9 +13,8 @@ import typer
 
 from receiver.cli import output
 from receiver.cli.errors import FAILED, Failure, warn, warn_of_pause
-from receiver.client import AsyncClient, StreamEvent
+from receiver.client import AsyncClient, Job, StreamEvent
 from receiver.clock import SystemClock
-from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
 from receiver.http_client import Resolver
 from receiver.logs import redact

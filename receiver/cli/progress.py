@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from receiver.cli import output
-from receiver.domain.documents import Job
+from receiver.client import Job
 
 _SOURCES = {
     "callback": "via callback",
