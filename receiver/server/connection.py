@@ -61,13 +61,11 @@ class GuardedConnection(HttpToolsProtocol):
         self,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
-        *,
         buffer_limiter: WriteBufferLimiter,
-        load_shedder: LoadShedder | None = None,
+        load_shedder: LoadShedder | None,
     ) -> None:
         """`load_shedder` decides whether a request is admitted; None admits all."""
-        super().__init__(config, server_state, app_state)
+        super().__init__(config, server_state, app_state={})
         self._load_shedder = load_shedder
         self._on_lost: Callable[[], None] | None = None
         self._awaits_reader = False

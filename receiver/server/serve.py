@@ -81,15 +81,7 @@ async def serving(
     connections = cast("set[GuardedConnection]", state.connections)
     buffer_limiter = WriteBufferLimiter(connections)
     acceptor = Acceptor(
-        listener,
-        partial(
-            GuardedConnection,
-            config,
-            state,
-            {},
-            buffer_limiter=buffer_limiter,
-            load_shedder=load_shedder,
-        ),
+        listener, partial(GuardedConnection, config, state, buffer_limiter, load_shedder)
     )
     watching = asyncio.create_task(watch_connections(state, buffer_limiter))
     try:
