@@ -68,9 +68,9 @@ class Resolver:
                 addresses = await asyncio.shield(lookup)
         except TimeoutError:
             self._answered.pop(host, None)
-            raise NoAddress from None
+            addresses = ()
         if not addresses:
-            raise NoAddress
+            raise NoAddress(f"{host} has no address")
         return addresses
 
     async def _begin(self, host: str) -> asyncio.Future[Sequence[IPAddress]]:

@@ -236,15 +236,12 @@ class HttpClient:
                 if self._tls is not None:
                     await connection.start_tls(self._tls, self._host)
                 return connection
-        except NoAddress as error:
-            reason = f"could not connect: {self._host} has no address"
+        except (NoAddress, OSError, UnicodeError) as error:
+            # UnicodeError is for a name that cannot be encoded.
+            self._look_up_at = 0.0
+            late = isinstance(error, TimeoutError)
+            reason = "connecting took too long" if late else f"could not connect: {error}"
             raise NoAnswer(reason, may_have_arrived=False) from error
-        except TimeoutError as error:
-            self._look_up_at = 0.0
-            raise NoAnswer("connecting took too long", may_have_arrived=False) from error
-        except (OSError, UnicodeError) as error:  # the latter for a name that cannot be encoded
-            self._look_up_at = 0.0
-            raise NoAnswer(f"could not connect: {error}", may_have_arrived=False) from error
 
     async def _resolve(self) -> Sequence[IPAddress]:
         """The host's IP addresses; at least one. Raises NoAddress."""
