@@ -80,14 +80,13 @@ class VerificationKeys(Generic[K]):
         fresh = is_fresh(timestamp, self._clock)
 
         async def verify(body: bytes) -> bool:
-            if self._any(matches, body):
-                return fresh
-            await self._fetch_again()
-            if self._any(matches, body):
-                return fresh
-            if self._current():
-                raise BadSignature("no key matches")
-            return False  # without keys, the callback is an unverified claim
+            if not self._any(matches, body):
+                await self._fetch_again()
+                if not self._current():
+                    return False  # without keys, the callback is an unverified claim
+                if not self._any(matches, body):
+                    raise BadSignature("no key matches")
+            return fresh
 
         return verify
 
