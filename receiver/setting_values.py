@@ -80,9 +80,9 @@ def _matching(pattern: str, needed: str) -> BeforeValidator:
 def _origin(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+", text):
         raise ValueError("an origin is scheme://host or scheme://host:port, lower case, no path")
-    default_port = {"http": ":80", "https": ":443"}.get(text.partition(":")[0])
-    if text != text.lower() or (default_port and text.endswith(default_port)):
-        right = text.lower().removesuffix(default_port or "")
+    default_port = {"http": ":80", "https": ":443"}.get(text.partition(":")[0], "")
+    right = text.lower().removesuffix(default_port)
+    if text != right:
         raise ValueError(f"browsers write this origin as {right}")
     return text
 
@@ -99,8 +99,8 @@ def _rate(value: object) -> object:
 
 
 def _database_url(text: str) -> str:
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme not in ("sqlite", "postgresql") or rest in ("", "/"):
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("sqlite", "postgresql") or rest in ("", "/"):
         raise ValueError(
             "sqlite:///relative/path, sqlite:////absolute/path or postgresql://… is needed"
         )
