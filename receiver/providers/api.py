@@ -179,10 +179,7 @@ class Api(HttpClient):
         delay = read_retry_after(answer.retry_after, now)
         if delay is not None or answer.status_code != 429 or answer.body is None:
             return delay
-        match answer.body.get("retry_after"):
-            case int() | float() as seconds if not isinstance(seconds, bool):
-                return read_retry_after(str(math.ceil(seconds)), now)
-            case str() as text:
-                return read_retry_after(text, now)
-            case _:
-                return None
+        given = answer.body.get("retry_after")
+        if isinstance(given, float):
+            given = math.ceil(given)
+        return read_retry_after(str(given), now) if isinstance(given, int | str) else None
