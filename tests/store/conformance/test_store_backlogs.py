@@ -10,7 +10,7 @@ from tests.store.world import NOW, SECOND, World, new
 LEASE = Lease("me", NOW + 10 * SECOND)
 
 
-@pytest.fixture(params=[Lane.SUBMIT, Lane.POLL])
+@pytest.fixture(params=[Lane.SUBMIT, Lane.POLL, Lane.ARCHIVE])
 def lane(request: pytest.FixtureRequest) -> Lane:
     return Lane(request.param)
 

@@ -72,16 +72,6 @@ async def test_a_change_ends_the_lease(world: World, decide: Decide, ends: bool)
     assert await lease(world, "you") == ([later] if ends else [])
 
 
-async def test_a_job_that_waits_for_nothing_is_not_due(world: World) -> None:
-    job = await world.create()
-
-    later = await world.advance(job, quietly(due=None))
-
-    assert later.due is None
-    assert await world.store.jobs.find(job.id) == later
-    assert await lease(world, at=NOW + 99 * SECOND) == []
-
-
 @pytest.mark.parametrize(
     ("lane", "before", "after"),
     [

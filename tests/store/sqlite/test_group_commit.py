@@ -9,7 +9,7 @@ import pytest
 
 from store import batch_sizer
 from store import writer as writer_module
-from store.batch_sizer import MAX_BACKGROUND, MAX_URGENT, MIN_BACKGROUND
+from store.batch_sizer import MAX_BACKGROUND, MAX_URGENT
 from store.changes import Changes
 from store.errors import NotFound, StoreBusy, StoreFull, StoreUnavailable
 from store.records.times import Lane
@@ -113,28 +113,6 @@ async def test_waiting_works_share_commits_of_a_limited_number(
     assert committed_keys(other) == keys
     assert [report.members for report in reports] == [1, MAX_URGENT, 10]
     assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
-
-
-@pytest.mark.usefixtures("unlimited_urgent_time")
-async def test_urgent_work_goes_first_and_background_work_has_a_share(
-    writer: ThreadedWriter,
-) -> None:
-    order: list[str] = []
-
-    def log(name: str) -> Work[None]:
-        return lambda _db, _changes: order.append(name)
-
-    gate, blocked = await block(writer)
-    background = [writer.normal(log("background")) for _ in range(100)]
-    urgent = [writer.urgent(log("urgent")) for _ in range(MAX_URGENT + 1)]
-    gate.open()
-    await asyncio.gather(blocked, *background, *urgent)
-
-    # The duration of background work is not known yet, so a batch may have the most of it.
-    first = ["urgent"] * MAX_URGENT + ["background"] * MAX_BACKGROUND
-    second = ["urgent"] + ["background"] * MIN_BACKGROUND
-    assert order[: len(first + second)] == first + second
-    assert len(order) == 100 + MAX_URGENT + 1
 
 
 async def test_on_change_is_called_once_per_batch_with_all_changes(
