@@ -65,7 +65,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._fixed: list[float] = []
         """Moments that a skip does not pass: timers of the world, and hops to threads."""
         self._processes: list[Process] = []
-        self._world_tasks: list[asyncio.Task[Any]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
         self._opened: list[Callable[[], None]] = []
         """Close files and connections, as the system does when a process dies."""
 
@@ -171,10 +171,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             process.dead = True
         self._handles.clear()
         self._timers.clear()
-        for task in [
-            *self._world_tasks,
-            *(task for process in self._processes for task in process.tasks),
-        ]:
+        for task in self._tasks:
             if not task.done():
                 work = cast(Coroutine[Any, Any, Any], task.get_coro())
                 # Its process is dead: whatever its `finally` awaits or starts fails.
@@ -296,8 +293,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         task = _NumberedTask(self._tasks_made, coro, loop=self, context=context)
         if name is not None:
             task.set_name(name)
-        process = PROCESS.get() if context is None else context.get(PROCESS)
-        (self._world_tasks if process is None else process.tasks).append(task)
+        self._tasks.append(task)
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

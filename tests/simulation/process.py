@@ -1,9 +1,7 @@
 """Processes of the service: the loop runs, stalls and kills them."""
 
-import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
 
 PROCESS: ContextVar["Process | None"] = ContextVar("process", default=None)
 """The process that the running code belongs to."""
@@ -17,7 +15,6 @@ class Process:
         self.dead = False
         self.stalled_until = 0.0
         """Loop time until which nothing of it runs, like a suspended machine or a long pause."""
-        self.tasks: list[asyncio.Task[Any]] = []
         self.pause: Callable[[], float] = lambda: 0.0
         """How long a hop to a thread takes, in seconds."""
         self.after_thread: Callable[[], None] = lambda: None

@@ -41,9 +41,13 @@ def is_quick(fate: Fate) -> bool:
     )
 
 
-def is_slow(fate: Fate) -> bool:
-    """A job whose submission is answered late."""
-    return fate.submission == "accept_slowly" and fate.is_told_at_once
+def having(**fields: Any) -> Callable[[Fate], bool]:
+    """Chooses fates that have these values."""
+    return lambda fate: all(getattr(fate, name) == value for name, value in fields.items())
+
+
+is_slow = having(submission="accept_slowly", is_told_at_once=True)
+"""A job whose submission is answered late."""
 
 
 # --- submissions ----------------------------------------------------------------------------------
@@ -71,11 +75,7 @@ def put_off_while_the_disk_is_full(seed: int) -> Schedule:
 def put_off_while_answers_are_lost(seed: int) -> Schedule:
     """Submissions fail to connect, and many commits are reported as failed although they succeeded;
     the attempts that are accepted in the end take seconds to be answered."""
-
-    def is_put_off(fate: Fate) -> bool:
-        slow = fate.submission == "not_sent" and fate.latency == 8.0
-        return slow and fate.renders == 20.0 and not fate.updates
-
+    is_put_off = having(submission="not_sent", latency=8.0, renders=20.0, updates=())
     lost = Action(1.0, "answers_lost", {"lasts": 40.0})
     return schedule_of(seed, [lost, *submissions((1.1 + label for label in range(8)), is_put_off)])
 
@@ -132,11 +132,7 @@ def stalled_while_it_applies(seed: int) -> Schedule:
 
 def forged_while_it_renders(seed: int) -> Schedule:
     """Jobs that render for a while, and forged claims of another outcome meanwhile."""
-
-    def takes_a_while(fate: Fate) -> bool:
-        taken = fate.submission == "accept" and fate.renders == 60.0
-        return taken and fate.outcome == "COMPLETED"
-
+    takes_a_while = having(submission="accept", renders=60.0, outcome="COMPLETED")
     actions = submissions([1.0, 2.0, 3.0], takes_a_while)
     for label in range(3):
         forged = {"label": label, "kind": "claim", "status": "FAILED"}
@@ -146,11 +142,7 @@ def forged_while_it_renders(seed: int) -> Schedule:
 
 def forged_in_an_outage(seed: int) -> Schedule:
     """A job was just seen rendering; then nobody answers, and a forged claim says it failed."""
-
-    def is_silent(fate: Fate) -> bool:
-        taken = fate.submission == "accept" and fate.renders == 180.0
-        return taken and fate.is_told_at_once and not fate.updates
-
+    is_silent = having(submission="accept", renders=180.0, is_told_at_once=True, updates=())
     forged = {"label": 0, "kind": "claim", "status": "FAILED"}
     outage = Action(41.0, "outage", {"kind": "broken", "lasts": 100.0})
     return schedule_of(
@@ -204,10 +196,7 @@ def unknown_for_a_while(seed: int) -> Schedule:
 def unknown_while_answers_are_lost(seed: int) -> Schedule:
     """Status calls answer 404 as many commits are reported as failed although they succeeded; then
     the provider is down for two hours."""
-
-    def is_missing(fate: Fate) -> bool:
-        return fate.submission == "accept" and fate.missing_for > 2 * HOUR
-
+    is_missing = having(submission="accept", missing_for=30 * HOUR)
     jobs = submissions((1.0 + label for label in range(8)), is_missing)
     lost = Action(30.5 + seed % 3, "answers_lost", {"lasts": 10.0})
     down = Action(36.0, "outage", {"kind": "broken", "lasts": 2 * HOUR})
