@@ -1,12 +1,14 @@
-"""`Jobs`: due times and leases."""
+"""`Backlogs` and `Jobs`: due times and leases; `Submissions`: the holds."""
 
 import pytest
 
+from store.backlogs import Backlog, BacklogsDue
+from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.events import Note
 from store.records.jobs import Job
 from store.records.moves import Decide, Move
 from store.records.times import Due, Lane, Lease
-from tests.store.world import NOW, SECOND, World, lease_due, quietly
+from tests.store.world import NOW, SECOND, World, lease_due, new, quietly
 
 
 async def lease(world: World, holder: str = "me", at: int = NOW, limit: int = 10) -> list[Job]:
@@ -122,3 +124,99 @@ async def test_make_poll_due_during_a_poll_takes_effect_when_it_ends(world: Worl
     assert await lease_due(world.store, Lane.POLL, NOW + SECOND, NOW + 9 * SECOND, "you", 1) == []
     found = await world.find(job)
     assert found.due == Due(Lane.POLL, NOW + SECOND)
+
+
+# --- users with due jobs --------------------------------------------------------------------------
+
+
+LEASE = Lease("me", NOW + 10 * SECOND)
+
+
+@pytest.fixture(params=[Lane.SUBMIT, Lane.POLL, Lane.ARCHIVE])
+def lane(request: pytest.FixtureRequest) -> Lane:
+    return Lane(request.param)
+
+
+async def backlogs(world: World, lane: Lane, at: int = NOW) -> list[Backlog]:
+    return list((await world.store.backlogs.due(lane, at)).backlogs)
+
+
+async def lease_of(
+    world: World, lane: Lane, *most: tuple[int, int], at: int = NOW, holder: str = "me"
+) -> list[Job]:
+    wanted = {Backlog("samsar", user_id): limit for user_id, limit in most}
+    return await world.store.backlogs.lease(lane, wanted, at, Lease(holder, at + 10 * SECOND))
+
+
+async def test_due_lists_each_user_once_longest_due_first(world: World, lane: Lane) -> None:
+    ann, bob = world.ann.id, world.bob.id
+    assert await world.store.backlogs.due(lane, NOW) == BacklogsDue((), None)
+    for _ in range(3):
+        await world.create(due=Due(lane, NOW))
+    await world.create(world.bob, due=Due(lane, NOW - SECOND))
+    await world.create(world.bob, provider="other", due=Due(lane, NOW))
+    await world.create(provider="later", due=Due(lane, NOW + SECOND))
+    await world.create(provider="of another lane", due=Due(Lane.CONFIRM, NOW - SECOND))
+
+    found = await world.store.backlogs.due(lane, NOW)
+
+    assert found.backlogs[0] == ("samsar", bob)
+    assert set(found.backlogs) == {("samsar", bob), ("samsar", ann), ("other", bob)}
+    assert found.next_at == NOW + SECOND
+
+
+async def test_a_users_jobs_are_leased_earliest_first(world: World, lane: Lane) -> None:
+    ann = [await world.create(due=Due(lane, NOW - at)) for at in (1, 3, 2)]
+    bob = await world.create(world.bob, due=Due(lane, NOW))
+    await world.create(provider="other", due=Due(lane, NOW))
+    await world.create(due=Due(Lane.CONFIRM, NOW))
+    await world.create(due=Due(lane, NOW + 1))
+
+    assert await lease_of(world, lane, (world.ann.id, 2)) == [ann[1], ann[2]]
+    assert await lease_of(world, lane, (world.ann.id, 9), (world.bob.id, 9)) == [ann[0], bob]
+    assert await lease_of(world, lane, (world.ann.id, 9), (world.bob.id, 9)) == []
+
+
+async def test_a_lease_that_has_ended_is_free(world: World, lane: Lane) -> None:
+    job = await world.create(due=Due(lane, NOW))
+    assert await lease_of(world, lane, (world.ann.id, 1)) == [job]
+    assert await backlogs(world, lane) == []
+    assert (await world.store.backlogs.due(lane, NOW)).next_at == NOW + 10 * SECOND
+
+    assert await backlogs(world, lane, NOW + 10 * SECOND) == [("samsar", world.ann.id)]
+    again = await lease_of(world, lane, (world.ann.id, 1), at=NOW + 10 * SECOND, holder="you")
+    assert again == [job]
+
+
+async def test_a_job_can_be_created_with_a_lease(world: World) -> None:
+    job = world.job()
+    await world.store.jobs.create(new(job), lease=LEASE)
+
+    # No process needs to look before that.
+    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: LEASE.until}]
+    assert await backlogs(world, Lane.SUBMIT) == []
+    assert await backlogs(world, Lane.SUBMIT, LEASE.until) == [("samsar", world.ann.id)]
+    await world.store.jobs.release("me", [job.id])
+    assert await lease_of(world, Lane.SUBMIT, (world.ann.id, 1)) == [job]
+
+
+# --- holds ----------------------------------------------------------------------------------------
+
+
+async def test_holds_are_stored_and_announced(world: World) -> None:
+    submissions = world.store.submissions
+    assert await submissions.holds() == {}
+    refusal = Refusal("job_1", world.ann.id, "ann", 503)
+    hold = Hold(NOW + 5 * SECOND, 5 * SECOND, (refusal,), ("job_2",))
+    holds = ProviderHolds(
+        hold, {world.ann.id: LimitedUser(NOW, hold), 7: LimitedUser(NOW)}, {"j": NOW}
+    )
+
+    assert await submissions.change_holds("samsar", lambda before: holds) == holds
+    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: 0}]
+    assert await submissions.change_holds("samsar", lambda before: before) == holds
+    assert len(world.notified) < 2 or not world.notified[-1].due
+
+    assert await submissions.holds() == {"samsar": holds}
+    await submissions.change_holds("samsar", lambda _: ProviderHolds())
+    assert await submissions.holds() == {"samsar": ProviderHolds()}
