@@ -25,12 +25,3 @@ def small_disk(at: Path, size: str, *, read_only: bool = False) -> Iterator[Path
         yield at
     finally:
         subprocess.run(["umount", str(at)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Write a file that fills the disk; remove it to free the space."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"\0" * 4096)
-    return filler

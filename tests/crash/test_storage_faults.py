@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.disks import fill, small_disk
+from tests.crash.disks import small_disk
 from tests.crash.judge import judge
 from tests.crash.processes import Service
 from tests.crash.world import Order, World, running_world
@@ -52,7 +52,10 @@ async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    filler = fill(disk)
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
     yield
     filler.unlink()
 

@@ -196,23 +196,20 @@ async def test_a_file_system_without_locks_is_reported_with_the_file(
         await open_store(address(path), serving=True)
 
 
-async def test_a_process_ends_without_closing_its_store(tmp_path: Path) -> None:
+async def test_a_process_ends_without_closing_its_store(path: Path) -> None:
     script = (
         "import asyncio, sys\n"
-        "from functools import partial\n"
         "from pathlib import Path\n"
         "from store.sqlite.batches import BatchRunner\n"
-        "from store.sqlite.connection import connect_writer, prepare\n"
+        "from store.sqlite.connection import connect_writer\n"
         "from store.writer import ThreadedWriter\n"
-        "path = Path(sys.argv[1])\n"
-        "prepare(path)\n"
         "async def main():\n"
-        "    writer = ThreadedWriter(BatchRunner(partial(connect_writer, path)))\n"
+        "    writer = ThreadedWriter(BatchRunner(lambda: connect_writer(Path(sys.argv[1]))))\n"
         "    await writer.urgent(lambda db, changes: None)\n"
         "asyncio.run(main())\n"
     )
     done = subprocess.run(  # noqa: ASYNC221 - nothing else runs in this loop
-        [sys.executable, "-c", script, str(tmp_path / "x.db")], timeout=20, check=False
+        [sys.executable, "-c", script, path], timeout=20, check=False
     )
     assert done.returncode == 0
 
