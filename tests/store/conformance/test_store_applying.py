@@ -7,13 +7,9 @@ import pytest
 
 from store.errors import NotApplied
 from store.job_writer import JOB_BYTES
-from store.records.moves import DecideCallbacks
 from store.records.times import Due, Lane, Lease
 from tests.store.applying import apply, applying, failing_decide, verdicts
-from tests.store.world import NOW, SECOND, World, bodies, change, lease_due, waiting
-
-MINUTE = 60 * SECOND
-
+from tests.store.world import NOW, SECOND, World, bodies, lease_due, waiting
 
 # --- one job ------------------------------------------------------------------------------------
 
@@ -125,48 +121,25 @@ async def test_an_abandoned_callback_is_not_applied(world: World) -> None:
 # --- a lease for the status call that confirms ----------------------------------------------------
 
 
-def claiming() -> DecideCallbacks:
-    return applying(due=Due(Lane.CONFIRM, NOW))
-
-
-async def lease_as(world: World, holder: str, at: int, lane: Lane = Lane.CONFIRM) -> list[str]:
+async def lease_as(world: World, holder: str, at: int, lane: Lane) -> list[str]:
     leased = await lease_due(world.store, lane, at, at + SECOND, holder, 9)
     return [job.id for job in leased]
 
 
-async def test_a_claim_is_leased_to_the_caller_that_applied_it(world: World) -> None:
-    job = await world.create()
-    await world.receive(job)
-    world.notified.clear()
-
-    lease = Lease("me", NOW + MINUTE)
-    await world.store.callbacks.apply(job.id, claiming(), most=9, lease=lease)
-
-    # No other process needs to look before the lease ends.
-    assert [changes.due for changes in world.notified] == [{Lane.CONFIRM: NOW + MINUTE}]
-    assert await lease_as(world, "you", NOW + MINUTE - 1) == []
-    assert (await world.store.backlogs.due(Lane.CONFIRM, NOW)).next_at == NOW + MINUTE
-    await world.store.jobs.release("me", [job.id])
-    assert await lease_as(world, "you", NOW) == [job.id]
-
-
-async def test_the_lease_of_a_claim_ends_by_itself_or_by_the_next_change(world: World) -> None:
-    for end in (NOW + MINUTE, NOW):
-        job = await world.create()
-        await world.receive(job)
-        lease = Lease("me", NOW + MINUTE)
-        await world.store.callbacks.apply(job.id, claiming(), most=9, lease=lease)
-        if end == NOW:
-            await world.advance(job, change(progress=5.0))
-
-        assert await lease_as(world, "you", end) == [job.id]
+LEASE = Lease("me", NOW + 60 * SECOND)
 
 
 @pytest.mark.parametrize(
-    ("lane", "lease"), [(Lane.CONFIRM, None), (Lane.POLL, Lease("me", NOW + MINUTE))]
+    ("lane", "lease", "free_at"),
+    [
+        (Lane.CONFIRM, LEASE, LEASE.until),
+        (Lane.CONFIRM, None, NOW + 5),
+        (Lane.POLL, LEASE, NOW + 5),
+    ],
+    ids=["claim", "claim without a lease", "no claim"],
 )
-async def test_only_a_claim_is_leased_and_only_if_asked(
-    world: World, lane: Lane, lease: Lease | None
+async def test_a_claim_is_leased_to_the_caller_that_applied_it_and_asked_for_it(
+    world: World, lane: Lane, lease: Lease | None, free_at: int
 ) -> None:
     job = await world.create()
     await world.receive(job)
@@ -175,5 +148,9 @@ async def test_only_a_claim_is_leased_and_only_if_asked(
     decide = applying(due=Due(lane, NOW + 5))
     await world.store.callbacks.apply(job.id, decide, most=9, lease=lease)
 
-    assert [changes.due for changes in world.notified] == [{lane: NOW + 5}]
+    # No other process needs to look before.
+    assert [changes.due for changes in world.notified] == [{lane: free_at}]
+    assert await lease_as(world, "you", free_at - 1, lane) == []
+    assert (await world.store.backlogs.due(lane, NOW)).next_at == free_at
+    await world.store.jobs.release("me", [job.id])
     assert await lease_as(world, "you", NOW + 5, lane) == [job.id]

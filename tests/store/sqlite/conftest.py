@@ -47,8 +47,8 @@ def other(path: Path, short_busy_timeout: None) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-async def opened(path: Path, short_busy_timeout: None) -> AsyncIterator[SqliteStore]:
+async def store(path: Path, short_busy_timeout: None) -> AsyncIterator[SqliteStore]:
     """The store, which waits only briefly for locks."""
-    store = await open_sqlite(path, entropy=os.urandom, serving=True)
-    yield store
-    await store.close()
+    opened = await open_sqlite(path, entropy=os.urandom, serving=True)
+    yield opened
+    await opened.close()

@@ -24,34 +24,32 @@ from tests.store.world import World, waiting
 
 
 async def test_a_lock_held_too_long_is_unavailable_and_passes(
-    opened: SqliteStore, other: sqlite3.Connection
+    store: SqliteStore, world: World, other: sqlite3.Connection
 ) -> None:
-    world = await World.begin(opened)
     job = await world.create()
     other.execute("BEGIN IMMEDIATE")
 
     writes: list[Callable[[], Awaitable[object]]] = [
         partial(world.receive, job),
         world.create,
-        opened.check_writable,
-        partial(opened.jobs.make_poll_due, job.id, 0),
+        store.check_writable,
+        partial(store.jobs.make_poll_due, job.id, 0),
     ]
     for write in writes:
         with pytest.raises(StoreLocked):
             await write()
-    assert await opened.jobs.find(job.id) == job  # reads still work
+    assert await store.jobs.find(job.id) == job  # reads still work
 
     other.execute("ROLLBACK")
     assert await world.receive(job) == "accepted"
 
 
 async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
-    opened: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, world: World, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = await World.begin(opened)
     job = await world.create()
     batches: list[BatchReport] = []
-    writer = opened._writer
+    writer = store._writer
     assert isinstance(writer, ThreadedWriter)
     writer._on_batch = batches.append
     # Long enough to queue more writes meanwhile, even on a busy machine.
@@ -71,48 +69,47 @@ async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
 
 
 async def test_the_check_needs_as_much_room_as_a_job(
-    opened: SqliteStore, path: Path, other: sqlite3.Connection
+    store: SqliteStore, world: World, path: Path, other: sqlite3.Connection
 ) -> None:
-    world = await World.begin(opened)
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM jobs").fetchall()  # so the log is not restarted
-    await opened.check_writable()
+    await store.check_writable()
     log = path.with_name("receiver.db-wal").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (log + 10 * 4_120, limits[1]))
     try:
-        for write in (world.create, opened.check_writable):
+        for write in (world.create, store.check_writable):
             with pytest.raises(StoreFull):
                 await write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    await opened.check_writable()
+    await store.check_writable()
 
 
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
-    opened: SqliteStore, path: Path, replaced: bool, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, path: Path, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 1)
-    await opened.check_writable()
+    await store.check_writable()
     kept = path.rename(path.with_name("kept"))
     if replaced:
         shutil.copy(kept, path)
 
-    for write in (*[opened.check_writable] * 2, opened.upkeep):  # a new connection does not help
+    for write in (*[store.check_writable] * 2, store.upkeep):  # a new connection does not help
         with pytest.raises(StoreUnavailable, match=r"receiver\.db was removed or replaced"):
             await write()
 
     kept.replace(path)
-    await opened.check_writable()
+    await store.check_writable()
 
 
 async def test_a_copy_beside_the_log_of_a_removed_file_is_left_unchanged(
-    opened: SqliteStore, path: Path
+    store: SqliteStore, path: Path
 ) -> None:
     copy = path.with_name("copy.db")
     back_up(path, copy)
-    await opened.check_writable()
+    await store.check_writable()
     path.unlink()
     copy.rename(path)
     content = path.read_bytes()
@@ -127,27 +124,27 @@ async def test_a_copy_beside_the_log_of_a_removed_file_is_left_unchanged(
 
 
 async def test_only_other_processes_commits_are_noticed(
-    opened: SqliteStore, other: sqlite3.Connection
+    store: SqliteStore, other: sqlite3.Connection
 ) -> None:
-    assert await opened.changed_elsewhere()  # may be true, because of the opening
-    assert not await opened.changed_elsewhere()
-    await opened.check_writable()
-    assert not await opened.changed_elsewhere()
+    assert await store.changed_elsewhere()  # may be true, because of the opening
+    assert not await store.changed_elsewhere()
+    await store.check_writable()
+    assert not await store.changed_elsewhere()
 
     other.execute("INSERT INTO meta VALUES ('a', 'b')")
 
-    assert await opened.changed_elsewhere()
-    assert not await opened.changed_elsewhere()
+    assert await store.changed_elsewhere()
+    assert not await store.changed_elsewhere()
 
 
 async def test_another_processes_commit_is_noticed_after_a_failed_batch(
-    opened: SqliteStore, other: sqlite3.Connection
+    store: SqliteStore, other: sqlite3.Connection
 ) -> None:
-    writer = opened._writer
-    await opened.changed_elsewhere()
+    writer = store._writer
+    await store.changed_elsewhere()
     other.execute("INSERT INTO meta VALUES ('a', 'b')")
     gate, blocked = await block(writer)
-    together = opened.changed_elsewhere(), writer.normal(lambda db, _: db.execute("ROLLBACK"))
+    together = store.changed_elsewhere(), writer.normal(lambda db, _: db.execute("ROLLBACK"))
     failing = asyncio.gather(*together, return_exceptions=True)
     await asyncio.sleep(0)
 
@@ -155,7 +152,7 @@ async def test_another_processes_commit_is_noticed_after_a_failed_batch(
     await blocked
 
     assert [type(each) for each in await failing] == [StoreUnavailable] * 2
-    assert await opened.changed_elsewhere()
+    assert await store.changed_elsewhere()
 
 
 @pytest.fixture
@@ -169,9 +166,8 @@ def short_log(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 async def test_a_slow_reader_delays_neither_writers_nor_the_log_for_ever(
-    short_log: int, opened: SqliteStore, path: Path, other: sqlite3.Connection
+    short_log: int, store: SqliteStore, world: World, path: Path, other: sqlite3.Connection
 ) -> None:
-    world = await World.begin(opened)
     job = await world.create()
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM jobs").fetchall()
@@ -179,23 +175,24 @@ async def test_a_slow_reader_delays_neither_writers_nor_the_log_for_ever(
         assert await world.receive(job, b"%d" % number * 1_000) == "accepted"
     grown = path.with_name("receiver.db-wal").stat().st_size
     assert grown > short_log
-    assert (await opened.upkeep())["wal"] >= grown  # the reader still needs the log
+    assert (await store.upkeep())["wal"] >= grown  # the reader still needs the log
 
     other.execute("COMMIT")
-    await opened.upkeep()
+    await store.upkeep()
 
     size = path.stat().st_size
-    assert await opened.upkeep() == {"database": size, "wal": short_log}
+    assert await store.upkeep() == {"database": size, "wal": short_log}
 
 
-async def test_no_read_stays_open(opened: SqliteStore, other: sqlite3.Connection) -> None:
-    world = await World.begin(opened)
+async def test_no_read_stays_open(
+    store: SqliteStore, world: World, other: sqlite3.Connection
+) -> None:
     job = await world.create()
     await asyncio.gather(
-        opened.jobs.find(job.id),
-        opened.events.after_for_user(world.ann.id, 0, 10),
-        opened.events.snapshot_for_user(world.ann.id, 10),
-        waiting(opened),
+        store.jobs.find(job.id),
+        store.events.after_for_user(world.ann.id, 0, 10),
+        store.events.snapshot_for_user(world.ann.id, 10),
+        waiting(store),
     )
 
     busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
