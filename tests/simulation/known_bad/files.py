@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from unittest.mock import patch
 
 from receiver.archive import folder
@@ -15,7 +15,7 @@ from receiver.archive.folder import FolderArchive
 from receiver.workers.archiver import REMOVALS_PER_BATCH, Archiver
 from store.files import fsync
 from tests.simulation.known_bad import file_plans
-from tests.simulation.known_bad.variant import Patch, variant
+from tests.simulation.known_bad.variant import Patch, instead_of, variant
 
 WHOLE = "stored means whole"
 NOTHING_LEFT = "retention leaves nothing"
@@ -28,17 +28,14 @@ def folders_not_synced() -> Patch:
 
 
 @variant("a file that has its name is whole", plan=file_plans.power_cut_while_it_stores)
-def renamed_before_sync() -> Patch:
+@instead_of(folder, "_finish")
+def renamed_before_sync(_: Any, file: IO[bytes], target: Path) -> None:
     """A file gets its final name before it is synced."""
-
-    def finish(file: IO[bytes], target: Path) -> None:
-        file.flush()
-        folder._make(target.parent)
-        Path(file.name).replace(target)
-        fsync(target.parent)
-        os.fsync(file.fileno())
-
-    return patch.object(folder, "_finish", finish)
+    file.flush()
+    folder._make(target.parent)
+    Path(file.name).replace(target)
+    fsync(target.parent)
+    os.fsync(file.fileno())
 
 
 @variant(WHOLE, first=1)
@@ -86,24 +83,18 @@ def partial_files_left() -> Patch:
 
 
 @variant(NOTHING_LEFT, plan=file_plans.killed_at_retention)
-def files_forgotten_first() -> Patch:
+@instead_of(Archiver, "_remove")
+async def files_forgotten_first(_: Any, self: Archiver) -> None:
     """Retention forgets which files to remove before it removes them."""
-
-    async def forget_and_remove(self: Archiver) -> None:
-        removals = await self._store.archive.removals("", REMOVALS_PER_BATCH)
-        if removals:
-            await self._store.archive.forget(removals)
-        for removal in removals:
-            await self._archive.remove(folder_of(removal.user, removal.job_id))
-
-    return patch.object(Archiver, "_remove", forget_and_remove)
+    removals = await self._store.archive.removals("", REMOVALS_PER_BATCH)
+    if removals:
+        await self._store.archive.forget(removals)
+    for removal in removals:
+        await self._archive.remove(folder_of(removal.user, removal.job_id))
 
 
 @variant(NOTHING_LEFT, plan=file_plans.power_cut_at_retention, first=4)
-def removal_not_synced() -> Patch:
+@instead_of(folder, "_remove")
+def removal_not_synced(_: Any, removed: Path) -> None:
     """Retention removes files, and forgets them before their removal is durable."""
-
-    def remove(removed: Path) -> None:
-        shutil.rmtree(removed, ignore_errors=True)
-
-    return patch.object(folder, "_remove", remove)
+    shutil.rmtree(removed, ignore_errors=True)

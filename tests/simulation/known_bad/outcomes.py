@@ -1,24 +1,22 @@
 """Variants that misread callbacks, polls or deadlines."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from receiver.assembly import rules
 from receiver.domain import callbacks, outcomes, polls, schedule, serialization
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
 from store.callbacks import Callbacks, Receipt
-from store.job_writer import Applied, Change
+from store.job_writer import Change
 from store.records.callbacks import Callback
-from store.records.jobs import Job
 from store.session import Batchable
 from tests.simulation import machine
 from tests.simulation.known_bad import plans
-from tests.simulation.known_bad.variant import Patch, together, variant
+from tests.simulation.known_bad.variant import Patch, instead_of, together, variant
 
 
 @variant("an acknowledged callback is on disk", "a forgery is answered", first=1)
@@ -35,24 +33,18 @@ def acknowledged_before_commit() -> Patch:
 
 
 @variant("a verdict is given once", plan=plans.stalled_while_it_applies, seeds=100, first=6)
-def callback_applied_twice() -> Patch:
+@instead_of(Callbacks, "apply")
+async def callback_applied_twice(
+    apply: Any, self: Callbacks, job_id: str, decide: Any, **named: Any
+) -> object:
     """Two workers that have read the same callback both apply it."""
-    apply = Callbacks.apply
-
-    async def as_it_was_read(self: Callbacks, job_id: str, decide: Any, **named: Any) -> Applied:
-        seen: list[Callback] = []
-
-        def look(_: Job, callbacks: Sequence[Callback]) -> None:
-            seen.extend(callbacks)
-
-        looked = await apply(self, job_id, look, **named)
-        if not seen:
-            return looked
-        change = Change(job_id, lambda job, _: decide(job, seen), lease=named["lease"])
-        work = Batchable(self._job_writer.change, change, jobs=(job_id,))
-        return await self._writer.normal(work)
-
-    return patch.object(Callbacks, "apply", as_it_was_read)
+    seen: list[Callback] = []
+    looked = await apply(self, job_id, lambda _, callbacks: seen.extend(callbacks), **named)
+    if not seen:
+        return looked
+    change = Change(job_id, lambda job, _: decide(job, seen), lease=named["lease"])
+    work = Batchable(self._job_writer.change, change, jobs=(job_id,))
+    return await self._writer.normal(work)
 
 
 @variant(
@@ -60,23 +52,19 @@ def callback_applied_twice() -> Patch:
     "the link is the provider's",
     plan=plans.forged_while_it_renders,
 )
-def claims_trusted_at_once() -> Patch:
+@instead_of(machine, "rules")
+def claims_trusted_at_once(
+    rules: Callable[[ServeSettings], Rules], settings: ServeSettings
+) -> Rules:
     """A terminal callback is not confirmed: anybody who knows the address can end the job."""
-
-    def without_confirming(settings: ServeSettings) -> Rules:
-        return replace(rules(settings), confirm_callbacks=False)
-
-    return patch.object(machine, "rules", without_confirming)
+    return replace(rules(settings), confirm_callbacks=False)
 
 
 @variant("a claim is trusted only where nobody answers", plan=plans.forged_in_an_outage)
-def claim_trusted_at_the_first_failure() -> Patch:
+@instead_of(polls, "retry_confirmation")
+def claim_trusted_at_the_first_failure(_: Any, draft: Any, _retry_after: Any) -> None:
     """If one status call fails, the claim that it was to confirm is trusted."""
-
-    def trust(draft: Any, _retry_after: Any) -> None:
-        callbacks.trust_claim(draft)
-
-    return patch.object(polls, "retry_confirmation", trust)
+    callbacks.trust_claim(draft)
 
 
 @variant("final is final, but for one correction by the provider", first=30)
@@ -86,26 +74,19 @@ def final_state_overwritten() -> Patch:
 
 
 @variant("progress never falls", plan=plans.progress_that_falls)
-def progress_taken_as_it_comes() -> Patch:
+@instead_of(outcomes, "apply_progress")
+def progress_taken_as_it_comes(apply: Any, draft: Any, report: Any, evidence: Any) -> None:
     """Progress is whatever was reported last, even if it falls."""
-    apply = outcomes.apply_progress
-
-    def as_it_comes(draft: Any, report: Any, evidence: Any) -> None:
-        if report.progress is not None:
-            draft.job = replace(draft.job, progress=0.0)
-        apply(draft, report, evidence)
-
-    return patch.object(outcomes, "apply_progress", as_it_comes)
+    if report.progress is not None:
+        draft.job = replace(draft.job, progress=0.0)
+    apply(draft, report, evidence)
 
 
 @variant("every job ends", first=2)
-def poll_row_removed_at_callback() -> Patch:
+@instead_of(callbacks, "_postpone_poll")
+def poll_row_removed_at_callback(_: Any, draft: Any, *_rest: Any) -> None:
     """A job with callbacks is no longer polled: if the next one is lost, the job never ends."""
-
-    def no_more_polls(draft: Any, *_: Any) -> None:
-        draft.set(due=None)
-
-    return patch.object(callbacks, "_postpone_poll", no_more_polls)
+    draft.set(due=None)
 
 
 @variant("an available outcome replaces a failure that we declared", seeds=200, first=55)

@@ -1,11 +1,9 @@
 """Variants whose webhooks are lost, doubled, out of order or signed wrongly."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
-from receiver.webhooks.signing import sign
 from receiver.workers import relay
 from receiver.workers.relay import Relay
 from receiver.workers.worker import TaskPool
@@ -17,7 +15,7 @@ from store.records.deliveries import Attempt, DeliveryState
 from store.records.jobs import Job
 from store.records.moves import Move
 from tests.simulation.known_bad import plans
-from tests.simulation.known_bad.variant import Patch, together, variant, with_sql
+from tests.simulation.known_bad.variant import Patch, instead_of, together, variant, with_sql
 
 ONE_AT_A_TIME = "one attempt at a time for a job"
 IN_ORDER = "relays come in their job's order"
@@ -52,18 +50,16 @@ def relay_in_a_second_transaction() -> Patch:
 
 
 @variant("what is called delivered has arrived", ONE_AT_A_TIME, first=7)
-def relay_settled_before_it_is_sent() -> Patch:
+@instead_of(Relay, "_send")
+async def relay_settled_before_it_is_sent(
+    send: Any, self: Relay, delivery: Any, *given: Any
+) -> object:
     """A relay message counts as delivered when its attempt begins: a crash then loses it."""
-    send = Relay._send
-
-    async def settle_first(self: Relay, delivery: Any, *given: Any) -> Any:
-        attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
-        await self._services.store.deliveries.settle(
-            delivery.id, self._services.holder, attempt, DeliveryState.DELIVERED, None
-        )
-        return await send(self, delivery, *given)
-
-    return patch.object(Relay, "_send", settle_first)
+    attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
+    await self._services.store.deliveries.settle(
+        delivery.id, self._services.holder, attempt, DeliveryState.DELIVERED, None
+    )
+    return await send(self, delivery, *given)
 
 
 @variant(ONE_AT_A_TIME, IN_ORDER, plan=plans.two_processes_and_a_slow_sink)
@@ -83,14 +79,12 @@ def lost_lease_ignored() -> Patch:
 
 
 @variant(IN_ORDER, plan=plans.paused_between_lease_and_sending, seeds=200, first=8)
-def sent_after_the_lease() -> Patch:
+@instead_of(Relay, "_send")
+async def sent_after_the_lease(
+    send: Any, self: Relay, delivery: Any, began: int, _begin_by: int
+) -> object:
     """A process that was suspended sends what it had leased, although the lease has expired."""
-    send = Relay._send
-
-    async def whenever(self: Relay, delivery: Any, began: int, _begin_by: int) -> Any:
-        return await send(self, delivery, began, 2**62)
-
-    return patch.object(Relay, "_send", whenever)
+    return await send(self, delivery, began, 2**62)
 
 
 @variant(IN_ORDER, plan=plans.paused_as_they_send, first=6)
@@ -109,12 +103,7 @@ def gone_for_one_message() -> Patch:
 
 
 @variant("a relay is signed")
-def signed_other_bytes() -> Patch:
+@instead_of(relay, "sign")
+def signed_other_bytes(sign: Any, secrets: Any, message_id: str, at: int, body: bytes) -> object:
     """The signature is of the body serialized anew, not of the bytes that are sent."""
-
-    def serialized_anew(
-        secrets: Sequence[str], message_id: str, at: int, body: bytes
-    ) -> dict[str, str]:
-        return sign(secrets, message_id, at, json.dumps(json.loads(body)).encode())
-
-    return patch.object(relay, "sign", serialized_anew)
+    return sign(secrets, message_id, at, json.dumps(json.loads(body)).encode())

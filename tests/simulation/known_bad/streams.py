@@ -1,5 +1,6 @@
 """Variants whose event streams show uncommitted data, or lose their place."""
 
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -9,7 +10,7 @@ from receiver.streams.reader import Reader
 from store.records.events import Event
 from store.records.jobs import Job
 from store.sqlite import batches
-from tests.simulation.known_bad.variant import Patch, together, variant
+from tests.simulation.known_bad.variant import Patch, instead_of, together, variant
 
 PREFIX = "a stream is a prefix of the truth"
 
@@ -41,35 +42,23 @@ def told_before_commit() -> Patch:
 
 
 @variant(PREFIX, first=1)
-def stream_resumed_one_early() -> Patch:
+@instead_of(Reader, "__init__")
+def stream_resumed_one_early(make: Any, self: Reader, *given: Any, **named: Any) -> None:
     """A resumed stream begins with the event that the client saw last."""
-    make = Reader.__init__
-
-    def one_early(self: Reader, *given: Any, **named: Any) -> None:
-        make(self, *given, **named)
-        self.written_seq = max(0, self.written_seq - 1)
-
-    return patch.object(Reader, "__init__", one_early)
+    make(self, *given, **named)
+    self.written_seq = max(0, self.written_seq - 1)
 
 
 @variant("done has no cursor", seeds=60, first=10)
-def cursor_on_control_frames() -> Patch:
+@instead_of(frames, "done")
+def cursor_on_control_frames(done: Callable[[Job], bytes], job: Job) -> bytes:
     """`done` carries an id, which moves a client's cursor past events that it has not seen."""
-    done = frames.done
-
-    def with_id(job: Job) -> bytes:
-        return b"id: %d.x\n" % job.seq + done(job)
-
-    return patch.object(frames, "done", with_id)
+    return b"id: %d.x\n" % job.seq + done(job)
 
 
 @variant("done comes after everything", first=10)
-def done_before_the_rest() -> Patch:
+@instead_of(Broadcast, "_catch_up")
+async def done_before_the_rest(catch_up: Any, self: Broadcast, reader: Reader, *given: Any) -> bool:
     """`done` is sent as soon as the job has ended, even if the client lacks earlier events."""
-    catch_up = Broadcast._catch_up
-
-    async def without_an_ended_job(self: Broadcast, reader: Reader, *given: Any) -> bool:
-        job = reader.job_id and await self._store.jobs.find(reader.job_id)
-        return not (job and job.done) and await catch_up(self, reader, *given)
-
-    return patch.object(Broadcast, "_catch_up", without_an_ended_job)
+    job = reader.job_id and await self._store.jobs.find(reader.job_id)
+    return not (job and job.done) and await catch_up(self, reader, *given)

@@ -1,10 +1,8 @@
 """Variants that submit too early, twice, or after a cancel."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 from receiver.domain import submission
 from receiver.domain.answers import SubmitNotSent
@@ -12,10 +10,9 @@ from receiver.domain.observations import SubmissionBegins
 from receiver.workers.submitter import Submitter
 from store import jobs
 from store.errors import KeyInUse, StoreUnavailable
-from store.idempotency import take_key
 from store.records.jobs import Job
 from tests.simulation.known_bad import plans
-from tests.simulation.known_bad.variant import Patch, variant
+from tests.simulation.known_bad.variant import instead_of, variant
 
 BEFORE_THE_COMMIT = (
     "submitting is committed before the first byte",
@@ -25,103 +22,72 @@ TWICE = "no second submission unless the first was surely not sent"
 
 
 @variant(*BEFORE_THE_COMMIT, first=19)
-def submitted_before_commit() -> Patch:
+@instead_of(Submitter, "_begin")
+async def submitted_before_commit(begin: Any, self: Submitter, job: Any, begins: Any) -> bool:
     """The provider is called before the step to `submitting` is committed."""
-    begin = Submitter._begin
-
-    async def discard(self: Submitter, job: Job, begins: SubmissionBegins) -> None:
-        await begin(self, job, begins)
-
-    async def do_not_wait(self: Submitter, job: Job, begins: SubmissionBegins) -> bool:
-        self._task_pool.begin("begin", discard, self, job, begins)
-        return True
-
-    return patch.object(Submitter, "_begin", do_not_wait)
+    self._task_pool.begin("begin", begin, self, job, begins)
+    return True
 
 
 @variant(*BEFORE_THE_COMMIT, plan=plans.cancelled_while_it_waits)
-def cancelled_and_sent() -> Patch:
+@instead_of(Submitter, "_begin")
+async def cancelled_and_sent(begin: Any, self: Submitter, job: Job, begins: Any) -> bool:
     """A job that was cancelled while it waited is submitted anyway."""
-    begin = Submitter._begin
-
-    async def never_mind(self: Submitter, job: Any, begins: Any) -> bool:
-        return await begin(self, job, begins) or job.attempts == 0
-
-    return patch.object(Submitter, "_begin", never_mind)
+    return await begin(self, job, begins) or job.attempts == 0
 
 
 @variant(TWICE, first=1)
-def resubmitted_after_timeout() -> Patch:
+@instead_of(submission, "become_unconfirmed")
+def resubmitted_after_timeout(_: Any, draft: Any, reason: str, _attempt: Any = None) -> None:
     """A submission that ended in a timeout is sent again."""
-
-    def again(draft: Any, reason: str, _attempt: int | None = None) -> None:
-        begun = SubmissionBegins(draft.job.attempts, draft.job.due.at)
-        submission.requeue(draft, begun, SubmitNotSent(reason))
-
-    return patch.object(submission, "become_unconfirmed", again)
+    begun = SubmissionBegins(draft.job.attempts, draft.job.due.at)
+    submission.requeue(draft, begun, SubmitNotSent(reason))
 
 
 @variant(TWICE, seeds=200, first=1)
-def recovery_sends_again() -> Patch:
+@instead_of(submission, "become_unconfirmed")
+def recovery_sends_again(unconfirmed: Any, draft: Any, reason: str, attempt: Any = None) -> None:
     """At a start, what a dead process was submitting goes back into the queue."""
-    unconfirmed = submission.become_unconfirmed
-
-    def not_sent(draft: Any, reason: str, attempt: int | None = None) -> None:
-        if reason != "the service stopped during the submission":
-            unconfirmed(draft, reason, attempt)
-            return
-        begun = SubmissionBegins(draft.job.attempts, draft.job.due.at)
-        submission.requeue(draft, begun, SubmitNotSent(reason))
-
-    return patch.object(submission, "become_unconfirmed", not_sent)
+    if reason != "the service stopped during the submission":
+        unconfirmed(draft, reason, attempt)
+        return
+    begun = SubmissionBegins(draft.job.attempts, draft.job.due.at)
+    submission.requeue(draft, begun, SubmitNotSent(reason))
 
 
 @variant(TWICE, plan=plans.stopped_before_it_begins)
-def attempt_of_another_taken_back() -> Patch:
+@instead_of(submission, "requeue")
+def attempt_of_another_taken_back(
+    requeue: Any, draft: Any, begun: SubmissionBegins, not_sent: SubmitNotSent
+) -> None:
     """A worker that was suspended undoes the attempt that another worker has begun meanwhile."""
-    requeue = submission.requeue
-
-    def by_number(draft: Any, begun: SubmissionBegins, not_sent: SubmitNotSent) -> None:
-        """Match an attempt by its number only, and not by who made it."""
-        if draft.job.due is not None:
-            begun = replace(begun, lease_until=draft.job.due.at)
-        requeue(draft, begun, not_sent)
-
-    return patch.object(submission, "requeue", by_number)
+    if draft.job.due is not None:  # the number alone decides, and not who made the attempt
+        begun = replace(begun, lease_until=draft.job.due.at)
+    requeue(draft, begun, not_sent)
 
 
 @variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=4)
-def not_sent_of_any_attempt() -> Patch:
+@instead_of(submission, "requeue")
+def not_sent_of_any_attempt(requeue: Any, draft: Any, _begun: Any, not_sent: Any) -> None:
     """An attempt that was not sent requeues the job, even if a later attempt is under way."""
-    requeue = submission.requeue
-
-    def whichever(draft: Any, _begun: SubmissionBegins, not_sent: SubmitNotSent) -> None:
-        due = draft.job.due
-        latest = SubmissionBegins(draft.job.attempts, due.at if due else 0)
-        requeue(draft, latest, not_sent)
-
-    return patch.object(submission, "requeue", whichever)
+    due = draft.job.due
+    latest = SubmissionBegins(draft.job.attempts, due.at if due else 0)
+    requeue(draft, latest, not_sent)
 
 
 @variant("what was surely not sent is not unknown", plan=plans.put_off_while_the_disk_is_full)
-def answer_lost_with_the_disk() -> Patch:
+@instead_of(Submitter, "_until_stored")
+async def answer_lost_with_the_disk(_: Any, self: Submitter, write: Any) -> None:
     """The provider's answer is written once, and lost if the store cannot take it then."""
-
-    async def once(_: Submitter, write: Callable[[], Awaitable[object]]) -> None:
-        with suppress(StoreUnavailable):
-            await write()
-
-    return patch.object(Submitter, "_until_stored", once)
+    with suppress(StoreUnavailable):
+        await write()
 
 
 @variant(
     "a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall, first=2
 )
-def keys_checked_then_written() -> Patch:
+@instead_of(jobs, "take_key")
+def keys_checked_then_written(take_key: Any, *given: Any) -> None:
     """An Idempotency-Key is looked up first, and not checked again when the job is written."""
-
-    def never_mind(*given: Any) -> None:
-        with suppress(KeyInUse):
-            take_key(*given)
-
-    return patch.object(jobs, "take_key", never_mind)
+    with suppress(KeyInUse):
+        take_key(*given)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
@@ -47,6 +48,20 @@ def variant(
     """Make a variant from a function that returns its patch. A plan of its own leads to the fault
     if random schedules would take too long."""
     return lambda applied: Variant(applied, caught_by, plan, seeds, first)
+
+
+def instead_of(owner: object, name: str) -> Callable[[Callable[..., Any]], Callable[[], Patch]]:
+    """Make a patch from a function that runs instead of this one of the service. Its first argument
+    is the one that it replaces."""
+    right = getattr(owner, name)
+
+    def as_patch(wrong: Callable[..., Any]) -> Callable[[], Patch]:
+        def replacement(*given: Any, **named: Any) -> Any:
+            return wrong(right, *given, **named)
+
+        return wraps(wrong)(lambda: patch.object(owner, name, replacement))
+
+    return as_patch
 
 
 @contextmanager
