@@ -1,6 +1,5 @@
 """Variants whose archive keeps half a file, a wrong one, or one for too long."""
 
-import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from receiver.workers.archiver import REMOVALS_PER_BATCH, Archiver
 from store.files import fsync
 from tests.simulation.known_bad import file_plans
 from tests.simulation.known_bad.variant import Patch, instead_of, variant
+from tests.simulation.loop import running_loop
 
 WHOLE = "stored means whole"
 NOTHING_LEFT = "retention leaves nothing"
@@ -39,23 +39,18 @@ def renamed_before_sync(_: Any, file: IO[bytes], target: Path) -> None:
 
 
 @variant(WHOLE, first=1)
-def stored_before_the_file() -> Patch:
+@instead_of(FolderArchive, "put")
+async def stored_before_the_file(
+    put: Any, self: FolderArchive, key: str, content_type: str, content: AsyncIterator[bytes]
+) -> None:
     """A file is called stored once all of it has arrived, while it is still being written."""
-    put = FolderArchive.put
-    writing: list[asyncio.Task[None]] = []
+    pieces = [piece async for piece in content]
 
-    async def put_later(
-        self: FolderArchive, key: str, content_type: str, content: AsyncIterator[bytes]
-    ) -> None:
-        pieces = [piece async for piece in content]
+    async def again() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
 
-        async def again() -> AsyncIterator[bytes]:
-            for piece in pieces:
-                yield piece
-
-        writing[:] = [asyncio.create_task(put(self, key, content_type, again()))]
-
-    return patch.object(FolderArchive, "put", put_later)
+    _ = running_loop().create_task(put(self, key, content_type, again()))
 
 
 @variant(WHOLE, first=1)
