@@ -108,7 +108,7 @@ async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
 
 def _check_callbacks(world: World, seen: dict[str, Seen]) -> None:
     """Every callback that was answered `accepted` is in its job's history with a final verdict."""
-    assert {receipt.status_code for receipt in world.provider.receipts} <= {200, 503}
+    assert {receipt.status_code for receipt in world.provider.callbacks.receipts} <= {200, 503}
     by_name = {each.job["provider_request_id"]: each for each in seen.values()}
     owed: dict[str, Counter[int]] = defaultdict(Counter)
     for receipt in world.accepted():

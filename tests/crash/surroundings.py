@@ -80,11 +80,6 @@ class Provider:
     callbacks: _Callbacks = field(default_factory=_Callbacks)
 
     @property
-    def receipts(self) -> list[Receipt]:
-        """The service's answers to callbacks so far."""
-        return self.callbacks.receipts
-
-    @property
     def settings(self) -> dict[str, str]:
         """Settings that make the service use this provider."""
         return {
@@ -188,7 +183,8 @@ class Reader:
     connections: int = 0
     ended: int = 0
     """How many jobs it has seen end; a corrected job counts twice."""
-    _connected: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it has a cursor: from then on it must receive everything that happens."""
 
     async def follow(self) -> None:
         """Read until the stream says `done`; a user's stream never does."""
@@ -197,10 +193,6 @@ class Reader:
                 if await self._read_once():
                     return
             await asyncio.sleep(0.02)
-
-    async def begun(self) -> None:
-        """Wait until it has a cursor: from then on it must receive everything that happens."""
-        await self._connected.wait()
 
     async def _read_once(self) -> bool:
         headers = {} if self.cursor is None else {"Last-Event-ID": self.cursor}
@@ -226,7 +218,7 @@ class Reader:
                     case _:
                         continue  # `retry:` lines and comments
                 self.cursor = event.id
-                self._connected.set()
+                self.begun.set()
         return False
 
 
@@ -236,7 +228,7 @@ async def reader(client: httpx.AsyncClient) -> AsyncIterator[Reader]:
     reading."""
     follower = Reader(client)
     following = asyncio.create_task(follower.follow())
-    begun = asyncio.create_task(follower.begun())
+    begun = asyncio.create_task(follower.begun.wait())
     await asyncio.wait({following, begun}, return_when=asyncio.FIRST_COMPLETED)
     try:
         yield follower

@@ -72,7 +72,7 @@ async def test_the_log_is_on_disk_before_each_answer(tmp_path: Path) -> None:
                 assert (await client.post("/v1/jobs", json=order)).status_code == 202
             await eventually(lambda: done(client), lambda count: count == 3)
             assert (await service.terminate())[0] == 0
-        accepted = [receipt for receipt in upstream.receipts if receipt.accepted]
+        accepted = [receipt for receipt in upstream.callbacks.receipts if receipt.accepted]
 
     def read() -> list[str]:
         return [trace.read_text() for trace in traces.iterdir()]

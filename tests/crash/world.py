@@ -204,7 +204,7 @@ class World:
 
     def accepted(self) -> list[Receipt]:
         """Every callback that the service acknowledged as new."""
-        return [receipt for receipt in self.provider.receipts if receipt.accepted]
+        return [receipt for receipt in self.provider.callbacks.receipts if receipt.accepted]
 
 
 @contextlib.asynccontextmanager
