@@ -9,7 +9,7 @@ from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import FAILED, ScriptedProvider
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJobs
-from tests.support.service import eventually, submit, wait_for_job
+from tests.support.service import submit, wait_for_job
 from tests.support.tcp_server import tcp_server
 
 
@@ -29,29 +29,6 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
         assert len({message.body for message in sink.messages}) == 1
         for message in sink.messages:
             message.verified(SECRET)
-
-
-async def test_a_dead_host_is_probed_and_delays_no_other(webhook_jobs: WebhookJobs) -> None:
-    dead = "http://127.0.0.1:9/"  # nothing listens there
-    jobs = [await webhook_jobs.create(dead) for _ in range(4)]
-    for job in jobs:
-        await job.apply(FAILED)
-
-    async def attempts() -> int:
-        found = [each for job in jobs for each in await job.deliveries()]
-        return sum(len(each["attempts"]) for each in found)
-
-    await eventually(attempts, lambda count: count >= 5)
-    alive = await webhook_jobs.create()
-    began = time.monotonic()
-    await alive.apply(FAILED)
-    await alive.wait_for_states("delivered")
-    assert time.monotonic() - began < 10  # the dead host is probed once a minute
-    # Four attempts may have been in flight when the fifth failed. Messages that are held back use
-    # up no attempt.
-    assert 5 <= await attempts() <= 8
-    found = [each for job in jobs for each in await job.deliveries()]
-    assert {e["error"] for each in found for e in each["attempts"]} == {"connect_failed"}
 
 
 async def test_after_the_clock_was_set_back_a_job_is_not_delayed(start: Start, sink: Sink) -> None:

@@ -19,8 +19,6 @@ from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.manual_clock import ManualClock
 from tests.support.service import RunningService
 
-OK = '{"status":"ok"}'
-
 
 @pytest.fixture
 def check() -> AsyncMock:

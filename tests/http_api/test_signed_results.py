@@ -28,16 +28,6 @@ async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
     assert f'"seed":{SEED}' in (await signed_job.client.get(signed_job.path)).text
 
 
-async def test_a_result_that_is_gone(signing_service: RunningService, upstream: PathServer) -> None:
-    signed_job = await create_signed_job(signing_service, upstream, REPLICATE)
-    gone = {"id": signed_job.name, "status": "succeeded", "output": None, "data_removed": True}
-    upstream.answers[signed_job.status_path] = (200, gone)
-    await signed_job.call_back(success_body(signed_job), ago=400)
-    job = await signed_job.wait_for(status="FAILED")
-    assert (job["error"]["code"], job["result"]) == ("result_missing", None)
-    assert (await signed_job.client.get(f"{signed_job.path}/result")).status_code == 409
-
-
 async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
     signing_service: RunningService, upstream: PathServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,10 +28,6 @@ def running(progress: float) -> dict[str, Any]:
     return {"status": "IN_PROGRESS", "progress": progress}
 
 
-def has_progress(progress: int, frame: Frame) -> bool:
-    return bool(frame.data and frame.data["progress"] == progress)
-
-
 def seqs(frames: list[Frame]) -> list[int]:
     return [frame.data["seq"] for frame in frames if frame.event == "update"]
 
