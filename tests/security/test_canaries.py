@@ -123,6 +123,7 @@ class _Traffic:
 
     def __init__(self, provider: ScriptedProvider, key: str) -> None:
         self.key = key
+        self._good = {"API-KEY": key}
         self.tokens: set[str] = set()
         self.tickets: set[str] = set()
         self._provider = provider
@@ -155,10 +156,6 @@ class _Traffic:
             "metrics": metrics,
             "history": "\n".join(history),
         }
-
-    @property
-    def _good(self) -> dict[str, str]:
-        return {"API-KEY": self.key}
 
     async def _keep(self, response: httpx.Response) -> None:
         if response.request.url.path == "/v1/stream-tickets" and response.status_code == 200:

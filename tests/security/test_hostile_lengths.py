@@ -37,6 +37,7 @@ from receiver.streams import frames
 from receiver.webhooks import targets
 from store.ids import time_of
 from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.simulation.client import scope
 from tests.support.service import JOB, RunningService
 
 SHORT, LONG = 16 * 1024, 64 * 1024
@@ -65,17 +66,11 @@ REPEATED = [
 
 
 def scope_of(**headers: str) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "method": "GET",
-        "path": "/v1/jobs",
-        "query_string": b"",
-        "client": ("127.0.0.1", 1),
-        "headers": [
-            (name.replace("_", "-").encode(), value.encode("utf-8", "surrogatepass"))
-            for name, value in headers.items()
-        ],
-    }
+    encoded = [
+        (name.replace("_", "-").encode(), value.encode("utf-8", "surrogatepass"))
+        for name, value in headers.items()
+    ]
+    return scope("GET", "/v1/jobs", {}) | {"headers": encoded}
 
 
 def request_with(query: str = "", **headers: str) -> Request:

@@ -113,10 +113,10 @@ async def _status(client: httpx.AsyncClient, method: str, path: str, **given: An
 async def test_by_path(shared: World) -> None:
     unknown = dict.fromkeys(shared.names, "job_" + "0" * 26)
     for row in BY_PATH:
-        other = await _body(shared.bob, row.method, shared.path(row))
-        nothing = await _body(shared.bob, row.method, row.path.format_map(unknown))
-        assert other[0] == 404, row
-        assert other == nothing, "another user's looks like one that does not exist"
+        other = await shared.bob.request(row.method, shared.path(row))
+        nothing = await shared.bob.request(row.method, row.path.format_map(unknown))
+        assert (other.status_code, nothing.status_code) == (404, 404), row
+        assert other.json() == nothing.json(), "another user's looks like one that does not exist"
     for row in BY_PATH:
         status = await _status(shared.admin, row.method, shared.path(row))
         assert status == ADMIN[row.method, row.path], row
@@ -129,13 +129,8 @@ async def test_what_is_for_admins(shared: World) -> None:
     rows = [row for row in API if row.credential is ADMIN_KEY]
     assert len(rows) >= 6
     for row in rows:
-        status, refusal = await _body(shared.bob, row.method, shared.path(row))
-        assert (status, refusal["code"]) == (403, "admin_only"), row
-
-
-async def _body(client: httpx.AsyncClient, method: str, path: str) -> tuple[int, Any]:
-    answer = await client.request(method, path)
-    return answer.status_code, answer.json()
+        refused = await shared.bob.request(row.method, shared.path(row))
+        assert (refused.status_code, refused.json()["code"]) == (403, "admin_only"), row
 
 
 async def test_by_query_and_body(shared: World) -> None:

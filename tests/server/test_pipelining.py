@@ -39,7 +39,7 @@ class Echo:
     the client leaves, and `/deaf` until then before it reads the body."""
 
     url: str = ""
-    connection: GuardedConnection | None = None
+    connection: GuardedConnection = field(init=False)
     most_waiting: int = 0
     served: list[bytes] = field(default_factory=list)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,7 +62,6 @@ class Echo:
         await respond(send, scope["raw_path"] + (body or b""))
 
     def is_reading(self) -> bool:
-        assert self.connection is not None
         return self.connection.transport.is_reading()
 
 
@@ -121,7 +120,6 @@ async def test_a_body_that_the_application_does_not_read_is_not_read_on(
     await echo.begun.wait()
     for _ in range(500):
         await asyncio.sleep(0)
-    assert echo.connection is not None
     assert not echo.is_reading()
     assert len(echo.connection.cycle.body) < 1_000_000
 
@@ -152,7 +150,6 @@ async def test_while_requests_wait_nothing_is_read(echo: Echo, client: RawConnec
     await client.send(SLOW * 2)
     for _ in range(5):
         await asyncio.sleep(0)
-    assert echo.connection is not None
     assert not echo.is_reading()
     assert len(echo.connection.pipeline) == 1
     echo.go.set()
@@ -190,7 +187,6 @@ async def test_what_follows_the_last_request_does_not_cost_its_answer(
 ) -> None:
     await client.send(request_bytes("GET", "/slow", Connection="close"))
     await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
-    assert echo.connection is not None
     for _ in range(3):
         await client.send(b"x" * 50_000)
         await asyncio.sleep(0.01)
@@ -239,7 +235,6 @@ async def test_a_client_that_leaves_is_forgotten(echo: Echo) -> None:
         await client.send(SLOW + GET * 1_000)
         await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
     echo.go.set()
-    assert echo.connection is not None
     await has_ended(echo.connection)
     assert echo.served.count(b"/") <= PARSED_AT_ONCE
 
@@ -274,7 +269,7 @@ async def test_one_request_runs_while_answers_to_shed_ones_wait_for_their_reader
     echo, many = Echo(), 20_000
 
     def cannot_write() -> bool:
-        return echo.connection is not None and not echo.connection.flow.write_paused
+        return bool(echo.served) and not echo.connection.flow.write_paused
 
     load_shedder = shedder(cannot_write=cannot_write)
     async with asgi_server(echo, load_shedder) as url, raw_connection(url) as client:
@@ -282,7 +277,6 @@ async def test_one_request_runs_while_answers_to_shed_ones_wait_for_their_reader
         with client.deaf():
             sending = asyncio.create_task(client.send(request_bytes("POST", "/slow") * many))
             await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
-        assert echo.connection is not None
         waiting = len(echo.connection.pipeline)
         assert waiting
         shed = 0

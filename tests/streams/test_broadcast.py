@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -83,7 +84,7 @@ class Streams:
 
     def __init__(self) -> None:
         self.log, self.hub = Log(), Hub()
-        store = cast(Store, _Parts(self.log))
+        store = cast(Store, SimpleNamespace(events=self.log))
         self.broadcast = Broadcast(store, self.hub, Metrics("test"), SystemClock(), heartbeat=60.0)
         self.tasks = [asyncio.create_task(self.broadcast.pump())]
 
@@ -108,11 +109,6 @@ class Streams:
             task.cancel()
         ends = await asyncio.gather(*self.tasks, return_exceptions=True)
         assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ends), ends
-
-
-class _Parts:
-    def __init__(self, events: Log) -> None:
-        self.events = events
 
 
 async def no_send(message: Any) -> None:
