@@ -43,11 +43,6 @@ def test_every_route_of_the_api_and_no_other_is_in_it() -> None:
     assert expected == {(row.path, row.method) for row in API if operation_of(row.handler)}
 
 
-def test_names_are_given_once() -> None:
-    names = [each["operationId"] for item in DOCUMENT["paths"].values() for each in item.values()]
-    assert len(names) == len(set(names))
-
-
 def test_every_answer_has_its_shape_and_every_refusal_the_one_shape() -> None:
     for path, item in DOCUMENT["paths"].items():
         for operation in item.values():

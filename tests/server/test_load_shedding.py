@@ -12,7 +12,7 @@ from receiver.http_api.limits import exempt_from_shedding
 from receiver.server import load_shedding
 from receiver.server.load_shedding import MAX_WAITING, STARTED_AT_ONCE, LoadShedder
 from tests.http_api.raw_http import RawConnection, raw_connection
-from tests.server.raw_asgi import respond, shedder
+from tests.server.raw_asgi import Echo, shedder
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT
 
@@ -20,22 +20,11 @@ POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 
 
 @dataclass
-class FakeServer:
+class FakeServer(Echo):
     """A server whose store is full when a test says so."""
 
-    url: str = ""
     full: bool = False
-    served: list[str] = field(default_factory=list)
     refused: list[tuple[str, bytes]] = field(default_factory=list)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    slow: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.served.append(scope["path"])
-        if scope["path"] == "/slow":
-            self.begun.set()
-            await self.slow.wait()
-        await respond(send)
 
     def connect(self) -> AbstractAsyncContextManager[RawConnection]:
         return raw_connection(self.url)
@@ -62,7 +51,7 @@ async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(server: Fak
         server.full = False
         assert (await client.ask(POST)).status_code == 200
     assert server.refused == [("POST", b"/v1/jobs")] * 2
-    assert server.served == ["/v1/jobs"]
+    assert server.served == [b"/v1/jobs"]
 
 
 async def test_while_the_store_is_full_writes_alone_are_refused_and_the_connection_goes_on(
@@ -81,7 +70,7 @@ async def test_while_the_store_is_full_writes_alone_are_refused_and_the_connecti
         server.full = False
         assert (await client.ask(POST)).status_code == 200
 
-    assert server.served == ["/read", "/v1/jobs"]
+    assert server.served == [b"/read", b"/v1/jobs"]
     assert server.refused == [("POST", b"/v1/jobs")] * 2
 
 
@@ -218,5 +207,5 @@ async def test_no_refusal_stands_in_the_middle_of_an_answer(server: FakeServer) 
         await client.send(POST)
         async with server.connect() as other:  # its answer shows that the first POST was read
             assert (await other.ask(POST)).status_code == 503
-        server.slow.set()
+        server.go.set()
         assert [(await client.answer()).status_code for _ in range(2)] == [200, 200]

@@ -5,7 +5,6 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import product
 from operator import not_
 from typing import Any
@@ -17,10 +16,10 @@ from httptools import HttpParserError, HttpRequestParser
 
 from receiver.server import connection as server_connection
 from receiver.server import incoming, pipelining
-from receiver.server.connection import CONNECTION, GuardedConnection
+from receiver.server.connection import GuardedConnection
 from receiver.server.pipelining import PARSED_AT_ONCE
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
-from tests.server.raw_asgi import begin, read_body, respond, shedder
+from tests.server.raw_asgi import Echo, begin, read_body, shedder
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT, eventually
 
@@ -31,38 +30,6 @@ SLOW = request_bytes("GET", "/slow")
 LAST = request_bytes("GET", "/last", Connection="close")
 BLANK = b"\r\n\r\n"
 LARGE = b"x" * 70_000
-
-
-@dataclass
-class Echo:
-    """A server that answers with the target and the body. `/slow` waits until a test lets it go or
-    the client leaves, and `/deaf` until then before it reads the body."""
-
-    url: str = ""
-    connection: GuardedConnection = field(init=False)
-    most_waiting: int = 0
-    served: list[bytes] = field(default_factory=list)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    go: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        connection: GuardedConnection = scope["extensions"][CONNECTION]
-        self.connection = connection
-        self.most_waiting = max(self.most_waiting, len(connection.pipeline))
-        if scope["path"] == "/deaf":
-            self.begun.set()
-            await self.go.wait()
-        body = await read_body(receive)
-        if scope["path"] == "/slow":
-            self.begun.set()
-            gone = asyncio.create_task(receive())
-            await self.go.wait()
-            gone.cancel()
-        self.served.append(scope["raw_path"])
-        await respond(send, scope["raw_path"] + (body or b""))
-
-    def is_reading(self) -> bool:
-        return self.connection.transport.is_reading()
 
 
 @pytest.fixture
