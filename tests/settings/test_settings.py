@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from receiver.app import signing_keys
 from receiver.environment import SettingsError, load
@@ -47,40 +48,33 @@ def errors_of(kind: type[ServeSettings | ClientSettings | StoreSettings]) -> tup
     return caught.value.faults
 
 
+VALUES: dict[str, tuple[str, object]] = {
+    "RELAY_SCHEDULE": ("0, 0.5,2", (0, 0.5, 2)),
+    "RELAY_ALLOW_NETS": ("127.0.0.0/8,::1", (ip_network("127.0.0.0/8"), ip_network("::1/128"))),
+    "CORS_ORIGINS": ("https://a.example,http://b:8080", ("https://a.example", "http://b:8080")),
+    "RATE_LIMIT": ("5/hour", Rate(5, 3600)),
+    "IMAGE_MODELS": ("A,B", ("A", "B")),
+    "PUBLIC_URL": ("https://jobs.example.com/base/", "https://jobs.example.com/base"),
+    "SAMSAR_BASE_URL": ("http://127.0.0.1:9/v1/video", "http://127.0.0.1:9/v1/video/"),
+    "CONFIRM_CALLBACKS": ("false", False),
+    "LOG_LEVEL": ("DEBUG", "debug"),
+    "LOG_FORMAT": ("Console", "console"),
+    "RETENTION_DAYS": ("0.25", 0.25),
+    "PORT": ("0", 0),
+    "SECRET_KEYS": (f"{GOOD_SECRET}, {'t' * 40}", (SecretStr(GOOD_SECRET), SecretStr("t" * 40))),
+    "REPLICATE_WEBHOOK_SECRET": (
+        "whsec_c2VjcmV0, whsec_b2xk",
+        (SecretStr("whsec_c2VjcmV0"), SecretStr("whsec_b2xk")),
+    ),
+}
+"""By name: the text, and the value."""
+
+
 def test_text_becomes_values(environment: Environment) -> None:
-    environment(
-        PROVIDER="sandbox",
-        SECRET_KEYS=f"{GOOD_SECRET}, {'t' * 40}",
-        RELAY_SCHEDULE="0, 0.5,2",
-        RELAY_ALLOW_NETS="127.0.0.0/8,::1",
-        CORS_ORIGINS="https://a.example,http://b.example:8080",
-        RATE_LIMIT="5/hour",
-        IMAGE_MODELS="A,B",
-        PUBLIC_URL="https://jobs.example.com/base/",
-        SAMSAR_BASE_URL="http://127.0.0.1:9/v1/video",
-        CONFIRM_CALLBACKS="false",
-        LOG_LEVEL="DEBUG",
-        LOG_FORMAT="Console",
-        RETENTION_DAYS="0.25",
-        PORT="0",
-        REPLICATE_WEBHOOK_SECRET="whsec_c2VjcmV0, whsec_b2xk",
-    )
-    settings = load(ServeSettings)
-    assert settings.secret_keys is not None
-    assert [each.get_secret_value() for each in settings.secret_keys] == [GOOD_SECRET, "t" * 40]
-    assert settings.replicate_webhook_secret is not None
-    webhook_secrets = [each.get_secret_value() for each in settings.replicate_webhook_secret]
-    assert webhook_secrets == ["whsec_c2VjcmV0", "whsec_b2xk"]
-    assert list(settings.relay_schedule) == [0, 0.5, 2]
-    assert list(settings.relay_allow_nets) == [ip_network("127.0.0.0/8"), ip_network("::1/128")]
-    assert list(settings.cors_origins) == ["https://a.example", "http://b.example:8080"]
-    assert settings.rate_limit == Rate(5, 3600)
-    assert list(settings.image_models) == ["A", "B"]
-    assert settings.public_url == "https://jobs.example.com/base"
-    assert settings.samsar_base_url == "http://127.0.0.1:9/v1/video/"
-    assert not settings.confirm_callbacks
-    assert (settings.log_level, settings.log_format) == ("debug", "console")
-    assert settings.retention_days == 0.25
+    environment(**{name: text for name, (text, _) in VALUES.items()})
+    settings = serve()
+    for name, (_, value) in VALUES.items():
+        assert getattr(settings, name.lower()) == value, name
 
 
 def test_a_blank_value_is_unset_but_turns_the_rate_limit_off(environment: Environment) -> None:
