@@ -3,14 +3,13 @@
 import asyncio
 import time
 from functools import partial
-from operator import le
 from pathlib import Path
 
 import httpx
 
 from tests.crash.processes import Service, caller
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
-from tests.support.service import JOB, eventually, job_of
+from tests.support.service import JOB, eventually, job_of, wait_for_length
 
 ROUNDS, JOBS = 3, 40
 SETTLED = {"COMPLETED", "submit_unconfirmed"}
@@ -34,9 +33,6 @@ async def test_a_kill_loses_nothing_acknowledged_and_pays_nothing_twice(
             assert answer.status_code == 202
             acknowledged.append(answer.json()["request_id"])
 
-    async def count() -> int:
-        return len(acknowledged)
-
     async with (
         Service(tmp_path, settings) as service,
         caller(service, (await service.make_key())["key"]) as client,
@@ -44,7 +40,7 @@ async def test_a_kill_loses_nothing_acknowledged_and_pays_nothing_twice(
         for round_ in range(ROUNDS):
             await service.start()
             workers = [asyncio.create_task(submit_until_killed(client, n)) for n in range(4)]
-            await eventually(count, partial(le, JOBS * (round_ + 1)))
+            await wait_for_length(acknowledged, JOBS * (round_ + 1), "acknowledged jobs")
             await service.kill()
             await asyncio.gather(*workers)
 

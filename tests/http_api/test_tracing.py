@@ -1,6 +1,6 @@
 """One trace for a job, from submission to webhook, recorded with OpenTelemetry's own SDK."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from tests.http_api.event_stream import event_stream
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, call_back
 from tests.http_api.webhook_job import RELAY, WebhookJobs
-from tests.support.service import JOB, RunningService, eventually, history_of, submit, wait_for_job
+from tests.support.service import JOB, RunningService, history_of, submit, until_seen, wait_for_job
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -50,10 +50,7 @@ class Spans:
     async def wait_for(self, *names: str) -> list[ReadableSpan]:
         """Wait until exactly these spans have ended; returns them in the given order."""
 
-        async def look() -> Sequence[str]:
-            return self.names()
-
-        await eventually(look, lambda seen: seen == sorted(names), f"spans {names}")
+        await until_seen(self.names, lambda seen: seen == sorted(names), f"spans {names}")
         found = list(self.exporter.get_finished_spans())
         assert all(set(span.attributes or {}) <= ATTRIBUTES for span in found)
         return [found.pop([span.name for span in found].index(name)) for name in names]
@@ -220,11 +217,11 @@ async def test_an_unreachable_webhook_is_one_word_in_its_span(
     job = await submit(client, webhookUrl="http://nobody.invalid:1/?token=secret-of-the-user")
     await client.post(f"/v1/jobs/{job['request_id']}/cancel")
 
-    async def failures() -> list[object]:
+    def failures() -> list[object]:
         found = spans.exporter.get_finished_spans()
         return [attribute(span, "error.type") for span in found if span.name == "relay webhook"]
 
-    assert set(await eventually(failures, bool)) == {"no_address"}
+    assert set(await until_seen(failures)) == {"no_address"}
     assert "secret" not in spans.text()
 
 

@@ -6,7 +6,6 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import product
-from operator import not_
 from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from receiver.server.pipelining import PARSED_AT_ONCE
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
 from tests.server.raw_asgi import Echo, begin, read_body, shedder
 from tests.support.asgi_server import asgi_server
-from tests.support.service import TIMEOUT, eventually
+from tests.support.service import TIMEOUT, until_seen
 
 SHORT = 0.2
 """Seconds that replace a time limit."""
@@ -48,10 +47,7 @@ async def client(echo: Echo) -> AsyncIterator[RawConnection]:
 async def has_ended(connection: GuardedConnection) -> None:
     """Wait until the server has no such connection any more."""
 
-    async def is_open() -> bool:
-        return connection in connection.connections
-
-    await eventually(is_open, not_, "the end of a connection")
+    await until_seen(lambda: connection not in connection.connections, what="its end")
 
 
 async def answers(client: RawConnection, count: int) -> list[bytes]:

@@ -11,7 +11,7 @@ from receiver.server.connection import CONNECTION, GuardedConnection
 from receiver.server.incoming import HEAD_BYTES
 from tests.http_api.raw_http import RawConnection, request_bytes
 from tests.server.raw_asgi import begin, connected, read_body, respond
-from tests.support.service import TIMEOUT, eventually
+from tests.support.service import TIMEOUT, until_seen
 
 POST = request_bytes("POST", "/", Transfer_Encoding="chunked")
 UPGRADE = request_bytes("POST", "/", Transfer_Encoding="chunked", Upgrade="h2c")
@@ -62,11 +62,7 @@ async def test_trailers_are_not_kept(
         assert (b"a", b"b") not in app.scope["headers"]
     await client.send(b"GET / HTTP/1.1\r\n")  # once this is read, so are the trailers
     kept = app.connection.headers
-
-    async def headers() -> object:
-        return app.connection.headers
-
-    await eventually(headers, lambda present: present is not kept, "the next head")
+    await until_seen(lambda: app.connection.headers is not kept, what="the next head")
     assert kept == app.scope["headers"]
     assert len(kept) == 2 + (request_ is UPGRADE)
     assert (await client.ask(b"A: b\r\n\r\n")).status_code == 200

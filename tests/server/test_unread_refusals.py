@@ -15,7 +15,7 @@ from receiver.server.pipelining import PARSED_AT_ONCE
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
 from tests.server.raw_asgi import respond, shedder
 from tests.support.asgi_server import asgi_server
-from tests.support.service import TIMEOUT, eventually
+from tests.support.service import TIMEOUT, until_seen
 
 LARGE = 8 * 1024 * 1024
 """Bytes; more than the kernel buffers while nobody reads."""
@@ -33,7 +33,7 @@ class Shedding:
 
     client: RawConnection = field(init=False)
     deaf: ExitStack = field(default_factory=ExitStack)
-    connection: GuardedConnection | None = None
+    connection: GuardedConnection = field(init=False)
     refused: int = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -42,9 +42,6 @@ class Shedding:
 
     def refuse(self, method: str, target: bytes) -> None:
         self.refused += 1
-
-    async def has_unread(self) -> bool:
-        return self.connection is not None and self.connection.flow.write_paused
 
     async def read(self, refusals: int) -> None:
         """Read the large answer, and that many refusals."""
@@ -64,7 +61,8 @@ async def shedding() -> AsyncIterator[Shedding]:
         with server.deaf:
             server.deaf.enter_context(client.deaf())
             await client.send(request_bytes("GET", "/"))
-            await eventually(server.has_unread, bool, "an unread answer")
+            await until_seen(lambda: hasattr(server, "connection"), what="the request")
+            await until_seen(lambda: server.connection.flow.write_paused, what="an unread answer")
             yield server
 
 
@@ -115,7 +113,6 @@ async def test_no_time_limit_runs_while_a_refused_body_is_not_read(
     monkeypatch.setattr(incoming, "QUIET_SECONDS", SHORT)
     requests = POST + request_bytes("POST", "/", BODY)
     sending = asyncio.create_task(shedding.client.send(requests))
-    assert shedding.connection is not None
     loop = asyncio.get_running_loop()
     for _ in range(3):
         await asyncio.sleep(SHORT)

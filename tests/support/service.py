@@ -170,13 +170,20 @@ async def eventually(
         pause = min(2 * pause, 0.02)
 
 
+async def until_seen(
+    look: Callable[[], T], is_enough: Callable[[T], bool] = bool, what: str = "it"
+) -> T:
+    """Like `eventually`, for what the test's own process can see."""
+
+    async def read() -> T:
+        return look()
+
+    return await eventually(read, is_enough, what)
+
+
 async def wait_for_length(items: Sized, count: int, what: str) -> None:
     """Wait until the list has this many items."""
-
-    async def size() -> int:
-        return len(items)
-
-    await eventually(size, lambda seen: seen >= count, what)
+    await until_seen(lambda: len(items), lambda seen: seen >= count, what)
 
 
 async def submit(client: httpx.AsyncClient, **members: Any) -> dict[str, Any]:
