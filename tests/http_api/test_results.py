@@ -105,10 +105,14 @@ async def aged(
     return Aged(service, made)
 
 
+@pytest.fixture
+async def aging(start: Start, provider: ScriptedProvider) -> Aged:
+    return await aged(start, provider)
+
+
 async def test_an_old_link_is_renewed_and_nothing_else_changes(
-    start: Start, provider: ScriptedProvider
+    aging: Aged, provider: ScriptedProvider
 ) -> None:
-    aging = await aged(start, provider)
     (job,) = aging.jobs
     before = await job.client.get(job.path)
     aging.service.clock.ahead_ms = AGE - MINUTE
@@ -144,17 +148,15 @@ async def test_every_link_of_an_old_result_is_renewed(
 
 
 async def test_the_link_of_a_provider_that_runs_no_more_is_handed_out(
-    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+    aging: Aged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aging = await aged(start, provider)
     monkeypatch.delitem(aging.service.inner.context.services.providers, "samsar")
     assert await aging.link() == OLD
 
 
 async def test_there_is_one_call_at_a_time_for_a_job(
-    start: Start, provider: ScriptedProvider
+    aging: Aged, provider: ScriptedProvider
 ) -> None:
-    aging = await aged(start, provider)
     release = provider.hold_status()
     asking = [asyncio.create_task(aging.link()) for _ in range(5)]
     await provider.asked()
@@ -208,9 +210,8 @@ async def test_there_is_one_call_at_a_time_for_a_user(
 
 
 async def test_if_the_new_link_cannot_be_read_who_waited_for_it_gets_the_old_one(
-    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+    aging: Aged, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aging = await aged(start, provider)
     jobs, renewals = aging.service.store.jobs, aging.service.inner.context.renewals
     job = await jobs.find(aging.jobs[0].request_id)
     assert job is not None
@@ -227,9 +228,8 @@ async def test_if_the_new_link_cannot_be_read_who_waited_for_it_gets_the_old_one
 
 
 async def test_a_link_that_was_just_renewed_is_not_renewed_again(
-    start: Start, provider: ScriptedProvider
+    aging: Aged, provider: ScriptedProvider
 ) -> None:
-    aging = await aged(start, provider)
     read_before = await aging.service.store.jobs.find(aging.jobs[0].request_id)
     assert read_before is not None
     assert await aging.link() == NEW
@@ -241,9 +241,8 @@ async def test_a_link_that_was_just_renewed_is_not_renewed_again(
 
 
 async def test_a_renewed_link_that_cannot_be_kept_is_no_error(
-    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+    aging: Aged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aging = await aged(start, provider)
     with monkeypatch.context() as broken:
         broken.setattr(aging.service.store.jobs, "advance", AsyncMock(side_effect=AWAY))
         assert await aging.link() == OLD
