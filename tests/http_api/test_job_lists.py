@@ -1,7 +1,7 @@
 """Lists of jobs: filters, pages, and search by label."""
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -176,19 +176,16 @@ async def test_the_lists_of_a_user_are_read_one_by_one(
         await shared_service.user(f"reads-{table}"),
         await shared_service.user(f"also-reads-{table}"),
     )
-    running: Counter[int | None] = Counter()
-    users: set[int | None] = set()
+    reading: defaultdict[int | None, asyncio.Lock] = defaultdict(asyncio.Lock)
     both = asyncio.Event()
 
     async def list_page(whose: int | DeliveryFilter, *_: object) -> tuple[list[Job], None]:
         user_id = whose.user_id if isinstance(whose, DeliveryFilter) else whose
-        running[user_id] += 1
-        assert running[user_id] == 1
-        users.add(user_id)
-        if len(users) == 2:
-            both.set()
-        await both.wait()
-        running[user_id] -= 1
+        assert not reading[user_id].locked()
+        async with reading[user_id]:
+            if len(reading) == 2:
+                both.set()
+            await both.wait()
         return [], None
 
     monkeypatch.setattr(getattr(shared_service.store, table), "list_page", list_page)

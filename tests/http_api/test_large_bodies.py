@@ -137,20 +137,16 @@ async def test_of_too_many_large_callbacks_one_is_refused_and_its_job_polled(
 async def test_jobs_with_long_metadata_are_written_one_by_one(
     shared_service: RunningService, monkeypatch: pytest.MonkeyPatch, length: int, concurrency: int
 ) -> None:
-    running, all_run = 0, asyncio.Event()
+    slots, all_run = asyncio.Semaphore(concurrency), asyncio.Event()
 
     def counted(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def counted_write(*given: Any) -> Any:
-            nonlocal running
-            running += 1
-            assert running <= concurrency
-            if running == concurrency:
-                all_run.set()
-            await all_run.wait()
-            try:
+            assert not slots.locked()
+            async with slots:
+                if slots.locked():
+                    all_run.set()
+                await all_run.wait()
                 return await write(*given)
-            finally:
-                running -= 1
 
         return counted_write
 

@@ -42,16 +42,12 @@ async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
     answer = await signed_job.client.get(f"{signed_job.path}/result")
     assert (answer.status_code, answer.json()) == (200, {"output": whole})
 
-    running = 0
-    read = signing_service.store.jobs.whole_result_of
+    read, reading = signing_service.store.jobs.whole_result_of, asyncio.Lock()
 
     async def alone(job_id: str) -> Any:
-        nonlocal running
-        running += 1
-        found = await read(job_id)
-        assert running == 1
-        running -= 1
-        return found
+        assert not reading.locked()
+        async with reading:
+            return await read(job_id)
 
     monkeypatch.setattr(signing_service.store.jobs, "whole_result_of", alone)
     result = f"{signed_job.path}/result"
