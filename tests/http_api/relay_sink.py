@@ -68,11 +68,11 @@ class Sink:
         return await while_connected(request, self.answer(message))
 
 
-def always(status_code: int, **headers: str) -> Answer:
-    """Answers every message with this status."""
+def always(status_code: int, body: str = "", **headers: str) -> Answer:
+    """Answers every message like this."""
 
     async def answer(_: Message) -> Response:
-        return Response(status_code=status_code, headers=headers)
+        return Response(body, status_code, headers)
 
     return answer
 

@@ -1,7 +1,6 @@
 """Every refusal has the same shape, whatever is wrong with the request."""
 
 import json
-import re
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -13,7 +12,7 @@ from receiver.server import incoming
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, MOVIE, RunningService, eventually
+from tests.support.service import JOB, MOVIE, RunningService, metric, wait_for_metric
 
 # --- addresses and methods ------------------------------------------------------------------------
 
@@ -166,17 +165,13 @@ async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
     head = request_bytes(
         "POST", "/v1/jobs", API_KEY=key, Content_Length=length, Expect="100-continue"
     )
-
-    async def posts() -> list[str]:
-        text = (await client.get("/metrics")).text
-        return re.findall(r'_requests_total{method="POST",route="/v1/jobs".*', text)
-
-    before = await posts()
+    gone = 'receiver_http_requests_total{method="POST",route="/v1/jobs",status="499"}'
+    before = await metric(shared_service, gone)
     async with raw_connection(shared_service.url) as connection:
         await connection.send(head)
         await connection.until(b"100 Continue\r\n\r\n")
         await connection.send(body)
-    await eventually(posts, lambda now: now != before)
+    await wait_for_metric(shared_service, gone, before + 1)
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 

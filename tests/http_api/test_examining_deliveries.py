@@ -68,15 +68,12 @@ async def test_a_list_is_narrowed_and_paged(webhook_jobs: WebhookJobs, sink: Sin
 async def test_a_delivery_shows_its_message_and_what_was_answered(
     webhook_jobs: WebhookJobs, sink: Sink
 ) -> None:
-    async def refuse(_: Message) -> Response:
-        return Response("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40, 404)
-
-    sink.answer = refuse
+    said = "No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40
+    sink.answer = always(404, said)
     job = await exhausted(webhook_jobs)
     (delivery,) = await listed(job.client, "deliveries")
     assert delivery["user"] == "ada"
-    excerpt = ("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40)[:200]
-    assert [each["excerpt"] for each in delivery["attempts"]] == [excerpt] * 3
+    assert [each["excerpt"] for each in delivery["attempts"]] == [said[:200]] * 3
 
     shown = (await job.client.get(f"/v1/deliveries/{delivery['id']}")).json()
 
@@ -215,10 +212,7 @@ async def test_an_admin_sees_and_retries_everybody_s(webhook_jobs: WebhookJobs, 
 async def test_an_address_is_tried_with_a_signed_message(
     webhook_jobs: WebhookJobs, sink: Sink
 ) -> None:
-    async def greet(_: Message) -> Response:
-        return Response("welcome", 201)
-
-    sink.answer = greet
+    sink.answer = always(201, "welcome")
     client = (await webhook_jobs.create()).client
 
     answer = await client.post("/v1/webhook-tests", json={"url": sink.url})

@@ -21,6 +21,7 @@ from tests.support.service import (
     listed,
     submit,
     wait_for_job,
+    wait_for_metric,
 )
 
 DROP_IN = "/v1/video/create_movie"
@@ -163,10 +164,8 @@ async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_
     await site.provider.submitted()
     first.cancel()
 
-    await eventually(
-        lambda: site.client.get("/metrics"),
-        lambda answer: 'create_movie",status="499"' in answer.text,
-    )
+    gone = f'receiver_http_requests_total{{method="POST",route="{DROP_IN}",status="499"}}'
+    await wait_for_metric(site.service, gone, 1)
     assert keeping.await_count >= 1
 
 
