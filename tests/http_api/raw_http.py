@@ -100,6 +100,23 @@ async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
             await writer.wait_closed()
 
 
+@asynccontextmanager
+async def sending(
+    connection: RawConnection, piece: bytes, pause: float = 0.0
+) -> AsyncIterator[None]:
+    """Send the piece repeatedly until the block is left."""
+
+    async def send() -> None:
+        with suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(pause)
+                await connection.send(piece)
+
+    task = asyncio.create_task(send())
+    yield
+    task.cancel()
+
+
 def request_bytes(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
     """An HTTP/1.1 request; underscores in header names become hyphens."""
     lines = [f"{method} {path} HTTP/1.1", "Host: test"]

@@ -2,20 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 
 import pytest
 
 from receiver.http_api import body
 from receiver.server import buffer_limiter, incoming
 from receiver.server import connection as server_connection
-from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
+from tests.http_api.raw_http import raw_connection, request_bytes, sending
 from tests.support.documented import assert_problem
 from tests.support.service import JOB, TIMEOUT, RunningService
 
 SHORT = 0.5
 """Seconds that replace the longer limits."""
+PAUSE = SHORT / 10
+"""Seconds between two bytes of a client that trickles."""
 UNREAD = request_bytes("POST", "/v1/jobs", Content_Length="1000")
 """A request that is refused before its body has arrived."""
 
@@ -33,23 +35,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return hurry
 
 
-@asynccontextmanager
-async def sending(
-    connection: RawConnection, piece: bytes = b"a", pause: float = SHORT / 10
-) -> AsyncIterator[None]:
-    """Send the piece repeatedly until the block is left."""
-
-    async def send() -> None:
-        with suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(pause)
-                await connection.send(piece)
-
-    task = asyncio.create_task(send())
-    yield
-    task.cancel()
-
-
 async def test_a_body_of_framing_is_cut_off(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +44,7 @@ async def test_a_body_of_framing_is_cut_off(
         await connection.send(
             request_bytes("POST", "/v1/jobs", API_KEY=key, Transfer_Encoding="chunked")
         )
-        async with sending(connection, b"1;" + b"x" * 6_000 + b"\r\na\r\n", pause=0):
+        async with sending(connection, b"1;" + b"x" * 6_000 + b"\r\na\r\n"):
             refusal = await connection.rest()
     # A client that is still sending may see a reset instead.
     assert refusal == b"" or refusal.startswith(b"HTTP/1.1 431 ")
@@ -86,7 +71,7 @@ async def test_what_does_not_come_to_its_end_is_cut_off(
     hurried(limit)
     async with raw_connection(service.url) as connection:
         await connection.send(start)
-        async with sending(connection) if trickles else nullcontext():
+        async with sending(connection, b"a", PAUSE) if trickles else nullcontext():
             if refusal is not None:
                 assert_problem(await connection.answer(), *refusal)
             assert await connection.ended()
@@ -125,7 +110,7 @@ async def test_a_slow_body_ends_and_delays_no_other(
     key = await service.key()
     async with raw_connection(service.url) as slow:
         await slow.send(request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="1000"))
-        async with sending(slow):
+        async with sending(slow, b"a", PAUSE):
             assert (await service.client().get("/livez")).status_code == 200
             assert_problem(await slow.answer(), 408, "body_too_slow")
             assert await slow.ended()

@@ -14,7 +14,7 @@ import pytest
 
 from receiver.server import connection as server_connection
 from receiver.server import incoming
-from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.http_api.raw_http import raw_connection, request_bytes, sending
 from tests.server.raw_asgi import read_body, respond, shedder
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT
@@ -166,16 +166,10 @@ async def test_a_client_that_does_not_close_is_cut_off(
         scope["extensions"][server_connection.CONNECTION].when_lost(lost.set)
         await respond(send, status=413)
 
-    async def go_on(client: Any) -> None:
-        while True:
-            await client.send(b"x")
-            await asyncio.sleep(pause)
-
     async with asgi_server(app) as url, raw_connection(url) as client:
         await client.send(request_bytes("POST", "/", Connection="close", Content_Length="1000000"))
         assert (await client.answer()).status_code == 413
-        sending = asyncio.create_task(go_on(client))
-        assert await client.ended()
-        assert not lost.is_set()
-        await asyncio.wait_for(lost.wait(), TIMEOUT)
-        sending.cancel()
+        async with sending(client, b"x", pause):
+            assert await client.ended()
+            assert not lost.is_set()
+            await asyncio.wait_for(lost.wait(), TIMEOUT)
