@@ -51,27 +51,6 @@ async def test_a_claim_received_during_a_status_call_needs_another_call(
     assert len(provider.status_calls) == 2
 
 
-@pytest.mark.parametrize("status", [refusing_status(500), refusing_status(404), None])
-async def test_a_claim_that_cannot_be_confirmed_is_trusted_in_the_end(
-    start: Start, provider: ScriptedProvider, status: Any
-) -> None:
-    settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
-    service = await start(**settings, confirm_timeout=60)
-    job = await create_accepted_job(service, provider)
-    provider.status = status
-    provider.states["up-1"] = {"status": "COMPLETED"}  # without a link, so there is no outcome
-    await job.send(COMPLETED)
-    await provider.asked(2)  # so the first call has failed
-    service.clock.ahead_ms = 50_000
-    await provider.asked(len(provider.status_calls) + 1)
-    await job.wait_for(phase="confirming", done=False)
-    service.clock.ahead_ms = 60_000
-    finished = await job.wait_for(done=True)
-    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "callback")
-    (line,) = await job.wait_for_verdicts("applied")
-    assert line["confirmed"] is False
-
-
 def long_result(name: str) -> dict[str, Any]:
     links = {"videoUrl": f"https://a.example/{name}", "preview": f"https://a.example/{name}.png"}
     return {"status": "COMPLETED", "result": {**links, "log": name * 20_000}}
@@ -101,7 +80,10 @@ async def test_the_result_of_the_claim_that_is_trusted_is_shown(
     await provider.asked(3)  # so a call for the second claim has failed
     service.clock.ahead_ms = 61_000
     trusted = long_result("second" if first_is_denied else "first")["result"]
-    shown = (await job.wait_for(done=True))["result"]
+    done = await job.wait_for(done=True)
+    shown = done["result"]
+    (line,) = [each for each in await job.callbacks() if each["verdict"] == "applied"]
+    assert (done["evidence"], line["confirmed"]) == ("callback", False)
     whole = (await job.client.get(f"{job.path}/result")).json()
     assert (shown["videoUrl"], shown["truncated"]) == (trusted["videoUrl"], True)
     assert whole == (shown if first_is_denied else trusted)
