@@ -6,15 +6,13 @@ import time
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.http_api.accepted_job import AcceptedJob, create_submitted_job
+from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.scripted_provider import (
     COMPLETED,
     ScriptedProvider,
     answering,
     never,
-    refusing_status,
 )
 from tests.support.service import (
     JOB,
@@ -225,31 +223,14 @@ async def test_a_queued_job_that_is_cancelled_is_never_sent(
     assert len(provider.submissions) == 2
 
 
-@pytest.mark.parametrize(
-    "phase", ["submitting", "submit_unconfirmed", "accepted", "rendering", "confirming"]
-)
-async def test_a_job_is_cancelled_in_any_phase(
-    service: RunningService, provider: ScriptedProvider, phase: str
-) -> None:
-    if phase == "submitting":
-        provider.submit = never
-    elif phase == "submit_unconfirmed":
-        provider.submit = answering(500, {})
-    provider.status = refusing_status(500)
-    job = await create_submitted_job(await service.user(), provider)
-    if phase in ("rendering", "confirming"):
-        await job.wait_for(phase="accepted")
-        await job.send({"status": "IN_PROGRESS" if phase == "rendering" else "FAILED"})
-    await job.wait_for(phase=phase)
+async def test_a_cancelled_job_stays_so_whatever_the_provider_says(job: AcceptedJob) -> None:
+    """tests/domain/lifecycle_table.txt has a cancel in every phase."""
     answer = await job.cancel()
     assert answer.status_code == 202
     assert_cancelled(answer.json(), billed=True)
 
-    # Whatever the provider says later changes nothing.
     await job.send(COMPLETED)
-    await eventually(
-        job.callbacks, lambda lines: [line["verdict"] for line in lines][-1:] == ["late"]
-    )
+    await job.wait_for_verdicts("late")
     assert await job_without_input(job.client, job.request_id) == answer.json()
     again = await job.cancel()
     assert (again.status_code, again.json()["code"]) == (409, "job_finished")
