@@ -26,18 +26,25 @@ async def test_users_are_listed_with_their_keys_and_open_jobs(service: RunningSe
     cancelled = await submit(ada)
     await ada.post(f"/v1/jobs/{cancelled['request_id']}/cancel")
 
-    page = (await root.get("/v1/users")).json()
-    assert [(each["user"], each["keys"], each["unfinished"]) for each in page["users"]] == [
+    users = await listed(root, "users")
+    assert [(each["user"], each["keys"], each["unfinished"]) for each in users] == [
         ("ada", 2, 1),
         ("root", 1, 0),
     ]
-    assert page["next_cursor"] is None
-    first = (await root.get("/v1/users?limit=1")).json()
-    rest = (await root.get("/v1/users", params={"cursor": first["next_cursor"]})).json()
-    assert first["users"] + rest["users"] == page["users"]
-
     assert (await root.get("/v1/users?user=ada")).status_code == 400
-    assert (await root.get("/v1/users?cursor=ada")).status_code == 400
+
+
+@pytest.mark.parametrize(("path", "name"), [("/v1/users", "users"), ("/session/keys", "keys")])
+async def test_users_and_keys_have_pages(service: RunningService, path: str, name: str) -> None:
+    root = await service.user("root", admin=True)
+    await service.key("ada")
+
+    whole = (await root.get(path)).json()
+    first = (await root.get(f"{path}?limit=1")).json()
+    rest = (await root.get(path, params={"cursor": first["next_cursor"]})).json()
+    assert (len(first[name]), first[name] + rest[name]) == (1, whole[name])
+    assert whole["next_cursor"] is rest["next_cursor"] is None
+    assert (await root.get(f"{path}?cursor=ada")).status_code == 400
 
 
 async def test_everybodys_jobs_are_listed(service: RunningService) -> None:
@@ -106,19 +113,6 @@ async def test_an_admin_makes_lists_and_revokes_keys(service: RunningService) ->
     assert (await root.delete("/session/keys/rk_")).status_code == 409
 
     await eventually(lambda: ada.get("/v1/jobs"), lambda answer: answer.status_code == 401)
-
-
-async def test_keys_are_listed_by_the_page(service: RunningService) -> None:
-    root = await service.user("root", admin=True)
-    await service.key("ada")
-    await service.key("bob")
-
-    page = (await root.get("/session/keys")).json()
-    first = (await root.get("/session/keys?limit=2")).json()
-    rest = (await root.get("/session/keys", params={"cursor": first["next_cursor"]})).json()
-    assert (len(first["keys"]), first["keys"] + rest["keys"]) == (2, page["keys"])
-    assert page["next_cursor"] is rest["next_cursor"] is None
-    assert (await root.get("/session/keys?cursor=ada")).status_code == 400
 
 
 async def test_a_malformed_order_of_a_key_is_refused(shared_service: RunningService) -> None:
