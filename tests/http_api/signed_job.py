@@ -16,7 +16,7 @@ from tests.providers.conformance.subjects import (
     sign_replicate,
 )
 from tests.providers.path_server import PathServer
-from tests.support.service import RunningService, wait_for_job
+from tests.support.service import RunningService, submit, wait_for_job
 
 REPLICATE = {"provider": "replicate", "kind": "owner/name", "input": {"prompt": "A heron"}}
 FAL = {"provider": "fal", "kind": "fal-ai/flux/dev", "input": {"prompt": "A heron"}}
@@ -89,9 +89,8 @@ async def create_signed_job(
     upstream.answers[CREATE] = (201, {"id": name, "status": "starting"})
     upstream.answers[QUEUE] = (200, {"request_id": name})
     client = await service.user()
-    answer = await client.post("/v1/jobs", json=order)
-    assert answer.status_code == 202, answer.text
-    job = await wait_for_job(client, answer.json()["request_id"], phase="accepted")
+    request_id = (await submit(client, **order))["request_id"]
+    job = await wait_for_job(client, request_id, phase="accepted")
     return SignedJob(client, upstream, job)
 
 
