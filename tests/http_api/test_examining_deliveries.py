@@ -18,7 +18,7 @@ from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, TIMEOUT, RunningService, listed
+from tests.support.service import TIMEOUT, RunningService, listed, submit
 
 
 async def exhausted(webhook_jobs: WebhookJobs, url: str | None = None) -> WebhookJob:
@@ -269,8 +269,7 @@ async def test_a_name_that_is_refused_or_not_found_is_an_answer(
         ("localhost", "refused_target"),
         ("gone.example", "no_address"),
     ):
-        submitted = await client.post("/v1/jobs", json=JOB | {"webhookUrl": f"https://{name}/"})
-        assert submitted.status_code == 202
+        await submit(client, webhookUrl=f"https://{name}/")
         answer = await client.post("/v1/webhook-tests", json={"url": f"https://{name}/"})
         assert answer.status_code == 200
         assert answer.json()["status_code"] is None

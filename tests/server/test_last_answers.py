@@ -4,10 +4,8 @@ closed with unread bytes is reset, and then `send` fails on the client's side.""
 import asyncio
 import socket
 import time
-import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
@@ -56,20 +54,6 @@ def converse(url: str, *parts: bytes) -> bytes:
         while chunk := client.recv(1 << 16):
             answer += chunk
     return answer
-
-
-async def test_urllib_sees_an_early_answer(url: str) -> None:
-    """It always sends `Connection: close`."""
-
-    def post() -> int:
-        try:
-            urllib.request.urlopen(url, data=b"x" * LARGE, timeout=TIMEOUT)
-        except HTTPError as error:
-            with error:
-                return error.code
-        return 0
-
-    assert await asyncio.to_thread(post) == 413
 
 
 @pytest.mark.parametrize(
