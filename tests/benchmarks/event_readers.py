@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from tests.benchmarks.sender import request
+from tests.support.service import eventually
 
 _EVENT = b"event: update"
 _TINY = 4096
@@ -48,7 +49,6 @@ class EventReader(asyncio.Protocol):
         self._readers.events += seen.count(_EVENT)
         # Too short to contain `_EVENT`, so that none is counted twice.
         self._tail = seen[-(len(_EVENT) - 1) :]
-        self._readers.changed()
 
 
 class EventReaders:
@@ -60,7 +60,6 @@ class EventReaders:
         self.events = 0
         """How many events all of them have received together."""
         self._all: list[EventReader] = []
-        self._waiting: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
 
     async def open(self, sources: Sequence[Source], *, stalled: bool = False) -> None:
         """Open the streams, a few at once, and wait until each has begun."""
@@ -77,17 +76,12 @@ class EventReaders:
         await self.until(lambda: self.begun >= wanted)
 
     async def until(self, enough: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait until this holds. Raises TimeoutError."""
-        if not enough():
-            done = asyncio.get_running_loop().create_future()
-            self._waiting = (enough, done)
-            async with asyncio.timeout(seconds):
-                await done
+        """Wait until this holds; fail if it does not in this time."""
 
-    def changed(self) -> None:
-        if self._waiting is not None and self._waiting[0]():
-            self._waiting[1].set_result(None)
-            self._waiting = None
+        async def has_enough() -> bool:
+            return enough()
+
+        await eventually(has_enough, bool, "the events", timeout=seconds)
 
     def close(self) -> None:
         for reader in self._all:

@@ -21,7 +21,7 @@ from tests.benchmarks import costs
 from tests.benchmarks.growth import grow
 from tests.benchmarks.load import open_loop
 from tests.benchmarks.sender import Exchange
-from tests.benchmarks.table import quantile
+from tests.benchmarks.table import Line, quantile, show
 from tests.benchmarks.world import Callbacks, Server, fill, service
 
 OPEN = 2_000
@@ -64,15 +64,14 @@ class Phase:
     memory: int
     """The process's memory at the end, in MiB."""
 
-    def line(self, first: "Phase") -> str:
-        times = [
-            [quantile(each.latencies, share) * 1e3 for each in (self, first)]
-            for share in (0.5, 0.99)
-        ]
-        figures = " ".join(f"{here:7.1f} ms x {here / there:<5.1f}" for here, there in times)
-        return (
-            f"{self.name:28} {self.seconds:5.1f} s  {figures}"
-            f" {max(self.latencies) * 1e3:7.0f} ms  {self.log / 1e6:7.1f} MB  {self.memory:4} MiB"
+    def line(self) -> Line:
+        p50, p99 = (quantile(self.latencies, share) * 1e3 for share in (0.5, 0.99))
+        return Line(
+            f"{self.name}, {self.seconds:.0f} s: p50, p99",
+            f"{p50:.1f} ms, {p99:.1f} ms",
+            "",
+            f"{max(self.latencies) * 1e3:.0f} ms at most; log {self.log / 1e6:.1f} MB;"
+            f" {self.memory} MiB",
         )
 
 
@@ -112,11 +111,8 @@ class Bench:
             thread.join()
         assert {each.status for each in exchanges} == {200}, "every callback is accepted"
         latencies = [each.seconds for each in exchanges]
-        return Phase(name, seconds, latencies, largest, self.memory())
-
-    def memory(self) -> int:
-        """The process's memory in MiB."""
-        return costs.resident([self._server.process.pid]) // 2**20
+        memory = costs.resident([self._server.process.pid]) // 2**20
+        return Phase(name, seconds, latencies, largest, memory)
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -130,7 +126,7 @@ class Bench:
         return sending.result()
 
 
-def main(rate: float = 200.0, seconds: float = 10.0) -> None:
+def measure(rate: float = 200.0, seconds: float = 10.0) -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "bench.db"
         (account,) = asyncio.run(fill(f"sqlite:///{database}", 1, jobs=OPEN))
@@ -139,17 +135,11 @@ def main(rate: float = 200.0, seconds: float = 10.0) -> None:
         with service(f"sqlite:///{database}", LOG_LEVEL="warning") as server:
             bench = Bench(server, database, Callbacks(account).next, rate)
             bench.load(2.0)  # warms up
-            print(
-                f"{rate:.0f} callbacks a second, {size(database) / 1e6:.0f} MB,"
-                f" {bench.memory()} MiB at the beginning:\n"
-                f"{'':36} {'median':>10} {'':7} {'p99':>10} {'':9} {'max':>9} {'log':>9}"
-            )
-            phases: list[Phase] = []
+            yield Line("the database", f"{size(database) / 1e6:.0f} MB", "")
             for name, during in _phases(bench, Path(folder), seconds):
-                phases.append(bench.phase(name, during))
-                print(phases[-1].line(phases[0]), flush=True)
+                yield bench.phase(name, during).line()
             bench.close()
-            print(f"log in the end: {size(bench.log) / 1e6:.1f} MB")
+            yield Line("the log in the end", f"{size(bench.log) / 1e6:.1f} MB", "")
 
 
 def _phases(
@@ -213,4 +203,4 @@ def size(file: Path) -> int:
 
 
 if __name__ == "__main__":
-    main(*(float(argument) for argument in sys.argv[1:]))
+    show(measure(*(float(argument) for argument in sys.argv[1:])))
