@@ -166,13 +166,18 @@ def chromium() -> str:
 
 
 ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
+TIME_LIMIT = pytest.mark.timeout(180)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser lives in the session's event loop, so all tests that use it run there."""
+    """Mark the tests of this folder with `browser`. The browser lives in the session's event loop,
+    so they run there."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(ONE_LOOP, append=False)
+            item.add_marker(TIME_LIMIT)
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

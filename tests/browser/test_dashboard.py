@@ -2,13 +2,10 @@
 
 import re
 
-import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.support.service import MOVIE, ShiftedClock, submit
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 async def test_sign_in_submit_and_watch_it_finish(start_signed_in: StartSignedIn) -> None:

@@ -14,7 +14,6 @@ RUNS: dict[Literal["light", "dark"], dict[str, list[str]]] = {
     "light": {"resultTypes": ["violations"]},
     "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
 }
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 async def check(visitor: Visitor, where: str) -> None:

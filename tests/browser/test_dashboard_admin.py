@@ -3,14 +3,11 @@
 import asyncio
 import re
 
-import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import RunningService, eventually, submit
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) -> None:

@@ -3,15 +3,12 @@
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.providers.faulty_server import Connection, faulty_server, send_raw
 from tests.support.service import eventually, submit, wait_for_job
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 # A single attempt: the number of attempts changes only when the test retries.
 RELAYS = {"relay_allow_http": True, "relay_allow_nets": "127.0.0.0/8", "relay_schedule": "0"}

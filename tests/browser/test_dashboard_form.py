@@ -19,8 +19,6 @@ from tests.browser.conftest import (
 )
 from tests.support.service import job_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
 
 async def test_errors_are_shown_at_their_fields(start_signed_in: StartSignedIn) -> None:
     _, visitor = await start_signed_in()

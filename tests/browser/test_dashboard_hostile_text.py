@@ -3,15 +3,12 @@
 from urllib.parse import quote
 
 import httpx
-import pytest
 from playwright.async_api import Page, expect
 from starlette.responses import JSONResponse, Response
 
 from tests.browser.conftest import StartSignedIn, Visitor
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, call_back
 from tests.support.service import MOVIE, submit
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -1,15 +1,12 @@
 """Filters in the URL, Back and the scroll position, "Submit again", and the timeline."""
 
 import httpx
-import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Start, StartSignedIn, Visit, visit_job, visit_list
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import MOVIE, eventually, submit, wait_for_job
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 FEW_KEPT = {"live.js": {"MOST_JOBS = 5000": "MOST_JOBS = 20"}}
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import Route, expect
 
@@ -13,8 +12,6 @@ from tests.archive.file_host import Answer, file_host
 from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.crash.processes import Service, caller
 from tests.support.service import eventually, submit, wait_for_job
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 SETTINGS = {
     "SANDBOX_DROP_CALLBACKS": "1",

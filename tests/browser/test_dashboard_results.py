@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 from playwright.async_api import expect
 
 from tests.archive.file_host import Answer, file_host
@@ -11,8 +10,6 @@ from tests.browser.conftest import Start, StartSignedIn, Visit, holding, visit_j
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import submit
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 async def test_an_archived_result_plays_from_the_archive(

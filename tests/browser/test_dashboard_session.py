@@ -1,14 +1,11 @@
 """The page's session belongs to the browser: all of its tabs share it."""
 
-import pytest
 from playwright.async_api import expect
 
 from receiver.actions.keys import hash_key
 from receiver.http_api.sessions import COOKIE
 from tests.browser.conftest import Start, StartSignedIn, Visit, holding, sign_in_here
 from tests.support.service import submit
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 SIGN_IN = """key => fetch("/session", {
     method: "POST", body: JSON.stringify({ key }),

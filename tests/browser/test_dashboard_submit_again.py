@@ -1,13 +1,9 @@
 """Submit again: a new job with an old one's input, which is paid again, but only once."""
 
-import pytest
 from playwright.async_api import Locator, expect
 
 from tests.browser.conftest import StartSignedIn, Visitor, holding, jobs_of, keep_waiting
 from tests.support.service import RunningService, submit, wait_for_job
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
 
 A_DELIVERY = {"deliveries": [{"id": "1"}], "url": "https://example.com/hook"}
 

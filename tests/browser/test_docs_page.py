@@ -24,7 +24,6 @@ from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support import documented
 from tests.support.service import submit
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 MODULE = re.compile(r"https?://[^/]+/static/")
 """The URL from which the guide's page imports the module."""
 IDS = "[...document.querySelectorAll('SELECTOR')].map(each => each.id)"

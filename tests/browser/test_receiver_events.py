@@ -2,14 +2,11 @@
 
 import json
 
-import pytest
 from playwright.async_api import Route
 
 from tests.browser.conftest import Start, Visit
 from tests.browser.other_origin import FOLLOW, other_origin, seen, wait_until_seen
 from tests.support.service import RunningService, ShiftedClock, eventually, submit
-
-pytestmark = pytest.mark.browser
 
 
 async def test_refused_streams_are_opened_again_until_the_job_is_done(

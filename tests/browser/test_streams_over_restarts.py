@@ -3,14 +3,11 @@
 import asyncio
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Request
 
 from tests.browser.conftest import Visit
 from tests.browser.other_origin import FOLLOW, other_origin, wait_until_seen
 from tests.streams.scripted_job import COMPLETED, HEARTBEAT, accepted_job
-
-pytestmark = pytest.mark.browser
 
 EVENT_SOURCE = """async service => {
     const answer = await (await fetch("/my-backend/ticket")).json();
