@@ -16,7 +16,7 @@ from receiver.cli.errors import FAILED, Failure, warn, warn_of_pause
 from receiver.client import AsyncClient, Job, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
-from receiver.http_client import Resolver
+from receiver.http_client.resolver import Resolver
 from receiver.logs import redact
 from receiver.setting_values import web_address, webhook_secret
 from receiver.this_machine import is_this_machine
