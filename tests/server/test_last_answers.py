@@ -13,7 +13,7 @@ import pytest
 from receiver.server import connection as server_connection
 from receiver.server import incoming
 from tests.http_api.raw_http import raw_connection, request_bytes, sending
-from tests.server.raw_asgi import read_body, respond, shedder
+from tests.server.raw_asgi import read_body, respond
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT
 
@@ -106,13 +106,6 @@ async def test_a_refused_client_is_not_told_to_continue() -> None:
         message = await asyncio.wait_for(seen.get(), TIMEOUT)
         assert message == {"type": "http.disconnect"}
         assert await client.ended()
-
-
-async def test_a_shed_client_that_closes_sees_the_refusal() -> None:
-    head = b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % LARGE
-    async with asgi_server(refuse, shedder()) as url:
-        answer = await asyncio.to_thread(converse, url, head, b"x" * LARGE)
-    assert answer.startswith(b"HTTP/1.1 503 ")
 
 
 async def test_a_large_early_answer_waits_for_a_client_that_sends_its_body_first() -> None:
