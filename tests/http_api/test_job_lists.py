@@ -12,7 +12,6 @@ from store.delivery_reads import DeliveryFilter
 from store.records.jobs import Job
 from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
-from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import MOVIE, TIMEOUT, RunningService, listed, submit
 
@@ -124,20 +123,6 @@ async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
         assert (await submitted(shared_client, prompt))["label"] == label
     assert (await submit(shared_client, kind="create_narrative", input=NARRATIVE))["label"] is None
     assert await labels(shared_client) == [None, *(label for _, label in reversed(LABELS))]
-
-
-async def test_only_a_single_job_shows_its_input(shared_client: httpx.AsyncClient) -> None:
-    body_input = MOVIE | {"prompt": "Paper boats", "more": {"of": ["mine", 1, None]}}
-    made = await submit(shared_client, input=body_input)
-    path = f"/v1/jobs/{made['request_id']}"
-    assert "input" not in (await shared_client.post(path + "/cancel")).json()
-    assert (await shared_client.get(path)).json()["input"] == body_input
-    assert "input" not in made
-    assert "input" not in (await shared_client.get("/v1/jobs")).json()["jobs"][0]
-    async with event_stream(shared_client, path + "/events") as stream:
-        (snapshot,) = await stream.events(1)
-    assert "input" not in snapshot.data
-    assert snapshot.data["label"] == "Paper boats"
 
 
 async def test_jobs_are_found_by_label_and_provider(shared_client: httpx.AsyncClient) -> None:
