@@ -1,9 +1,8 @@
-"""The stores under test. To add a backend, add a line to `BACKENDS`."""
+"""The stores under test. To add a backend, add a fixture of its URL."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 import psycopg
 import pytest
@@ -16,9 +15,6 @@ from store.sqlite.connection import prepare as prepare_sqlite
 from tests.store.world import World
 from tests.support.postgres_server import PostgresServer, server_or_skip
 
-OpenAgain: TypeAlias = Callable[[], Awaitable[Store]]
-"""Opens the same database each time."""
-
 
 @pytest.fixture(scope="session")
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,15 +25,10 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def sqlite(request: pytest.FixtureRequest) -> OpenAgain:
-    folder: Path = request.getfixturevalue("tmp_path")
-    shutil.copy(request.getfixturevalue("empty_sqlite"), folder)
-    return lambda: open_store(f"sqlite:///{folder}/receiver.db", serving=True)
-
-
-def postgres(request: pytest.FixtureRequest) -> OpenAgain:
-    url: str = request.getfixturevalue("postgres_url")
-    return lambda: open_store(url, serving=True)
+@pytest.fixture
+def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
+    """An empty database of the test's own."""
+    return f"sqlite:///{shutil.copy(empty_sqlite, tmp_path)}"
 
 
 EMPTY = b"""
@@ -56,8 +47,6 @@ END $$
 """
 """Deleting takes a third of the time of TRUNCATE, which makes new files for 15 tables and 45
 indexes."""
-
-BACKENDS = {"sqlite": sqlite, "postgres": postgres}
 
 
 @pytest.fixture(scope="session")
@@ -91,15 +80,10 @@ def postgres_url(ready_postgres_url: str, emptying: psycopg.Connection) -> str:
     return ready_postgres_url
 
 
-@pytest.fixture(params=BACKENDS)
-def open_again(request: pytest.FixtureRequest) -> OpenAgain:
-    """Opens the test's database."""
-    return BACKENDS[request.param](request)
-
-
-@pytest.fixture
-async def store(open_again: OpenAgain) -> AsyncIterator[Store]:
-    opened = await open_again()
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    opened = await open_store(url, serving=True)
     yield opened
     await opened.close()
 

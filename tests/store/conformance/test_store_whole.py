@@ -6,23 +6,7 @@ import pytest
 
 from store.changes import Changes
 from store.records.jobs import Job
-from tests.store.conftest import OpenAgain
 from tests.store.world import World, change, new
-
-
-async def test_a_reopened_store_has_what_was_written(open_again: OpenAgain) -> None:
-    store = await open_again()
-    world = await World.begin(store)
-    job = await world.create()
-    await world.receive(job)
-    await store.close()
-
-    again = await open_again()
-    found = await again.jobs.find(job.id)
-    assert found is not None
-    assert found.callbacks_waiting
-    assert await again.keys.user_named("ann") == world.ann
-    await again.close()
 
 
 async def test_a_cancelled_caller_cancels_no_write(world: World) -> None:
