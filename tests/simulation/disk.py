@@ -20,7 +20,7 @@ from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import uri
 from store.sqlite.failures import translate_errors
 from store.writer import Batch, Kind, Writer
-from tests.simulation.loop import running_loop, settle
+from tests.simulation.loop import running_loop
 from tests.simulation.process import Killed
 from tests.simulation.queues import COMMIT_SECONDS, Members, Queues
 
@@ -205,10 +205,7 @@ class InlineReaders:
         return rows
 
     async def _hop(self) -> None:
-        loop = running_loop()
-        arrived = loop.create_future()
-        loop.hop(pause(self._random), settle, arrived)
-        await arrived
+        await running_loop().exact_sleep(pause(self._random))
 
     async def close(self) -> None:
         self._connection.close()

@@ -40,13 +40,14 @@ class _NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """See the module. When nothing is ready, `horizon` returns the moment before which nothing can
-    be due anywhere; the loop skips the ticks before it."""
+    """See the module."""
 
-    def __init__(self, horizon: Callable[[], float] | None = None) -> None:
+    def __init__(self) -> None:
         self._running = False
         super().__init__()
-        self.horizon = horizon
+        self.horizon: Callable[[], float] | None = None
+        """When nothing is ready, it returns the moment before which nothing can be due anywhere:
+        the loop skips the ticks before it."""
         self.steps = 0
         """Callbacks run so far."""
         self.at_step: dict[int, Callable[[], None]] = {}
@@ -218,6 +219,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """`call_later` for work that is under way: no skip passes this moment."""
         handle = self.call_later(delay, callback, *args)
         heapq.heappush(self._fixed, handle.when())
+
+    async def exact_sleep(self, seconds: float) -> None:
+        """Sleep as work that is under way: no skip passes the end."""
+        over = self.create_future()
+        self.hop(seconds, settle, over)
+        await over
 
     async def arrival(self, seconds: float) -> None:
         """Wait for an event of the world, which happens even if the waiting process dies."""

@@ -31,7 +31,7 @@ from tests.simulation.client import Exchange, NoAnswer, Response, scope
 from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
 from tests.simulation.file_fate import MAX_BYTES
 from tests.simulation.file_host import CONCURRENCY
-from tests.simulation.loop import VirtualLoop, running_loop, settle
+from tests.simulation.loop import VirtualLoop, running_loop
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -78,10 +78,7 @@ class ExactClock(WallClock):
     """The clock of downloads: no skip passes their pauses."""
 
     async def sleep(self, seconds: float) -> None:
-        loop = running_loop()
-        over = loop.create_future()
-        loop.hop(seconds, settle, over)
-        await over
+        await running_loop().exact_sleep(seconds)
 
 
 class Machine:

@@ -31,7 +31,7 @@ def promise_of(result: Result) -> str:
     return str(result.failure).partition(":")[0]
 
 
-def report(failed: Result, small: Result, last: int = 60) -> str:
+def report(failed: Result, small: Result) -> str:
     """What a person needs to see the fault: the seed, the shrunk schedule, the last events."""
     return "\n".join(
         [
@@ -40,6 +40,6 @@ def report(failed: Result, small: Result, last: int = 60) -> str:
             str(small.schedule),
             f"and end with: {small.failure}",
             "the last events:",
-            *small.journal[-last:],
+            *small.journal[-60:],
         ]
     )

@@ -24,10 +24,10 @@ URGENT_SECONDS = 0.001
 BACKGROUND_SECONDS = 0.001
 
 
-def sizer_after(urgent: float, background: float, batches: int = 60) -> BatchSizer:
+def sizer_after(urgent: float, background: float) -> BatchSizer:
     """A sizer that has learned from batches whose members took this many seconds each."""
     sizer = BatchSizer()
-    for _ in range(batches):
+    for _ in range(60):
         sizer.record(10, 4, (10 * urgent, 4 * background))
     return sizer
 

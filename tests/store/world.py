@@ -100,8 +100,8 @@ def failed(
     )
 
 
-def attempt(at: Millis = NOW, status_code: int | None = 500) -> Attempt:
-    return Attempt(at, status_code, None, 12, "oops")
+def attempt(at: Millis = NOW) -> Attempt:
+    return Attempt(at, 500, None, 12, "oops")
 
 
 @dataclass

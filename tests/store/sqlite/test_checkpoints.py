@@ -81,7 +81,6 @@ def test_it_ends_without_a_commit() -> None:
 
 
 def test_closing_during_a_checkpoint_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "CHECKPOINT_PAUSE", 0)
     checkpointer = Checkpointer(lambda: sqlite3.connect(":memory:"))
     clear = checkpointer._has_grown.clear
 
