@@ -135,16 +135,6 @@ async def test_a_database_of_another_application_is_left_alone(
         assert session.execute(tables.encode()).fetchone() == (1,)
 
 
-async def test_replicas_can_start_together(postgres_server: PostgresServer) -> None:
-    url = postgres_server.new_schema_url()
-
-    await asyncio.gather(*(asyncio.to_thread(prepare, parse(url)) for _ in range(6)))
-
-    with connect(parse(url)) as session:
-        row = session.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    assert row == (str(len(MIGRATIONS)),)
-
-
 @pytest.mark.parametrize(
     "setting",
     [
@@ -153,7 +143,7 @@ async def test_replicas_can_start_together(postgres_server: PostgresServer) -> N
         "standard_conforming_strings = off",
     ],
 )
-async def test_the_settings_of_a_role_make_no_difference(
+async def test_replicas_can_start_together_whatever_the_settings_of_their_role(
     postgres_server: PostgresServer, setting: str
 ) -> None:
     url = postgres_server.new_schema_url()
