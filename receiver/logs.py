@@ -221,8 +221,7 @@ def _take_over_stdlib(handler: _Handler, threshold: int) -> None:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(threshold)
-    # These would log every request or statement, with its URL or parameters. uvicorn would also log
-    # the start of each server and embedded sandbox; our own line "serving" is enough.
+    # These would log every request or statement, with its URL or parameters.
     for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx", "uvicorn"):
         logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
 

@@ -222,8 +222,6 @@ def _webhook_receiver(secret: str) -> Callable[[Any, Any, Any], Awaitable[None]]
     answers = iter([500])
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
         body, more = b"", True
         while more:
             part = await receive()

@@ -40,9 +40,6 @@ class Application:
         self._count = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            # The composition root handles the lifespan, and there are no WebSockets.
-            return
         monotonic = self._context.services.clock.monotonic
         began = monotonic()
         request_id = _given_id(scope) or f"{self._id_prefix}-{next(self._count):x}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from receiver import assembly
 from receiver.actions import submission_queue
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.clock import SystemClock
@@ -43,6 +44,8 @@ async def test_a_submission_costs_two_writes_and_no_read(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submission_leases, "MAX_IDLE_SECONDS", 3600.0)
+    # The first check, after a second, always finds a change.
+    monkeypatch.setattr(assembly, "STORE_CHECK_SECONDS", 3600.0)
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         await wait_for_job(client, (await submit(client))["request_id"], phase="accepted")
