@@ -53,7 +53,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             with new.transaction():
                 _begin_copy(new, address.display_name)
                 old.execute("BEGIN")
-                copied = {table: _copy(old, new, table) for table in _tables(old, new)}
+                copied = {table: _copy(old, new, table) for table in _tables(old)}
                 old.execute("COMMIT")
                 # The lock on the source shows that no holder is running.
                 for statement in LEASES:
@@ -66,13 +66,14 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             return copied
 
 
-def _tables(old: sqlite3.Connection, new: psycopg.Connection) -> list[str]:
-    """Our tables except `meta`, as both databases have them, in the order of their creation: a
-    table comes after those that it refers to."""
-    there = new.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema")
-    ours = {name for (name,) in there} - {"meta"}
-    here = old.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
-    return [name for (name,) in here if name in ours]
+def _tables(old: sqlite3.Connection) -> list[str]:
+    """Our tables except `meta`, in the order of their creation: a table comes after those that it
+    refers to."""
+    found = old.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'meta'"
+        " AND name NOT GLOB 'sqlite_*' ORDER BY rowid"
+    )
+    return [name for (name,) in found]
 
 
 def _begin_copy(new: psycopg.Connection, display_name: str) -> None:

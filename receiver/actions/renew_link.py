@@ -44,12 +44,15 @@ class LinkRenewals:
         if job.status is not Status.COMPLETED or not self._is_old(job):
             return job
         lock = self._locks.setdefault(job.id, asyncio.Lock())
-        has_waited = lock.locked()
         try:
+            if lock.locked():
+                async with lock:
+                    pass  # those who wait read the job together
+                return await self._services.store.jobs.find(job.id) or job
             async with lock:
                 # Another request may have renewed it since `job` was read.
                 job = await self._services.store.jobs.find(job.id) or job
-                return job if has_waited or not self._is_old(job) else await self._renewed(job)
+                return await self._renewed(job) if self._is_old(job) else job
         except StoreUnavailable as error:
             log.warning("a link cannot be renewed now", job=job.id, reason=str(error))
             return job

@@ -42,10 +42,10 @@ class HoldKeeper:
         holds = await self._change(
             job, lambda holds: rules.send_probe(holds, job.user_id, job.id, now)
         )
-        is_probe = rules.is_probe(holds, job.user_id, job.id)
-        if is_probe:
+        if rules.is_probe(holds, job.user_id, job.id):
             self._probes.add(job.id)
-        return is_probe
+            return True
+        return not rules.holds_on(holds, job.user_id)  # they may have ended meanwhile
 
     async def record_refusal(self, job: Job, answer: SubmitNotSent, at: Millis) -> None:
         """Record a refusal at time `at`; no effect if the answer is not a rate-limit refusal."""

@@ -137,7 +137,7 @@ class Submitter:
                     return SubmitNotSent("the service was stopped before it was sent")
             elif not await self._holds.admit(job) or self._queue.is_closed:
                 # It stays due, and is leased again when it may be sent.
-                await self.leases.release([job.id])
+                await self._services.store.jobs.release(self._services.holder, [job.id])
                 return None
             elif not await self._begin(job, begins):
                 return None

@@ -188,14 +188,9 @@ async def test_a_leased_job_to_which_a_hold_applies_stays_due_and_is_not_sent(
     harness: Harness,
 ) -> None:
     """Another process has sent its probe first."""
-    holds, clock, user = harness.store.submissions, harness.clock, harness.world.ann
-    worker = submitter.Submitter(harness.services, harness.hub, lambda _: "https://here")
-    job = await harness.world.create()
-    refusal = Refusal("job_1", user.id, user.name, 429)
-    await holds.change_holds("samsar", lambda h: rules.refused(h, refusal, SECOND, clock.now()))
-    clock.advance(2)
-    await worker.leases.run_once()
-    probe = await holds.change_holds(
+    worker, job = await _leased_as_a_probe(harness)
+    user, clock = harness.world.ann, harness.clock
+    probe = await harness.store.submissions.change_holds(
         "samsar", lambda h: rules.send_probe(h, user.id, "job_2", clock.now())
     )
     assert rules.held_until(probe, user.id, clock.now())
@@ -208,6 +203,28 @@ async def test_a_leased_job_to_which_a_hold_applies_stays_due_and_is_not_sent(
     assert await worker.run_once() == 0
 
     assert await harness.lease("another", Lane.SUBMIT) == [job.id]
+
+
+async def test_a_leased_job_is_sent_if_its_hold_has_ended_meanwhile(harness: Harness) -> None:
+    """The probe of another process was answered."""
+    worker, job = await _leased_as_a_probe(harness)
+    await harness.store.submissions.change_holds("samsar", lambda _: rules.NO_HOLDS)
+
+    assert await worker.run_once() == 1
+    await worker._task_pool.drain()
+    assert (await harness.find(job)).attempts == 1
+
+
+async def _leased_as_a_probe(harness: Harness) -> tuple[submitter.Submitter, Job]:
+    """A worker with a job that it has leased as the probe of a hold."""
+    holds, clock, user = harness.store.submissions, harness.clock, harness.world.ann
+    worker = submitter.Submitter(harness.services, harness.hub, lambda _: "https://here")
+    job = await harness.world.create()
+    refusal = Refusal("job_1", user.id, user.name, 429)
+    await holds.change_holds("samsar", lambda h: rules.refused(h, refusal, SECOND, clock.now()))
+    clock.advance(2)
+    await worker.leases.run_once()
+    return worker, job
 
 
 async def _new_job(service: RunningService) -> NewJob:
