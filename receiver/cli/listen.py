@@ -39,9 +39,8 @@ def _local_url(url: str) -> str:
         reason = "its host is not this machine"
     except (ValueError, TargetRefused) as error:
         reason = str(error)
-    raise typer.BadParameter(
-        f"must be a URL on this machine, such as http://127.0.0.1:3000/hooks, not {url!r}: {reason}"
-    )
+    needed = "must be a URL on this machine, such as http://127.0.0.1:3000/hooks"
+    raise typer.BadParameter(f"{needed}, not {redact(url)!r}: {reason}")
 
 
 def _signing_secret(text: str | None) -> str | None:

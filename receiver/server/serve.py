@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, cast
 
@@ -88,8 +88,7 @@ async def serving(
         yield
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        await asyncio.gather(watching, return_exceptions=True)
         await acceptor.stop()
         cut_timer = asyncio.get_running_loop().call_later(grace, _cut_connections, state)
         try:

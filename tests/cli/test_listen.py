@@ -173,13 +173,14 @@ def test_a_secret_that_cannot_sign_is_a_usage_error(workspace: Workspace, secret
         "http://127.0.0.1/a\tb",
         "http://127.0.0.1 /x",
         "http://[::1",
-        "http://user:password@127.0.0.1/",
+        "http://user:hunter2@127.0.0.1/",
     ],
 )
 def test_only_urls_on_this_machine_are_accepted(workspace: Workspace, url: str) -> None:
     done = workspace.run("listen", "--forward-to", url)
     assert done.status == 2
     assert "a URL on this machine" in done.err
+    assert "hunter2" not in done.err
 
 
 # --- which changes are sent -----------------------------------------------------------------------
