@@ -18,6 +18,7 @@ from store.callbacks import Callbacks
 from store.changes import Changes, Effects
 from store.deliveries import Deliveries
 from store.events import Events
+from store.holds import Holds
 from store.idempotency import Idempotency
 from store.job_writer import JobWriter
 from store.jobs import Jobs
@@ -25,7 +26,6 @@ from store.keys import Keys
 from store.repository import Backend, Repository
 from store.session import Session
 from store.statistics import Statistics
-from store.submissions import Submissions
 from store.writer import ignore
 
 CHECK_CHARACTERS = 60_000
@@ -63,7 +63,7 @@ class Store(Repository, ABC):
         backend.writer.on_change = self._committed
         job_writer = JobWriter(backend)
         self.jobs = Jobs(backend, job_writer)
-        self.submissions = Submissions(backend)
+        self.holds = Holds(backend)
         self.backlogs = Backlogs(backend, job_writer)
         self.callbacks = Callbacks(backend, job_writer)
         self.events = Events(backend)

@@ -1,55 +1,42 @@
-"""The stored record of a provider's rate limiting (429, or 503 with Retry-After).
+"""The holds that providers asked for."""
 
-The rules are in `receiver.domain.holds`.
-"""
+from collections.abc import Callable, Mapping
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from pydantic import TypeAdapter
 
-from store.records.times import Millis
+from store.changes import Effects
+from store.records.holds import ProviderHolds
+from store.records.times import Lane
+from store.repository import Repository
+from store.session import Session
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A submission that the provider refused for now."""
-
-    request_id: str
-    user_id: int
-    user: str
-    status_code: int
+_HOLDS = TypeAdapter(ProviderHolds)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """No submission before `until`; the next one after that is a probe."""
+class Holds(Repository):
+    subject = "holds"
 
-    until: Millis
-    """During a probe: when the next probe may be sent if this one gets no answer."""
-    length: Millis
-    """Its original length, which the next hold doubles; 0 if its probe came long after it."""
-    refusals: tuple[Refusal, ...]
-    """The refusals that caused it, oldest first; never empty."""
-    probes: tuple[str, ...] = ()
-    """Jobs sent as probes since it ended."""
+    async def read(self) -> Mapping[str, ProviderHolds]:
+        """By provider: its recorded refusals."""
+        rows = await self._fetch("list-holds")
+        return {provider: _HOLDS.validate_json(state) for provider, state in rows}
 
+    async def change(
+        self, provider: str, change: Callable[[ProviderHolds], ProviderHolds]
+    ) -> ProviderHolds:
+        """Replace a provider's recorded refusals in one transaction; returns the new value.
+        `change` must be pure and fast, like a `Decide`. If the value has changed, the submission
+        queue is notified."""
 
-@dataclass(frozen=True, slots=True)
-class LimitedUser:
-    """A user who was refused while another user's submission was accepted: the provider limits this
-    user alone."""
+        def work(db: Session, effects: Effects) -> ProviderHolds:
+            ((state,),) = db.execute(self._sql["lock-hold"], {"provider": provider}).fetchall()
+            before = ProviderHolds() if state is None else _HOLDS.validate_json(state)
+            after = change(before)
+            if after != before:
+                until = 0 if after.everybody is None else after.everybody.until
+                fresh = {"until": until, "state": _HOLDS.dump_json(after).decode()}
+                db.execute(self._sql["change-hold"], {"provider": provider, **fresh})
+                effects.add_due(Lane.SUBMIT, 0)
+            return after
 
-    seen_at: Millis
-    """When a submission of the user was last refused."""
-    hold: Hold | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderHolds:
-    """One provider's recorded refusals."""
-
-    everybody: Hold | None = None
-    users: Mapping[int, LimitedUser] = field(default_factory=dict)
-    """By user id: users whose refusals hold no other user."""
-    jobs: Mapping[str, Millis] = field(default_factory=dict)
-    """Jobs refused while another job of their user was accepted, with the time of the last
-    refusal: their refusals hold no other job."""
+        return await self._writer.normal(work)

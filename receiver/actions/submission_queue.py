@@ -15,8 +15,8 @@ from receiver.domain.schedule import Rules
 from receiver.streams.hub import Subscription
 from store.backlogs import Backlog
 from store.errors import OutcomeUnknown
-from store.holds import Hold, ProviderHolds
 from store.idempotency import Replay
+from store.records.holds import Hold, ProviderHolds
 from store.records.jobs import Job, Phase
 from store.records.moves import NewJob
 from store.records.times import Lease, Millis

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from receiver.domain.schedule import DAY, SECOND
-from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
+from store.records.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.times import Millis
 
 K = TypeVar("K")

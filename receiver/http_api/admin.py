@@ -12,8 +12,8 @@ from receiver.http_api.errors import not_found
 from receiver.http_api.operation import Group, Operation
 from receiver.http_api.queries import PAGE, check_parameters, read_page
 from receiver.http_api.responses import json_response
-from store.holds import Hold
 from store.keys import UserSummary
+from store.records.holds import Hold
 
 
 @Operation(Group.PROBES, documents.Users, PAGE)
@@ -40,7 +40,7 @@ async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> 
     """
     check_parameters(request)
     now = context.services.clock.now()
-    found = await context.services.store.submissions.holds()
+    found = await context.services.store.holds.read()
     holds = [
         _hold_document(provider, hold, is_of_all=is_of_all)
         for provider, known in sorted(found.items())
@@ -58,9 +58,9 @@ async def end_holds(context: ApiContext, request: Request, _caller: Caller) -> R
         404: There is no such provider.
     """
     provider = request.path_params["provider"]
-    submissions = context.services.store.submissions
-    if provider in await submissions.holds():
-        await submissions.change_holds(provider, lambda _: NO_HOLDS)
+    holds = context.services.store.holds
+    if provider in await holds.read():
+        await holds.change(provider, lambda _: NO_HOLDS)
     elif provider not in context.services.providers:
         raise not_found()
     return Response(status_code=204)

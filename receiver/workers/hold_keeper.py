@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from receiver.actions.context import ServiceContext
 from receiver.domain import holds as rules
 from receiver.domain.answers import SubmitNotSent
-from store.holds import ProviderHolds, Refusal
+from store.records.holds import ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.times import Millis
 
@@ -67,6 +67,6 @@ class HoldKeeper:
         self._probes.discard(job.id)
 
     async def _change(self, job: Job, change: rules.Change) -> ProviderHolds:
-        holds = await self._services.store.submissions.change_holds(job.provider, change)
+        holds = await self._services.store.holds.change(job.provider, change)
         self.learn({**self._queue.holds, job.provider: holds})
         return holds

@@ -84,9 +84,7 @@ class SubmissionLeases(Worker):
         self._last_read_at = clock.monotonic()
         self._next_read_at = self._last_read_at + MAX_IDLE_SECONDS
         now = clock.now()
-        due, holds = await asyncio.gather(
-            store.backlogs.due(Lane.SUBMIT, now), store.submissions.holds()
-        )
+        due, holds = await asyncio.gather(store.backlogs.due(Lane.SUBMIT, now), store.holds.read())
         self._holds.learn(holds)
         await self.release(self._queue.remove_held(now))
         if wanted := self._queue.plan_leases(due.backlogs, now):

@@ -10,8 +10,8 @@ from receiver.actions.submission_queue import QueuedSubmission, SubmissionQueue
 from receiver.domain.schedule import Rules
 from store.backlogs import Backlog
 from store.errors import OutcomeUnknown, StoreBusy
-from store.holds import Hold, ProviderHolds, Refusal
 from store.idempotency import Replay
+from store.records.holds import Hold, ProviderHolds, Refusal
 from store.records.jobs import Job, Phase
 from store.records.moves import NewJob
 from store.records.times import Lease

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from receiver.domain import holds as rules
 from receiver.domain.holds import NO_HOLDS
 from receiver.domain.schedule import SECOND
-from store.holds import ProviderHolds, Refusal
+from store.records.holds import ProviderHolds, Refusal
 from store.records.times import Millis
 
 ANN, BOB, CAT = 1, 2, 3

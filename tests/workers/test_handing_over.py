@@ -19,9 +19,9 @@ from receiver.domain.schedule import SECOND
 from receiver.workers import submission_leases, submitter
 from receiver.workers.inbox import Inbox
 from store.errors import OutcomeUnknown
-from store.holds import Refusal
 from store.ids import Ids
 from store.open import open_store
+from store.records.holds import Refusal
 from store.records.jobs import Job, Phase
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
@@ -50,7 +50,7 @@ async def test_a_submission_costs_two_writes_and_no_read(
         client = await service.user()
         await wait_for_job(client, (await submit(client))["request_id"], phase="accepted")
         # Each read of the store's queue reads the holds too.
-        looks = CallRecorder(service.store.submissions, "holds", "change_holds")
+        looks = CallRecorder(service.store.holds, "read", "change")
         names = ("create", "advance", "input_of", "trace_context_of", "release")
         jobs = CallRecorder(service.store.jobs, *names)
 
@@ -190,7 +190,7 @@ async def test_a_leased_job_to_which_a_hold_applies_stays_due_and_is_not_sent(
     """Another process has sent its probe first."""
     worker, job = await _leased_as_a_probe(harness)
     user, clock = harness.world.ann, harness.clock
-    probe = await harness.store.submissions.change_holds(
+    probe = await harness.store.holds.change(
         "samsar", lambda h: rules.send_probe(h, user.id, "job_2", clock.now())
     )
     assert rules.held_until(probe, user.id, clock.now())
@@ -208,7 +208,7 @@ async def test_a_leased_job_to_which_a_hold_applies_stays_due_and_is_not_sent(
 async def test_a_leased_job_is_sent_if_its_hold_has_ended_meanwhile(harness: Harness) -> None:
     """The probe of another process was answered."""
     worker, job = await _leased_as_a_probe(harness)
-    await harness.store.submissions.change_holds("samsar", lambda _: rules.NO_HOLDS)
+    await harness.store.holds.change("samsar", lambda _: rules.NO_HOLDS)
 
     assert await worker.run_once() == 1
     await worker._task_pool.drain()
@@ -217,11 +217,11 @@ async def test_a_leased_job_is_sent_if_its_hold_has_ended_meanwhile(harness: Har
 
 async def _leased_as_a_probe(harness: Harness) -> tuple[submitter.Submitter, Job]:
     """A worker with a job that it has leased as the probe of a hold."""
-    holds, clock, user = harness.store.submissions, harness.clock, harness.world.ann
+    holds, clock, user = harness.store.holds, harness.clock, harness.world.ann
     worker = submitter.Submitter(harness.services, harness.hub, lambda _: "https://here")
     job = await harness.world.create()
     refusal = Refusal("job_1", user.id, user.name, 429)
-    await holds.change_holds("samsar", lambda h: rules.refused(h, refusal, SECOND, clock.now()))
+    await holds.change("samsar", lambda h: rules.refused(h, refusal, SECOND, clock.now()))
     clock.advance(2)
     await worker.leases.run_once()
     return worker, job

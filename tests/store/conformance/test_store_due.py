@@ -1,10 +1,10 @@
-"""`Backlogs` and `Jobs`: due times and leases; `Submissions`: the holds."""
+"""`Backlogs` and `Jobs`: due times and leases; `Holds`."""
 
 import pytest
 
 from store.backlogs import Backlog, BacklogsDue
-from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.events import Note
+from store.records.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.moves import Decide, Move
 from store.records.times import Due, Lane, Lease
@@ -204,19 +204,18 @@ async def test_a_job_can_be_created_with_a_lease(world: World) -> None:
 
 
 async def test_holds_are_stored_and_announced(world: World) -> None:
-    submissions = world.store.submissions
-    assert await submissions.holds() == {}
+    assert await world.store.holds.read() == {}
     refusal = Refusal("job_1", world.ann.id, "ann", 503)
     hold = Hold(NOW + 5 * SECOND, 5 * SECOND, (refusal,), ("job_2",))
     holds = ProviderHolds(
         hold, {world.ann.id: LimitedUser(NOW, hold), 7: LimitedUser(NOW)}, {"j": NOW}
     )
 
-    assert await submissions.change_holds("samsar", lambda before: holds) == holds
+    assert await world.store.holds.change("samsar", lambda before: holds) == holds
     assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: 0}]
-    assert await submissions.change_holds("samsar", lambda before: before) == holds
+    assert await world.store.holds.change("samsar", lambda before: before) == holds
     assert len(world.notified) < 2 or not world.notified[-1].due
 
-    assert await submissions.holds() == {"samsar": holds}
-    await submissions.change_holds("samsar", lambda _: ProviderHolds())
-    assert await submissions.holds() == {"samsar": ProviderHolds()}
+    assert await world.store.holds.read() == {"samsar": holds}
+    await world.store.holds.change("samsar", lambda _: ProviderHolds())
+    assert await world.store.holds.read() == {"samsar": ProviderHolds()}

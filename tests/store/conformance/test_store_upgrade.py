@@ -13,11 +13,11 @@ import pytest
 
 from store.database import Store
 from store.errors import SchemaTooNew
-from store.holds import Hold, ProviderHolds, Refusal
 from store.open import open_store
 from store.postgres import connection as postgres_connection
 from store.postgres.address import parse
 from store.records.archive import ArchivedFile
+from store.records.holds import Hold, ProviderHolds, Refusal
 from store.records.jobs import Claim, Job, Phase, Status, Tracking
 from store.records.times import Lane, Lease
 from store.rows import job_to_row
@@ -139,8 +139,8 @@ async def test_submissions_of_the_second_schema_continue(
     for statement in (job("job_2"), waits("job_2"), HOLD):
         old.execute(statement)
 
-    submissions = store.submissions
-    assert await submissions.holds() == {}
+    holds = store.holds
+    assert await holds.read() == {}
     due = await store.backlogs.due(Lane.SUBMIT, NOW)
     assert set(due.backlogs) == {("samsar", 1), ("", 0)}
     most, lease = dict.fromkeys(due.backlogs, 9), Lease("me", NOW + SECOND)
@@ -150,7 +150,7 @@ async def test_submissions_of_the_second_schema_continue(
     assert (await store.backlogs.due(Lane.SUBMIT, NOW)).backlogs == (("samsar", 1),)
     refusal = Refusal("job_2", 1, "ann", 429)
     hold = Hold(NOW + SECOND, SECOND, (refusal,))
-    await submissions.change_holds("samsar", lambda _: ProviderHolds(hold))
+    await holds.change("samsar", lambda _: ProviderHolds(hold))
 
     until = "SELECT until FROM submission_holds WHERE provider = 'samsar'"
     assert old.execute(until) == [(NOW + SECOND,)]

@@ -14,12 +14,12 @@ import pytest
 from store import copying
 from store.copying import copy_to_postgres
 from store.errors import StoreInUse, StoreMoved, StoreUnavailable, TargetNotEmpty
-from store.holds import Hold, ProviderHolds, Refusal
 from store.idempotency import IdempotencyKey
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.records.deliveries import DeliveryState
+from store.records.holds import Hold, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.moves import Move
 from store.records.times import Lane
@@ -75,7 +75,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     )
     refusal = Refusal(job.id, world.ann.id, "ann", 429)
     holds = ProviderHolds(Hold(NOW + SECOND, SECOND, (refusal,)))
-    await store.submissions.change_holds("samsar", lambda _: holds)
+    await store.holds.change("samsar", lambda _: holds)
     jobs = [found for each in (job, hooked, kept) if (found := await store.jobs.find(each.id))]
     await store.close()
     return world, jobs
@@ -136,7 +136,7 @@ async def test_everything_is_copied_and_numbering_continues(
     assert (await store.events.latest(world.bob.id)).seq == before + 1
     await world.receive(jobs[0], b"[]")
     assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "me", 9)
-    assert (await store.submissions.holds())["samsar"].everybody is not None
+    assert (await store.holds.read())["samsar"].everybody is not None
     await store.close()
 
 

@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         for version in PARTS["deliveries.list-page"]
     },
     # One row for each provider.
-    "submissions.list-holds": {"SCAN submission_holds"},
+    "holds.list-holds": {"SCAN submission_holds"},
     # The first row of the index is the first user's; then one row is read for each user.
     "backlogs.list-backlogs": {"SCAN first_of_user", "USE TEMP B-TREE FOR ORDER BY"},
     # A bounded number of jobs; those that ended in the same millisecond are sorted by id.
