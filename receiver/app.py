@@ -16,14 +16,14 @@ from importlib.metadata import version
 import structlog
 
 from receiver import logs
-from receiver.actions.context import ServiceContext
-from receiver.actions.recover import recover
-from receiver.actions.status_calls import StatusCalls
-from receiver.actions.submission_queue import SubmissionQueue
 from receiver.archive import open_archive
 from receiver.archive.download import Downloader
 from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
+from receiver.engine.context import ServiceContext
+from receiver.engine.recover import recover
+from receiver.engine.status_calls import StatusCalls
+from receiver.engine.submission_queue import SubmissionQueue
 from receiver.http_api.context import ApiContext
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
 from receiver.http_client.resolver import Resolver

@@ -8,14 +8,23 @@ from functools import partial
 
 from starlette.types import ASGIApp
 
-from receiver.actions.accept_callback import CallbackIntake
-from receiver.actions.context import ServiceContext
-from receiver.actions.missed_callbacks import MissedCallbacks
-from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
 from receiver.dashboard.pages import pages
 from receiver.domain.schedule import DAY, Rules
+from receiver.engine.accept_callback import CallbackIntake
+from receiver.engine.archiver import Archiver
+from receiver.engine.context import ServiceContext
+from receiver.engine.deadlines import Deadlines
+from receiver.engine.inbox import Inbox
+from receiver.engine.janitor import Janitor
+from receiver.engine.missed_callbacks import MissedCallbacks
+from receiver.engine.poller import Poller
+from receiver.engine.recent_callbacks import RecentCallbacks
+from receiver.engine.relay import Relay
+from receiver.engine.submitter import Submitter
+from receiver.engine.supervisor import Supervisor
+from receiver.engine.worker import LEASE_SLACK, Worker
 from receiver.http_api.application import Application
 from receiver.http_api.body import Bodies
 from receiver.http_api.context import ApiContext
@@ -28,15 +37,6 @@ from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import STOP, Hub
 from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import WebhookSender
-from receiver.workers.archiver import Archiver
-from receiver.workers.deadlines import Deadlines
-from receiver.workers.inbox import Inbox
-from receiver.workers.janitor import Janitor
-from receiver.workers.poller import Poller
-from receiver.workers.relay import Relay
-from receiver.workers.submitter import Submitter
-from receiver.workers.supervisor import Supervisor
-from receiver.workers.worker import LEASE_SLACK, Worker
 from store.records.jobs import Job
 from store.records.times import Millis
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from receiver import logs
-from receiver.actions.keys import hash_key, issue_key
 from receiver.cli import output
 from receiver.cli.command import load_and_warn
 from receiver.cli.errors import Failure, naming_the_port
@@ -23,6 +22,7 @@ from receiver.cli.progress import board
 from receiver.cli.serve import Port, Provider
 from receiver.client import AsyncClient, BadRelay, Job, verify_relay
 from receiver.clock import SystemClock
+from receiver.engine.keys import hash_key, issue_key
 from receiver.sandbox.faults import SandboxRules
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings, sandbox_of

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 import structlog
 
-from receiver.actions.keys import UserNameRefused
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.output import on_one_line
 from receiver.client import ApiError, ClientError, Unreachable, UnreadableAnswer
+from receiver.engine.keys import UserNameRefused
 from receiver.environment import SettingsError
 from receiver.logs import redact
 from receiver.secret_file import SecretFileError, SecretsInvalid

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from receiver.actions.keys import check_user_name, hash_key, issue_key, key_document, rotate_secret
 from receiver.cli.command import (
     Commands,
     is_new,
@@ -18,6 +17,7 @@ from receiver.cli.errors import Failure, warn
 from receiver.cli.output import Output, Table, local_times, moment
 from receiver.clock import SystemClock
 from receiver.domain.serialization import timestamp
+from receiver.engine.keys import check_user_name, hash_key, issue_key, key_document, rotate_secret
 from receiver.settings import StoreSettings
 from store.errors import NotFound
 

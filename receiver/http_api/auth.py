@@ -7,8 +7,8 @@ from typing import Final, NoReturn, TypeVar
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from receiver.actions.keys import hash_key
 from receiver.clock import Clock
+from receiver.engine.keys import hash_key
 from receiver.http_api.errors import Problem, not_found
 from receiver.http_api.limits import FAILED_LOGINS, RateLimit
 from receiver.http_api.sessions import Sessions

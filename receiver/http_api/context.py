@@ -6,12 +6,12 @@ from dataclasses import InitVar, dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
-from receiver.actions.accept_callback import CallbackIntake
-from receiver.actions.context import ServiceContext
-from receiver.actions.missed_callbacks import MissedCallbacks
-from receiver.actions.renew_link import LinkRenewals
-from receiver.actions.unstored_answers import UnstoredAnswers
 from receiver.archive.contract import Archive
+from receiver.engine.accept_callback import CallbackIntake
+from receiver.engine.context import ServiceContext
+from receiver.engine.missed_callbacks import MissedCallbacks
+from receiver.engine.renew_link import LinkRenewals
+from receiver.engine.unstored_answers import UnstoredAnswers
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
 from receiver.http_api.errors import stopping

@@ -8,9 +8,9 @@ from urllib.request import parse_http_list
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.actions.submit_job import Submission
 from receiver.domain import documents
 from receiver.domain.serialization import event_data
+from receiver.engine.submit_job import Submission
 from receiver.http_api import request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext

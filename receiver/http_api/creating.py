@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver import tracing
-from receiver.actions.submit_job import Submission, new_job, submit_job
+from receiver.engine.submit_job import Submission, new_job, submit_job
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext

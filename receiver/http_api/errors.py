@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 
-from receiver.actions.cancel_job import JobFinished
 from receiver.domain.serialization import compact_json, job_document
+from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
 from receiver.providers.contract import InputFault
 from receiver.server.responses import problem

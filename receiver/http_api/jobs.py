@@ -11,11 +11,11 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from receiver.actions.cancel_job import cancel_job as cancel
-from receiver.actions.whole_result import whole_result
 from receiver.domain import documents
 from receiver.domain.results import links_of
 from receiver.domain.serialization import compact_json, job_document, timestamp
+from receiver.engine.cancel_job import cancel_job as cancel
+from receiver.engine.whole_result import whole_result
 from receiver.http_api import queries
 from receiver.http_api.archived import (
     FILE_NUMBER,

@@ -7,9 +7,9 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.actions.submit_job import Submission
 from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import compact_json, status_document
+from receiver.engine.submit_job import Submission
 from receiver.http_api import request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext

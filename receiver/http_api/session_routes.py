@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.actions.keys import UserNameRefused, hash_key, issue_key, key_document
+from receiver.engine.keys import UserNameRefused, hash_key, issue_key, key_document
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext

@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from itertools import chain, repeat
 from typing import Any, Final
 
-from receiver.actions.submit_job import Submission
 from receiver.domain.documents import METADATA_MEMBERS, METADATA_NAME, METADATA_VALUE
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
+from receiver.engine.submit_job import Submission
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import MAX_FAULTS, pointer, raise_for_faults
 from receiver.providers.contract import MAX_KIND, InputFault

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from receiver.actions import submission_queue
 from receiver.domain import holds, schedule
+from receiver.engine import submission_queue
 from tests.providers import faulty_server as faulty
 from tests.support.service import (
     MOVIE,

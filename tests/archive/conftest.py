@@ -6,8 +6,8 @@ import pytest
 import pytest_asyncio
 
 from tests.archive.archive_world import ArchiveWorld, archiving
+from tests.engine.conftest import harness
 from tests.http_api.conftest import quiet_log
-from tests.workers.conftest import harness
 
 __all__ = ["harness", "quiet_log"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from receiver.archive.folder import PARTIAL, FolderArchive
 from receiver.domain import archive
-from receiver.workers import archiver
+from receiver.engine import archiver
 from store.records.jobs import Job
 from store.records.times import Lane
 from tests.archive.archive_world import ArchiveWorld, archiving

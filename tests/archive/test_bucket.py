@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from receiver.archive import open_archive
 from receiver.archive.bucket import BucketArchive
 from receiver.archive.contract import ArchiveUnavailable
-from receiver.workers import archiver
+from receiver.engine import archiver
 from tests.archive.archive_world import archiving
 from tests.archive.file_host import Answer, file_of
 from tests.archive.test_folder import pieces

@@ -5,13 +5,13 @@ import asyncio
 from pathlib import Path
 
 from receiver.archive.folder import FolderArchive
-from receiver.workers.download_leases import DOWNLOAD_LEASE, RENEWAL_SECONDS, DownloadLeases
+from receiver.engine.download_leases import DOWNLOAD_LEASE, RENEWAL_SECONDS, DownloadLeases
 from store.records.jobs import Job
 from store.records.times import Due, Lane
 from store.repository import MAX_CLOCK_SKEW
 from tests.archive.test_removals import REFUSED, archiver_of
+from tests.engine.harness import LEASE, Harness
 from tests.store.world import NOW, completed, quietly
-from tests.workers.harness import LEASE, Harness
 
 
 async def test_the_lease_of_a_running_download_is_renewed_and_its_loss_ends_the_download(

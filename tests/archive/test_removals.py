@@ -8,14 +8,14 @@ import pytest
 
 from receiver.archive.contract import ArchiveUnavailable, folder_of
 from receiver.archive.folder import FolderArchive
-from receiver.workers import archiver
-from receiver.workers.archiver import Archiver
+from receiver.engine import archiver
+from receiver.engine.archiver import Archiver
 from store.records.archive import ArchivedFile, FileState
 from store.records.jobs import Job
 from store.records.times import Due, Lane
 from tests.archive.test_download import downloader
+from tests.engine.harness import CallRecorder, Harness
 from tests.store.world import NOW, completed, quietly
-from tests.workers.harness import CallRecorder, Harness
 
 STORED = ArchivedFile("https://cdn.example/1.mp4", FileState.STORED, bytes=1, key="ann/1/1.mp4")
 REFUSED = ArchivedFile("http://10.0.0.1/1.mp4", next_try_at=NOW)

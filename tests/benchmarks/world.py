@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from receiver.actions.keys import hash_key
 from receiver.clock import SystemClock
 from receiver.domain.answers import Report, StatusReport
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import Polled
 from receiver.domain.schedule import Rules
+from receiver.engine.keys import hash_key
 from receiver.signed_text import CallbackTokens
 from store.database import Store
 from store.ids import Ids

@@ -2,7 +2,7 @@
 
 from playwright.async_api import expect
 
-from receiver.actions.keys import hash_key
+from receiver.engine.keys import hash_key
 from receiver.http_api.sessions import COOKIE
 from tests.browser.conftest import Start, StartSignedIn, Visit, holding, sign_in_here
 from tests.support.service import submit

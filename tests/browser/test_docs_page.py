@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Route, expect
 
-from receiver.actions.keys import hash_key
+from receiver.engine.keys import hash_key
 from tests.browser.conftest import (
     Start,
     StartSignedIn,

@@ -17,9 +17,9 @@ from typing import Any
 
 import receiver.app
 import store.sqlite.connection
-from receiver.actions import observe_job
 from receiver.clock import SystemClock
 from receiver.domain.observations import Observation, SubmissionEnded
+from receiver.engine import observe_job
 from receiver.providers.samsar import Samsar
 from receiver.webhooks.delivery import WebhookSender
 from store.database import Store

@@ -10,10 +10,10 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from receiver import large_bodies
-from receiver.actions import accept_callback
-from receiver.actions.accept_callback import read_object
-from receiver.actions.cancel_job import cancel_job
-from receiver.actions.submit_job import submit_job
+from receiver.engine import accept_callback
+from receiver.engine.accept_callback import read_object
+from receiver.engine.cancel_job import cancel_job
+from receiver.engine.submit_job import submit_job
 from receiver.http_api import limits
 from receiver.http_api.body import Bodies
 from receiver.http_api.errors import Problem

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.workers import submitter
+from receiver.engine import submitter
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream

@@ -7,8 +7,8 @@ from unittest.mock import AsyncMock
 import pytest
 from prometheus_client import CollectorRegistry
 
-from receiver.workers import archiver
-from receiver.workers.janitor import Janitor
+from receiver.engine import archiver
+from receiver.engine.janitor import Janitor
 from store.changes import Changes
 from store.errors import StoreUnavailable
 from tests.archive.file_host import Answer, FileHost, file_host

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
-from receiver.actions.context import ServiceContext
-from receiver.actions.recover import recover
-from receiver.actions.status_calls import StatusCalls
-from receiver.actions.submission_queue import SubmissionQueue
 from receiver.archive.download import Downloader
 from receiver.archive.folder import FolderArchive
 from receiver.assembly import Service, assemble, rules
+from receiver.engine.context import ServiceContext
+from receiver.engine.recover import recover
+from receiver.engine.status_calls import StatusCalls
+from receiver.engine.submission_queue import SubmissionQueue
 from receiver.environment import load
 from receiver.metrics import Metrics
 from receiver.server.connection import CONNECTION

@@ -6,8 +6,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from receiver.actions.keys import hash_key
 from receiver.assembly import STORE_CHECK_SECONDS
+from receiver.engine.keys import hash_key
 from receiver.signed_text import CallbackTokens
 from receiver.webhooks.signing import new_secret
 from store.keys import ApiKey

@@ -46,7 +46,7 @@ LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "crash": EDGES,
     "replicas": EDGES,
     "fuzz": (
-        "receiver/actions/",
+        "receiver/engine/",
         "receiver/archive/bucket.py",
         "receiver/archive/download.py",
         "receiver/archive/folder.py",
@@ -56,7 +56,7 @@ LEFT_OUT: Mapping[str, tuple[str, ...]] = {
         "receiver/client/watching.py",
         "receiver/dashboard/",
         "receiver/sandbox/",
-        "receiver/workers/",
+        "receiver/engine/",
         "store/postgres/",
         "store/queries/",
         "store/sqlite/",

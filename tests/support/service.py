@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import httpx
 
 from receiver import app
-from receiver.actions.keys import hash_key
 from receiver.assembly import Service
 from receiver.clock import SystemClock
+from receiver.engine.keys import hash_key
 from receiver.environment import load
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings

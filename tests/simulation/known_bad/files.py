@@ -11,7 +11,7 @@ from receiver.archive import folder
 from receiver.archive.contract import folder_of
 from receiver.archive.download import Download
 from receiver.archive.folder import FolderArchive
-from receiver.workers.archiver import REMOVALS_PER_BATCH, Archiver
+from receiver.engine.archiver import REMOVALS_PER_BATCH, Archiver
 from store.files import fsync
 from tests.simulation.known_bad import file_plans
 from tests.simulation.known_bad.variant import Patch, instead_of, variant

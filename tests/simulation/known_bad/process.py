@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from receiver.workers.submitter import Submitter
-from receiver.workers.supervisor import Supervisor
-from receiver.workers.worker import Worker
+from receiver.engine.submitter import Submitter
+from receiver.engine.supervisor import Supervisor
+from receiver.engine.worker import Worker
 from store.batch_sizer import MAX_BACKGROUND, BatchSizer
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant

@@ -4,9 +4,9 @@ import json
 from typing import Any
 from unittest.mock import patch
 
-from receiver.workers import relay
-from receiver.workers.relay import Relay
-from receiver.workers.worker import TaskPool
+from receiver.engine import relay
+from receiver.engine.relay import Relay
+from receiver.engine.worker import TaskPool
 from store.callbacks import Callbacks
 from store.job_writer import Applied
 from store.jobs import Jobs

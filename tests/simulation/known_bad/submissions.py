@@ -7,7 +7,7 @@ from typing import Any
 from receiver.domain import submission
 from receiver.domain.answers import SubmitNotSent
 from receiver.domain.observations import SubmissionBegins
-from receiver.workers.submitter import Submitter
+from receiver.engine.submitter import Submitter
 from store import jobs
 from store.errors import KeyInUse, StoreUnavailable
 from store.records.jobs import Job

@@ -1,0 +1,104 @@
+"""Removes old data in small batches, and measures what is stored."""
+
+import structlog
+
+from receiver.domain.clock_trust import ClockTrust
+from receiver.engine.context import ServiceContext
+from receiver.engine.worker import Worker
+from receiver.metrics import UNFINISHED
+from store.records.jobs import Phase
+from store.records.times import Millis
+from store.retention import START
+
+REMOVED_PER_BATCH = 100
+PAUSE_SECONDS = 0.03
+"""Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
+without the pause nearly every write would. A batch also ends at 100 events (`store.retention`), so
+about 300 jobs with five events each are removed per second: about as many as a process can run."""
+RETENTION_SWEEP_SECONDS = 30.0
+MEASURE_SECONDS = 30.0
+
+log = structlog.get_logger()
+
+
+class Janitor(Worker):
+    """The retention worker."""
+
+    name = "janitor"
+
+    def __init__(self, services: ServiceContext, retention: Millis) -> None:
+        """`retention` is how long finished jobs are kept, in milliseconds."""
+        self._services = services
+        self._retention = retention
+        self._trust: ClockTrust | None = None
+        self._paused = False
+        self._after = START
+        """Where the next batch continues."""
+        self._measure_at = services.clock.monotonic()
+
+    async def run_once(self) -> int:
+        """Update the gauges if they are due, then remove one batch of each kind. Returns the number
+        of jobs and idempotency keys removed, at least 1 until all old jobs have been examined.
+
+        Nothing is removed while the clock is not trusted.
+        """
+        store, clock = self._services.store, self._services.clock
+        now, monotonic = clock.now(), clock.monotonic()
+        if monotonic >= self._measure_at:
+            self._measure_at = monotonic + MEASURE_SECONDS
+            await self._measure(now)
+        if not await self._check_clock(now):
+            return 0
+        removed = await store.jobs.remove_finished(
+            now - self._retention, REMOVED_PER_BATCH, self._after
+        )
+        keys = await store.idempotency.remove_expired(now, REMOVED_PER_BATCH)
+        self._after = removed.after or START
+        if rows := removed.jobs + keys or int(removed.after is not None):
+            await clock.sleep(PAUSE_SECONDS)
+        return rows
+
+    async def idle(self) -> None:
+        await self._services.clock.sleep(RETENTION_SWEEP_SECONDS)
+
+    async def _check_clock(self, now: Millis) -> bool:
+        monotonic = self._services.clock.monotonic()
+        if self._trust is None:
+            newest = await self._services.store.jobs.newest()
+            self._trust = ClockTrust(now, monotonic, newest, self._retention)
+        trusted = self._trust.check(now, monotonic)
+        if trusted is self._paused:
+            self._paused = not trusted
+            self._services.metrics.retention_paused.set(self._paused)
+            if trusted:
+                log.info("the clock is trusted again: removal of old data resumes")
+            else:
+                log.warning(
+                    "the clock was set, or is far from the time of the stored jobs: no old data is"
+                    " removed until the clock is trusted again"
+                )
+        return trusted
+
+    async def _measure(self, now: Millis) -> None:
+        store, metrics = self._services.store, self._services.metrics
+        sizes = await store.upkeep()
+        metrics.database_size_bytes.set(sizes.get("database", 0))
+        metrics.wal_size_bytes.set(sizes.get("wal", 0))
+
+        backlogs = await store.jobs.backlog_by_phase()
+        for phase in UNFINISHED:
+            metrics.jobs.labels(phase).set(backlogs.get(phase, (0, 0))[0])
+        metrics.submissions_unconfirmed.set(backlogs.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])
+        oldest = min((at for _, at in backlogs.values()), default=None)
+        metrics.oldest_unfinished_job_age_seconds.set(_age(oldest, now))
+
+        waiting, oldest = await store.callbacks.backlog()
+        metrics.inbox_rows.set(waiting)
+        metrics.inbox_oldest_age_seconds.set(_age(oldest, now))
+        pending, oldest = await store.deliveries.backlog()
+        metrics.relay_backlog.set(pending)
+        metrics.relay_oldest_age_seconds.set(_age(oldest, now))
+
+
+def _age(since: Millis | None, now: Millis) -> float:
+    return 0.0 if since is None else max(0, now - since) / 1_000

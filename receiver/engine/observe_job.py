@@ -1,0 +1,83 @@
+"""Applies an observation to a job. Almost every change of a job goes through here.
+
+The exceptions: `apply_callbacks` applies several callbacks at once, and the archiver applies its
+own observations, which neither finish a job nor bring a provider id.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from receiver.domain.answers import SubmitAccepted
+from receiver.domain.lifecycle import decider
+from receiver.domain.observations import Observation, SubmissionEnded, SubmissionLookedUp
+from receiver.engine.context import ServiceContext
+from store.errors import ProviderIdTaken
+from store.records.jobs import Job
+from store.records.moves import Move
+
+log = structlog.get_logger()
+
+
+async def observe_job(
+    services: ServiceContext, job_id: str, observation: Observation, *, client_waits: bool = False
+) -> tuple[Job, Move | None]:
+    """Apply an observation in one transaction; returns the job afterwards, and the change.
+
+    If the provider id in it belongs to another job, the observation is applied without the id.
+    `client_waits` gives the write priority.
+
+    Raises:
+        NotFound: the job has been removed.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
+    """
+    while True:
+        try:
+            job, move = await services.store.jobs.advance(
+                job_id,
+                decider(observation, services.clock.now, services.rules),
+                client_waits=client_waits,
+            )
+        except ProviderIdTaken:
+            log.warning("the provider id belongs to another job", job=job_id)
+            observation = _without_id(observation)
+            continue
+        if isinstance(observation, SubmissionEnded):
+            _compare_ids(job, observation)
+        note_end(services, job, move)
+        return job, move
+
+
+def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
+    """Count and log the move if it has finished the job, or corrected its end."""
+    if move is None or move.event is None or not job.done:
+        return
+    services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
+    log.info(
+        "job finished",
+        job=job.id,
+        status=job.status,
+        evidence=job.evidence or "none",
+        code=job.error.code if job.error else None,
+    )
+
+
+def _without_id(observation: Observation) -> Observation:
+    """The same acceptance without its id, which cannot be recorded."""
+    assert isinstance(observation, SubmissionEnded | SubmissionLookedUp)
+    assert isinstance(observation.answer, SubmitAccepted)
+    answer = SubmitAccepted(None, taken_id=observation.answer.provider_request_id)
+    return replace(observation, answer=answer)
+
+
+def _compare_ids(job: Job, ended: SubmissionEnded) -> None:
+    """Log a warning if the job's provider id is not the one in this submission's answer."""
+    match ended.answer:
+        case SubmitAccepted(provider_request_id=str(given)) if given != job.provider_request_id:
+            log.warning(
+                "the provider gave a job two ids; it may run twice",
+                job=job.id,
+                attempt=ended.begun.attempt,
+                given=given,
+                recorded=job.provider_request_id,
+            )

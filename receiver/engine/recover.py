@@ -1,0 +1,53 @@
+"""Recovers at startup from what the last process left behind."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from receiver.domain.observations import SubmissionLost
+from receiver.engine.context import ServiceContext
+from receiver.engine.observe_job import observe_job
+from store.records.jobs import Phase
+
+RECOVERED_PER_BATCH = 500
+
+log = structlog.get_logger()
+
+
+async def recover(services: ServiceContext) -> None:
+    """Mark every submission that a dead process had begun as unconfirmed, end all leases, and
+    release idempotency keys in use. In a restored copy, mark the unsent jobs too.
+
+    If several processes share the store, all this may belong to another process, so only a restored
+    copy is handled here. A submission becomes unconfirmed when its lease expires.
+    """
+    store = services.store
+    if await store.is_unused_copy():
+        await _recover_copy(services)
+    if store.exclusive:
+        while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, RECOVERED_PER_BATCH):
+            await _mark_unconfirmed(services, job_ids, "the service stopped during the submission")
+        # All holders are dead: nothing needs to wait for a lease to end.
+        await store.end_leases()
+
+
+async def _recover_copy(services: ServiceContext) -> None:
+    """Make the unsent jobs of a copy made by `backup` unconfirmed too: they may have been sent
+    since, and nothing may be paid twice.
+
+    Once another process has removed the copy's mark, it creates jobs that were not in the copy. So
+    the mark is checked again after each read of jobs.
+    """
+    store = services.store
+    for phase in (Phase.SUBMITTING, Phase.QUEUED):
+        while (
+            job_ids := await store.jobs.in_phase(phase, RECOVERED_PER_BATCH)
+        ) and await store.is_unused_copy():
+            await _mark_unconfirmed(services, job_ids, "the database is a restored copy")
+    await store.remove_copy_mark()
+
+
+async def _mark_unconfirmed(services: ServiceContext, job_ids: Sequence[str], reason: str) -> None:
+    for job_id in job_ids:
+        await observe_job(services, job_id, SubmissionLost(reason))
+    log.warning("recovered jobs at start", reason=reason, jobs=len(job_ids))

@@ -1,0 +1,87 @@
+"""Submits a job: it is on disk before anything else happens."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from receiver import tracing
+from receiver.domain.serialization import event_data, label_of
+from receiver.engine.context import ServiceContext
+from store.idempotency import IdempotencyKey, Replay, StoredResponse
+from store.ids import time_of
+from store.records.jobs import Job, Phase, Status
+from store.records.moves import NewJob
+from store.records.times import Due, Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A validated submission."""
+
+    provider: str
+    kind: str
+    input: Mapping[str, Any]
+    webhook_url: str | None
+    webhook_events: tuple[str, ...]
+    metadata: Mapping[str, str]
+
+
+def new_job(services: ServiceContext, user_id: int, user: str, submission: Submission) -> NewJob:
+    """A new job: queued, with an id whose time is its creation time.
+
+    Ids always increase, so after the clock was set back that time is in the future; the job is due
+    nevertheless.
+    """
+    now = services.clock.now()
+    job_id = services.ids.new("job", now)
+    created_at = time_of(job_id)
+    job = Job(
+        id=job_id,
+        user_id=user_id,
+        user=user,
+        provider=submission.provider,
+        kind=submission.kind,
+        status=Status.PENDING,
+        phase=Phase.QUEUED,
+        seq=1,
+        created_at=created_at,
+        updated_at=created_at,
+        metadata=submission.metadata or None,
+        webhook_url=submission.webhook_url,
+        webhook_events=submission.webhook_events,
+        label=label_of(submission.input),
+        due=Due(Lane.SUBMIT, min(created_at, now)),
+    )
+    return NewJob(job, submission.input, (event_data(job),), tracing.context())
+
+
+async def submit_job(
+    services: ServiceContext,
+    new: NewJob,
+    idempotency: IdempotencyKey | None = None,
+    answer: StoredResponse | None = None,
+) -> Job | Replay:
+    """Commit a new job, and hand it over to the submitter if the queue accepts it; otherwise the
+    submitter finds it in the store. If a slot is free, the submission begins in the transaction
+    that creates the job, which saves a commit.
+
+    With an idempotency key that was used before, nothing is created and its replay is returned.
+    `answer`, if already known, is stored with a new key.
+
+    Raises:
+        KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
+    """
+    create, queue = services.store.jobs.create, services.queue
+    queued = queue.accept(new, services.rules)
+    if queued is None:
+        made = await create(new, idempotency, answer)
+    else:
+        creation = create(queued.new or new, idempotency, answer, queued.lease)
+        writing = asyncio.ensure_future(creation)
+        writing.add_done_callback(partial(queue.end_creation, queued))
+        made = await asyncio.shield(writing)  # if the caller is cancelled, the queue still gets it
+    tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
+    return made

@@ -1,0 +1,80 @@
+"""Runs the workers. A worker that fails is restarted; the others keep running."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import structlog
+
+from receiver.clock import Clock
+from receiver.engine.worker import STORE_RETRY_SECONDS, Worker
+from receiver.metrics import Metrics
+from store.errors import StoreUnavailable
+
+RESTART_SECONDS = (0.5, 30.0)
+"""Shortest and longest pause after an unexpected error. It doubles each time, and is reset once the
+worker has run for more than the longest."""
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Runs each worker's loop in its own task."""
+
+    def __init__(self, workers: Sequence[Worker], clock: Clock, metrics: Metrics) -> None:
+        self._workers = workers
+        self._clock = clock
+        self._metrics = metrics
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start all workers."""
+        for worker in self._workers:
+            self.keep_running(worker.name, partial(_loop, worker))
+
+    def keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run `loop`, and restart it whenever it fails, until `stop`."""
+        self._tasks.append(asyncio.create_task(self._keep_running(name, loop), name=name))
+
+    async def stop(self) -> None:
+        """End the loops, then stop each worker."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(self._stop, self._workers))
+
+    async def _stop(self, worker: Worker) -> None:
+        """Stop a worker. A failure is only logged: the next start recovers from it."""
+        try:
+            await worker.stop()
+        except StoreUnavailable as error:
+            log.warning("worker stopped without the store", worker=worker.name, reason=str(error))
+        except Exception as error:
+            # A worker that fails to stop must not prevent the others from stopping.
+            log.error("worker failed to stop", worker=worker.name, exc_info=error)
+
+    async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        shortest, longest = RESTART_SECONDS
+        restart = shortest
+        while True:
+            began = self._clock.monotonic()
+            # Accepted work waits for the store: it must not wait much longer than the outage lasts.
+            pause = STORE_RETRY_SECONDS
+            try:
+                await loop()
+            except StoreUnavailable as error:
+                log.warning("worker waits for the store", worker=name, reason=str(error))
+            except Exception as error:
+                # Any error restarts this worker only.
+                log.error("worker failed", worker=name, exc_info=error)
+                if self._clock.monotonic() - began > longest:
+                    restart = shortest
+                pause, restart = restart, min(restart * 2, longest)
+            self._metrics.worker_failures.labels(name).inc()
+            await self._clock.sleep(pause)
+
+
+async def _loop(worker: Worker) -> None:
+    while True:
+        if not await worker.run_once():
+            await worker.idle()

@@ -1,0 +1,168 @@
+"""What the workers' tests share: a store, a hub, a clock that the test moves, and a provider that
+answers at once."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import pytest
+
+from receiver.domain.answers import (
+    LookUpAnswer,
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    SubmitAnswer,
+)
+from receiver.engine.context import ServiceContext
+from receiver.engine.missed_callbacks import MissedCallbacks
+from receiver.engine.poller import Poller
+from receiver.engine.status_calls import StatusCalls
+from receiver.providers.contract import UpstreamJob
+from receiver.providers.samsar import read_report
+from receiver.signed_text import CallbackTokens
+from receiver.streams.hub import Hub
+from store.database import Store
+from store.keys import User
+from store.records.jobs import Job
+from store.records.times import Lane, Millis
+from tests.store.world import World, accepted, lease_due
+from tests.support.manual_clock import ManualClock
+from tests.support.samsar_double import SamsarDouble
+
+T = TypeVar("T")
+
+HOLDER = "me"
+LEASE: Millis = 60_000
+RUNNING = b'{"status":"IN_PROGRESS","progress":10}'
+COMPLETED = b'{"status":"COMPLETED","result":{"videoUrl":"https://cdn.example/v.mp4"}}'
+RATE = 50.0
+STEP = 0.1
+"""In seconds. The rate allows five calls in one step."""
+
+
+class QuickProvider(SamsarDouble):
+    """Answers each status call at once, and records the ids that it was asked about."""
+
+    def __init__(self) -> None:
+        self.answer: StatusAnswer = StatusReport(read_report({"status": "IN_PROGRESS"}))
+        self.answers: dict[str, StatusAnswer] = {}
+        """Answers for some jobs, instead of `answer`."""
+        self.waits_for: asyncio.Event | None = None
+        """If set, status calls are answered only after this event."""
+        self.asked: list[str] = []
+        self.found: LookUpAnswer = StatusMissing()
+        self.looked_up: list[tuple[str, Millis, Millis]] = []
+
+    async def submit(
+        self, kind: str, body_input: Mapping[str, Any], callback_url: str
+    ) -> SubmitAnswer:
+        raise AssertionError("nothing is submitted here")
+
+    async def status(self, job: UpstreamJob) -> StatusAnswer:
+        self.asked.append(job.id)
+        if self.waits_for is not None:
+            await self.waits_for.wait()
+        return self.answers.get(job.id, self.answer)
+
+    async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
+        self.looked_up.append((callback_url, since, until))
+        return self.found
+
+    def read(self, body: Mapping[str, Any]) -> Report:
+        if "poison" in body:
+            raise ZeroDivisionError("a body that our code cannot digest")
+        return super().read(body)
+
+
+@dataclass
+class Harness:
+    """What a worker under test needs."""
+
+    services: ServiceContext
+    hub: Hub
+    clock: ManualClock
+    provider: QuickProvider
+    world: World
+    missed: MissedCallbacks = field(
+        default_factory=lambda: MissedCallbacks(CallbackTokens(["a secret of the tests"]))
+    )
+
+    @property
+    def store(self) -> Store:
+        return self.services.store
+
+    def poller(self, rate: float = 1_000.0, concurrency: int = 1_000) -> Poller:
+        """A poller with limits of its own: calls per second, and concurrent calls."""
+        calls = StatusCalls(self.clock, self.services.metrics, rate, concurrency)
+        services = replace(self.services, status_calls=calls)
+        return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}", self.missed)
+
+    async def accepted_job(self, name: str, user: User | None = None, **fields: Any) -> Job:
+        """A job that the provider knows under this name."""
+        job = await self.world.create(user=user)
+        return await self.world.advance(
+            job, accepted(self.clock.now(), **{"provider_request_id": name, **fields})
+        )
+
+    async def lease(self, holder: str, lane: Lane) -> list[str]:
+        """The ids of all jobs that `holder` can lease now."""
+        now = self.clock.now()
+        leased = await lease_due(self.store, lane, now, now + LEASE, holder, 1_000)
+        return [job.id for job in leased]
+
+    async def verdicts(self, job: Job) -> list[str]:
+        history = await self.store.jobs.history_of(job.id)
+        return [line.detail["verdict"] for line in history if line.type == "callback"]
+
+    async def find(self, job: Job) -> Job:
+        return await self.world.find(job)
+
+
+class CallRecorder:
+    """Records the calls of some of an object's methods."""
+
+    def __init__(self, owner: object, *names: str) -> None:
+        self.calls: list[str] = []
+        for name in names:
+            setattr(owner, name, self._record(name, getattr(owner, name)))
+
+    def _record(self, name: str, method: Callable[..., T]) -> Callable[..., T]:
+        def recording(*arguments: Any, **named: Any) -> T:
+            self.calls.append(name)
+            return method(*arguments, **named)
+
+        return recording
+
+    def take(self) -> list[str]:
+        """The calls since the last `take`."""
+        calls, self.calls = self.calls, []
+        return calls
+
+
+async def step(harness: Harness, worker: Poller) -> int:
+    """Advance the clock, and wait until the calls that begin have ended; returns how many."""
+    harness.clock.advance(STEP)
+    begun = await worker.run_once()
+    await worker._task_pool.drain()
+    return begun
+
+
+async def receive(harness: Harness, job: Job, body: bytes) -> None:
+    final = b"COMPLETED" in body or b"FAILED" in body
+    assert await harness.world.receive(job, body, at=harness.clock.now(), final=final) == "accepted"
+
+
+def record_applied_jobs(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Records the ids of jobs whose callbacks are applied from now on, in order."""
+    order: list[str] = []
+    apply = harness.store.callbacks.apply
+
+    def noting(job_id: str, *rest: Any, **named: Any) -> Any:
+        order.append(job_id)
+        return apply(job_id, *rest, **named)
+
+    monkeypatch.setattr(harness.store.callbacks, "apply", noting)
+    return order

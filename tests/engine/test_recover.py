@@ -1,0 +1,45 @@
+"""The recovery of a copy made by `backup`."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from receiver.engine.recover import recover
+from store.records.jobs import Job, Phase
+from tests.engine.harness import Harness
+
+
+def mark_as_copy(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "receiver.db", isolation_level=None)) as database:
+        database.execute("INSERT INTO meta (key, value) VALUES ('copy', '1')")
+
+
+async def test_what_a_copy_shows_as_queued_becomes_unconfirmed(
+    harness: Harness, tmp_path: Path
+) -> None:
+    jobs = [await harness.world.create() for _ in range(2)]
+    mark_as_copy(tmp_path)
+    await recover(harness.services)
+    found = [await harness.find(job) for job in jobs]
+    assert {job.phase for job in found} == {Phase.SUBMIT_UNCONFIRMED}
+    assert not await harness.store.is_unused_copy()
+
+
+async def test_what_another_replica_has_queued_since_it_recovered_the_copy_stays_queued(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark_as_copy(tmp_path)
+    queued: list[Job] = []
+    in_phase = harness.store.jobs.in_phase
+
+    async def slower_than_the_other_one(phase: Phase, limit: int) -> list[str]:
+        if not queued:
+            await harness.store.remove_copy_mark()
+            queued.append(await harness.world.create())
+        return await in_phase(phase, limit)
+
+    monkeypatch.setattr(harness.store.jobs, "in_phase", slower_than_the_other_one)
+    await recover(harness.services)
+    assert (await harness.find(queued[0])).phase is Phase.QUEUED

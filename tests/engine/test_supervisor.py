@@ -1,0 +1,41 @@
+"""`Supervisor`: how soon a worker that failed runs again."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from structlog.testing import capture_logs
+
+from receiver.engine.supervisor import Supervisor
+from receiver.metrics import Metrics
+from store.errors import StoreUnavailable
+from tests.support.manual_clock import ManualClock
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses"),
+    [
+        (StoreUnavailable("the server is away"), [1.0] * 8),
+        (ZeroDivisionError("a mistake"), [0.5, 1, 2, 4, 8, 16, 30, 30]),
+    ],
+)
+async def test_a_worker_is_soon_back_after_an_outage_of_the_store(
+    error: Exception, pauses: list[float]
+) -> None:
+    clock = ManualClock()
+    starts: list[float] = []
+    ran = asyncio.Event()
+
+    async def loop() -> None:
+        starts.append(clock.monotonic())
+        if len(starts) <= len(pauses):
+            raise error
+        ran.set()
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor([], clock, Metrics("test"))
+    with capture_logs():  # otherwise each failure prints a coloured traceback
+        supervisor.keep_running("worker", loop)
+        await ran.wait()
+        await supervisor.stop()
+    assert [later - at for at, later in pairwise(starts)] == pauses
