@@ -37,6 +37,7 @@ from receiver.server.listener import allow_many_connections
 from receiver.server.load_shedding import LoadShedder
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings
+from receiver.tracing import traced
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from store.database import Store
@@ -172,7 +173,7 @@ async def serve(settings: ServeSettings) -> None:
                 gc.collect()
                 gc.freeze()
                 async with serving(
-                    service.app,
+                    traced(service.app),
                     listener,
                     grace=STOP_SECONDS,
                     load_shedder=load_shedder(service.context),

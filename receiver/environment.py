@@ -1,4 +1,4 @@
-"""Reads settings from the environment: no other module does, except that tracing and buckets are
+"""Reads settings from the environment: no other module does, except that traces and buckets are
 configured by the `OTEL_…` and `AWS_…` variables.
 
 A setting NAME is the environment variable `RECEIVER_NAME`, or a line of `.env` in the working

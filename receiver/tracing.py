@@ -1,157 +1,70 @@
-"""Traces each job with OpenTelemetry if that is configured; otherwise does nothing.
+"""Traces by OpenTelemetry's own instrumentation (the extra `otel`): a span for each request, and
+one for each call made with httpx. No span has a path or a query, which can contain a secret."""
 
-`request_span` and `job_span` open a span, which is its task's current span until it ends; the other
-functions act on the current span. Spans contain ids, words and numbers only: never a URL, a body or
-foreign text, any of which may hold a secret.
-
-A job's trace outlives the process: its context (W3C Trace Context, from `context()`) is stored with
-the job, and `job_span` continues it.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal
+import os
+from typing import Any
 
 import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from store.records.times import Millis
-
-if TYPE_CHECKING:
-    from receiver.open_telemetry import OpenTelemetry
-
-LONGEST_STATE = 512
-"""Maximum length of a stored `tracestate`, as in W3C Trace Context, 3.3.1.5."""
-
-Kind = Literal["client", "consumer", "server"]
+from receiver.logs import HIDDEN
 
 log = structlog.get_logger()
 
-_OTLP = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
-_NO_SPAN = nullcontext()
-_telemetry: "OpenTelemetry | None" = None
+_COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_URLS = ("http.target", "http.url", "url.full", "url.path", "url.query")
+_DEFAULTS = {"OTEL_SERVICE_NAME": "receiver", "OTEL_EXPORTER_OTLP_TIMEOUT": "2"}
+"""Of OpenTelemetry's variables. Seconds: the last spans are exported after the service has stopped,
+and OpenTelemetry would wait ten for a collector that does not answer."""
 
 
-# --- on and off -----------------------------------------------------------------------------------
-
-
-def configured_exporters(environ: Mapping[str, str]) -> list[str]:
-    """The exporters in the standard variables, as OpenTelemetry entry points; none means off.
-
-    Installing the extra alone turns nothing on. (OpenTelemetry's default would send to localhost.)
-    """
-
-    def value(*names: str) -> str:
-        """The first of these variables that is not blank."""
-        return next(filter(None, (environ.get(name, "").strip() for name in names)), "")
-
-    if value("OTEL_SDK_DISABLED").lower() == "true":
-        return []
-    endpoint = value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    named = value("OTEL_TRACES_EXPORTER") or (endpoint and "otlp")
-    protocol = (
-        value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-        or "http/protobuf"
-    )
-    exporters = [name.strip() for name in named.split(",")]
-    return [
-        _OTLP.get(protocol, f"otlp over {protocol}") if name == "otlp" else name
-        for name in exporters
-        if name not in ("", "none")
-    ]
-
-
-def exporting(environ: Mapping[str, str]) -> AbstractContextManager[None]:
-    """Trace while the block runs, if the environment configures it.
-
-    If that is not possible there is only a warning: no job depends on tracing.
-    """
-    exporters = configured_exporters(environ)
-    if not exporters:
-        return _NO_SPAN
+def traced(app: ASGIApp) -> ASGIApp:
+    """The application, with traces of it and of its calls if the environment names a collector."""
+    if not any(os.environ.get(name) for name in _COLLECTOR):
+        return app
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
     try:
-        # Imported here: it is optional, and costs nothing if not configured.
-        from receiver.open_telemetry import OpenTelemetry
-
-        return tracing_by(OpenTelemetry.exporting(exporters))
+        return _instrumented(app)
     except ImportError as error:
         log.warning(
-            "tracing is configured, but OpenTelemetry is not installed: nothing is"
-            " traced (run pip install '.[otel]' in the source folder)",
+            "OTEL_ variables ask for traces, but OpenTelemetry is not installed: nothing is traced"
+            " (run pip install '.[otel]' in the source folder)",
             missing=error.name,
         )
-    except (LookupError, ValueError) as error:
-        log.warning("tracing is configured, but nothing can be exported", reason=str(error))
-    return _NO_SPAN
+        return app
 
 
-@contextmanager
-def tracing_by(telemetry: "OpenTelemetry") -> Iterator[None]:
-    """Trace while the block runs; at its end the last spans are exported."""
-    global _telemetry  # noqa: PLW0603 - ambient, like the current span
-    _telemetry = telemetry
-    try:
-        yield
-    finally:
-        _telemetry = None
-        telemetry.close()
+def _instrumented(app: ASGIApp) -> ASGIApp:
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    async def hide_address(span: trace.Span, request: Any) -> None:
+        origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
+        span.set_attributes(dict.fromkeys(_URLS, origin))
 
-def is_on() -> bool:
-    """Whether tracing is on; if not, callers can skip preparing spans."""
-    return _telemetry is not None
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        """The route is known once the application answers."""
+        span = trace.get_current_span()
 
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and "route_template" in scope:
+                span.update_name(f"{scope['method']} {scope['route_template']}")
+                span.set_attribute("http.route", scope["route_template"])
+            await send(message)
 
-# --- spans ----------------------------------------------------------------------------------------
+        await app(scope, receive, answer)
 
-
-def request_span(
-    method: str, route: str, headers: Mapping[str, Sequence[str]]
-) -> AbstractContextManager[None]:
-    """The span of a request, in the trace of its headers (lower-case names) or a new one."""
-    if _telemetry is None:
-        return _NO_SPAN
-    attributes = {"http.request.method": method, "http.route": route}
-    return _telemetry.span(f"{method} {route}", "server", headers, attributes)
-
-
-def job_span(
-    name: str, kind: Kind, context: str | None, job_id: str, began: Millis | None = None
-) -> AbstractContextManager[None]:
-    """The span of a step of a job, in the job's trace; `began` is its start if it is not now.
-
-    A job without a context (tracing was off when it was submitted) gets no spans: each would be a
-    separate trace.
-    """
-    if _telemetry is None or context is None:
-        return _NO_SPAN
-    parent, _, state = context.partition(" ")
-    headers = {"traceparent": [parent], "tracestate": [state]}
-    return _telemetry.span(name, kind, headers, {"receiver.job.id": job_id}, began)
-
-
-# --- the current span -----------------------------------------------------------------------------
-
-
-def set_attribute(name: str, value: str | int) -> None:
-    if _telemetry is not None:
-        _telemetry.set_attribute(name, value)
-
-
-def mark_failed(why: str) -> None:
-    """Mark the current span as failed; `why` is one of a few fixed words (`error.type`)."""
-    if _telemetry is not None:
-        _telemetry.mark_failed(why)
-
-
-def outgoing_headers() -> dict[str, str]:
-    """The headers that make a request part of the current trace; none without a span."""
-    return {} if _telemetry is None else _telemetry.outgoing_headers()
-
-
-def context() -> str | None:
-    """The current context as stored with a job: `traceparent`, and `tracestate` after a space."""
-    headers = outgoing_headers()
-    if "traceparent" not in headers:
-        return None
-    state = headers.get("tracestate", "")
-    return f"{headers['traceparent']} {state if len(state) <= LONGEST_STATE else ''}".rstrip()
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    HTTPXClientInstrumentor().instrument(tracer_provider=provider, async_request_hook=hide_address)
+    return OpenTelemetryMiddleware(
+        named,
+        default_span_details=lambda scope: (scope["method"], dict.fromkeys(_URLS, HIDDEN)),
+        tracer_provider=provider,
+        exclude_spans=["receive", "send"],
+    )

@@ -117,10 +117,6 @@ class JobReads(Repository):
         # It can be several megabytes.
         return None if text is None else await asyncio.to_thread(json.loads, text)
 
-    async def trace_context_of(self, job_id: str) -> str | None:
-        """The trace context that the job was created with; None if there is none or no such job."""
-        return await self._fetch_value("read-trace-context", job_id=job_id)
-
     async def history_of(self, job_id: str) -> list[HistoryLine]:
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
         attempts, oldest first."""

@@ -171,7 +171,7 @@ class Jobs(JobReads):
         return outcomes
 
     def _write_new(self, db: Session, made: Sequence[NewJob]) -> None:
-        rows = [{**job_to_row(new.job), "trace_context": new.trace_context} for new in made]
+        rows = [job_to_row(new.job) for new in made]
         inputs = [{"job_id": new.job.id, "input": to_json(new.input)} for new in made]
         metadata = [
             {"user_id": new.job.user_id, "job_id": new.job.id, "name": name, "value": value}

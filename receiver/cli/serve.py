@@ -1,12 +1,11 @@
 """`serve` and `sandbox`: commands that run until they are stopped."""
 
-import os
 from typing import Annotated, Literal
 
 import structlog
 import typer
 
-from receiver import logs, tracing
+from receiver import logs
 from receiver.cli.errors import naming_the_port
 from receiver.clock import SystemClock
 from receiver.environment import load
@@ -29,7 +28,7 @@ async def serve(host: Host = None, port: Port = None) -> None:
     # Imported here: it is slow, and other commands do not need it.
     from receiver import app
 
-    with tracing.exporting(os.environ), naming_the_port(settings.host, settings.port):
+    with naming_the_port(settings.host, settings.port):
         await app.serve(settings)
     log.info("stopped")
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from receiver import tracing
 from receiver.clock import Clock
 from receiver.domain.schedule import Rules
 from receiver.engine.status_calls import StatusCalls
@@ -11,7 +10,6 @@ from receiver.engine.submission_queue import SubmissionQueue
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from store.database import Store
-from store.errors import StoreUnavailable
 from store.ids import Ids
 
 
@@ -29,13 +27,3 @@ class ServiceContext:
     metrics: Metrics
     status_calls: StatusCalls
     queue: SubmissionQueue
-
-    async def trace_of(self, job_id: str) -> str | None:
-        """The trace that the job was submitted in, for `tracing.job_span`; None if there is none or
-        it cannot be read now. Nothing is read while tracing is off."""
-        if not tracing.is_on():
-            return None
-        try:
-            return await self.store.jobs.trace_context_of(job_id)
-        except StoreUnavailable:
-            return None  # the step handles an unavailable store itself; its trace must not fail it

@@ -13,7 +13,6 @@ from itertools import islice
 
 import structlog
 
-from receiver import tracing
 from receiver.engine.apply_callbacks import apply_callbacks
 from receiver.engine.context import ServiceContext
 from receiver.engine.poller import POLL_LEASE
@@ -105,7 +104,7 @@ class Inbox:
 
     async def _apply_directly(self, job_id: str, since: Millis, final: bool) -> None:
         with suppress(StoreUnavailable):  # if the callback was stored, it is offered
-            await self._apply(job_id, since, final=final)
+            await self._apply(job_id, final=final)
 
     def _on_commit(self, changes: Changes) -> None:
         for job_id, final in changes.inbox.items():
@@ -131,10 +130,7 @@ class Inbox:
         """Apply the callbacks of these jobs; those that fail are offered again."""
         some = {**outcomes, **progress}
         ends = await asyncio.gather(
-            *(
-                self._apply(job_id, since, final=job_id in outcomes)
-                for job_id, since in some.items()
-            ),
+            *(self._apply(job_id, final=job_id in outcomes) for job_id in some),
             return_exceptions=True,
         )
         failures = [end for end in ends if isinstance(end, BaseException)]
@@ -145,18 +141,9 @@ class Inbox:
             raise failures[0]
         return len(some)
 
-    async def _apply(self, job_id: str, since: Millis, *, final: bool) -> None:
-        try:
-            applied = await self._apply_some(job_id, CALLBACKS_PER_BATCH, final=final)
-        except NotFound:
-            return  # the job was removed with its callbacks
-        if applied is None or applied.move is None:
-            return
-        trace = await self._services.trace_of(job_id)
-        # The span starts when the job was offered or the callback's write was enqueued: the route
-        # is called too often for a span.
-        with tracing.job_span("process callback", "consumer", trace, job_id, since):
-            tracing.set_attribute("receiver.job.status", applied.job.status)
+    async def _apply(self, job_id: str, *, final: bool) -> None:
+        with suppress(NotFound):  # the job was removed with its callbacks
+            await self._apply_some(job_id, CALLBACKS_PER_BATCH, final=final)
 
     async def _apply_some(self, job_id: str, most: int, *, final: bool) -> Applied | None:
         """Apply at most `most` of the waiting callbacks; None if that failed and the failure was

@@ -5,7 +5,6 @@ from typing import Final, TypeVar
 
 import structlog
 
-from receiver import tracing
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.domain.observations import CancelAnswer, Observation, Polled, SubmissionLookedUp
 from receiver.engine.context import ServiceContext
@@ -19,13 +18,12 @@ CANCEL_WAIT: Final[Millis] = 24 * 3_600_000
 retention does not remove the job meanwhile."""
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
-B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelAnswer)
 
 log = structlog.get_logger()
 
 
 class ProviderCalls:
-    """The calls about a job, each in a span of its trace."""
+    """The calls about a job."""
 
     def __init__(self, services: ServiceContext, callback_address: CallbackAddress) -> None:
         self._services = services
@@ -45,7 +43,6 @@ class ProviderCalls:
         only_result = job.tracking.link_missing
         answer = await self._ask(
             job,
-            "poll job",
             lambda asked: asked.result(upstream) if only_result else asked.status(upstream),
         )
         return Polled(number, asked_at, upstream.id, answer)
@@ -60,7 +57,7 @@ class ProviderCalls:
             if self._services.clock.now() - (job.done_at or 0) < CANCEL_WAIT:
                 return None
             return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
-        answer = await self._traced(job, "cancel job", provider.cancel(upstream))
+        answer = await provider.cancel(upstream)
         log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         return answer
 
@@ -75,19 +72,17 @@ class ProviderCalls:
         url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
         if since > until:  # `created_at` never goes back, even if the clock does
             since = until - self._services.rules.unconfirmed_deadline
-        return await self._ask(job, "look up job", lambda asked: asked.look_up(url, since, until))
+        return await self._ask(job, lambda asked: asked.look_up(url, since, until))
 
     async def _ask(
-        self, job: Job, what: str, call: Callable[[Provider], Awaitable[A]]
+        self, job: Job, call: Callable[[Provider], Awaitable[A]]
     ) -> A | StatusUnavailable:
-        """Make a call if the provider's breaker allows it; `what` is its name in traces."""
+        """Make a call if the provider's breaker allows it."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
             self._calls.give_back()
             return StatusUnavailable(f"provider {job.provider} is not configured")
-        answer = await self._calls.ask(
-            provider, job.id, lambda asked: self._traced(job, what, call(asked))
-        )
+        answer = await self._calls.ask(provider, job.id, call)
         self._enqueue(job, answer)
         return StatusUnavailable("the breaker is open") if answer is None else answer
 
@@ -98,14 +93,3 @@ class ProviderCalls:
         if self._calls.breakers[job.provider].state != "closed" and (answer is None or failed):
             queue, claimed = self._calls.queues[job.provider], bool(job.tracking.claims)
             queue.enqueue(job.id, job.user_id, claimed=claimed)
-
-    async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
-        """Make a call in a span of the job's trace."""
-        trace = await self._services.trace_of(job.id)
-        with tracing.job_span(what, "client", trace, job.id):
-            answer = await call
-            tracing.set_attribute("receiver.provider", job.provider)
-            tracing.set_attribute("receiver.outcome", answer.outcome)
-            if answer.outcome == "unavailable":
-                tracing.mark_failed(answer.outcome)
-            return answer

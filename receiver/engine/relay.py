@@ -4,7 +4,6 @@ hosts delaying others."""
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from receiver import tracing
 from receiver.domain.relay import KnownHosts, after_attempt
 from receiver.engine.context import ServiceContext
 from receiver.engine.relay_slots import ATTEMPTS_AT_ONCE, InFlight, Slots
@@ -135,14 +134,10 @@ class Relay:
         """Make the attempt. None if it was not made: there is no such user, or it would begin so
         late that its lease could end first. Then the message is due again when the lease ends."""
         user = await self._services.store.keys.user(delivery.user_id)
-        trace = await self._services.trace_of(delivery.job_id)
         if user is None or self._services.clock.now() > begin_by:
             return None
         headers = sign(secrets_of(user, began), delivery.id, began, delivery.body)
-        with tracing.job_span("relay webhook", "client", trace, delivery.job_id):
-            headers |= tracing.outgoing_headers()
-            sent = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
-            _annotate_span(delivery, sent)
+        sent = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
         self._known.record_attempt(
             delivery.user_id,
             delivery.host,
@@ -163,14 +158,3 @@ class Relay:
         await self._services.store.deliveries.settle(
             delivery.id, self._services.holder, attempt, state, next_at
         )
-
-
-def _annotate_span(delivery: Delivery, sent: AttemptResult) -> None:
-    """Add an attempt's result to its span."""
-    tracing.set_attribute("receiver.delivery.id", delivery.id)
-    if sent.status_code is not None:
-        tracing.set_attribute("http.response.status_code", sent.status_code)
-        if not 200 <= sent.status_code < 300:
-            tracing.mark_failed(str(sent.status_code))
-    elif sent.error is not None:
-        tracing.mark_failed(sent.error.partition(":")[0])  # the rest may contain an address

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from receiver import tracing
 from receiver.domain.serialization import event_data, label_of
 from receiver.engine.context import ServiceContext
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
@@ -54,7 +53,7 @@ def new_job(services: ServiceContext, user_id: int, user: str, submission: Submi
         label=label_of(submission.input),
         due=Due(Lane.SUBMIT, min(created_at, now)),
     )
-    return NewJob(job, submission.input, (event_data(job),), tracing.context())
+    return NewJob(job, submission.input, (event_data(job),))
 
 
 async def submit_job(
@@ -77,11 +76,8 @@ async def submit_job(
     create, queue = services.store.jobs.create, services.queue
     queued = queue.accept(new, services.rules)
     if queued is None:
-        made = await create(new, idempotency, answer)
-    else:
-        creation = create(queued.new or new, idempotency, answer, queued.lease)
-        writing = asyncio.ensure_future(creation)
-        writing.add_done_callback(partial(queue.end_creation, queued))
-        made = await asyncio.shield(writing)  # if the caller is cancelled, the queue still gets it
-    tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
-    return made
+        return await create(new, idempotency, answer)
+    creation = create(queued.new or new, idempotency, answer, queued.lease)
+    writing = asyncio.ensure_future(creation)
+    writing.add_done_callback(partial(queue.end_creation, queued))
+    return await asyncio.shield(writing)  # if the caller is cancelled, the queue still gets it

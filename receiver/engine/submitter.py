@@ -11,7 +11,6 @@ from functools import partial
 
 import structlog
 
-from receiver import tracing
 from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAmbiguous,
@@ -174,17 +173,12 @@ class Submitter:
             body_input = new.input if new else await self._services.store.jobs.input_of(job.id)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
-        trace = new.trace_context if new else await self._services.trace_of(job.id)
-        with tracing.job_span("submit job", "client", trace, job.id):
-            tracing.set_attribute("receiver.provider", job.provider)
-            try:
-                answer = await provider.submit(job.kind, body_input, self._callback_address(job))
-            except Exception as error:
-                # Adapters should not raise; whatever this is, bytes may have been sent.
-                log.error("a provider failed", job=job.id, exc_info=error)
-                answer = SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
-            _annotate_span(answer)
-            return answer
+        try:
+            return await provider.submit(job.kind, body_input, self._callback_address(job))
+        except Exception as error:
+            # Adapters should not raise; whatever this is, bytes may have been sent.
+            log.error("a provider failed", job=job.id, exc_info=error)
+            return SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
 
     async def _report_once(self, job: Job, begun: SubmissionBegins, answer: SubmitAnswer) -> None:
         """Store an answer without retries, at shutdown, and release the job. If the answer
@@ -204,13 +198,3 @@ class Submitter:
     async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> None:
         """Retry until the write is stored: a lost answer could cost money."""
         await until_stored(self._services.clock, "a submission's answer", write)
-
-
-def _annotate_span(answer: SubmitAnswer) -> None:
-    """Add a submission's result to its span."""
-    outcome = answer.outcome
-    tracing.set_attribute("receiver.outcome", outcome)
-    if isinstance(answer, SubmitRefused):
-        tracing.set_attribute("http.response.status_code", answer.status_code)
-    if not isinstance(answer, SubmitAccepted):
-        tracing.mark_failed(outcome)

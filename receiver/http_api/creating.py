@@ -1,5 +1,5 @@
 """Shared by all routes that create a job. A repeated Idempotency-Key creates no second job: the
-first response is replayed. Each request is a span; a new job continues that span's trace."""
+first response is replayed."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -11,12 +11,10 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from receiver import tracing
 from receiver.engine.submit_job import Submission, new_job, submit_job
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
 from receiver.streams.hub import STOP
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
@@ -67,20 +65,6 @@ class Creation(ABC):
             KeyReused, KeyInUse: by the store.
             ClientDisconnect: the client disconnected while it waited.
         """
-        request = self.request
-        template = request.scope["route_template"]
-        with tracing.request_span(request.method, template, _trace_headers(request)):
-            try:
-                response = await self._create_once()
-            except ClientDisconnect:
-                raise
-            except Exception as error:  # recorded in the span, and raised again
-                _record_status((as_problem(error) or unexpected()).status)
-                raise
-            _record_status(response.status_code)
-            return response
-
-    async def _create_once(self) -> Response:
         context, caller = self.context, self.caller
         services = context.services
         body, key = await context.bodies.read(self.request, caller.user_id, self._parse)
@@ -145,21 +129,6 @@ class Creation(ABC):
         except Exception as error:  # noqa: BLE001 - the job is stored in any case
             log.warning("a request cannot read its own job", job=job_id, reason=str(error))
             return None
-
-
-def _trace_headers(request: Request) -> dict[str, list[str]]:
-    # Lists, since W3C Trace Context allows a repeated `tracestate`. Values that are too long to
-    # store are ignored.
-    return {
-        name: [text for text in request.headers.getlist(name) if len(text) <= tracing.LONGEST_STATE]
-        for name in ("traceparent", "tracestate")
-    }
-
-
-def _record_status(status: int) -> None:
-    tracing.set_attribute("http.response.status_code", status)
-    if status >= 500:
-        tracing.mark_failed(str(status))
 
 
 def _response(answer: StoredResponse, further: Mapping[str, str] | None = None) -> Response:

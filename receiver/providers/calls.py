@@ -16,7 +16,6 @@ from typing import Any, TypeAlias, TypeVar
 
 import httpx
 
-from receiver import tracing
 from receiver.http_client.connection import Connection, connect, default_tls
 from receiver.http_client.resolver import IPAddress, NoAddress, Resolver
 from receiver.http_client.response import BadAnswer, Response
@@ -253,10 +252,6 @@ class HttpClient:
 
     def _request(self, method: str, path: str, content: bytes = b"") -> _Request:
         headers = self._headers.copy()
-        # It lets the provider's trace join ours, and contains only two random numbers. `tracestate`
-        # is meant for the user's own tracing vendors.
-        if (carried := tracing.outgoing_headers().get("traceparent")) is not None:
-            headers.append(("traceparent", carried))
         if content:
             headers.append(("Content-Type", "application/json"))
         return method, path if path.startswith("/") else self._path + path, headers, content

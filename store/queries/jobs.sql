@@ -1,6 +1,6 @@
 -- name: create-job
 -- Insert new jobs. Run for many at once.
-INSERT INTO jobs ({columns}, trace_context) VALUES ({values}, :trace_context);
+INSERT INTO jobs ({columns}) VALUES ({values});
 
 -- name: create-input
 -- A job's input.
@@ -22,10 +22,6 @@ SELECT * FROM archived_job_rows
 -- name: read-inputs
 -- The inputs of several jobs.
 SELECT job_id, input FROM job_inputs WHERE job_id IN (VALUES (:key));
-
--- name: read-trace-context
--- The trace context of a job.
-SELECT trace_context FROM jobs WHERE id = :job_id;
 
 -- name: change-job
 -- Update only the changed columns of a job. Some are indexed (status, phase, end, the provider's

@@ -19,8 +19,6 @@ class NewJob:
     input: Mapping[str, Any]
     events: tuple[bytes, ...]
     """The data of its events; the first says that it is queued. As many as `job.seq`."""
-    trace_context: str | None = None
-    """The trace of the request that submitted it, in the format of `receiver.tracing`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ async def test_a_submission_costs_two_writes_and_no_read(
         await wait_for_job(client, (await submit(client))["request_id"], phase="accepted")
         # Each read of the store's queue reads the holds too.
         looks = CallRecorder(service.store.holds, "read", "change")
-        names = ("create", "advance", "input_of", "trace_context_of", "release")
+        names = ("create", "advance", "input_of", "release")
         jobs = CallRecorder(service.store.jobs, *names)
 
         for _ in range(5):

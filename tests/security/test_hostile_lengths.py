@@ -10,14 +10,11 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.requests import Request
 
 from receiver import logs
@@ -29,7 +26,6 @@ from receiver.http_api.cors import Cors
 from receiver.http_api.errors import Problem
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
-from receiver.open_telemetry import OpenTelemetry
 from receiver.providers import parsing, samsar
 from receiver.providers.samsar import InputRules, upstream_input
 from receiver.signed_text import CallbackTokens, PayloadSigner
@@ -81,7 +77,6 @@ def request_with(query: str = "", **headers: str) -> Request:
 SESSIONS = Sessions(KEYS, SystemClock(), secure=False)
 PARTS: Any = SimpleNamespace(services=SimpleNamespace(clock=SystemClock()))
 RULES = InputRules(frozenset(), frozenset())
-TELEMETRY = OpenTelemetry([SimpleSpanProcessor(InMemorySpanExporter())])
 
 
 def report(text: str) -> None:
@@ -105,17 +100,6 @@ def log_line(text: str) -> None:
         event: Any = logs._without_secrets(None, "", {"event": text, "at": [{text: text}]})
         if line_format == "console":
             logs._without_controls(None, "", event | {"exception": text})
-
-
-def traced_span(text: str) -> None:
-    headers = {"traceparent": [f"00-{'a' * 32}-{'b' * 16}-01"], "tracestate": [text]}
-
-    def span() -> None:
-        with TELEMETRY.span("a", "server", headers, {}):
-            pass
-
-    # In a context of its own, as a request is: it keeps the trace's id.
-    copy_context().run(span)
 
 
 READERS: dict[str, Callable[[str], object]] = {
@@ -166,7 +150,6 @@ READERS: dict[str, Callable[[str], object]] = {
     "a stream's query": lambda text: request_with(text).query_params.get("ticket"),
     "Host": lambda text: pages._names_us(text, {"localhost"}),
     "Origin": lambda text: Cors(["https://a.example"]).headers(scope_of(origin=text)),
-    "tracestate": traced_span,
 }
 
 
@@ -205,7 +188,7 @@ _HEADERS = """
     Expect Host If-None-Match Last-Event-ID Origin Sec-Fetch-Site Transfer-Encoding Upgrade
     X-Request-ID
 """
-_HEADERS_OF_SUBMISSIONS = "Idempotency-Key Prefer traceparent tracestate"
+_HEADERS_OF_SUBMISSIONS = "Idempotency-Key Prefer"
 HEADER_BYTES = 32_000
 """The most that one header may have; a longer one is refused unread."""
 

@@ -24,7 +24,6 @@ from store.records.times import Due, Lane, Lease, Millis
 NOW: Millis = 1_767_323_045_678
 SECOND: Millis = 1_000
 HOOK = "https://hooks.example/in"
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 vendor=value"
 
 
 def event_data(job: Job) -> bytes:

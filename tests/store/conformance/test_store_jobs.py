@@ -15,7 +15,6 @@ from store.records.times import Due, Lane
 from tests.store.world import (
     HOOK,
     NOW,
-    TRACE,
     World,
     accepted,
     change,
@@ -24,9 +23,7 @@ from tests.store.world import (
     failed,
     lease_due,
     message,
-    new,
     quietly,
-    rendering,
     waiting,
 )
 
@@ -42,16 +39,6 @@ EVERYTHING = Tracking(
     failing_since=NOW,
     link_missing=True,
 )
-
-
-async def test_a_jobs_trace_context_is_stored(world: World) -> None:
-    job, untraced = world.job(), await world.create()
-    await world.store.jobs.create(replace(new(job), trace_context=TRACE))
-    await world.advance(job, rendering(), completed())
-
-    assert await world.store.jobs.trace_context_of(job.id) == TRACE
-    assert await world.store.jobs.trace_context_of(untraced.id) is None
-    assert await world.store.jobs.trace_context_of("job_unknown") is None
 
 
 async def test_a_created_job_is_stored_with_its_input_event_and_due_time(world: World) -> None:

@@ -29,7 +29,6 @@ from tests.store.world import (
     HOOK,
     NOW,
     SECOND,
-    TRACE,
     World,
     accepted,
     completed,
@@ -53,7 +52,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     world = await World.begin(store)
     job = world.job(metadata={"order": "7", "note": "a\0b ü"})
     key = IdempotencyKey("/v1/jobs", "once", "same", NOW, NOW + SECOND, NOW + 60 * SECOND)
-    await store.jobs.create(replace(new(job), trace_context=TRACE), key)
+    await store.jobs.create(new(job), key)
     hooked = await world.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS", "COMPLETED"))
     await world.advance(hooked, rendering(relay=True), completed(relay=True))
     for number, delivery in enumerate(await world.lease()):
@@ -116,7 +115,6 @@ async def test_everything_is_copied_and_numbering_continues(
     assert copied["jobs"] == len(jobs) == 3
     assert copied["job_results"] == 1
     store = await opened(target)
-    assert await store.jobs.trace_context_of(jobs[0].id) == TRACE
     assert await store.jobs.whole_result_of(jobs[-1].id) == {"seed": 2**70}
     for job in jobs:
         found = await store.jobs.find(job.id)
