@@ -42,8 +42,9 @@ class Events(Repository):
         return removed is not None and removed <= cursor.seq
 
     async def can_resume_job(self, job: Job, cursor: Cursor) -> bool:
-        """Whether this job's stream can resume from the cursor without a gap: the cursor belongs to
-        the user's log, even if retention has since removed events of other jobs."""
+        """Whether the cursor belongs to the log of the job's user. A job is removed with all its
+        events, so it lacks none. If the cursor is at a removed event of another job, the log no
+        longer knows it, and the stream starts anew."""
         return await self._removed_up_to(job.user_id, cursor) is not None
 
     async def _removed_up_to(self, user_id: int, cursor: Cursor) -> int | None:

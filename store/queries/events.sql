@@ -17,15 +17,13 @@ SELECT u.event_seq, u.event_nonce, j.*
 
 -- name: find-cursor
 -- How far a user's log has been removed; no row if the cursor is not from this log. The cursor may
--- be at the log's origin or end, at a kept event, or at a removed one among kept ones.
+-- be at the log's origin or end, or at a kept event.
 SELECT u.events_removed FROM users u
  WHERE u.id = :user_id
    AND ((:seq = 0 AND u.origin_nonce = :nonce)
         OR (u.event_seq = :seq AND u.event_nonce = :nonce)
         OR EXISTS (SELECT 1 FROM events e
-                    WHERE e.user_id = u.id AND e.seq = :seq AND e.nonce = :nonce)
-        OR EXISTS (SELECT 1 FROM removed_events r
-                    WHERE r.user_id = u.id AND r.seq = :seq AND r.nonce = :nonce));
+                    WHERE e.user_id = u.id AND e.seq = :seq AND e.nonce = :nonce));
 
 -- name: events-after
 -- A job's or a user's events after a position, up to the one with which they reach `bytes`.
@@ -47,21 +45,3 @@ SELECT event_seq, event_nonce FROM users WHERE id = :user_id;
 -- name: mark-removed
 -- Record how far retention has removed a user's events.
 UPDATE users SET events_removed = :seq WHERE id = :user_id AND events_removed < :seq;
-
--- name: read-oldest-kept
--- The number of a user's oldest event.
-SELECT min(seq) FROM events WHERE user_id = :user_id;
-
--- name: keep-removed-position
--- Remember the position of a removed event that is later than a kept one.
-INSERT INTO removed_events (user_id, seq, nonce) VALUES (:user_id, :seq, :nonce);
-
--- name: forget-removed-positions
--- Forget removed positions that have no kept event before them: no job's stream can resume there.
--- Only some at a time: behind one job that was kept for long there can be millions.
-DELETE FROM removed_events
- WHERE user_id = :user_id
-   AND seq IN (SELECT seq FROM removed_events
-                WHERE user_id = :user_id AND seq < :oldest_kept
-                ORDER BY seq
-                LIMIT :limit);

@@ -183,15 +183,15 @@ SELECT done_at, id FROM jobs
  ORDER BY done_at, id
  LIMIT 1 OFFSET :examined - 1;
 
--- name: list-removed-positions
--- The positions in the users' logs that are removed with a job.
-SELECT user_id, seq, nonce FROM events WHERE job_id = :job_id;
-
--- name: size-of-job
--- The size of a job's callbacks, webhooks and events, in bytes.
-SELECT CAST(coalesce((SELECT sum(length(body)) FROM callbacks WHERE job_id = :job_id), 0)
+-- name: weigh-job
+-- A job's user, its number of events, the position of the last one, and the size of its callbacks,
+-- webhooks and events, in bytes.
+SELECT max(user_id), count(*), max(seq),
+       CAST(coalesce((SELECT sum(length(body)) FROM callbacks WHERE job_id = :job_id), 0)
           + coalesce((SELECT sum(length(body)) FROM deliveries WHERE job_id = :job_id), 0)
-          + coalesce((SELECT sum(length(data)) FROM events WHERE job_id = :job_id), 0) AS bigint);
+          + sum(length(data)) AS bigint)
+  FROM events
+ WHERE job_id = :job_id;
 
 -- name: remove-job
 -- Remove a job and, by cascade, all its dependent rows.

@@ -1,8 +1,6 @@
 """`Jobs.remove_finished`: what is removed, and what stays."""
 
 from functools import partial
-from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -12,8 +10,7 @@ from store.records.callbacks import Verdict
 from store.records.deliveries import DeliveryState
 from store.records.moves import Move
 from store.records.times import Due, Lane
-from store.retention import MAX_OVERDUE, Removed, Retention
-from store.session import Result, Session
+from store.retention import MAX_OVERDUE, Removed
 from tests.store.applying import give_verdict
 from tests.store.world import (
     HOOK,
@@ -152,51 +149,3 @@ async def test_a_batch_ends_with_a_large_job(
 
     assert await world.store.jobs.remove_finished(NOW + 1, 9) == Removed(1, (NOW, first.id))
     assert await world.store.jobs.find(second.id) == second
-
-
-async def test_the_positions_behind_a_job_that_was_kept_are_forgotten_in_pieces(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One statement that forgot millions took seconds, and at last longer than it may."""
-    monkeypatch.setattr(retention, "FORGOTTEN_AT_ONCE", 4)
-    kept = await world.create()
-    removed = []
-    for number in range(3):
-        job = await world.advance(await world.create(), rendering())
-        cursors = [event.cursor for event in await world.store.events.after_for_job(job.id, 0, 9)]
-        await world.advance(job, completed(NOW + number))
-        removed += cursors
-    assert await world.remove_finished(NOW + 9) == 3
-    resumable = partial(world.store.events.can_resume_job, kept)
-    assert all([await resumable(cursor) for cursor in removed])
-
-    left = []
-    for number in range(3):
-        last = kept if number == 0 else await world.create()
-        await world.advance(last, completed(NOW + 10 + number))
-        assert await world.remove_finished(NOW + 90) == 1
-        left.append([await resumable(cursor) for cursor in removed].count(True))
-    assert left == [3, 0, 0]
-
-
-async def test_a_batch_looks_for_a_users_oldest_event_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PostgreSQL passes all removed events while an old snapshot is open."""
-    await world.create()
-    for _ in range(3):
-        await world.advance(await world.create(), completed())
-        await world.advance(await world.create(user=world.bob), completed())
-    executed: list[str] = []
-    remove_jobs = Retention.remove
-
-    def recording(self: Retention, db: Session, *given: Any) -> Removed:
-        def execute(sql: str, *parameters: Any) -> Result:
-            executed.append(sql)
-            return db.execute(sql, *parameters)
-
-        return remove_jobs(self, Mock(execute=execute), *given)
-
-    monkeypatch.setattr(Retention, "remove", recording)
-    assert await world.remove_finished() == 6
-    assert len([sql for sql in executed if "min(seq)" in sql]) == 2

@@ -37,8 +37,6 @@ SELECT id, CASE WHEN user_id % 2 = 0 THEN 'poll' ELSE 'submit' END, created_at, 
 INSERT INTO events (user_id, seq, nonce, job_id, job_seq, at, data)
 SELECT user_id, row_number() OVER (PARTITION BY user_id ORDER BY id), '', id, 1, created_at, ''
   FROM jobs;
-INSERT INTO removed_events (user_id, seq, nonce)
-SELECT n % 200 + 1, n, '' FROM generate_series(1, 9999) n;
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, headers, body)
 SELECT id, provider, created_at, '', CASE WHEN done_at IS NULL THEN 'waiting' ELSE 'applied' END,
        '', '' FROM jobs;
