@@ -3,7 +3,6 @@
 import codecs
 import json
 import math
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -68,30 +67,17 @@ def _refuse_constant(word: str) -> NoReturn:
     raise UnreadableJson(f"{word} is not a JSON number")
 
 
-def _finite(digits: str) -> int | float:
+def _finite(digits: str) -> float:
     # float() turns "1e309" into infinity, and `parse_constant` is not called for it.
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError("not finite")
-    # A float keeps 15 digits of any number.
-    return _exact(digits, number) if len(digits) > 16 and number.is_integer() else number
+    return number
 
 
-def _exact(digits: str, number: float) -> int | float:
-    """The exact integer, if JSON would write its float as another number, as for
-    `18446744073709551616.0`."""
-    exact = _EXACT.create_decimal(digits)
-    if exact == Decimal(repr(number)) or exact != exact.to_integral_value():
-        return number
-    # An exponent must not make it much longer than it was written.
-    return int(exact) if exact.adjusted() < 2 * len(digits) else number
-
-
-def _finite_or_none(digits: str) -> int | float | None:
-    try:
-        return _finite(digits)
-    except ValueError:
-        return None
+def _finite_or_none(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _whole_or_none(digits: str) -> int | None:
@@ -100,9 +86,6 @@ def _whole_or_none(digits: str) -> int | None:
     except ValueError:
         return None
 
-
-_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
-"""Reads any number of digits. An exponent below its range makes a zero, as for floats."""
 
 # The strict decoder has no `parse_int`, which a body of a megabyte could call half a million times.
 # (The lenient one has: an answer of 16 MiB is parsed in a thread, and the calls let the event loop

@@ -135,6 +135,9 @@ def _deny_claims(draft: Draft, report: Report, asked_at: Millis) -> None:
         if claim not in denied
     ]
     draft.track(claims=tuple(left))
+    if any(claim.result is not None for claim in denied):
+        # The whole result that is stored may be the denied one.
+        draft.whole_result = next((c.result for c in left if c.result is not None), None)
 
 
 def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:

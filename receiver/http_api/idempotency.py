@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -33,10 +32,6 @@ IDEMPOTENCY_KEY: Final = Parameter(
         422: "The Idempotency-Key was used with another body.",
     },
 )
-
-_LONG_NUMBER = 1e24
-"""From here on, whole numbers are written with an exponent where that is exact: `1e308` would have
-309 digits."""
 
 
 def read_key(
@@ -72,30 +67,19 @@ def read_key(
 
 
 def fingerprint(body: Mapping[str, Any]) -> str:
-    """A digest of a body's value. The order of members, and `1.0` for `1`, make no difference."""
+    """A digest of a body's value. The order of members, and `1.0` for `1`, make no difference.
+    (Larger floats are not exact.)"""
     text = json.dumps(_plain(body), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     match value:
-        case float() if value.is_integer() and abs(value) < _LONG_NUMBER:
-            return int(Decimal(repr(value)))
-        case int() if abs(value) >= _LONG_NUMBER:
-            return _shortened(value)
+        case float() if value.is_integer() and abs(value) < 2**53:
+            return int(value)
         case dict():
             return {name: _plain(member) for name, member in value.items()}
         case list():
             return [_plain(member) for member in value]
         case _:
             return value
-
-
-def _shortened(number: int) -> int | float:
-    """The float that is written as this very number, if there is one; else the number."""
-    try:
-        short = float(number)
-    except OverflowError:
-        return number
-    # Not the float's exact value, which differs: that of 1e25 is 10000000000000000905969664.
-    return short if Decimal(repr(short)) == number else number

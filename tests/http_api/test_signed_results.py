@@ -35,10 +35,7 @@ async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
     whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
     await signed_job.call_back(success_body(signed_job, whole))
     job = await signed_job.wait_for(status="COMPLETED")
-    shown = job["result"]["output"]
-    assert job["result"]["truncated"] is True
-    assert 50 < len(shown) < 200
-    assert whole[: len(shown) - 1] == shown[:-1]
+    assert job["result"] == {"truncated": True}
     answer = await signed_job.client.get(f"{signed_job.path}/result")
     assert (answer.status_code, answer.json()) == (200, {"output": whole})
 
