@@ -1,6 +1,6 @@
 """`deliveries`: the webhooks that the service sends, over HTTP."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -8,10 +8,8 @@ from receiver.cli.command import Commands, Cursor, Json, Limit, User
 from receiver.cli.errors import FAILED
 from receiver.cli.output import Output, Table, local_times
 from receiver.client import AsyncClient
+from receiver.http_api.documents import Delivery
 from store.records.deliveries import DeliveryState
-
-if TYPE_CHECKING:
-    from receiver.http_api.webhook_documents import Delivery
 
 deliveries = Commands(help="List, show, resend and test webhooks.", no_args_is_help=True)
 
@@ -45,7 +43,7 @@ async def list_(
     return Output(page, table)
 
 
-def _row(delivery: "Delivery", *, with_user: bool) -> dict[str, object]:
+def _row(delivery: Delivery, *, with_user: bool) -> dict[str, object]:
     attempts = delivery["attempts"]
     last = (attempts[-1]["error"] or attempts[-1]["status_code"]) if attempts else None
     user = delivery["user"] if with_user else None

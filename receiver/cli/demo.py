@@ -23,13 +23,13 @@ from receiver.cli.serve import Port, Provider
 from receiver.client import AsyncClient, BadRelay, Job, verify_relay
 from receiver.clock import SystemClock
 from receiver.engine.keys import hash_key, issue_key
+from receiver.http_api.documents import Delivery
 from receiver.sandbox.faults import SandboxRules
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings, sandbox_of
 
 if TYPE_CHECKING:
     from receiver.assembly import Service
-    from receiver.http_api.webhook_documents import Delivery
 
 FAULTS: Final = SandboxRules(
     render_seconds=4.0,

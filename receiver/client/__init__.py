@@ -7,8 +7,6 @@
 Verify the service's webhooks with `verify_relay`. `Job` is the type of a job, a dict.
 """
 
-from typing import TYPE_CHECKING
-
 from receiver.client.client import AsyncClient as AsyncClient
 from receiver.client.errors import ApiError as ApiError
 from receiver.client.errors import BadRelay as BadRelay
@@ -19,14 +17,4 @@ from receiver.client.errors import UnreadableAnswer as UnreadableAnswer
 from receiver.client.relay import Relay as Relay
 from receiver.client.relay import verify_relay as verify_relay
 from receiver.client.watching import StreamEvent as StreamEvent
-
-if TYPE_CHECKING:
-    from receiver.domain.documents import Job as Job
-else:
-
-    def __getattr__(name: str) -> object:
-        if name == "Job":  # importing it takes longer than a call
-            from receiver.domain.documents import Job
-
-            return Job
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+from receiver.domain.documents import Job as Job

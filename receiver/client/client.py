@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
@@ -14,18 +14,19 @@ import httpx
 from receiver.client.errors import ApiError, ClientError, Unreachable
 from receiver.client.transport import Transport
 from receiver.client.watching import OnPause, Sleep, StreamEvent, follow
-
-if TYPE_CHECKING:
-    # Importing these takes longer than a call.
-    from receiver.domain.documents import Job
-    from receiver.http_api.documents import History, HistoryLine, Holds, JobDetail, Jobs
-    from receiver.http_api.webhook_documents import (
-        Deliveries,
-        Delivery,
-        DeliveryDetail,
-        Retried,
-        WebhookTest,
-    )
+from receiver.domain.documents import Job
+from receiver.http_api.documents import (
+    Deliveries,
+    Delivery,
+    DeliveryDetail,
+    History,
+    HistoryLine,
+    Holds,
+    JobDetail,
+    Jobs,
+    Retried,
+    WebhookTest,
+)
 
 SUBMIT_TRIES = 3
 SUBMIT_PAUSE = 1.0
@@ -73,7 +74,7 @@ class AsyncClient:
         *,
         idempotency_key: str | None = None,
         wait: int | None = None,
-    ) -> "Job":
+    ) -> Job:
         """Submit a job; it is on the service's disk when this returns.
 
         If it is not known whether the job was created, the call is made again with the same
@@ -123,7 +124,7 @@ class AsyncClient:
             tries += 1
             await self._sleep(SUBMIT_PAUSE)
 
-    async def get(self, job_id: str) -> "JobDetail":
+    async def get(self, job_id: str) -> JobDetail:
         """The current state of a job, with its input."""
         job: JobDetail = await self._transport.call("GET", _job(job_id), "phase")
         return job
@@ -141,7 +142,7 @@ class AsyncClient:
         user: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> "Jobs":
+    ) -> Jobs:
         """A page of jobs, newest first.
 
         With `q`, several filters, or long jobs, a page may be short although there is a
@@ -172,12 +173,12 @@ class AsyncClient:
         document: History = await self._transport.call("GET", f"{_job(job_id)}/history", "history")
         return document["history"]
 
-    async def cancel(self, job_id: str) -> "Job":
+    async def cancel(self, job_id: str) -> Job:
         """Cancel a job. A finished one raises `ApiError` with code `job_finished`."""
         job: Job = await self._transport.call("POST", f"{_job(job_id)}/cancel", "phase")
         return job
 
-    async def wait(self, job_id: str, timeout: float | None = None) -> "Job":
+    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Wait until the job is done, even across restarts of the service, and return it.
 
         Each call holds one of the key's streams (`STREAM_MAX_PER_KEY`). For many jobs, use one
@@ -243,7 +244,7 @@ class AsyncClient:
         user: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> "Deliveries":
+    ) -> Deliveries:
         """A page of the user's webhook deliveries, newest first. `host` is a name or name:port.
         `user` is for admin keys; `*` means all users."""
         query = _given(
@@ -254,7 +255,7 @@ class AsyncClient:
         )
         return page
 
-    async def delivery(self, delivery_id: str) -> "DeliveryDetail":
+    async def delivery(self, delivery_id: str) -> DeliveryDetail:
         """One delivery, with its message."""
         delivery: DeliveryDetail = await self._transport.call(
             "GET", _delivery(delivery_id), "attempts"
@@ -279,14 +280,14 @@ class AsyncClient:
         )
         return document["retried"]
 
-    async def retry(self, delivery_id: str) -> "Delivery":
+    async def retry(self, delivery_id: str) -> Delivery:
         """Retry a delivery at once. A pending one raises `ApiError` with status 409."""
         delivery: Delivery = await self._transport.call(
             "POST", f"{_delivery(delivery_id)}/retry", "attempts"
         )
         return delivery
 
-    async def test_webhook(self, url: str) -> "WebhookTest":
+    async def test_webhook(self, url: str) -> WebhookTest:
         """Have the service send a signed test message to `url`; returns the answer. A URL that is
         refused raises `ApiError` with status 400."""
         # The service waits for the endpoint for up to RELAY_TIMEOUT.
@@ -298,7 +299,7 @@ class AsyncClient:
 
     # --- for admin keys ---------------------------------------------------------------------------
 
-    async def holds(self) -> "Holds":
+    async def holds(self) -> Holds:
         """The current holds on submissions."""
         document: Holds = await self._transport.call("GET", "/v1/holds", "holds")
         return document

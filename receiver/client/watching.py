@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from httpx_sse import EventSource, ServerSentEvent
 
@@ -14,9 +13,7 @@ from receiver.client.errors import (
     Unreachable,
     UnreadableAnswer,
 )
-
-if TYPE_CHECKING:
-    from receiver.domain.documents import Job
+from receiver.domain.documents import Job
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0

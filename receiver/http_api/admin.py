@@ -9,20 +9,14 @@ from receiver.http_api import documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import not_found
-from receiver.http_api.operation import Group, Operation
 from receiver.http_api.queries import PAGE, check_parameters, read_page
 from receiver.http_api.responses import json_response
 from store.keys import UserSummary
 from store.records.holds import Hold
 
 
-@Operation(Group.PROBES, documents.Users, PAGE)
 async def list_users(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """List users, by name.
-
-    Responses:
-        200: A page of them.
-    """
+    """List users, by name."""
     page = await read_page(context, request, caller, "users", *PAGE)
     found = await context.services.store.keys.list_users(page.after or "", page.limit + 1)
     users = found[: page.limit]
@@ -30,14 +24,8 @@ async def list_users(context: ApiContext, request: Request, caller: Caller) -> R
     return await page.response(map(_user_document, users), last)
 
 
-@Operation(Group.PROBES, documents.Holds)
 async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> Response:
-    """List the holds on submissions to providers that answered 429, or 503 with Retry-After.
-
-    Responses:
-        200: The current holds.
-        400: A parameter was given; there are none.
-    """
+    """List the current holds on submissions to providers that limit our rate."""
     check_parameters(request)
     now = context.services.clock.now()
     found = await context.services.store.holds.read()
@@ -49,14 +37,8 @@ async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> 
     return json_response(documents.Holds(holds=holds))
 
 
-@Operation(Group.PROBES, None)
 async def end_holds(context: ApiContext, request: Request, _caller: Caller) -> Response:
-    """End a provider's holds.
-
-    Responses:
-        204: There are no holds now: submissions continue.
-        404: There is no such provider.
-    """
+    """End a provider's holds."""
     provider = request.path_params["provider"]
     holds = context.services.store.holds
     if provider in await holds.read():

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from pathlib import Path
-from typing import Final
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -13,7 +12,6 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from receiver.archive.contract import ArchiveUnavailable, FileLocation
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
-from receiver.http_api.operation import Parameter
 from receiver.http_api.responses import NO_STORE, etag_matches
 from store.records.archive import ArchivedFile
 from store.records.jobs import Job
@@ -24,13 +22,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
-
-FILE_NUMBER: Final = Parameter(
-    "n",
-    "Number of the file. The default, 1, is the main file.",
-    {"type": "integer", "minimum": 1, "maximum": 9999},
-)
-RANGE: Final = Parameter("Range", "A part of the file, in bytes.", location="header")
 
 FIND_SECONDS = 5.0
 """How long to wait for the disk, or for the service that issues the bucket's credentials."""

@@ -6,12 +6,9 @@ import structlog
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from receiver.http_api import request_documents
 from receiver.http_api.body import read_body
 from receiver.http_api.context import ApiContext
-from receiver.http_api.documents import CallbackReceipt
 from receiver.http_api.errors import Problem
-from receiver.http_api.operation import Group, Operation
 from receiver.http_api.responses import json_response
 from receiver.providers.contract import BadSignature
 from store.callbacks import Receipt
@@ -24,20 +21,12 @@ _ANSWERS: Final = {
 }
 
 
-@Operation(Group.CALLBACKS, CallbackReceipt, body=request_documents.Callback)
 async def callback(
     context: ApiContext, job_id: str, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """The provider reports a job's status.
 
     It is stored before the answer, and applied in the same transaction or later.
-
-    Responses:
-        200: `accepted`: durably stored. `duplicate`: it was stored before.
-        400: The body is not a JSON object. It is stored, and the job is polled.
-        401: The URL is not a valid callback URL, or the signature is missing or wrong.
-        409: The body has the id of another job. It is stored, and the job is polled.
-        410: The job has been removed.
     """
     services = context.services
     began = services.clock.monotonic()

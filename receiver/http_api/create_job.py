@@ -8,16 +8,12 @@ from urllib.request import parse_http_list
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain import documents
 from receiver.domain.serialization import event_data
 from receiver.engine.submit_job import Submission
-from receiver.http_api import request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
 from receiver.http_api.errors import Problem, storage_unavailable
-from receiver.http_api.idempotency import IDEMPOTENCY_KEY
-from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON
 from receiver.http_api.validation import read_job
 from store.errors import StoreUnavailable
@@ -27,26 +23,10 @@ from store.records.jobs import Job
 MAX_WAIT_SECONDS: Final = 60
 
 _WAIT: Final = re.compile(r'wait\s*=\s*"?([0-9]+)"?', re.IGNORECASE)
-_PREFER: Final = Parameter(
-    "Prefer",
-    f"`wait=N`: hold the response until the job is done, at most {MAX_WAIT_SECONDS} seconds.",
-    {"type": "string", "examples": ["wait=30"]},
-    "header",
-)
 
 
-@Operation(Group.JOBS, documents.Job, (IDEMPOTENCY_KEY, _PREFER), body=request_documents.CreateJob)
 async def create_job(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Submit a job.
-
-    Responses:
-        202: The job is durably stored; the provider is called after that.
-            - Idempotency-Replayed: `true` for a replay of the first response; if that was stored
-              before an upgrade, it may lack newer members.
-            - Location: The job's path.
-            - Preference-Applied: The `wait` that was applied.
-        410: The job of this Idempotency-Key has been removed.
-    """
+    """Submit a job."""
     return await _JobCreation(context, request, caller, preferred_wait(request)).respond()
 
 

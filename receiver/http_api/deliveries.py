@@ -9,8 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json, timestamp
-from receiver.http_api import queries, request_documents
-from receiver.http_api import webhook_documents as documents
+from receiver.http_api import documents, queries
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
@@ -21,10 +20,8 @@ from receiver.http_api.errors import (
     raise_for_faults,
     storage_unavailable,
 )
-from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import json_response
 from receiver.http_api.validation import unknown_faults, url_faults
-from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
 from receiver.webhooks.delivery import AttemptResult
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
@@ -39,13 +36,7 @@ RETRIED_AT_ONCE = 50
 _GIVEN_UP = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED)
 _TEXT = re.compile(r"[!-~]{1,300}")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
-_LIST_PARAMETERS = (
-    Parameter("state", "Only this state.", ref("DeliveryState")),
-    Parameter("request_id", "Only this job."),
-    Parameter("host", "Only this host: its name, or name:port."),
-    *queries.PAGE,
-    queries.USER_OR_ALL,
-)
+_LIST_PARAMETERS = ("state", "request_id", "host", *queries.PAGE, "user")
 
 
 def delivery_document(delivery: Delivery) -> documents.Delivery:
@@ -66,14 +57,8 @@ def delivery_document(delivery: Delivery) -> documents.Delivery:
     }
 
 
-@Operation(Group.WEBHOOKS, documents.Deliveries, _LIST_PARAMETERS)
 async def list_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """List webhook messages with their attempts, newest first.
-
-    Responses:
-        200: A page of them. It can be short although more follow: with several filters, or if the
-            deliveries are long (1 MiB).
-    """
+    """List webhook messages with their attempts, newest first."""
     page = await queries.read_page(context, request, caller, "deliveries", *_LIST_PARAMETERS)
     query = request.query_params
     state = queries.read_choice(request, "state", DeliveryState)
@@ -86,15 +71,8 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     return await page.response(map(delivery_document, found), last)
 
 
-@Operation(Group.WEBHOOKS, documents.DeliveryDetail)
 async def show_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """One webhook message, with its body and the headers last sent.
-
-    The signature and the trace context are left out.
-
-    Responses:
-        200: The delivery.
-    """
+    """One webhook message, with its body and the headers last sent, without the signature."""
     found = await _readable(context, request, caller)
     headers = plain_headers(found.id, found.attempts[-1].at) if found.attempts else {}
     document: documents.DeliveryDetail = {
@@ -106,33 +84,17 @@ async def show_delivery(context: ApiContext, request: Request, caller: Caller) -
     return json_response(document)
 
 
-@Operation(Group.WEBHOOKS, documents.Delivery)
 async def retry_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Send a webhook message again.
-
-    Responses:
-        202: One attempt now, then the schedule from the start.
-        409: It is already pending.
-    """
+    """Send a webhook message again."""
     found = await _readable(context, request, caller)
     now = context.services.clock.now()
     retried = await context.services.store.deliveries.retry(found.id, now)
     return json_response(delivery_document(retried), 202)
 
 
-@Operation(
-    Group.WEBHOOKS,
-    documents.Retried,
-    (queries.USER_OR_ALL,),
-    body=request_documents.RetryDeliveries,
-)
 async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Resend all matching webhook messages that were given up.
-
-    Responses:
-        202: They are due now, within the sending limits.
-    """
-    queries.check_parameters(request, queries.USER_OR_ALL)
+    """Resend all matching webhook messages that were given up."""
+    queries.check_parameters(request, "user")
     body = await context.bodies.read(request, caller.user_id, parse_object)
     raise_for_faults(_retry_faults(body))
     state = DeliveryState(body["state"])
@@ -157,17 +119,8 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
     return json_response(documents.Retried(retried=retried), 202)
 
 
-@Operation(Group.WEBHOOKS, documents.WebhookTest, body=request_documents.TestWebhook)
 async def test_webhook(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Send a signed message of `type: "test"` to a URL, and wait for its answer.
-
-    Responses:
-        200: The result of the attempt; `error` if there was no answer.
-        400: The URL is not allowed.
-        429: Another test of this user is running.
-        503: The service is stopping (`code` is `stopping`), has too much load, or cannot reach
-            its storage.
-    """
+    """Send a signed message of `type: "test"` to a URL, and wait for its answer."""
     url = (await context.bodies.read(request, caller.user_id, parse_object)).get("url")
     raise_for_faults(url_faults(context, "url", url))
     user = or_404(await context.services.store.keys.user(caller.user_id))

@@ -1,100 +1,22 @@
-"""Documents of the API as types, for the type checker and for the OpenAPI document.
-
-The job itself is in `domain/documents.py`. Every member is required unless it is `NotRequired`.
-"""
+"""The documents of the API as types, for the handlers and for the client. The job itself is in
+`domain/documents.py`. `openapi.json` describes each member."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-from pydantic import Field
-from typing_extensions import TypeAliasType, TypedDict
-
-from receiver.domain.documents import (
-    A_JOB,
-    AN_ID,
-    MESSAGE_CHARACTERS,
-    Count,
-    Evidence,
-    Job,
-    JobId,
-    JobStatus,
-    Progress,
-    Result,
-    Time,
-    UserName,
-)
-from receiver.http_api import errors
-from receiver.json_schema import document, enum_of
-from receiver.providers.registry import API_OF
-from store.records import callbacks
-
-KnownProvider = TypeAliasType("KnownProvider", Annotated[str, enum_of(API_OF)])
-File = TypeAliasType("File", bytes)
-Receipt = TypeAliasType("Receipt", Annotated[str, enum_of(["accepted", "duplicate"])])
+from receiver.domain.documents import Job
 
 
 class Page(TypedDict):
     """One page of a list."""
 
     next_cursor: str | None
-    """Pass it as `cursor` to get the next page; null on the last one."""
 
 
-class Health(TypedDict):
-    """All is well."""
-
-    status: Literal["ok"]
-
-
-class Accepted(TypedDict):
-    """A job is durably stored."""
-
-    request_id: JobId
-
-
-class CallbackReceipt(TypedDict):
-    """A callback is durably stored."""
-
-    status: Receipt
-
-
-# --- errors ---------------------------------------------------------------------------------------
-
-
-class Fault(TypedDict):
-    """One error in a body."""
-
-    pointer: str
-    detail: str
-
-
-@document(extra=True, example=errors.invalid("/input/prompt", "Prompt is required").document())
-class Problem(TypedDict):
-    """RFC 9457. Some errors have further members."""
-
-    type: str
-    title: str
-    status: Annotated[int, Field(ge=400, le=599)]
-    detail: str
-    message: str
-    """The same text as `detail`."""
-    code: Annotated[str, Field(pattern="^[a-z][a-z_]*$")]
-    """Stable: compare this, not the texts."""
-    errors: NotRequired[list[Fault]]
-    """The errors in the body, each with its JSON pointer."""
-    request_id: NotRequired[JobId]
-    job: NotRequired[Job]
-
-
-# --- the job in other forms -----------------------------------------------------------------------
-
-
-@document(example=A_JOB | {"input": {"prompt": "A lighthouse at dawn"}})
 class JobDetail(Job):
     """A job with its input."""
 
     input: Mapping[str, Any]
-    """As submitted."""
 
 
 class Jobs(Page):
@@ -103,99 +25,83 @@ class Jobs(Page):
     jobs: list[Job]
 
 
-@document(example={"request_id": AN_ID, "status": "IN_PROGRESS", "progress": 45})
-class Status(TypedDict):
-    """A job in the form of the provider's API."""
-
-    request_id: JobId
-    status: JobStatus
-    progress: NotRequired[Progress]
-    result: NotRequired[Result]
-    message: NotRequired[Annotated[str, Field(max_length=MESSAGE_CHARACTERS)]]
-
-
 # --- a job's history: one type for each kind of line ----------------------------------------------
 
-Verdict = TypeAliasType("Verdict", Annotated[str, enum_of(callbacks.Verdict)])
 
-
-class _Line(TypedDict):
-    at: Time
-
-
-class HistoryEvent(_Line):
+class HistoryEvent(TypedDict):
     """The job changed."""
 
     type: Literal["event"]
-    id: Annotated[str, Field(examples=["12.9f3c"])]
+    at: str
+    id: str
     job: Job
 
 
-class HistoryCallback(_Line):
+class HistoryCallback(TypedDict):
     """A callback was received."""
 
     type: Literal["callback"]
-    verdict: Verdict
-    """The result of processing the callback."""
-    evidence: Evidence | None
+    at: str
+    verdict: str
+    evidence: str | None
     confirmed: bool | None
-    bytes: Count
+    bytes: int
     body: str | None
     verified: NotRequired[bool]
 
 
-class HistorySubmission(_Line):
+class HistorySubmission(TypedDict):
     """The job was submitted to the provider."""
 
     type: Literal["submission"]
+    at: str
     outcome: str
-    attempt: NotRequired[Count]
+    attempt: NotRequired[int]
     reason: NotRequired[str]
-    status_code: NotRequired[Count | None]
+    status_code: NotRequired[int | None]
     provider_request_id: NotRequired[str | None]
 
 
-class HistoryPoll(_Line):
+class HistoryPoll(TypedDict):
     """A status call changed something."""
 
     type: Literal["poll"]
+    at: str
     provider_status: str | None
-    status: NotRequired[JobStatus]
+    status: NotRequired[str]
     denied_claims: NotRequired[bool]
     link_missing: NotRequired[bool]
 
 
-class HistoryProviderCancel(_Line):
+class HistoryProviderCancel(TypedDict):
     """The provider was asked to cancel the job."""
 
     type: Literal["provider_cancel"]
+    at: str
     outcome: str
-    status_code: NotRequired[Count | None]
+    status_code: NotRequired[int | None]
     message: NotRequired[str | None]
 
 
-class HistoryRelay(_Line):
+class HistoryRelay(TypedDict):
     """A webhook was sent, or could not be."""
 
     type: Literal["relay"]
+    at: str
     delivery: str
-    seq: Count
-    status_code: Count | None
+    seq: int
+    status_code: int | None
     error: str | None
-    duration_ms: Count
+    duration_ms: int
 
 
-HistoryLine = TypeAliasType(
-    "HistoryLine",
-    Annotated[
-        HistoryEvent
-        | HistoryCallback
-        | HistorySubmission
-        | HistoryPoll
-        | HistoryProviderCancel
-        | HistoryRelay,
-        Field(discriminator="type"),
-    ],
+HistoryLine: TypeAlias = (
+    HistoryEvent
+    | HistoryCallback
+    | HistorySubmission
+    | HistoryPoll
+    | HistoryProviderCancel
+    | HistoryRelay
 )
 
 
@@ -205,36 +111,85 @@ class History(TypedDict):
     history: list[HistoryLine]
 
 
+# --- webhooks -------------------------------------------------------------------------------------
+
+
+class Outcome(TypedDict):
+    """The result of an attempt to send a webhook."""
+
+    status_code: int | None
+    error: str | None
+    duration_ms: int
+    excerpt: str | None
+
+
+class WebhookTest(Outcome):
+    """The result of a test message."""
+
+    webhook_id: str
+
+
+class Attempt(Outcome):
+    """One attempt of a delivery."""
+
+    at: str
+
+
+class Delivery(TypedDict):
+    """One webhook message and its state."""
+
+    id: str
+    request_id: str
+    user: str
+    status: str
+    seq: int
+    state: str
+    attempts: list[Attempt]
+    next_attempt_at: str | None
+    created_at: str
+    delivered_at: str | None
+
+
+class Deliveries(Page):
+    """A page of deliveries."""
+
+    deliveries: list[Delivery]
+
+
+class DeliveryDetail(Delivery):
+    """A delivery with its message, and the headers of its last attempt."""
+
+    url: str
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+class Retried(TypedDict):
+    """How many webhook messages will be sent again."""
+
+    retried: int
+
+
 # --- users, holds and tickets ---------------------------------------------------------------------
 
 
 class User(TypedDict):
     """An owner of keys."""
 
-    user: UserName
-    created_at: Time
-    keys: Count
-    """Active keys."""
-    unfinished: Count
-    """Unfinished jobs."""
-
-
-class Users(Page):
-    """A page of users, by name."""
-
-    users: list[User]
+    user: str
+    created_at: str
+    keys: int
+    unfinished: int
 
 
 class Hold(TypedDict):
     """A hold on submissions to a provider that limits our rate."""
 
-    provider: Annotated[str, Field(examples=["samsar"])]
+    provider: str
     user: str | None
-    """Whose submissions are held; null: all users'."""
-    until: Time
-    request_id: JobId
-    status_code: Annotated[int, Field(examples=[429])]
-    """What the provider answered, 429 or 503."""
+    until: str
+    request_id: str
+    status_code: int
 
 
 class Holds(TypedDict):
@@ -246,6 +201,6 @@ class Holds(TypedDict):
 class Ticket(TypedDict):
     """A link to a stream."""
 
-    ticket: Annotated[str, Field(examples=["eyJ1IjoxfQ.abc"])]
-    url: Annotated[str, Field(examples=[f"/v1/jobs/{AN_ID}/events?ticket=eyJ1IjoxfQ.abc"])]
-    expires_at: Time
+    ticket: str
+    url: str
+    expires_at: str

@@ -8,17 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import timestamp
-from receiver.http_api import documents, request_documents
+from receiver.http_api import documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid, raise_for_faults
 from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
-from receiver.http_api.operation import Group, Operation, Parameter, TextResponse
-from receiver.http_api.queries import USER, selected_user
+from receiver.http_api.queries import selected_user
 from receiver.http_api.responses import json_response
 from receiver.http_api.validation import unknown_faults
 from receiver.streams import frames
@@ -26,28 +24,13 @@ from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
 
 TICKET_MS: Final = 3_600_000
-_RESUME: Final = (
-    Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
-    Parameter("last_event_id", "The same, for clients that cannot set a header."),
-)
-_STREAM: Final = TextResponse(
-    "text/event-stream",
-    f'retry: 2817\nevent: update\nid: 12.9f3c\ndata: {{"request_id":"{AN_ID}", …}}\n\n',
-)
 
 
 # --- the two streams ------------------------------------------------------------------------------
 
 
-@Operation(Group.STREAMS, _STREAM, _RESUME)
 async def follow_job(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
-    """Follow one job until it is done.
-
-    Responses:
-        200: `snapshot`, then an `update` for each event with the job as it was then; `reset` if the
-            cursor is no longer valid; `done` at the end.
-        204: The client has seen all events. This stops an EventSource.
-    """
+    """Follow one job until it is done."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     events = context.services.store.events
     resumed_at, is_reset = await _read_cursor(request, partial(events.can_resume_job, job))
@@ -61,14 +44,8 @@ async def follow_job(context: ApiContext, request: Request, caller: Caller) -> A
     return EventStream(context, caller, job.user_id, job.id, resumed_at, is_reset)
 
 
-@Operation(Group.STREAMS, _STREAM, (*_RESUME, USER))
 async def follow_user(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
-    """Follow all jobs of a user.
-
-    Responses:
-        200: `snapshot`, then an `update` for each event with the job as it was then; `reset` if the
-            cursor is no longer valid.
-    """
+    """Follow all jobs of a user."""
     user_id = await selected_user(context, request, caller)
     can_resume = partial(context.services.store.events.can_resume, user_id)
     return EventStream(context, caller, user_id, None, *await _read_cursor(request, can_resume))
@@ -91,16 +68,8 @@ async def _read_cursor(
 # --- tickets --------------------------------------------------------------------------------------
 
 
-@Operation(
-    Group.STREAMS, documents.Ticket, body=request_documents.TicketRequest, body_required=False
-)
 async def create_stream_ticket(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Create a link that a browser's EventSource can open for an hour.
-
-    Responses:
-        200: Keep it secret, like a key.
-        404: There is no such job, or it belongs to another user.
-    """
+    """Create a link that a browser's EventSource can open for an hour."""
     body = await context.bodies.read(
         request, caller.user_id, lambda raw: parse_object(raw) if raw else {}
     )

@@ -6,33 +6,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.http_api.context import ApiContext
-from receiver.http_api.documents import Health
 from receiver.http_api.errors import Problem, stopping
-from receiver.http_api.operation import Group, Operation, TextResponse
 from receiver.http_api.responses import json_response
 from receiver.metrics import CONTENT_TYPE
 
 
-@Operation(Group.PROBES, Health)
 async def livez(_context: ApiContext, _request: Request) -> Response:
-    """Is the process alive?
-
-    Responses:
-        200: Yes.
-    """
+    """Is the process alive?"""
     return json_response({"status": "ok"})
 
 
-@Operation(Group.PROBES, Health)
 async def readyz(context: ApiContext, _request: Request) -> Response:
-    """Can a callback be stored now?
-
-    Checked by a write, at most once a second.
-
-    Responses:
-        200: Yes.
-        503: No, or the service is stopping; `code` has the reason.
-    """
+    """Can a callback be stored now? Checked by a write, at most once a second."""
     if context.stopping:
         raise stopping()
     word = await context.readiness.error_code()
@@ -41,13 +26,8 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
-@Operation(Group.PROBES, TextResponse("text/plain", "receiver_relay_backlog 0.0\n"))
 async def metrics(context: ApiContext, _request: Request) -> Response:
-    """Metrics for Prometheus.
-
-    Responses:
-        200: The text format.
-    """
+    """Metrics for Prometheus."""
     if context.rendered_metrics is None:
         # Rendering takes milliseconds, and anybody can request it: one loop iteration shares it.
         context.rendered_metrics = context.services.metrics.render()

@@ -10,7 +10,6 @@ from starlette.requests import Request
 
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
-from receiver.http_api.operation import Parameter
 from store.idempotency import IdempotencyKey
 from store.records.times import Millis
 
@@ -21,17 +20,6 @@ earlier."""
 
 _KEY: Final = re.compile(r'([!#-~](?:[ !#-~]{0,253}[!#-~])?)|"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 """1 to 255 printable ASCII characters: bare, or as a string of RFC 9651."""
-
-IDEMPOTENCY_KEY: Final = Parameter(
-    "Idempotency-Key",
-    "For 7 days, a repeated key creates no second job: you get the first response again.",
-    {"type": "string", "pattern": f"^({_KEY.pattern})$"},
-    "header",
-    problems={
-        409: "The first request with this Idempotency-Key is still running.",
-        422: "The Idempotency-Key was used with another body.",
-    },
-)
 
 
 def read_key(

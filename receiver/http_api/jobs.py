@@ -18,19 +18,14 @@ from receiver.engine.cancel_job import cancel_job as cancel
 from receiver.engine.whole_result import whole_result
 from receiver.http_api import queries
 from receiver.http_api.archived import (
-    FILE_NUMBER,
-    RANGE,
     archived_file,
     read_file_number,
     redirect,
 )
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
-from receiver.http_api.documents import File, History, JobDetail, Jobs
 from receiver.http_api.errors import Problem, bad_query
-from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, etag_matches, json_response, list_response
-from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND
 from receiver.providers.registry import API_OF, KIND_CHECKS
@@ -45,7 +40,6 @@ together; further bodies are null. (The store returns the first 3,072 bytes of e
 
 _LATER_MEMBERS: Final[dict[str, Any]] = {"label": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
-_IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", location="header")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MOMENT: Final = re.compile(
@@ -53,21 +47,16 @@ _MOMENT: Final = re.compile(
 )
 _BEYOND_MILLISECONDS: Final = re.compile(r"(?<=\.\d{3})\d*[1-9]\d*", re.ASCII)
 """The digits of a time beyond milliseconds, unless all are zero."""
-_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
-    Parameter("status", "Only this status.", ref("JobStatus")),
-    Parameter("kind", "Only this kind.", ref("Kind")),
-    Parameter("provider", "Only this provider, whether it runs here or not.", ref("KnownProvider")),
-    Parameter(
-        "q",
-        "Only jobs whose label contains this text (case-insensitive for ASCII letters).",
-        {"type": "string", "maxLength": documents.LABEL_CHARACTERS},
-    ),
-    Parameter("created_after", "Created after this time.", _TIME),
-    Parameter("created_before", "Created before this time.", _TIME),
-    Parameter(f"{queries.METADATA}KEY", "With this value in the metadata member KEY."),
+    "status",
+    "kind",
+    "provider",
+    "q",
+    "created_after",
+    "created_before",
+    f"{queries.METADATA}KEY",
     *queries.PAGE,
-    queries.USER_OR_ALL,
+    "user",
 )
 
 
@@ -76,16 +65,8 @@ async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:
     return caller.readable(await context.services.store.jobs.find(job_id))
 
 
-@Operation(Group.JOBS, JobDetail, (_IF_NONE_MATCH,))
 async def show_job(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """One job.
-
-    Responses:
-        200: The job with its input.
-            - ETag: Changes whenever this response does.
-            - Retry-After: Seconds until the next request, while the job is not done.
-        304: Nothing has changed since that ETag.
-    """
+    """One job."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     document = compact_json(job_document(job))
     # A hash of the document, not `seq`: a link is renewed without an event. The input never
@@ -101,14 +82,8 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     return Response(b'%b,"input":%b}' % (document[:-1], text), headers=headers, media_type=JSON)
 
 
-@Operation(Group.JOBS, Jobs, _LIST_PARAMETERS)
 async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Jobs, newest first.
-
-    Responses:
-        200: A page of them. It can be short although more follow: with `q` or several filters, or
-            if the jobs are long (1 MiB).
-    """
+    """Jobs, newest first."""
     page = await queries.read_page(context, request, caller, "jobs", *_LIST_PARAMETERS)
     where = _read_filter(request)
     jobs = context.services.store.jobs
@@ -116,13 +91,8 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
     return await page.response(map(job_document, found), last)
 
 
-@Operation(Group.JOBS, History)
 async def job_history(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Everything that happened to a job, oldest first.
-
-    Responses:
-        200: Events, callbacks, polls that changed something, webhook attempts.
-    """
+    """Everything that happened to a job, oldest first."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     history = await context.services.store.jobs.history_of(job.id)
     return await list_response("history", _history_documents(history))
@@ -142,23 +112,8 @@ def _history_documents(history: Iterable[HistoryLine]) -> Iterator[dict[str, Any
         yield shown
 
 
-@Operation(Group.JOBS, File, (FILE_NUMBER, RANGE))
 async def job_result(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Get the result itself.
-
-    Responses:
-        200: The archived file, or the whole result as JSON if it has several links or none.
-            - ETag: The SHA-256 of the file.
-        206: The requested range of it.
-            - ETag: The SHA-256 of the file.
-        302: A redirect to a valid link.
-            - Location: The link.
-        304: The file has not changed since that ETag.
-            - ETag: The SHA-256 of the file.
-        404: The result has no such file.
-        409: There is no result, or not yet.
-        416: The range is outside the file.
-    """
+    """Get the result itself."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     number = read_file_number(request)
     if (answer := await archived_file(context, request, job, number or 1)) is not None:
@@ -187,15 +142,8 @@ def _link_or_whole(result: Mapping[str, Any], number: int | None) -> Response:
     return json_response(result)
 
 
-@Operation(Group.JOBS, documents.Job)
 async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Cancel a job.
-
-    Responses:
-        202: It is CANCELLED. If it was not sent yet, it never will be.
-        403: The job belongs to another user; an admin key can only read it.
-        409: The job is already finished; it is in `job`.
-    """
+    """Cancel a job."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     if job.user_id != caller.user_id:
         raise Problem(

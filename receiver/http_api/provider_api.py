@@ -7,17 +7,12 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import compact_json, status_document
 from receiver.engine.submit_job import Submission
-from receiver.http_api import request_documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
-from receiver.http_api.documents import Accepted, Status
 from receiver.http_api.errors import CONTENT_TYPE, Problem
-from receiver.http_api.idempotency import IDEMPOTENCY_KEY
-from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.validation import read_submission
 from receiver.settings import ServeSettings
@@ -27,39 +22,15 @@ from store.records.jobs import ErrorCode, Job, Phase
 
 _PROVIDERS: Final = ("samsar", "sandbox")
 """The providers with this API."""
-_REQUEST_ID: Final = Parameter(
-    "request_id",
-    "Our id, or the provider's.",
-    {"type": "string", "minLength": 1, "examples": [AN_ID]},
-    required=True,
-)
 
 
-@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=request_documents.CreateMovie)
 async def create_movie(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Create a movie from one prompt.
-
-    Responses:
-        200: Accepted: the job is durably stored.
-            - Idempotency-Replayed: `true` for a replay of the first response.
-        402: The provider requires payment.
-        4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
-        502: The provider rejects the operator's key.
-    """
+    """Create a movie from one prompt."""
     return await _create(context, request, caller, "create_movie")
 
 
-@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=request_documents.CreateNarrative)
 async def create_narrative(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Create a movie from several lines.
-
-    Responses:
-        200: Accepted: the job is durably stored.
-            - Idempotency-Replayed: `true` for a replay of the first response.
-        402: The provider requires payment.
-        4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
-        502: The provider rejects the operator's key.
-    """
+    """Create a movie from several lines."""
     return await _create(context, request, caller, "create_narrative")
 
 
@@ -115,15 +86,8 @@ def provider_of(settings: ServeSettings) -> str | None:
     return next((name for name in (settings.provider, *_PROVIDERS) if name in fitting), None)
 
 
-@Operation(Group.PROVIDER_API, Status, (_REQUEST_ID,))
 async def status(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """A job's status, in the form of the provider's API.
-
-    Responses:
-        200: The status as stored; this never waits for the provider.
-        400: `request_id` is missing.
-        404: There is no such job, or it belongs to another user.
-    """
+    """A job's status, in the form of the provider's API."""
     request_id = request.query_params.get("request_id")
     if not request_id:
         raise Problem(400, "request_id_missing", "taskId query parameter is missing.")

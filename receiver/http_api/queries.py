@@ -11,7 +11,6 @@ from starlette.responses import Response
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
-from receiver.http_api.operation import Parameter, ResponseTexts
 from receiver.http_api.responses import list_response
 from receiver.signed_text import PayloadSigner
 
@@ -21,40 +20,23 @@ MAX_LIMIT: Final = 200
 METADATA: Final = "metadata."
 """Prefix of the query parameters that filter by a metadata member."""
 
-PAGE: Final = (
-    Parameter(
-        "limit",
-        "Maximum number of entries.",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        problems={400: "A parameter is unknown, repeated or invalid."},
-    ),
-    Parameter("cursor", "The `next_cursor` of the previous page."),
-)
-_NO_ADMIN: Final[ResponseTexts] = {
-    403: "Only an admin key can name a user.",
-    404: "There is no such user.",
-}
-USER: Final = Parameter("user", "Another user's; for admin keys.", problems=_NO_ADMIN)
-USER_OR_ALL: Final = Parameter(
-    "user", "Another user's, or `*` for all users'; for admin keys.", problems=_NO_ADMIN
-)
+PAGE: Final = ("limit", "cursor")
 
 Choice = TypeVar("Choice", bound=str)
 
 
-def check_parameters(request: Request, *known: Parameter) -> None:
+def check_parameters(request: Request, *known: str) -> None:
     """Refuse unknown parameters: a filter with a typo would select everything.
 
     Raises:
         Problem: 400, for an unknown or repeated parameter.
     """
-    names = [parameter.name for parameter in known]
     for name, times in Counter(n for n, _ in request.query_params.multi_items()).items():
         allowed = f"{METADATA}KEY" if name.startswith(METADATA) else name
-        if allowed not in names:
+        if allowed not in known:
             known_are = (
-                f"the known ones are {', '.join(names)}"
-                if names
+                f"the known ones are {', '.join(known)}"
+                if known
                 else "this route has no query parameters"
             )
             raise bad_query(name[:64], f"is unknown; {known_are}")
@@ -84,7 +66,7 @@ class Page:
 
 
 async def read_page(
-    context: ApiContext, request: Request, caller: Caller, name: str, *known: Parameter
+    context: ApiContext, request: Request, caller: Caller, name: str, *known: str
 ) -> Page:
     """The page of the list `name` that a request asks for; `known` are the allowed parameters.
 

@@ -74,4 +74,5 @@ def routes_of(settings: ServeSettings) -> tuple[Row[Any], ...]:
     """The routes of a service with these settings, and the document that describes them."""
     runs = provider_api.provider_of(settings) is not None
     api = [row for row in API if runs or row not in _PROVIDER_API]
-    return (*api, Row("GET", "/openapi.json", PUBLIC, openapi_json(api, settings)))
+    paths = {row.path for row in api}
+    return (*api, Row("GET", "/openapi.json", PUBLIC, openapi_json(paths, settings)))

@@ -15,9 +15,10 @@ import pytest
 from receiver.cli import listen
 from receiver.cli.listen import WebhookFilter
 from receiver.client import BadRelay, StreamEvent, verify_relay
-from receiver.domain.documents import A_JOB, Job
+from receiver.domain.documents import Job
 from receiver.webhooks.signing import new_secret
 from tests.cli.conftest import TIMEOUT, Served, StubServer, Workspace, stub_server, submit_movie
+from tests.support import documented
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_only_urls_on_this_machine_are_accepted(workspace: Workspace, url: str) 
 def event(kind: str, status: str, done_at: str = "2026-01-02T00:00:00.000Z") -> StreamEvent:
     """An event about one job, which was updated on January 2."""
     done = status in ("COMPLETED", "FAILED", "CANCELLED")
-    job = A_JOB | {
+    job = documented.example("Job") | {
         "status": status,
         "done": done,
         "updated_at": "2026-01-02T00:00:00.000Z",

@@ -20,13 +20,13 @@ import sys
 
 from receiver_client import AuthenticatedClient
 from receiver_client.api.jobs import create_job, job_history, list_jobs, show_job
-from receiver_client.models import CreateJob, HistoryCallback, HistorySubmission, Job, Kind
+from receiver_client.models import CreateJob, HistoryCallback, HistorySubmission, Job
 from receiver_client.models import ImageModel, MovieInput, Problem, VideoModel, WebhookEvent
 
 url, key = sys.argv[1:]
 client = AuthenticatedClient(base_url=url, token=key, prefix="", auth_header_name="API-KEY")
 movie = MovieInput("a kite", ImageModel.IMAGEN3, VideoModel.LUMA, duration=10)
-body = CreateJob(kind=Kind.CREATE_MOVIE, input_=movie, webhook_events=[WebhookEvent.COMPLETED])
+body = CreateJob(kind="create_movie", input_=movie, webhook_events=[WebhookEvent.COMPLETED])
 made = create_job.sync(client=client, body=body, prefer="wait=30")
 assert isinstance(made, Job) and made.done, made
 history = job_history.sync(made.request_id, client=client).history

@@ -39,6 +39,18 @@ function operations(items, tag) {
     .map(([method, operation]) => ({ method: method.toUpperCase(), key, operation })));
 }
 
+/** The document with its shared parameters and responses in the operations that refer to them. */
+function whole({ components, ...document }) {
+  const found = (each) => (each.$ref ? components[each.$ref.split("/").at(-2)][nameOf(each)] : each);
+  for (const item of Object.values(document.paths)) {
+    for (const operation of Object.values(item)) {
+      operation.parameters = operation.parameters?.map(found);
+      for (const status in operation.responses) operation.responses[status] = found(operation.responses[status]);
+    }
+  }
+  return { components, ...document };
+}
+
 function section(method, where, operation, forms) {
   const { operationId, summary, security = [], parameters, requestBody, responses } = operation;
   return h("details", { id: operationId },
@@ -97,7 +109,7 @@ const place = document.getElementById("reference");
 try {
   const response = await fetch("/openapi.json");
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
-  place.replaceWith(...reference(await response.json()));
+  place.replaceWith(...reference(whole(await response.json())));
 } catch (error) {
   place.textContent = `The reference cannot be loaded: ${error.message}`;
 }

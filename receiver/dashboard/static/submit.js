@@ -8,7 +8,8 @@ import { announce, failure, h, main } from "./dom.js";
 import { jsonView } from "./json.js";
 import { chip } from "./words.js";
 
-const MODELS = ["image_model", "video_model"];
+/** The fields with models, and the schemas that list them. */
+const MODELS = { image_model: "ImageModel", video_model: "VideoModel" };
 const [MOVIE, NARRATIVE, OTHER] = ["create_movie", "create_narrative", "other"];
 /** Providers that take the fields of a movie and a narrative. */
 const KNOWN = ["samsar", "sandbox"];
@@ -46,7 +47,7 @@ export function showForm(user, signal) {
     field("label", "Label", h("input", { maxlength: 512 }), "", "Shown in lists; kept as metadata."),
     field("webhookUrl", "Webhook", h("input", { type: "url", inputmode: "url" }), "",
       "An https URL of yours that receives status changes."),
-    MODELS.map((name) => h("datalist", { id: `${name}-models` })),
+    Object.keys(MODELS).map((name) => h("datalist", { id: `${name}-models` })),
     problem,
     h("p", { class: "actions" }, send, backLink("/", "Back", "button")),
     h("details", { toggle: drawCurl }, h("summary", {}, "As a curl command"), command),
@@ -129,8 +130,8 @@ async function offerChoices(form, selected) {
     form.elements.kind.value = OTHER;
     choose(form);
   }
-  for (const name of MODELS) {
-    const models = components?.schemas.MovieInput?.properties[name]?.enum ?? [];
+  for (const [name, schema] of Object.entries(MODELS)) {
+    const models = components?.schemas[schema].enum ?? [];
     form.querySelector(`#${name}-models`).replaceChildren(...models.map((value) => h("option", { value })));
   }
 }
