@@ -22,6 +22,8 @@ INDEXED = ("status", "provider", "kind")
 ROWS_PER_ITERATION = 25
 """History rows decoded in one event-loop iteration: a few milliseconds if they are long."""
 
+_END_OF_TIME: Millis = 2**63 - 1
+
 _TO_LOWER_LABEL = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
 """Makes a text comparable with `lower(label)`: ASCII letters in lower case, and U+FFFD for NUL, as
 labels have it."""
@@ -168,11 +170,13 @@ def _is_covered(user_id: int | None, where: JobFilter) -> bool:
 
 def _parameters(where: JobFilter, before: str) -> dict[str, object]:
     """The parameters of the filter, for jobs with an id lower than `before`. An id's time is its
-    job's `created_at`."""
-    after, end = where.created_after, where.created_before
+    job's `created_at`, or later if the clock had been ahead."""
+    after = -1 if where.created_after is None else where.created_after
     return {
-        "first": first_id("job", 0 if after is None else max(after + 1, 0)),
-        "before": before if end is None else min(before, first_id("job", max(end, 0))),
+        "first": first_id("job", max(after + 1, 0)),
+        "before": before,
+        "created_after": after,
+        "created_before": _END_OF_TIME if where.created_before is None else where.created_before,
         "status": where.status,
         "kind": where.kind,
         "provider": where.provider,

@@ -9,7 +9,6 @@ from typing import Any
 from receiver.domain.serialization import event_data, label_of
 from receiver.engine.context import ServiceContext
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
-from store.ids import time_of
 from store.records.jobs import Job, Phase, Status
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
@@ -28,16 +27,10 @@ class Submission:
 
 
 def new_job(services: ServiceContext, user_id: int, user: str, submission: Submission) -> NewJob:
-    """A new job: queued, with an id whose time is its creation time.
-
-    Ids always increase, so after the clock was set back that time is in the future; the job is due
-    nevertheless.
-    """
+    """A new job: queued, and due at once."""
     now = services.clock.now()
-    job_id = services.ids.new("job", now)
-    created_at = time_of(job_id)
     job = Job(
-        id=job_id,
+        id=services.ids.new("job", now),
         user_id=user_id,
         user=user,
         provider=submission.provider,
@@ -45,13 +38,13 @@ def new_job(services: ServiceContext, user_id: int, user: str, submission: Submi
         status=Status.PENDING,
         phase=Phase.QUEUED,
         seq=1,
-        created_at=created_at,
-        updated_at=created_at,
+        created_at=now,
+        updated_at=now,
         metadata=submission.metadata or None,
         webhook_url=submission.webhook_url,
         webhook_events=submission.webhook_events,
         label=label_of(submission.input),
-        due=Due(Lane.SUBMIT, min(created_at, now)),
+        due=Due(Lane.SUBMIT, now),
     )
     return NewJob(job, submission.input, (event_data(job),))
 

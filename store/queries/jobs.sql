@@ -97,6 +97,8 @@ SELECT page.n, page.fits, j.* FROM (
                                          AND m.value = wanted.value)) AS fits
           FROM (SELECT id, status, kind, provider, label FROM {candidates}
                    AND {unlikely}({condition}) AND {key} < :before AND {key} >= :first
+                   AND {unlikely}(created_at > :created_after)
+                   AND {unlikely}(created_at < :created_before)
                  ORDER BY {key} DESC
                  LIMIT :most) AS candidate) AS numbered
      WHERE fits OR n = :most

@@ -42,7 +42,7 @@ async def test_after_the_clock_was_set_back_a_job_is_not_delayed(start: Start, s
     done = await wait_for_job(client, after["request_id"], status="COMPLETED")
 
     assert after["request_id"] > before["request_id"]
-    assert done["created_at"] >= before["created_at"], "it comes from the id, and ids only grow"
+    assert done["created_at"] < before["created_at"]
     await sink.arrived(1)
 
 

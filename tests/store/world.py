@@ -13,7 +13,7 @@ from store.callbacks import IncomingCallback
 from store.changes import Changes
 from store.database import Store
 from store.delivery_reads import DeliveryFilter
-from store.ids import Ids, time_of
+from store.ids import Ids
 from store.keys import ApiKey, User
 from store.records.callbacks import Callback
 from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
@@ -123,10 +123,9 @@ class World:
 
     def job(self, user: User | None = None, at: Millis = NOW, **fields: Any) -> Job:
         owner = user or self.ann
-        job_id = self.ids.new("job", at)
         return Job(
             **{
-                "id": job_id,
+                "id": self.ids.new("job", at),
                 "user_id": owner.id,
                 "user": owner.name,
                 "provider": "samsar",
@@ -134,7 +133,7 @@ class World:
                 "status": Status.PENDING,
                 "phase": Phase.QUEUED,
                 "seq": 1,
-                "created_at": time_of(job_id),
+                "created_at": at,
                 "updated_at": at,
                 "due": Due(Lane.SUBMIT, at),
                 **fields,
