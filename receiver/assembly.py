@@ -25,7 +25,7 @@ from receiver.engine.relay import Relay
 from receiver.engine.submitter import Submitter
 from receiver.engine.supervisor import Supervisor
 from receiver.engine.worker import LEASE_SLACK, Worker
-from receiver.http_api.application import Application
+from receiver.http_api.application import application
 from receiver.http_api.body import Bodies
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import PUBLIC, OpenHandler, Row
@@ -161,7 +161,7 @@ def assemble(
         archiver = Archiver(services, hub, *archiving, settings.archive_concurrency)
         workers += [archiver, archiver.leases]
     return Service(
-        Application(context, (*routes_of(settings), *_dashboard(settings))),
+        application(context, (*routes_of(settings), *_dashboard(settings))),
         context,
         Supervisor(workers, services.clock, services.metrics),
     )

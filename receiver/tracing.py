@@ -52,9 +52,9 @@ def _instrumented(app: ASGIApp) -> ASGIApp:
         span = trace.get_current_span()
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start" and "route_template" in scope:
-                span.update_name(f"{scope['method']} {scope['route_template']}")
-                span.set_attribute("http.route", scope["route_template"])
+            if message["type"] == "http.response.start" and "route" in scope:
+                span.update_name(f"{scope['method']} {scope['route'].path}")
+                span.set_attribute("http.route", scope["route"].path)
             await send(message)
 
         await app(scope, receive, answer)

@@ -1,14 +1,19 @@
-"""The ASGI application: routing, request ids, errors, metrics and the access log."""
+"""The ASGI application: the routes, and around them error responses, CORS, and what each request
+leaves behind: its id, its metrics and its line in the access log."""
 
 import asyncio
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from starlette.requests import ClientDisconnect
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import logs
@@ -23,88 +28,108 @@ from receiver.logs import HIDDEN
 log = structlog.get_logger()
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_NO_ROUTE: Final = "none"
 
 
-class Application:
-    def __init__(self, context: ApiContext, table: Iterable[Row[Any]]) -> None:
-        self._context = context
-        self._cors = Cors(context.settings.cors_origins)
-        by_path = _endpoints(context, table)
-        self._fixed = {path: endpoint for path, endpoint in by_path.items() if "{" not in path}
-        self._patterns = [
-            (_pattern(path), endpoint) for path, endpoint in by_path.items() if "{" in path
-        ]
+def application(context: ApiContext, table: Iterable[Row[Any]]) -> ASGIApp:
+    """The application with the routes of the table."""
+    by_path: defaultdict[str, dict[str, ASGIApp]] = defaultdict(dict)
+    for row in table:
+        methods = by_path[row.path]
+        methods[row.method] = row.credential.bind(context, row.handler)
+        # Not for event streams: the response to a HEAD request would not end.
+        if row.method == "GET" and row.credential is not KEY_OR_TICKET:
+            methods["HEAD"] = methods["GET"]
+    routes = [Route(path, _Methods(methods)) for path, methods in by_path.items()]
+    router = Router(routes, redirect_slashes=False, default=_unknown_path)
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        check_head(scope)
+        # The router's patterns end with `$`, which also matches before a final line end.
+        known = not scope["path"].endswith("\n")
+        await (router if known else _unknown_path)(scope, receive, send)
+
+    answering = ExceptionMiddleware(checked, handlers={Exception: _error_response})
+    return RequestLog(Cors(answering, context.settings.cors_origins), context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Methods:
+    """The operations of one path. (A Starlette route for each would name only its own method in
+    `Allow`.)"""
+
+    endpoints: Mapping[str, ASGIApp]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self.endpoints.get(scope["method"])
+        if endpoint is None:
+            allow = ", ".join(sorted(self.endpoints))
+            detail = f"This path allows only {allow}."
+            raise Problem(405, "method_not_allowed", detail, headers={"Allow": allow})
+        await endpoint(scope, receive, send)
+
+
+async def _unknown_path(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise Problem(404, "unknown_path", "There is no such path.")
+
+
+async def _error_response(_request: Request, error: Exception) -> Response:
+    """The response for an error. Logs a bug with its traceback, and any other 5xx as a warning."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)  # nginx's code, for the metrics: nobody receives it
+    problem = as_problem(error)
+    if problem is None:
+        log.error("request failed", exc_info=error)
+        return unexpected().response()
+    if problem.status >= 500:
+        log.warning("request refused", code=problem.code, reason=str(error))
+    return problem.response()
+
+
+class RequestLog:
+    """ASGI middleware: gives each request an id, counts it and logs it."""
+
+    def __init__(self, app: ASGIApp, context: ApiContext) -> None:
+        self._app = app
+        self._services = context.services
         # Ids are a per-process prefix and a counter: unique and cheap.
         self._id_prefix = context.services.ids.new("req", context.services.clock.now())[-12:]
         self._count = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        monotonic = self._context.services.clock.monotonic
+        monotonic = self._services.clock.monotonic
         began = monotonic()
         request_id = _given_id(scope) or f"{self._id_prefix}-{next(self._count):x}"
-        added = [(b"x-request-id", request_id.encode("ascii")), *self._cors.headers(scope)]
         status, answered = 0, began
 
         async def answer(message: Message) -> None:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], monotonic()
-                headers = message.get("headers", ())
-                # A stream sets `Vary` itself.
-                message["headers"] = [*headers, *(one for one in added if one not in headers)]
+                id_header = (b"x-request-id", request_id.encode("ascii"))
+                message["headers"] = [*message.get("headers", ()), id_header]
             await send(message)
 
         # Each request has its own task, and so its own context: no need to unbind.
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            check_head(scope)
-            await self._route(scope)(scope, receive, answer)
-        except (ClientDisconnect, asyncio.CancelledError):
+            await self._app(scope, receive, answer)
+        except asyncio.CancelledError:
             # Only a shutdown cancels requests, and only after it has cut their connections.
-            status = status or 499  # nginx's code for a client that disconnected; nothing is sent
-        except Exception as error:  # noqa: BLE001 - answered; logged if it is a bug or a 5xx
-            problem = _log_and_convert(error)
-            if not status:
-                await problem.response()(scope, receive, answer)
-        self._context.services.metrics.count_request(
-            scope.get("route_template", _NO_ROUTE), scope["method"], status, answered - began
-        )
-        path = self._path_without_secrets(scope)
+            status = status or 499
+        except Exception as error:
+            log.error("request failed", exc_info=error)
+        route = scope["route"].path if "route" in scope else "none"
+        self._services.metrics.count_request(route, scope["method"], status, answered - began)
+        path = self._path_without_secrets(scope, route)
         logs.access(scope["method"], path, status, monotonic() - began, request_id)
 
-    def _path_without_secrets(self, scope: Scope) -> str:
-        if scope.get("route_template") != CALLBACK_PATH:
+    def _path_without_secrets(self, scope: Scope, route: str) -> str:
+        if route != CALLBACK_PATH:
             return logs.redact(scope["path"])
         provider = scope["path_params"]["provider"]
         # If a caller swaps the two, the token is in the place of the provider.
-        known = provider in self._context.services.providers
+        known = provider in self._services.providers
         return f"/webhooks/{provider if known else HIDDEN}/{HIDDEN}"
-
-    def _route(self, scope: Scope) -> ASGIApp:
-        if (allowed := self._cors.preflight(scope)) is not None:
-            return allowed
-        if (endpoint := self._fixed.get(scope["path"])) is not None:
-            return endpoint
-        # Not Starlette's Router: it adds two coroutines, which an open stream would keep in memory.
-        # The hot route, for callbacks, is the first.
-        for pattern, endpoint in self._patterns:
-            if (found := pattern.fullmatch(scope["path"])) is not None:
-                scope["path_params"] = found.groupdict()
-                return endpoint
-        raise Problem(404, "unknown_path", "There is no such path.")
-
-
-def _log_and_convert(error: Exception) -> Problem:
-    """The problem response for an error. Logs a bug with its traceback, and any other 5xx as a
-    warning."""
-    problem = as_problem(error)
-    if problem is None:
-        log.error("request failed", exc_info=error)
-        return unexpected()
-    if problem.status >= 500:
-        log.warning("request refused", code=problem.code, reason=str(error))
-    return problem
 
 
 def _given_id(scope: Scope) -> str | None:
@@ -113,34 +138,3 @@ def _given_id(scope: Scope) -> str | None:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return str(value.decode("ascii"))
     return None
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    """What matches a path of the table, with its parameters as named groups."""
-    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/\\n]+)", path))
-
-
-def _endpoints(context: ApiContext, table: Iterable[Row[Any]]) -> dict[str, ASGIApp]:
-    by_path: defaultdict[str, dict[str, ASGIApp]] = defaultdict(dict)
-    for row in table:
-        methods = by_path[row.path]
-        methods[row.method] = row.credential.bind(context, row.handler)
-        # Not for event streams: the response to a HEAD request would not end.
-        if row.method == "GET" and row.credential is not KEY_OR_TICKET:
-            methods["HEAD"] = methods["GET"]
-    return {path: _by_method(path, methods) for path, methods in by_path.items()}
-
-
-def _by_method(path: str, endpoints: Mapping[str, ASGIApp]) -> ASGIApp:
-    """The operations of one path; other methods are answered 405."""
-
-    def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        scope["route_template"] = path
-        operation = endpoints.get(scope["method"])
-        if operation is None:
-            allow = ", ".join(sorted(endpoints))
-            detail = f"This path allows only {allow}."
-            raise Problem(405, "method_not_allowed", detail, headers={"Allow": allow})
-        return operation(scope, receive, send)
-
-    return endpoint

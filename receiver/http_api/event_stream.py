@@ -22,7 +22,6 @@ HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
-    (b"vary", b"Origin"),
 ]
 
 SNAPSHOT_JOBS: Final = 1_000

@@ -2,7 +2,8 @@
 
 The cookie is HttpOnly, so scripts cannot read it. It contains only the key's hash and an expiry
 time; the session also ends when the key is revoked. Against CSRF, requests that change something
-need a header that pages of other origins cannot set.
+need a header that pages of other origins cannot set. (Starlette's SessionMiddleware knows one
+signing key; ours are rotated.)
 """
 
 import re
@@ -26,17 +27,12 @@ _SAME_ORIGIN_SITES: Final = frozenset({None, "same-origin", "none"})
 """Accepted values of Sec-Fetch-Site. Old browsers, and browsers on plain HTTP, do not send it."""
 
 
-# Parsed here, and not unquoted: the standard library's unquoting takes quadratic time
-# (CVE-2024-7592), and our cookie has no quotes.
-_COOKIE_PATTERN: Final = re.compile(rb"(?:\A|;)[ \t]*+" + COOKIE.encode() + rb"=([^;\s]{1,1024})")
-
-
 class Sessions:
     """Opens, reads and ends sessions. No session is stored: signing out only deletes the browser's
     cookie."""
 
     def __init__(self, keys: Sequence[str], clock: Clock, *, secure: bool) -> None:
-        """`keys` are newest first; `secure` restricts the cookie to HTTPS.
+        """`keys` are newest first; `secure` restricts the cookie to HTTPS and to this very host.
 
         Raises:
             ValueError: `keys` is empty.
@@ -44,6 +40,10 @@ class Sessions:
         self._payloads = PayloadSigner(keys, b"receiver.session")
         self._clock = clock
         self._secure = secure
+        self._cookie = f"__Host-{COOKIE}" if secure else COOKIE
+        # Parsed here, and not unquoted: the standard library's unquoting takes quadratic time
+        # (CVE-2024-7592), and our cookie has no quotes.
+        self._pattern = re.compile(rf"(?:\A|;)[ \t]*+{self._cookie}=([^;\s]{{1,1024}})".encode())
         self._one_time_tokens: dict[str, str] = {}
 
     def allow_once(self, key_hash: str, token: str) -> str:
@@ -70,29 +70,31 @@ class Sessions:
         Raises:
             Problem: 403, if a page of another origin sent the request.
         """
-        text = _session_cookie(scope)
-        if not text:
-            return None
-        match self._payloads.read(text):
+        text = self._given(scope)
+        match text and self._payloads.read(text):
             case [str(key_hash), int(expires_at)] if self._clock.now() < expires_at:
                 require_same_origin(Request(scope))
                 return key_hash
-            case _:  # forged, expired, or from another version of the service
+            case _:  # none, forged, expired, or from another version of the service
                 return None
 
     def _set_cookie(self, response: Response, text: str, seconds: int) -> None:
         response.set_cookie(
-            COOKIE, text, max_age=seconds, secure=self._secure, httponly=True, samesite="strict"
+            self._cookie,
+            text,
+            max_age=seconds,
+            secure=self._secure,
+            httponly=True,
+            samesite="strict",
         )
 
-
-def _session_cookie(scope: Scope) -> str | None:
-    """The session cookie. If there are several, the first: browsers send the one with the longest
-    path first (RFC 6265, 5.4)."""
-    for name, value in scope["headers"]:
-        if name == b"cookie" and (found := _COOKIE_PATTERN.search(value)):
-            return str(found[1].decode("latin-1"))
-    return None
+    def _given(self, scope: Scope) -> str | None:
+        """The session cookie. If there are several, the first: browsers send the one with the
+        longest path first (RFC 6265, 5.4)."""
+        for name, value in scope["headers"]:
+            if name == b"cookie" and (found := self._pattern.search(value)):
+                return found[1].decode("latin-1")
+        return None
 
 
 def require_same_origin(request: Request) -> None:

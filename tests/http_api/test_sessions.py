@@ -58,7 +58,13 @@ async def test_the_cookie_is_out_of_reach(shared_service: RunningService) -> Non
 async def test_behind_https_the_cookie_stays_there(start: Start) -> None:
     service = await start(public_url="https://jobs.example")
     answer = await service.client().post("/session", json={"key": await service.key()}, headers=OWN)
-    assert "; secure" in answer.headers["Set-Cookie"].lower()
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith(f"__Host-{COOKIE}=")  # no neighbouring host can set it
+    assert "; secure" in cookie.lower()
+    pair = cookie.partition(";")[0]
+    assert (await service.client(Cookie=pair).get("/v1/jobs")).status_code == 200
+    plain = pair.removeprefix("__Host-")
+    assert (await service.client(Cookie=plain).get("/v1/jobs")).status_code == 400
 
 
 async def test_a_bad_key_and_none_open_no_session(shared_service: RunningService) -> None:

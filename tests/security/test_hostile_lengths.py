@@ -22,7 +22,6 @@ from receiver.clock import SystemClock
 from receiver.dashboard import pages
 from receiver.domain.retry_after import read_retry_after
 from receiver.http_api import auth, body, create_job, idempotency, jobs, queries, responses
-from receiver.http_api.cors import Cors
 from receiver.http_api.errors import Problem
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
@@ -149,7 +148,6 @@ READERS: dict[str, Callable[[str], object]] = {
     "a query's filter": lambda text: jobs._read_filter(request_with(f"created_after={text}")),
     "a stream's query": lambda text: request_with(text).query_params.get("ticket"),
     "Host": lambda text: pages._names_us(text, {"localhost"}),
-    "Origin": lambda text: Cors(["https://a.example"]).headers(scope_of(origin=text)),
 }
 
 
