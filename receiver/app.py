@@ -105,10 +105,8 @@ async def _running_on(
         for name in settings.provider_names:
             own = None
             if settings.base_url_of(name) is None:
-                api, file = sandbox_api(name, settings), settings.sandbox_file(name)
-                own = await stack.enter_async_context(
-                    sandbox(faults, clock, api, journal_path=file)
-                )
+                api = sandbox_api(name, settings)
+                own = await stack.enter_async_context(sandbox(faults, clock, api))
                 sandboxes.append(own)
             providers[name] = open_provider(name, settings, clock, own)
             stack.push_async_callback(providers[name].close)

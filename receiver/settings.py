@@ -55,19 +55,12 @@ class StoreSettings(Settings):
     @property
     def secret_file(self) -> Path | None:
         """The file with the signing secrets if SECRET_KEYS is not set; None without SQLite."""
-        return self._beside_the_database(".keys")
-
-    def sandbox_file(self, provider: str) -> Path | None:
-        """The file with an embedded sandbox's jobs; None without SQLite."""
-        return self._beside_the_database(f".{provider}")
-
-    def _beside_the_database(self, suffix: str) -> Path | None:
         if self.sqlite_path is None:
             return None
         # Every symbolic link to the database leads to the same files. (`Path.resolve` raises
         # RuntimeError for a loop of links, which opening the database reports better.)
         path = Path(os.path.realpath(self.sqlite_path))
-        return path.with_name(path.name + suffix)
+        return path.with_name(path.name + ".keys")
 
 
 class ArchiveSettings(Settings):

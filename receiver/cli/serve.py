@@ -50,14 +50,13 @@ async def sandbox(
     _begin_log(settings)
 
     from receiver.app import stop_signal
-    from receiver.providers.registry import SANDBOX_PATHS
     from receiver.sandbox import run
 
-    make_api, rules = run.sandbox_api(provider, settings), run.sandbox_rules(settings)
+    api, rules = run.sandbox_api(provider, settings), run.sandbox_rules(settings)
     with naming_the_port(host, port):
         stop = stop_signal()
-        async with run.sandbox(rules, SystemClock(), make_api, host=host, port=port) as origin:
-            log.info("serving the sandbox", url=origin + SANDBOX_PATHS[provider])
+        async with run.sandbox(rules, SystemClock(), api, host=host, port=port) as origin:
+            log.info("serving the sandbox", url=origin + api.path)
             await stop.wait()
 
 

@@ -1,88 +1,57 @@
-"""What the APIs of all providers share: the jobs, the key, the faults of each call."""
+"""What the sandboxes of all providers share: the key, the faults of each call, and a few pages."""
 
 import hmac
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers.parsing import clean
-from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
+from receiver.sandbox.jobs import Callback, Jobs, SandboxJob
+from store.records.jobs import Status
+from store.records.times import Millis
 
-RETRY_AFTER_SECONDS = 1
-
-Body: TypeAlias = Mapping[str, Any]
+_CLIP: Final = Path(__file__).with_name("clip.webm")
+"""Four seconds of moving colours."""
+_RETRY_AFTER_SECONDS: Final = 1
 
 
 class SandboxApi(ABC):
-    """The API of one provider."""
+    """One provider's API: its calls, in its own shape."""
 
+    path: ClassVar[str]
+    """A client's base URL is the sandbox's origin followed by this."""
     schemes: ClassVar[Sequence[str]] = ()
     """The schemes, in lower case, with which the Authorization header may send the key."""
 
-    def __init__(self, jobs: Jobs, *, api_key: str | None = None) -> None:
+    def __init__(self, api_key: str | None = None) -> None:
         """`api_key` is the only accepted key; None accepts any that is not empty."""
-        self._jobs = jobs
         self._api_key = api_key
 
     @abstractmethod
-    def routes(self) -> Sequence[Route]:
+    def routes(self, calls: "Calls") -> Sequence[Route]:
         """The routes of its calls."""
 
     @abstractmethod
-    def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
-        """The webhook for this state of a job; None if the provider sends none."""
+    def output(self, job_input: Mapping[str, Any], link: str) -> Any:
+        """See `Jobs.make_output`."""
 
     @abstractmethod
-    def refusal(self, status_code: int, detail: str) -> Body:
+    def callback(self, job: JobView, now: Millis) -> Callback | None:
+        """See `Jobs.make_callback`."""
+
+    @abstractmethod
+    def error(self, status_code: int, detail: str) -> Body:
         """The body of an error."""
-
-    # --- for the calls ----------------------------------------------------------------------------
-
-    def call(
-        self, method: str, path: str, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Route:
-        """The route of a call that requires the key."""
-
-        async def authenticated(request: Request) -> Response:
-            self.authenticate(request)
-            return await answer(request)
-
-        return Route(path, authenticated, methods=[method])
-
-    def submission(
-        self,
-        path: str,
-        submit: Callable[[Request], Awaitable[tuple[SandboxJob, Body]]],
-        status_code: int = 200,
-    ) -> Route:
-        """The route of a call that creates a job, and whose faults are planned. `submit` returns
-        the job and the body of the answer."""
-
-        async def answer(request: Request) -> Response:
-            ordinal = self._jobs.counts["submissions"]
-            self._jobs.counts["submissions"] += 1
-            self._refuse_if_busy("submissions", ordinal)
-            if self._jobs.faults.is_broken(ordinal):
-                raise HTTPException(500, "Internal server error")
-            job, body = await submit(request)
-            match job.plan.answer:
-                case "accepted":
-                    return JSONResponse(body, status_code)
-                case "error":
-                    raise HTTPException(500, "Internal server error")
-                case "never":
-                    # Until the client gives up, or the server closes the connection at shutdown.
-                    while (await request.receive())["type"] != "http.disconnect":
-                        continue
-                    return Response()
-
-        return self.call("POST", path, answer)
 
     def authenticate(self, request: Request) -> None:
         """Require the key. Raises HTTPException."""
@@ -95,32 +64,99 @@ class SandboxApi(ABC):
             return bool(key)
         return hmac.compare_digest(key.encode(), self._api_key.encode())
 
-    def begin_status(self, request_id: str) -> SandboxJob:
-        """Find a job, and count a status call for it. Raises HTTPException 404 (not counted), or if
-        a fault is planned for the call."""
-        job = self.find(request_id)
-        self._jobs.counts["status_calls"] += 1
-        job.status_calls += 1
-        # Counted per job: how often other jobs are polled must not change this one's plan.
-        self._refuse_if_busy(f"status/{job.record.ordinal}", job.status_calls - 1)
+
+class Calls:
+    """Makes an API's routes: each requires the key, and may meet a fault."""
+
+    def __init__(self, api: SandboxApi, jobs: Jobs, origin: str) -> None:
+        self.jobs = jobs
+        self.base_url = origin + api.path
+        self._api = api
+        self._draws = random.Random(jobs.rules.seed)
+
+    def app(self) -> Starlette:
+        """The whole sandbox."""
+        pages = [Route("/results/{id}.webm", self._result), Route("/sandbox", self._overview)]
+        return Starlette(
+            routes=[*pages, *self._api.routes(self)],
+            exception_handlers={HTTPException: self._refuse, Refused: self._refuse},
+        )
+
+    def call(
+        self, method: str, path: str, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Route:
+        """The route of a call that requires the key. `answer` may raise HTTPException, Refused."""
+
+        async def authenticated(request: Request) -> Response:
+            self._api.authenticate(request)
+            return await answer(request)
+
+        return Route(path, authenticated, methods=[method])
+
+    def submission(
+        self,
+        path: str,
+        read: Callable[[Request, Body], Submission],
+        accepted: Callable[[JobView], Body],
+        status_code: int = 200,
+    ) -> Route:
+        """The route of a call that creates a job: `read` gets the request and its body."""
+
+        async def answer(request: Request) -> Response:
+            self._meet_fault()
+            job = self.jobs.make(read(request, await _object(request)))
+            match job.plan.answer:
+                case "accepted":
+                    return JSONResponse(accepted(self.jobs.view(job)), status_code)
+                case "error":
+                    raise HTTPException(500, "Internal server error")
+                case "never":
+                    # Until the client gives up, or the server closes the connection at shutdown.
+                    while (await request.receive())["type"] != "http.disconnect":
+                        continue
+                    return Response()
+
+        return self.call("POST", path, answer)
+
+    def asked(self, job_id: str) -> JobView:
+        """The job that a status call asks for. Raises HTTPException 404, or for a fault."""
+        view = self.jobs.view(self.find(job_id))
+        self._meet_fault()
+        return view
+
+    def find(self, job_id: str) -> SandboxJob:
+        """Raises HTTPException 404."""
+        if (job := self.jobs.find(job_id)) is None:
+            raise HTTPException(404, "Request not found.")
         return job
 
-    def find(self, request_id: str) -> SandboxJob:
-        """A job by its id. Raises HTTPException 404."""
-        if request_id not in self._jobs.by_id:
-            raise HTTPException(404, "Request not found.")
-        return self._jobs.by_id[request_id]
+    def _meet_fault(self) -> None:
+        if self._draws.random() < self.jobs.rules.busy:
+            headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
+            raise HTTPException(self._draws.choice((429, 503)), "Too busy", headers)
 
-    def _refuse_if_busy(self, caller: str, call: int) -> None:
-        busy = self._jobs.faults.busy_status(caller, call)
-        if busy is not None:
-            raise HTTPException(busy, "Too busy", {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    async def _refuse(self, _request: Request, refusal: Exception) -> Response:
+        assert isinstance(refusal, HTTPException | Refused)
+        body = self._api.error(refusal.status_code, refusal.detail)
+        headers = refusal.headers if isinstance(refusal, HTTPException) else None
+        return JSONResponse(body, refusal.status_code, headers)
+
+    async def _result(self, request: Request) -> Response:
+        job = self.find(request.path_params["id"])
+        if self.jobs.view(job).status is not Status.COMPLETED:
+            raise HTTPException(404, "There is no result.")
+        return FileResponse(_CLIP, media_type="video/webm")
+
+    async def _overview(self, _request: Request) -> Response:
+        """For people and tests: every job of this process, and how its callbacks fared."""
+        jobs = [
+            {"request_id": job.id, "kind": job.kind, "status": job.status, "input": job.input}
+            for job in self.jobs.all()
+        ]
+        return JSONResponse({"jobs": jobs, "callbacks": self.jobs.callbacks})
 
 
-MakeApi: TypeAlias = Callable[[Jobs], SandboxApi]
-
-
-async def read_object(request: Request) -> dict[str, Any]:
+async def _object(request: Request) -> Body:
     """The JSON object in a request's body. Raises HTTPException 400."""
     try:
         body = clean(parse(decode(await request.body())))

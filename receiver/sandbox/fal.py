@@ -3,18 +3,20 @@
 import hashlib
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.sandbox.api import Body, SandboxApi, read_object
-from receiver.sandbox.jobs import Callback, JobState, SandboxJob
-from store.records.jobs import Status
+from receiver.dialects import fal
+from receiver.dialects.contract import Body, JobView, Submission
+from receiver.providers.registry import SANDBOX_PATHS
+from receiver.sandbox.api import Calls, SandboxApi
+from receiver.sandbox.jobs import Callback
+from store.records.times import Millis
 
 _SEED = 17454220438242315174
 """From a real answer: too large for a signed 64-bit integer and for a JavaScript number."""
@@ -22,94 +24,68 @@ _USER = "sandbox-user"
 
 
 class FalApi(SandboxApi):
+    path = SANDBOX_PATHS["fal"]
     schemes = ("key",)
 
-    def routes(self) -> Sequence[Route]:
+    def __init__(self, api_key: str | None = None) -> None:
+        super().__init__(api_key)
+        self._private_key = Ed25519PrivateKey.generate()
+
+    def routes(self, calls: Calls) -> Sequence[Route]:
+        def accepted(job: JobView) -> Body:
+            return fal.accepted(job, calls.base_url)
+
+        async def status(request: Request) -> Response:
+            return _response(fal.status(calls.asked(request.path_params["id"])))
+
+        async def response(request: Request) -> Response:
+            job = calls.find(request.path_params["id"])
+            return _response(fal.response(calls.jobs.view(job)))
+
+        async def cancel(request: Request) -> Response:
+            job = calls.find(request.path_params["id"])
+            before = calls.jobs.view(job)
+            calls.jobs.cancel(job)
+            return _response(fal.cancellation(before))
+
         request = "/{endpoint:path}/requests/{id}"
         return [
-            Route("/.well-known/jwks.json", self._jwks),
-            self.call("GET", f"{request}/status", self._status),
-            self.call("PUT", f"{request}/cancel", self._cancel),
-            self.call("GET", request, self._response),
-            self.submission("/{endpoint:path}", self._submit),
+            Route("/.well-known/jwks.json", self._keys),
+            calls.call("GET", f"{request}/status", status),
+            calls.call("PUT", f"{request}/cancel", cancel),
+            calls.call("GET", request, response),
+            calls.submission("/{endpoint:path}", _read, accepted),
         ]
 
-    def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
-        if not state.is_final:
+    def output(self, job_input: Mapping[str, Any], link: str) -> Any:
+        video = {"url": link, "content_type": "video/webm"}
+        return {"video": video, "seed": _SEED, "prompt": str(job_input.get("prompt", ""))}
+
+    def callback(self, job: JobView, now: Millis) -> Callback | None:
+        if not job.is_final:
             return None
-        said: dict[str, Any] = {"status": "OK", "error": None, "payload": _output(job, state)}
-        if (error := _error(state)) is not None:
-            said = {"status": "ERROR", **error, "payload": {"detail": error["error"]}}
-        body = json.dumps(
-            {"request_id": job.request_id, "gateway_request_id": job.request_id, **said}
-        ).encode()
-        signed = [job.request_id, _USER, str(self._jobs.clock.now() // 1_000)]
+        body = json.dumps(fal.webhook(job)).encode()
+        signed = [job.id, _USER, str(now // 1_000)]
         message = "\n".join([*signed, hashlib.sha256(body).hexdigest()])
         names = ("request-id", "user-id", "timestamp", "signature")
-        values = (*signed, self._private_key().sign(message.encode()).hex())
+        values = (*signed, self._private_key.sign(message.encode()).hex())
         headers = {f"x-fal-webhook-{name}": each for name, each in zip(names, values, strict=True)}
         return Callback(body, headers)
 
-    def refusal(self, status_code: int, detail: str) -> Body:
-        return {"detail": detail}
+    def error(self, status_code: int, detail: str) -> Body:
+        return fal.error(detail)
 
-    async def _submit(self, request: Request) -> tuple[SandboxJob, Body]:
-        kind = request.path_params["endpoint"]
-        job_input = await read_object(request)
-        job = self._jobs.make(kind, job_input, request.query_params.get("fal_webhook"))
-        owner_and_alias = "/".join(kind.split("/")[:2])
-        response_url = f"{self._jobs.origin}/{owner_and_alias}/requests/{job.request_id}"
-        return job, {
-            "request_id": job.request_id,
-            "response_url": response_url,
-            "status_url": f"{response_url}/status",
-            "cancel_url": f"{response_url}/cancel",
-            "queue_position": 0,
-        }
-
-    async def _status(self, request: Request) -> Response:
-        job = self.begin_status(request.path_params["id"])
-        state = self._jobs.state(job)
-        if state.is_final:
-            error = _error(state) or {}
-            return JSONResponse({"status": "COMPLETED", "logs": [], "metrics": {}, **error})
-        if state.status is Status.PENDING:
-            return JSONResponse({"status": "IN_QUEUE", "queue_position": 0}, 202)
-        return JSONResponse({"status": "IN_PROGRESS", "logs": []}, 202)
-
-    async def _response(self, request: Request) -> Response:
-        job = self.find(request.path_params["id"])
-        state = self._jobs.state(job)
-        if not state.is_final:
-            raise HTTPException(400, "Request is still in progress")
-        if (error := _error(state)) is not None:
-            return JSONResponse({"detail": error["error"], **error}, 500)
-        return JSONResponse(_output(job, state))
-
-    async def _cancel(self, request: Request) -> Response:
-        job = self.find(request.path_params["id"])
-        if self._jobs.state(job).is_final:
-            return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
-        self._jobs.cancel(job)
-        return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
-
-    async def _jwks(self, _request: Request) -> Response:
-        raw = self._private_key().public_key().public_bytes_raw()
+    async def _keys(self, _request: Request) -> Response:
+        raw = self._private_key.public_key().public_bytes_raw()
         key = {"kty": "OKP", "crv": "Ed25519", "x": urlsafe_b64encode(raw).decode().rstrip("=")}
         return JSONResponse({"keys": [key]})
 
-    def _private_key(self) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(self._jobs.faults.signing_seed())
+
+def _read(request: Request, body: Body) -> Submission:
+    webhook_url = request.query_params.get("fal_webhook")
+    return Submission(request.path_params["endpoint"], body, webhook_url)
 
 
-def _error(state: JobState) -> dict[str, str] | None:
-    if state.status is Status.CANCELLED:
-        return {"error": "Request was cancelled.", "error_type": "client_cancelled"}
-    if state.failure is not None:
-        return {"error": state.failure, "error_type": "internal_error"}
-    return None
-
-
-def _output(job: SandboxJob, state: JobState) -> dict[str, Any]:
-    video = {"url": state.link, "content_type": "video/webm"}
-    return {"video": video, "seed": _SEED, "prompt": str(job.record.input.get("prompt", ""))}
+def _response(answer: tuple[int, Body]) -> Response:
+    status_code, body = answer
+    return JSONResponse(body, status_code)

@@ -1,37 +1,34 @@
 """Creates a sandbox from the settings, and serves it on a port, embedded in a service or as a
 separate process."""
 
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from contextlib import asynccontextmanager
+
+import httpx
 
 from receiver.clock import Clock
 from receiver.providers.registry import API_OF, input_rules, operators_key
-from receiver.sandbox.api import MakeApi
-from receiver.sandbox.app import sandbox_app
+from receiver.sandbox.api import Calls, SandboxApi
 from receiver.sandbox.fal import FalApi
 from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.journal import Journal, open_journal
+from receiver.sandbox.jobs import Jobs
 from receiver.sandbox.replicate import ReplicateApi
 from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import SandboxSettings
 
 
-def sandbox_api(provider: str, settings: SandboxSettings) -> MakeApi:
+def sandbox_api(provider: str, settings: SandboxSettings) -> SandboxApi:
     """The API of a provider's sandbox. It accepts the operator's key alone, if that is set."""
     api = API_OF[provider]
     key = operators_key(api, settings)
     match api:
         case "replicate":
-            return partial(ReplicateApi, api_key=key)
+            return ReplicateApi(key)
         case "fal":
-            return partial(FalApi, api_key=key)
+            return FalApi(key)
         case _:
-            return partial(SamsarApi, api_key=key, input_rules=input_rules(settings))
+            return SamsarApi(input_rules(settings), key)
 
 
 def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
@@ -49,39 +46,30 @@ def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
 async def sandbox(
     rules: SandboxRules,
     clock: Clock,
-    make_api: MakeApi,
+    api: SandboxApi,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    journal_path: Path | None = None,
+    callback_transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[str]:
     """Serve a sandbox while the block runs; yields its origin, `http://HOST:PORT`.
 
-    With the file `journal_path`, it continues the jobs of the previous process. Port 0 selects the
-    previous process's port, so that result links still work; without one, or if it is taken, any
-    free port. At the end, open requests are cut off: submissions that are never answered would keep
-    it running forever.
+    Port 0 takes a free one. `callback_transport` carries the callbacks instead of real connections.
+    At the end, open requests are cut off: submissions that are never answered would keep it running
+    forever.
 
     Raises:
         OSError: the port is in use, or the address is not this machine's.
     """
-    journal = Journal()
-    if journal_path is not None:
-        journal = open_journal(journal_path, rules.seed, clock.now())
-        rules = replace(rules, seed=journal.seed)
-    with closing(journal), _listen_again(host, port, journal.port) as listener:
-        journal.record_port(listener.getsockname()[1])
-        base_url = origin(listener)
-        async with (
-            sandbox_app(rules, clock, base_url, make_api, journal=journal) as app,
-            serving(app, listener, grace=0),
-        ):
-            yield base_url
-
-
-def _listen_again(host: str, port: int, last_port: int) -> socket.socket:
-    """Listen on the given port; if it is 0, on the last one or any free one."""
-    if port == 0 and last_port:
-        with suppress(OSError):
-            return listen(host, last_port)
-    return listen(host, port)
+    # A new connection for each callback: if the server closed a reused one, a callback would be
+    # lost that no rule drops.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with listen(host, port) as listener:
+        url = origin(listener)
+        async with httpx.AsyncClient(
+            transport=callback_transport, trust_env=False, limits=limits
+        ) as http:
+            jobs = Jobs(rules, url, clock, http, api.output, api.callback)
+            async with serving(Calls(api, jobs, url).app(), listener, grace=0):
+                yield url
+            await jobs.close()

@@ -1,4 +1,4 @@
-"""Samsar's HTTP API."""
+"""Samsar's HTTP API, with unsigned callbacks, one at each step."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,42 +9,41 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from receiver.dialects import samsar
+from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar import KINDS, InputRules
-from receiver.sandbox.api import Body, SandboxApi, read_object
-from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
-from store.records.jobs import Status
-
-_MESSAGES = {
-    Status.PENDING: "Waiting for a renderer.",
-    Status.IN_PROGRESS: "Processing...",
-    Status.COMPLETED: "All done!",
-}
+from receiver.sandbox.api import Calls, SandboxApi
+from receiver.sandbox.jobs import Callback
+from store.records.times import Millis
 
 
 class SamsarApi(SandboxApi):
-    """Samsar's API; it sends unsigned callbacks, one at each step."""
-
     path = SANDBOX_PATHS["samsar"]
-    """The base path: a client's base URL is the origin followed by this."""
 
-    def __init__(self, jobs: Jobs, *, api_key: str | None = None, input_rules: InputRules) -> None:
-        """`input_rules` validate a job's `input`."""
-        super().__init__(jobs, api_key=api_key)
+    def __init__(self, input_rules: InputRules, api_key: str | None = None) -> None:
+        super().__init__(api_key)
         self._input_rules = input_rules
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self, calls: Calls) -> Sequence[Route]:
+        async def status(request: Request) -> Response:
+            if not (job_id := request.query_params.get("request_id")):
+                raise HTTPException(400, "taskId query parameter is missing.")
+            return JSONResponse(samsar.status(calls.asked(job_id)))
+
         return [
-            *(self.submission(self.path + kind, self._submit) for kind in KINDS),
-            self.call("GET", f"{self.path}status", self._status),
+            *(calls.submission(self.path + kind, self._read, samsar.accepted) for kind in KINDS),
+            calls.call("GET", f"{self.path}status", status),
         ]
 
-    def callback(self, job: SandboxJob, state: JobState) -> Callback:
-        body = {"request_id": job.request_id, **_answer(state)}
-        return Callback(json.dumps(body, separators=(",", ":")).encode(), {})
+    def output(self, job_input: Mapping[str, Any], link: str) -> Any:
+        return {"videoUrl": link}
 
-    def refusal(self, status_code: int, detail: str) -> Body:
-        return {"message": detail}
+    def callback(self, job: JobView, now: Millis) -> Callback:
+        return Callback(json.dumps(samsar.webhook(job), separators=(",", ":")).encode(), {})
+
+    def error(self, status_code: int, detail: str) -> Body:
+        return samsar.error(detail)
 
     def authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -55,41 +54,9 @@ class SamsarApi(SandboxApi):
         if not self.accepts(key):
             raise HTTPException(401, "API-KEY is invalid")
 
-    async def _submit(self, request: Request) -> tuple[SandboxJob, Body]:
+    def _read(self, request: Request, body: Body) -> Submission:
         kind = request.url.path.removeprefix(self.path)
-        body = await read_object(request)
-        job_input = self._check(kind, body.get("input"))
-        webhook_url = body.get("webhookUrl")
-        if not isinstance(webhook_url, str | None):
-            raise HTTPException(400, "webhookUrl must be a string")
-        job = self._jobs.make(kind, job_input, webhook_url)
-        return job, {"request_id": job.request_id}
-
-    async def _status(self, request: Request) -> Response:
-        request_id = request.query_params.get("request_id")
-        if not request_id:
-            raise HTTPException(400, "taskId query parameter is missing.")
-        job = self.begin_status(request_id)
-        return JSONResponse(_answer(self._jobs.state(job)))
-
-    def _check(self, kind: str, job_input: object) -> Mapping[str, Any]:
-        if not isinstance(job_input, dict):
-            raise HTTPException(400, "Input is required")
-        checked = dict(job_input)
-        if isinstance(prompts := checked.get("prompt_list"), str):
-            # Like the provider, which treats a string as a list of its characters.
-            checked["prompt_list"] = list(prompts)
-        for fault in self._input_rules.faults(kind, checked):
-            raise HTTPException(400, fault.detail)
-        return job_input
-
-
-def _answer(state: JobState) -> dict[str, Any]:
-    """A job's state in the form of the provider's status answer."""
-    answer = {
-        "status": state.status,
-        "progress": state.progress,
-        "result": state.link and {"videoUrl": state.link},
-        "message": state.failure or _MESSAGES[state.status],
-    }
-    return {name: value for name, value in answer.items() if value is not None}
+        submission = samsar.read_submission(kind, body)
+        for fault in self._input_rules.faults(kind, submission.input):
+            raise Refused(400, fault.detail)
+        return submission

@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.cli.demo import FAULTS, PROMPTS, follow_jobs, listening
+from receiver.cli.demo import follow_jobs, listening
 from receiver.client import AsyncClient, Job
-from receiver.sandbox.faults import FaultPlan
 from receiver.settings import ServeSettings
 from tests.cli.conftest import TIMEOUT, Workspace
 from tests.support.ports import free_port
@@ -27,11 +26,6 @@ def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pop
     workspace = Workspace(tmp_path_factory.mktemp("ending"))
     with workspace.running("demo", "--exit", "--port", "0") as demo:
         yield workspace.folder, demo
-
-
-def test_the_seed_drops_two_final_callbacks_and_duplicates_one() -> None:
-    plans = [FaultPlan(FAULTS).of_job(ordinal) for ordinal in range(len(PROMPTS))]
-    assert sorted(plan.callbacks[-1].copies for plan in plans) == [0, 0, 1, 1, 1, 2]
 
 
 def test_it_uses_another_port_if_the_default_is_in_use(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,8 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import httpx
@@ -17,10 +16,9 @@ from starlette.responses import Response
 from receiver.client.relay import Relay, verify_relay
 from receiver.clock import SystemClock
 from receiver.providers.samsar import InputRules
-from receiver.sandbox.app import sandbox_app
 from receiver.sandbox.faults import SandboxRules
+from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
-from receiver.server.serve import listen, origin, serving
 from tests.http_api.relay_sink import Message, relay_sink
 from tests.support.service import MOVIE
 
@@ -77,7 +75,7 @@ class Provider:
     """The sandbox, on a port of its own, outside the service."""
 
     url: str
-    callbacks: _Callbacks = field(default_factory=_Callbacks)
+    callbacks: _Callbacks
 
     @property
     def settings(self) -> dict[str, str]:
@@ -90,7 +88,7 @@ class Provider:
 
     async def jobs(self) -> list[dict[str, Any]]:
         """Every job that the provider has received."""
-        return list(await self._page("/sandbox/jobs"))
+        return list((await self._page())["jobs"])
 
     async def submissions(self) -> Counter[str]:
         """How often each prompt was submitted: more than once means paid twice."""
@@ -98,37 +96,26 @@ class Provider:
 
     async def callbacks_to_come(self) -> tuple[int, int]:
         """How many callbacks are still to be sent, without copies, and how many are being sent."""
-        stats = await self.stats()
-        begun = stats["callbacks_sent"] - stats["callbacks_duplicated"] + stats["callbacks_dropped"]
-        return CALLBACKS * stats["jobs"] - begun, self.callbacks.under_way
+        counts, jobs = await self.sent_callbacks(), await self.jobs()
+        begun = counts["sent"] - counts["duplicated"] + counts["dropped"]
+        return CALLBACKS * len(jobs) - begun, self.callbacks.under_way
 
-    async def stats(self) -> Mapping[str, int]:
-        """The sandbox's counters since its start."""
-        counts: Mapping[str, int] = await self._page("/sandbox/stats")
-        return counts
+    async def sent_callbacks(self) -> Counter[str]:
+        """How many callbacks were sent (copies included), dropped and duplicated."""
+        return Counter((await self._page())["callbacks"])
 
-    async def _page(self, path: str) -> Any:
+    async def _page(self) -> Any:
         async with httpx.AsyncClient(trust_env=False) as client:
-            return (await client.get(self.url + path)).json()
+            return (await client.get(f"{self.url}/sandbox")).json()
 
 
 @contextlib.asynccontextmanager
 async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
     """Run the sandbox until the block is left."""
-    with listen("127.0.0.1", 0) as listener:
-        running = Provider(origin(listener))
-        models = InputRules(*(frozenset({MOVIE[name]}) for name in ("image_model", "video_model")))
-        async with (
-            sandbox_app(
-                rules,
-                SystemClock(),
-                running.url,
-                partial(SamsarApi, input_rules=models),
-                callback_transport=running.callbacks,
-            ) as app,
-            serving(app, listener, grace=0),
-        ):
-            yield running
+    models = InputRules(*(frozenset({MOVIE[name]}) for name in ("image_model", "video_model")))
+    callbacks, api = _Callbacks(), SamsarApi(models)
+    async with sandbox(rules, SystemClock(), api, callback_transport=callbacks) as url:
+        yield Provider(url, callbacks)
 
 
 # --- the user's webhook endpoint ------------------------------------------------------------------

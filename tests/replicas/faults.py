@@ -48,9 +48,9 @@ async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, 
                     faults["replicas upgraded"] += len(cluster.replicas)
                 faults[await inject_fault(cluster, rng, next(kinds))] += 1
         tally = await judge(cluster.world, faults.total(), added=_LATER_MEMBERS)
-        stats = await cluster.world.provider.stats()
-    faults["callbacks lost"] = stats["callbacks_dropped"]
-    faults["callbacks twice"] = stats["callbacks_duplicated"]
+        callbacks = await cluster.world.provider.sent_callbacks()
+    faults["callbacks lost"] = callbacks["dropped"]
+    faults["callbacks twice"] = callbacks["duplicated"]
     return tally, faults
 
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import httpx
@@ -22,13 +21,9 @@ from tests.support.service import MOVIE, TIMEOUT
 MOVIE_PATH = "/v1/video/create_movie"
 STATUS_PATH = "/v1/video/status"
 
-SAMSAR = partial(
-    SamsarApi,
-    input_rules=InputRules(
-        image_models=frozenset({"IMAGEN3", "FLUX1.1PRO"}),
-        video_models=frozenset({"LUMA", "KLINGIMGTOVIDPRO"}),
-    ),
-)
+
+def samsar(api_key: str | None = None) -> SamsarApi:
+    return SamsarApi(InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})), api_key)
 
 
 class BlockingClock(ManualClock):
@@ -80,10 +75,16 @@ class Sandbox:
         taken, arrived[:count] = arrived[:count], []
         return [json.loads(each.body) for each in taken]
 
-    async def until_stats(self, **expected: int) -> None:
-        """Wait until its counters have these values."""
+    async def jobs(self) -> list[dict[str, Any]]:
+        """Every job that it has received."""
+        return list((await self.client.get("/sandbox")).json()["jobs"])
+
+    async def until_counted(self, **expected: int) -> None:
+        """Wait until its counts of callbacks have these values."""
         async with asyncio.timeout(TIMEOUT):
-            while not (await self.client.get("/sandbox/stats")).json().items() >= expected.items():
+            while not (await self.client.get("/sandbox")).json()["callbacks"].items() >= (
+                expected.items()
+            ):
                 continue
 
 
@@ -100,7 +101,7 @@ async def start() -> AsyncIterator[Start]:
             sink = await stack.enter_async_context(relay_sink())
             rules = {"render_seconds": 10, "seed": 1} | rules
             base_url = await stack.enter_async_context(
-                sandbox(SandboxRules(**rules), clock, partial(SAMSAR, api_key=api_key))
+                sandbox(SandboxRules(**rules), clock, samsar(api_key))
             )
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=base_url, headers={"API-KEY": "secret"}, trust_env=False)

@@ -1,7 +1,6 @@
-"""A server within a running event loop: it handles no signals, and no client keeps it running."""
+"""A server within a running event loop: no client keeps it running, and its jobs outlive it."""
 
 import asyncio
-import signal
 
 import httpx
 import pytest
@@ -9,14 +8,14 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
-from tests.sandbox.conftest import SAMSAR
+from tests.sandbox.conftest import BlockingClock, samsar
 from tests.support.service import MOVIE, TIMEOUT
 
 
 async def test_it_stops_while_submissions_hang_and_callbacks_wait() -> None:
     rules = SandboxRules(render_seconds=3600, submit_timeouts=1)
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        async with sandbox(rules, SystemClock(), SAMSAR) as base_url:
+        async with sandbox(rules, SystemClock(), samsar()) as base_url:
             body = {"input": MOVIE, "webhookUrl": "http://127.0.0.1:1/x"}
             url = f"{base_url}/v1/video/create_movie"
             hanging = [
@@ -24,7 +23,7 @@ async def test_it_stops_while_submissions_hang_and_callbacks_wait() -> None:
                 for _ in range(3)
             ]
             async with asyncio.timeout(TIMEOUT):
-                while (await client.get(f"{base_url}/sandbox/stats")).json()["jobs"] < 3:
+                while len((await client.get(f"{base_url}/sandbox")).json()["jobs"]) < 3:
                     continue
             stopping_at = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - stopping_at < 10
@@ -34,7 +33,20 @@ async def test_it_stops_while_submissions_hang_and_callbacks_wait() -> None:
             await client.get(base_url)
 
 
-async def test_it_leaves_signals_alone() -> None:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    async with sandbox(SandboxRules(), SystemClock(), SAMSAR):
-        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+async def test_a_job_of_an_earlier_process_goes_on_to_its_end() -> None:
+    clock = BlockingClock()
+    headers = {"API-KEY": "any"}
+    async with httpx.AsyncClient(headers=headers, trust_env=False) as client:
+        async with sandbox(SandboxRules(render_seconds=10), clock, samsar()) as first:
+            made = await client.post(f"{first}/v1/video/create_movie", json={"input": MOVIE})
+        async with sandbox(SandboxRules(render_seconds=10), clock, samsar()) as second:
+            url = f"{second}/v1/video/status"
+            clock.advance(5)
+            asked = (await client.get(url, params=made.json())).json()
+            assert asked == {"status": "IN_PROGRESS", "progress": 50}
+            clock.advance(5)
+            asked = (await client.get(url, params=made.json())).json()
+            assert asked["status"] == "COMPLETED"
+            assert (await client.get(asked["result"]["videoUrl"])).status_code == 200
+            clock.advance(8 * 24 * 3600)
+            assert (await client.get(url, params=made.json())).status_code == 404

@@ -37,33 +37,6 @@ async def test_a_job_lives_from_pending_to_a_result_that_opens(start: Start) -> 
     assert page.content.startswith(b"\x1aE\xdf\xa3"), "Matroska's magic number"
 
 
-async def test_a_status_call_never_contradicts_the_callback_that_came_before(start: Start) -> None:
-    render_seconds = 0.3
-    sandbox = await start(render_seconds=render_seconds)
-    now = sandbox.clock.monotonic()
-    assert (now + render_seconds) - now < render_seconds, "the sum has to round down"
-    request_id = await sandbox.made()
-    sandbox.clock.advance(render_seconds)
-    assert (await sandbox.called_back(4))[-1]["status"] == "COMPLETED"
-    assert (await sandbox.status(request_id))["status"] == "COMPLETED"
-
-
-async def test_a_narrative_of_any_lines_has_a_result(start: Start) -> None:
-    sandbox = await start()
-    made = await sandbox.client.post(
-        "/v1/video/create_narrative",
-        content=(
-            b'{"input": {"image_model": "IMAGEN3", "prompt_list":'
-            b' ["one \\u0007\\ud800 line", "a second line", "\xe2\x9d\xa4 third"]}}'
-        ),
-    )
-    assert made.status_code == 200
-    sandbox.clock.advance(10)
-    done = await sandbox.status(made.json()["request_id"])
-    assert (await sandbox.client.get(done["result"]["videoUrl"])).status_code == 200
-    assert (await sandbox.client.get("/sandbox/jobs")).json()[0]["kind"] == "create_narrative"
-
-
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -110,15 +83,12 @@ async def test_an_invalid_submission_is_refused_in_the_providers_words(start: St
     assert await refused("create_movie", no_address) == "webhookUrl must be a string"
     too_long = json.dumps({"input": MOVIE | {"duration": 121}})
     assert await refused("create_movie", too_long) == "Duration is too long"
-    lines = {"image_model": "IMAGEN3", "prompt_list": "read as more than twenty characters"}
-    message = await refused("create_narrative", json.dumps({"input": lines}))
-    assert message == "Prompt is too long"
     for body in ("", "{", "[]", '{"input": 1}', '{"input": NaN}'):
         await refused("create_movie", body)
-    assert (await client.get("/sandbox/jobs")).json() == []
+    assert (await client.get("/sandbox")).json()["jobs"] == []
 
 
-async def test_the_pages_show_what_came_and_no_token(start: Start) -> None:
+async def test_the_page_shows_what_came_and_no_token(start: Start) -> None:
     sandbox = await start()
     client = sandbox.client
     for _ in range(2):
@@ -127,17 +97,11 @@ async def test_the_pages_show_what_came_and_no_token(start: Start) -> None:
     await sandbox.called_back(8)
     assert sandbox.sink.messages == []
 
-    listing = await client.get("/sandbox/jobs")
-    assert [(job["status"], job["input"]) for job in listing.json()] == [("COMPLETED", MOVIE)] * 2
-    assert "token" not in listing.text
-    assert (await client.get("/sandbox/stats")).json() == {
-        "submissions": 2,
-        "jobs": 2,
-        "status_calls": 0,
-        "callbacks_sent": 8,
-        "callbacks_dropped": 0,
-        "callbacks_duplicated": 0,
-    }
+    page = await client.get("/sandbox")
+    shown = page.json()
+    assert [(job["status"], job["input"]) for job in shown["jobs"]] == [("COMPLETED", MOVIE)] * 2
+    assert shown["callbacks"]["sent"] == 8
+    assert "token" not in page.text
     assert list((await client.get("/nowhere")).json()) == ["message"]
     assert (await client.get(MOVIE_PATH)).status_code == 405
     assert (await client.get("/results/none.webm")).status_code == 404
