@@ -38,6 +38,8 @@ class SandboxJob:
     id: str
     submission: Submission
     created_at: Millis
+    began: float
+    """Monotonic seconds: its progress does not follow a clock that is set."""
     plan: JobPlan
     is_cancelled: bool = False
 
@@ -72,8 +74,8 @@ class Jobs:
     def make(self, submission: Submission) -> SandboxJob:
         """Create a job, and start the task that sends its callbacks."""
         now, nonce = self.clock.now(), self._nonces.randbytes(_HALF_ID // 2).hex()
-        plan = plan_job(self.rules, nonce)
-        job = SandboxJob(f"{now:0{_HALF_ID}x}{nonce}", submission, now, plan)
+        job_id, plan = f"{now:0{_HALF_ID}x}{nonce}", plan_job(self.rules, nonce)
+        job = SandboxJob(job_id, submission, now, self.clock.monotonic(), plan)
         self._by_id[job.id] = job
         if submission.webhook_url is not None:
             task = asyncio.create_task(self._send_callbacks(job, submission.webhook_url))
@@ -90,10 +92,12 @@ class Jobs:
             created_at = int(job_id[:_HALF_ID], 16)
         except ValueError:
             return None
-        if not 0 <= self.clock.now() - created_at < _KEPT_FOR:
+        age = self.clock.now() - created_at
+        if not 0 <= age < _KEPT_FOR:
             return None
+        began = self.clock.monotonic() - age / 1_000
         plan = plan_job(self.rules, job_id[_HALF_ID:])
-        return SandboxJob(job_id, Submission("unknown", {}, None), created_at, plan)
+        return SandboxJob(job_id, Submission("unknown", {}, None), created_at, began, plan)
 
     def all(self) -> list[JobView]:
         """All jobs of this process, oldest first."""
@@ -107,7 +111,7 @@ class Jobs:
         """The job as it is now."""
         if job.is_cancelled or self._is_over(job):
             return self._outcome(job)
-        share = (self.clock.now() - job.created_at) / 1_000 / self.rules.render_seconds
+        share = (self.clock.monotonic() - job.began) / self.rules.render_seconds
         if share < _PENDING_SHARE:
             return job.view(Status.PENDING)
         return job.view(Status.IN_PROGRESS, progress=min(99, int(share * 100)))
@@ -121,8 +125,8 @@ class Jobs:
     async def _send_callbacks(self, job: SandboxJob, webhook_url: str) -> None:
         for progress, copies in zip((*UPDATES, 100), job.plan.copies, strict=True):
             # A sleep may end slightly early, and a status call must not contradict the callback.
-            while (left := self._due(job, progress) - self.clock.now()) > 0:
-                await self.clock.sleep(left / 1_000)
+            while (left := self._due(job, progress) - self.clock.monotonic()) > 0:
+                await self.clock.sleep(left)
             if progress == 100 or job.is_cancelled:
                 await self._send(self._outcome(job), copies, webhook_url)
                 return
@@ -145,11 +149,11 @@ class Jobs:
                 # A sandbox never retries: a receiver that cannot be reached misses it.
                 continue
 
-    def _due(self, job: SandboxJob, progress: int) -> Millis:
-        return job.created_at + round(self.rules.render_seconds * 10 * progress)
+    def _due(self, job: SandboxJob, progress: int) -> float:
+        return job.began + self.rules.render_seconds * (progress / 100)
 
     def _is_over(self, job: SandboxJob) -> bool:
-        return self.clock.now() >= self._due(job, 100)
+        return self.clock.monotonic() >= self._due(job, 100)
 
     def _outcome(self, job: SandboxJob) -> JobView:
         if job.is_cancelled:
