@@ -91,7 +91,6 @@ def rules(settings: ServeSettings) -> Rules:
     return Rules(
         job_deadline=_ms(settings.job_deadline),
         unconfirmed_deadline=_ms(settings.unconfirmed_deadline),
-        look_up_submissions=settings.look_up_submissions,
         submit_lease=_ms(settings.submit_timeout) + LEASE_SLACK,
         confirm_callbacks=settings.confirm_callbacks,
         confirm_timeout=_ms(settings.confirm_timeout),
@@ -117,7 +116,7 @@ def assemble(
     tokens = CallbackTokens(keys)
     missed = MissedCallbacks(tokens)
     callback_address = partial(_callback_address, settings.public_url, tokens)
-    poller = Poller(services, hub, callback_address, missed)
+    poller = Poller(services, hub, missed)
     inbox = Inbox(services, hub, poller.confirm)
     submitter = Submitter(services, hub, callback_address)
     relay = Relay(

@@ -208,9 +208,6 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     """Time from acceptance to FAILED (while queued: from creation)."""
     unconfirmed_deadline: kinds.Seconds = 3600
     """How long a submission with an unknown outcome waits for its callback."""
-    look_up_submissions: bool = False
-    """Whether a submission with an unknown outcome is looked for in the provider's list
-    (Replicate's; see docs/providers.md)."""
 
     relay_schedule: kinds.Schedule = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
     """The gaps before each attempt at a webhook, plus jitter; the first can be 0."""

@@ -1,4 +1,4 @@
-"""What providers say about a job: reports, and answers to submissions, status calls, look-ups."""
+"""What providers say about a job: reports, and answers to submissions and status calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,8 +104,7 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class StatusMissing:
-    """404: the provider does not know the job. This is often temporary. For a look-up: the job is
-    not listed, or there was nothing to search."""
+    """404: the provider does not know the job. This is often temporary."""
 
     outcome: ClassVar = "missing"
     retry_after: Millis | None = None
@@ -131,7 +130,3 @@ class StatusUnavailable:
 
 
 StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable
-
-LookUpAnswer: TypeAlias = SubmitAccepted | StatusMissing | StatusUnavailable
-"""The answer to a search of the provider's list: the job, or "not listed" (which proves nothing),
-or no usable answer."""

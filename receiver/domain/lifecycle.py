@@ -32,8 +32,6 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
             submission.lose(draft, observation.reason)
         case observed.SubmissionEnded():
             submission.apply_answer(draft, observation)
-        case observed.SubmissionLookedUp():
-            submission.look_up(draft, observation)
         case observed.CallbackBatch():
             for callback in observation.callbacks:
                 callbacks.apply_callback(draft, callback)
@@ -92,8 +90,11 @@ def _file_states(job: Job) -> list[FileState]:
 def _pass_time(draft: Draft) -> None:
     """Apply a timeout that needs no status call. If it comes early or twice, nothing changes."""
     job = draft.job
-    lanes = (Lane.SUBMITTING, Lane.WAIT, Lane.SUBMIT)
-    if job.due is None or job.due.lane not in lanes or draft.now < job.due.at:
+    if job.due is None or draft.now < job.due.at:
+        return
+    # Release 1.0.0 stores the next search of the provider's list for an unconfirmed job as a poll.
+    needs_call = job.due.lane in (Lane.CONFIRM, Lane.POLL, Lane.ARCHIVE)
+    if needs_call and job.phase is not Phase.SUBMIT_UNCONFIRMED:
         return
     if job.callbacks_waiting:
         let_inbox_go_first(draft, job.due.lane)

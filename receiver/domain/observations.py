@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from receiver.domain.answers import LookUpAnswer, Report, StatusAnswer, SubmitAnswer
+from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from store.records.times import Millis
 
 
@@ -33,15 +33,6 @@ class SubmissionEnded:
 
     begun: SubmissionBegins
     answer: SubmitAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionLookedUp:
-    """The provider's list was searched for a submission whose answer was lost."""
-
-    number: int
-    """As of a status call, see `Polled`."""
-    answer: LookUpAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +149,6 @@ class DownloadEnded:
 
 Observation: TypeAlias = (
     SubmissionBegins
-    | SubmissionLookedUp
     | SubmissionLost
     | SubmissionEnded
     | CallbackBatch

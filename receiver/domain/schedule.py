@@ -34,8 +34,6 @@ class Rules:
 
     job_deadline: Millis = HOUR
     unconfirmed_deadline: Millis = HOUR
-    look_up_submissions: bool = False
-    """Whether a submission with an unknown outcome is looked for in its provider's list."""
     submit_lease: Millis = 75 * SECOND
     """How long the answer to a submission is waited for before the job becomes unconfirmed."""
     confirm_callbacks: bool = True

@@ -1,18 +1,17 @@
-"""Applies the steps of a submission: its start, deadline, answer, loss, and look-up."""
+"""Applies the steps of a submission: its start, deadline, answer, and loss."""
 
 from typing import assert_never
 
 from receiver.domain import outcomes, schedule
 from receiver.domain.answers import (
-    StatusUnavailable,
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitNotSent,
     SubmitRefused,
 )
 from receiver.domain.documents import MESSAGE_CHARACTERS
-from receiver.domain.draft import Draft, let_inbox_go_first, plan_next_poll, schedule_status_call
-from receiver.domain.observations import SubmissionBegins, SubmissionEnded, SubmissionLookedUp
+from receiver.domain.draft import Draft, let_inbox_go_first, schedule_status_call
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane
 
@@ -102,48 +101,22 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
         # The job has left `submitting`: it is unconfirmed, queued again, accepted or finished. Or
         # another attempt is under way.
         return
-    rules = draft.rules
-    if rules.look_up_submissions:
-        due = Due(Lane.POLL, draft.now + min(rules.poll_first, rules.unconfirmed_deadline // 2))
-    else:
-        due = Due(Lane.WAIT, draft.now + rules.unconfirmed_deadline)
     draft.set(
         phase=Phase.SUBMIT_UNCONFIRMED,
         unconfirmed_at=draft.now,
         maybe_sent=True,
         evidence=Evidence.SUBMIT,
-        due=due,
+        due=Due(Lane.WAIT, draft.now + draft.rules.unconfirmed_deadline),
     )
-
-
-def look_up(draft: Draft, looked_up: SubmissionLookedUp) -> None:
-    """Apply a search of the provider's list. A job that is not listed may still exist, because the
-    list may lag, so there is one more search, at the deadline. A search without an answer is
-    retried before that."""
-    job, answer = draft.job, looked_up.answer
-    if isinstance(answer, SubmitAccepted):
-        if job.provider_request_id is None:
-            accept(draft, answer, job.attempts, outcome="found")
-            if not draft.job.done:
-                schedule_status_call(draft, draft.now)
-        return
-    if job.phase is not Phase.SUBMIT_UNCONFIRMED or job.unconfirmed_at is None:
-        return
-    if looked_up.number <= job.tracking.polls:
-        return  # applied before
-    draft.track(polls=looked_up.number)
-    end = job.unconfirmed_at + draft.rules.unconfirmed_deadline
-    if draft.now >= end:
-        give_up_unconfirmed(draft)
-        return
-    answered = not isinstance(answer, StatusUnavailable)
-    at = end if answered else min(plan_next_poll(draft, answer.retry_after), end)
-    draft.set(due=Due(Lane.POLL, at))
 
 
 def give_up_unconfirmed(draft: Draft) -> None:
     """Fail an unconfirmed job at its deadline, unless a stored callback has yet to be applied."""
-    if draft.job.callbacks_waiting:
+    assert draft.job.unconfirmed_at is not None
+    end = draft.job.unconfirmed_at + draft.rules.unconfirmed_deadline
+    if draft.now < end:
+        draft.set(due=Due(Lane.WAIT, end))
+    elif draft.job.callbacks_waiting:
         let_inbox_go_first(draft, Lane.WAIT)
     else:
         outcomes.give_up(draft, ErrorCode.SUBMIT_OUTCOME_UNKNOWN)
@@ -169,14 +142,12 @@ def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> Non
     outcomes.finish(draft, Status.FAILED, Evidence.SUBMIT, error, message=message)
 
 
-def accept(
-    draft: Draft, answer: SubmitAccepted, attempt: int, *, outcome: str = "accepted"
-) -> None:
+def accept(draft: Draft, answer: SubmitAccepted, attempt: int) -> None:
     """Apply an acceptance. Until the job is finished, its id takes precedence over a callback's."""
     job, provider_request_id, taken = draft.job, answer.provider_request_id, answer.taken_id
     why = {} if taken is None else {"reason": f"the id {taken} belongs to another job"}
-    said = {"outcome": outcome, "attempt": attempt, "provider_request_id": provider_request_id}
-    draft.note("submission", **said, **why)
+    said = {"attempt": attempt, "provider_request_id": provider_request_id}
+    draft.note("submission", outcome="accepted", **said, **why)
     # The id that a finished job has stays.
     can_be_set = job.provider_request_id is None if job.done else not job.id_from_answer
     is_set = can_be_set and provider_request_id is not None

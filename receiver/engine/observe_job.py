@@ -10,7 +10,7 @@ import structlog
 
 from receiver.domain.answers import SubmitAccepted
 from receiver.domain.lifecycle import decider
-from receiver.domain.observations import Observation, SubmissionEnded, SubmissionLookedUp
+from receiver.domain.observations import Observation, SubmissionEnded
 from receiver.engine.context import ServiceContext
 from store.errors import ProviderIdTaken
 from store.records.jobs import Job
@@ -64,7 +64,7 @@ def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
 
 def _without_id(observation: Observation) -> Observation:
     """The same acceptance without its id, which cannot be recorded."""
-    assert isinstance(observation, SubmissionEnded | SubmissionLookedUp)
+    assert isinstance(observation, SubmissionEnded)
     assert isinstance(observation.answer, SubmitAccepted)
     answer = SubmitAccepted(None, taken_id=observation.answer.provider_request_id)
     return replace(observation, answer=answer)

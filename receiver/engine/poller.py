@@ -1,8 +1,7 @@
 """Polls the providers, fairly by user: to confirm claims, and for jobs whose poll is due, which get
 every fifth call while there are both.
 
-A job that lost the answer to its submission has no provider id: the provider's list is searched for
-it. Cancel requests are sent from here too, as soon as the id is known.
+Cancel requests are sent from here too, as soon as the provider's id is known.
 
 One rate limit and one concurrency limit apply to all these calls. A call refused by an open circuit
 breaker counts for its job as a call without an answer, so gaps, timeouts and deadlines follow the
@@ -23,7 +22,6 @@ from receiver.engine.observe_job import observe_job
 from receiver.engine.provider_calls import ProviderCalls
 from receiver.engine.worker import (
     MAX_IDLE_SECONDS,
-    CallbackAddress,
     DueTimer,
     TaskPool,
     until_stored,
@@ -65,18 +63,12 @@ class Poller:
 
     name = "poller"
 
-    def __init__(
-        self,
-        services: ServiceContext,
-        hub: Hub,
-        callback_address: CallbackAddress,
-        missed: MissedCallbacks,
-    ) -> None:
+    def __init__(self, services: ServiceContext, hub: Hub, missed: MissedCallbacks) -> None:
         self._services = services
         self._missed = missed
         self._missed_at = 0.0
         """Monotonic time from which further jobs with a refused callback are polled."""
-        self._provider_calls = ProviderCalls(services, callback_address)
+        self._provider_calls = ProviderCalls(services)
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.concurrency)

@@ -5,10 +5,9 @@ from typing import Final, TypeVar
 
 import structlog
 
-from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
-from receiver.domain.observations import CancelAnswer, Observation, Polled, SubmissionLookedUp
+from receiver.domain.answers import StatusAnswer, StatusUnavailable
+from receiver.domain.observations import CancelAnswer, Observation, Polled, TimePassed
 from receiver.engine.context import ServiceContext
-from receiver.engine.worker import CallbackAddress
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from store.records.jobs import Job
 from store.records.times import Millis
@@ -17,7 +16,7 @@ CANCEL_WAIT: Final[Millis] = 24 * 3_600_000
 """How long a cancel waits for its provider to be configured again. It must not wait for ever, since
 retention does not remove the job meanwhile."""
 
-A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
+A = TypeVar("A", bound=StatusAnswer)
 
 log = structlog.get_logger()
 
@@ -25,17 +24,17 @@ log = structlog.get_logger()
 class ProviderCalls:
     """The calls about a job."""
 
-    def __init__(self, services: ServiceContext, callback_address: CallbackAddress) -> None:
+    def __init__(self, services: ServiceContext) -> None:
         self._services = services
         self._calls = services.status_calls
-        self._callback_address = callback_address
 
     async def ask(self, job: Job) -> Observation | None:
         """Make the call that the job waits for. None if it is a cancel request that waits for its
         provider to be configured again."""
         asked_at, number = self._services.clock.now(), job.tracking.polls + 1
-        if (upstream := upstream_job(job)) is None:
-            return SubmissionLookedUp(number, await self._look_up(job))
+        if (upstream := upstream_job(job)) is None:  # there is nothing to ask about
+            self._calls.give_back()
+            return TimePassed()
         if job.cancel_wanted:
             return await self._pass_on_cancel(job, upstream)
         # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
@@ -61,19 +60,6 @@ class ProviderCalls:
         log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         return answer
 
-    async def _look_up(self, job: Job) -> LookUpAnswer:
-        """Search the provider's list for a job without an id. If it cannot be searched, or
-        look-ups are off, the answer is `StatusMissing` without a call."""
-        provider = self._services.providers.get(job.provider)
-        cannot = provider is not None and not provider.can_look_up
-        if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
-            self._calls.give_back()
-            return StatusMissing()
-        url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
-        if since > until:  # `created_at` never goes back, even if the clock does
-            since = until - self._services.rules.unconfirmed_deadline
-        return await self._ask(job, lambda asked: asked.look_up(url, since, until))
-
     async def _ask(
         self, job: Job, call: Callable[[Provider], Awaitable[A]]
     ) -> A | StatusUnavailable:
@@ -86,7 +72,7 @@ class ProviderCalls:
         self._enqueue(job, answer)
         return StatusUnavailable("the breaker is open") if answer is None else answer
 
-    def _enqueue(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
+    def _enqueue(self, job: Job, answer: StatusAnswer | None) -> None:
         """Queue the job for the next probe of an open breaker, unless the provider has said when to
         retry."""
         failed = isinstance(answer, StatusUnavailable) and answer.retry_after is None

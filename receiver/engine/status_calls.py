@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import structlog
 
 from receiver.clock import Clock
-from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusUnavailable
+from receiver.domain.answers import StatusAnswer, StatusUnavailable
 from receiver.domain.call_limits import Breaker, RateLimiter
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.metrics import Metrics
@@ -21,7 +21,7 @@ MAX_RATE_WAIT: Final = 1.0
 SLOT_CHECK_SECONDS: Final = 0.1
 """Seconds between two checks for a free slot."""
 
-A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
+A = TypeVar("A", bound=StatusAnswer)
 
 log = structlog.get_logger()
 
@@ -102,9 +102,7 @@ class StatusCalls:
         self._metrics.status_polls.labels(name, answer.outcome).inc()
         return answer
 
-    def _learn(
-        self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer, *, is_probe: bool
-    ) -> None:
+    def _learn(self, name: str, job_id: str, answer: StatusAnswer, *, is_probe: bool) -> None:
         """Report the answer to the breaker, unless only this job's calls fail. Once the breaker is
         open, only its probes' failures count: the other calls began before."""
         breaker, queue = self.breakers[name], self.queues[name]

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from receiver.domain.answers import LookUpAnswer, Report, StatusAnswer, StatusMissing, SubmitAnswer
+from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
 from store.records.jobs import Job, Status
-from store.records.times import Millis
 
 MAX_KIND = 200
 """Maximum length of a `kind`, in characters."""
@@ -59,8 +58,8 @@ callback is then treated as unsigned. Raises `BadSignature`."""
 class Provider(Protocol):
     """One upstream API. An adapter inherits from this; methods with a body here are optional.
 
-    `submit`, `status`, `result`, `cancel` and `look_up` report failures of the network or the
-    provider in what they return. They raise only `asyncio.CancelledError`.
+    `submit`, `status`, `result` and `cancel` report failures of the network or the provider in
+    what they return. They raise only `asyncio.CancelledError`.
     """
 
     name: str
@@ -69,8 +68,6 @@ class Provider(Protocol):
     """A job that does not exist: its status call is free and shows whether the key is accepted."""
     can_cancel: bool = False
     """Whether `cancel` may be called."""
-    can_look_up: bool = False
-    """Whether `look_up` may be called."""
 
     def start(self) -> None:
         """Begin to fetch what is needed to verify callbacks, in the background. Called once."""
@@ -103,14 +100,6 @@ class Provider(Protocol):
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         """Send a cancel request once."""
         return CancelAnswer("refused", message=f"{self.name} cannot cancel")
-
-    async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
-        """Search the provider's list for the submission with exactly this callback URL, sent
-        between `since` and `until`. It has been sent at most once, and its answer was lost.
-
-        Takes no longer than a status call, and reads a bounded part of the list.
-        """
-        return StatusMissing()
 
     def verifier(self, headers: Headers) -> Verify | None:
         """A function that verifies the body of a callback with these headers; None if the provider

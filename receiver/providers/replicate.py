@@ -8,27 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from receiver.domain.answers import (
-    LookUpAnswer,
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    StatusUnavailable,
-    SubmitAccepted,
-    SubmitAnswer,
-)
+from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
-from receiver.domain.serialization import timestamp
 from receiver.providers import parsing
-from receiver.providers.api import GOOD, Account, Api
-from receiver.providers.calls import NoAnswer
+from receiver.providers.api import Account, Api
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from receiver.setting_values import webhook_key
 from store.records.jobs import Status
-from store.records.times import Millis
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _VERSION: Final = re.compile(rf"[0-9A-Fa-f]{{64}}|{_PART}/{_PART}:{_PART}")
@@ -42,10 +31,6 @@ _STATUSES: Final = {
     "ABORTED": Status.FAILED,
     "CANCELED": Status.CANCELLED,
 }
-_PAGES: Final = 5
-"""Maximum number of pages, of a hundred predictions each, that a look-up reads."""
-_SLACK: Final = 300_000
-"""Milliseconds by which the provider's clock may differ from ours in a look-up."""
 
 
 class Replicate(Provider):
@@ -53,7 +38,6 @@ class Replicate(Provider):
 
     absent_job = UpstreamJob("0" * 26, "", {})
     can_cancel = True
-    can_look_up = True
 
     def __init__(self, account: Account, webhook_secrets: Sequence[str] = ()) -> None:
         """Does no I/O. `webhook_secrets` are `whsec_…`; if empty, the secret is fetched from the
@@ -98,32 +82,6 @@ class Replicate(Provider):
 
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         return await self._api.cancel(f"{_path(job)}/cancel")
-
-    async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
-        """Search the list of predictions, newest first, for the one with this webhook."""
-        after, before = timestamp(since - _SLACK), timestamp(until + _SLACK)
-        query = {"created_after": after, "created_before": before}
-        target: str | None = f"predictions?{urlencode(query)}"
-        now = self._account.clock.monotonic
-        ends_at = now() + self._account.status_timeout
-        for _ in range(_PAGES):
-            if target is None:
-                break
-            try:
-                answer = await self._api.ask(target, max(0.0, ends_at - now()))
-            except NoAnswer as error:
-                return StatusUnavailable(str(error))
-            if answer.status_code not in GOOD:
-                return await self._api.unavailable(answer)
-            listed = (answer.body or {}).get("results")
-            if not isinstance(listed, list):
-                return StatusMissing()  # no retry soon: the list may be too long to read
-            for each in listed:
-                is_mine = isinstance(each, dict) and each.get("webhook") == callback_url
-                if is_mine and (found := self.read_id(each)) is not None:
-                    return SubmitAccepted(found)
-            target = self._api.same_origin_path((answer.body or {}).get("next"))
-        return StatusMissing()
 
     # --- callbacks --------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ cause: `rejected` (no JSON object), `conflict` (another job's id), `unauthorized
 | `verified` | `receiver_callbacks_total` | `true` if the signature was the provider's |
 | `outcome` | `receiver_submissions_total` | `accepted`, `refused`, `not_sent`, `ambiguous` |
 | `outcome` | `receiver_status_polls_total` | `reported`, `missing` (404), `unavailable`, \
-`breaker_open` (no call was made); `accepted` (a look-up has found the job) |
+`breaker_open` (no call was made) |
 | `outcome` | `receiver_relay_attempts_total` | `delivered`; `pending` (an answer, and it is \
 retried); `no_answer`; `exhausted`; `disabled` (410) |
 | `outcome` | `receiver_archive_downloads_total` | `stored`, `failed` |

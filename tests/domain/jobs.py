@@ -25,7 +25,6 @@ from receiver.domain.observations import (
     Polled,
     SubmissionBegins,
     SubmissionEnded,
-    SubmissionLookedUp,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
@@ -113,7 +112,7 @@ def one_callback(
 
 CURRENT_ID = "the id that the job has by then"
 NEXT = 0
-"""Stands for the number of the job's next attempt, or of its next status call or look-up."""
+"""Stands for the number of the job's next attempt, or of its next status call."""
 
 
 def status_call(asked_at: Millis, answer: Report | StatusAnswer, number: int = NEXT) -> Polled:
@@ -149,7 +148,7 @@ class Story:
             case Polled(asked_id=id_) if id_ == CURRENT_ID:
                 current_id = self.job.provider_request_id or "none"
                 return self.named(replace(observation, asked_id=current_id))
-            case Polled(number=number) | SubmissionLookedUp(number=number) if number == NEXT:
+            case Polled(number=number) if number == NEXT:
                 return replace(observation, number=self.job.tracking.polls + 1)
             case SubmissionBegins(attempt=number) if number == NEXT:
                 return replace(observation, attempt=self.job.attempts + 1)

@@ -30,7 +30,6 @@ from receiver.domain.observations import (
     ParsedCallback,
     SubmissionBegins,
     SubmissionEnded,
-    SubmissionLookedUp,
     SubmissionLost,
     TimePassed,
 )
@@ -126,10 +125,6 @@ others: st.SearchStrategy[Act] = st.sampled_from(
                 SubmitRefused(403, "Forbidden"),
                 SubmitNotSent("refused", 5 * SECOND),
                 SubmitAmbiguous("reset"),
-                SubmissionLookedUp(NEXT, SubmitAccepted(ID)),
-                SubmissionLookedUp(NEXT, SubmitAccepted(None)),
-                SubmissionLookedUp(NEXT, StatusMissing()),
-                SubmissionLookedUp(NEXT, StatusUnavailable("timeout", 90 * SECOND)),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitNotSent("refused")),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitRefused(400, "No.")),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitAmbiguous("reset")),
@@ -153,7 +148,6 @@ acts = st.one_of(callbacks, polls, others)
 starts = st.sampled_from([name for name in STATES if name != "queued"] + ["queued"] * 8)
 rules = st.builds(
     Rules,
-    look_up_submissions=st.booleans(),
     confirm_callbacks=st.sampled_from([True, True, False]),
     unconfirmed_deadline=st.sampled_from([MINUTE, HOUR]),
     poll_max=st.sampled_from([MINUTE, 20 * MINUTE]),
@@ -182,8 +176,6 @@ def play(start: str, script: Script, rules: Rules) -> tuple[Story, list[Step]]:
     for n, (pause, act, waiting) in enumerate(script, start=100):
         before = story.job = replace(story.job, callbacks_waiting=waiting)
         observation = story.named(act(story.now + pause, n))
-        if isinstance(observation, SubmissionLookedUp) and not rules.look_up_submissions:
-            continue  # these jobs are not looked up, so the poller never makes this observation
         move = story.observe(observation, pause)
         steps.append(Step(before, observation, move, story.job, story.now, rules))
     story.job = replace(story.job, callbacks_waiting=False)

@@ -20,14 +20,13 @@ from receiver.domain.observations import (
     CancelAnswer,
     DownloadEnded,
     FileStored,
-    SubmissionLookedUp,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, GRACE, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
-from tests.domain.jobs import ID, NEXT, Story, at_work, completed, failed, report, status_call
+from tests.domain.jobs import ID, Story, at_work, completed, failed, report, status_call
 from tests.domain.strategies import (
     Act,
     Script,
@@ -119,11 +118,6 @@ def live(
                 story.observe(TimePassed(), 0)
             case Lane.POLL if job.cancel_wanted:
                 story.observe(CancelAnswer("unavailable"), 100)
-            case Lane.POLL if job.provider_request_id is None:
-                asked_for = answer()
-                unlisted = StatusMissing()
-                found = unlisted if isinstance(asked_for, StatusReport) else asked_for
-                story.observe(SubmissionLookedUp(NEXT, found), 100)
             case Lane.POLL | Lane.CONFIRM:
                 story.observe(status_call(story.now, answer()), 100)
             case Lane.ARCHIVE:

@@ -23,7 +23,6 @@ from receiver.domain.observations import (
     Polled,
     SubmissionBegins,
     SubmissionEnded,
-    SubmissionLookedUp,
     TimePassed,
 )
 from receiver.domain.schedule import Rules
@@ -94,7 +93,7 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
         if isinstance(observation, CallbackBatch):
             assert not changed or before.cancel_wanted
         elif changed:
-            assert isinstance(observation, SubmissionEnded | SubmissionLookedUp)
+            assert isinstance(observation, SubmissionEnded)
             assert isinstance(observation.answer, SubmitAccepted)
 
 
@@ -144,8 +143,6 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
             assert lane is Lane.SUBMIT
         case Phase.SUBMITTING:
             assert lane is Lane.SUBMITTING
-        case Phase.SUBMIT_UNCONFIRMED if step.rules.look_up_submissions:
-            assert lane in (Lane.POLL, Lane.WAIT), "looked up, or its callback goes first"
         case Phase.SUBMIT_UNCONFIRMED:
             assert lane is Lane.WAIT
         case _ if job.provider_request_id is None:

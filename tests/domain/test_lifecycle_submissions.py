@@ -59,6 +59,17 @@ def test_rule_2_the_unconfirmed_deadline_is_independent_of_the_job_deadline() ->
     assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
 
 
+def test_rule_2_an_unconfirmed_job_that_release_1_0_0_would_poll_waits_for_its_deadline() -> None:
+    story = in_state("submit_unconfirmed")
+    end = story.due().at
+    story.job = replace(story.job, due=Due(Lane.POLL, story.now + 30 * SECOND))
+    story.observe(TimePassed(), 30 * SECOND)
+    assert story.due() == Due(Lane.WAIT, end)
+    story.wait_until(end)
+    story.observe(TimePassed(), 0)
+    assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
+
+
 @pytest.mark.parametrize("state", ["submitting", "submit_unconfirmed"])
 def test_rule_2_the_jobs_own_callback_heals_and_brings_the_id(state: str) -> None:
     story = in_state(state)

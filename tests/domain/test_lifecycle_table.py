@@ -27,7 +27,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.lifecycle import decide
-from receiver.domain.schedule import GRACE, HOUR, MINUTE, SECOND
+from receiver.domain.schedule import GRACE, MINUTE, SECOND
 from store.records.jobs import Status
 from store.records.moves import Move
 from store.records.times import Millis
@@ -107,9 +107,6 @@ COLUMNS: dict[str, Column] = {
     "not sent": soon(SubmitNotSent("connection refused")),
     "not sent late": past_deadline(SubmitNotSent("connection refused")),
     "ambiguous": soon(SubmitAmbiguous("reset")),
-    "found": soon(observed.SubmissionLookedUp(NEXT, SubmitAccepted(ID))),
-    "not listed": soon(observed.SubmissionLookedUp(NEXT, MISSING)),
-    "not listed late": lambda story: (observed.SubmissionLookedUp(NEXT, MISSING), story.now + HOUR),
     "callback 40": called_back(at_work(40, provider_request_id=ID)),
     "callback pending": called_back(report(Status.PENDING)),
     "callback new word": called_back(report(Status.IN_PROGRESS, provider_status="STITCHING")),

@@ -8,14 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from receiver.domain.answers import (
-    LookUpAnswer,
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    SubmitAnswer,
-)
+from receiver.domain.answers import Report, StatusAnswer, StatusReport, SubmitAnswer
 from receiver.engine.context import ServiceContext
 from receiver.engine.missed_callbacks import MissedCallbacks
 from receiver.engine.poller import Poller
@@ -53,8 +46,6 @@ class QuickProvider(SamsarDouble):
         self.waits_for: asyncio.Event | None = None
         """If set, status calls are answered only after this event."""
         self.asked: list[str] = []
-        self.found: LookUpAnswer = StatusMissing()
-        self.looked_up: list[tuple[str, Millis, Millis]] = []
 
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
@@ -66,10 +57,6 @@ class QuickProvider(SamsarDouble):
         if self.waits_for is not None:
             await self.waits_for.wait()
         return self.answers.get(job.id, self.answer)
-
-    async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
-        self.looked_up.append((callback_url, since, until))
-        return self.found
 
     def read(self, body: Mapping[str, Any]) -> Report:
         if "poison" in body:
@@ -98,7 +85,7 @@ class Harness:
         """A poller with limits of its own: calls per second, and concurrent calls."""
         calls = StatusCalls(self.clock, self.services.metrics, rate, concurrency)
         services = replace(self.services, status_calls=calls)
-        return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}", self.missed)
+        return Poller(services, self.hub, self.missed)
 
     async def accepted_job(self, name: str, user: User | None = None, **fields: Any) -> Job:
         """A job that the provider knows under this name."""

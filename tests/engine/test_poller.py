@@ -1,6 +1,7 @@
 """The poller: the order of calls, and claims that are handed over."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,13 +9,15 @@ import pytest
 from receiver.domain.answers import StatusMissing
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import CancelRequested, Polled
+from receiver.domain.schedule import Rules
 from receiver.engine import poller as poller_module
 from receiver.engine.poller import POLL_LEASE, Poller
 from receiver.engine.provider_calls import CANCEL_WAIT
 from store.errors import StoreUnavailable
 from store.keys import User
-from store.records.jobs import Job
-from store.records.times import Lane
+from store.records.jobs import Job, Phase
+from store.records.moves import Move
+from store.records.times import Due, Lane
 from tests.engine.due_jobs import claimed, due_polls, finish_at_next_call
 from tests.engine.harness import HOLDER, RATE, STEP, CallRecorder, Harness, step
 from tests.store.world import SECOND
@@ -222,6 +225,30 @@ async def test_after_an_outdated_answer_the_job_can_be_leased_again(harness: Har
 
     assert (await harness.find(job)).tracking.claims
     assert await harness.lease("another", Lane.CONFIRM) == [job.id]
+
+
+async def test_an_unconfirmed_job_that_release_1_0_0_would_poll_waits_for_its_deadline(
+    harness: Harness,
+) -> None:
+    """Without a provider id there is nothing to ask about, so no call is counted."""
+    job, now = await harness.world.create(), harness.clock.now()
+    lost = replace(
+        job,
+        phase=Phase.SUBMIT_UNCONFIRMED,
+        attempts=1,
+        maybe_sent=True,
+        unconfirmed_at=now,
+        due=Due(Lane.POLL, now),
+    )
+    await harness.world.advance(job, lambda _: Move(lost))
+    worker = harness.poller(RATE)
+
+    await step(harness, worker)
+
+    assert harness.provider.asked == []
+    after = await harness.find(job)
+    assert after.phase is Phase.SUBMIT_UNCONFIRMED
+    assert after.due == Due(Lane.WAIT, now + Rules().unconfirmed_deadline)
 
 
 async def test_stopping_releases_claims_that_were_not_started(harness: Harness) -> None:

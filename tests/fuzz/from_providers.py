@@ -78,7 +78,6 @@ async def _call_all(given: Answer) -> None:
             answers = [
                 await provider.submit(kind, MOVIE, "https://a.example/webhooks/samsar/token"),
                 await provider.status(job),
-                await provider.look_up("https://a.example/webhooks/samsar/token", 0, NOW),
                 await provider.cancel(job),
             ]
         for each in answers:

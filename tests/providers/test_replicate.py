@@ -1,19 +1,15 @@
-"""What is special to Replicate: its kinds and statuses, its secret, and its list of predictions."""
+"""What is special to Replicate: its kinds, statuses and its secret."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from receiver.clock import Clock, SystemClock
 from receiver.domain.answers import (
-    LookUpAnswer,
     Report,
-    StatusMissing,
     StatusReport,
-    StatusUnavailable,
     SubmitAccepted,
 )
 from receiver.providers.contract import BadSignature, UpstreamJob
@@ -181,68 +177,3 @@ async def test_configured_secrets_are_not_fetched() -> None:
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800", None, 7])
 def test_malformed_secrets(secret: Any) -> None:
     assert read_keys({"key": secret}) == []
-
-
-# --- looking up a submission whose answer was lost ------------------------------------------------
-
-LISTED = "GET /predictions"
-WEBHOOK = "https://here.example/webhooks/replicate/token"
-SINCE, UNTIL = 1_767_323_045_678, 1_767_323_105_678
-
-
-async def look_up(server: PathServer) -> LookUpAnswer:
-    async with replicate(server) as provider:
-        return await provider.look_up(WEBHOOK, SINCE, UNTIL)
-
-
-def page(*predictions: Any, following: Any = None) -> tuple[int, Any]:
-    return 200, {"next": following, "previous": None, "results": predictions}
-
-
-async def test_a_look_up_is_limited_to_the_time_of_the_submission() -> None:
-    async with path_server({LISTED: page()}) as server:
-        assert isinstance(await look_up(server), StatusMissing)
-    (call,) = server.calls
-    assert call.query == {
-        "created_after": "2026-01-02T02:59:05.678Z",
-        "created_before": "2026-01-02T03:10:05.678Z",
-    }
-
-
-async def test_a_look_up_follows_pages_but_not_many_and_never_to_another_host() -> None:
-    junk: tuple[Any, ...] = (
-        None,
-        7,
-        {},
-        {"webhook": None},
-        {"webhook": {"url": WEBHOOK}},
-        {"id": [], "webhook": WEBHOOK},
-    )
-    async with path_server() as server:
-        server.answers[LISTED] = page(*junk, following=f"{server.origin}/next?cursor=a%2Fb")
-        server.answers["GET /next"] = page({"id": "up-1", "webhook": WEBHOOK})
-        assert await look_up(server) == SubmitAccepted("up-1")
-        assert server.calls[-1].query == {"cursor": "a/b"}
-        assert server.calls[-1].headers["authorization"] == f"Bearer {KEY}"
-
-        server.answers[LISTED] = page(following=f"{server.origin}/predictions")
-        server.calls.clear()
-        assert isinstance(await look_up(server), StatusMissing)
-        assert len(server.calls) == 5
-
-        for elsewhere in (server.origin.replace("127.0.0.1", "localhost") + "/next", "/next", 7):
-            server.answers[LISTED] = page(following=elsewhere)
-            server.calls.clear()
-            assert isinstance(await look_up(server), StatusMissing)
-            assert server.asked() == [LISTED]
-
-
-async def test_all_pages_of_a_look_up_take_no_longer_than_a_status_call() -> None:
-    async with path_server() as server:
-        server.answers[LISTED] = page(following=f"{server.origin}/next")
-        server.held["GET /next"] = asyncio.Event()
-        hurried = replace(account(f"{server.origin}/"), status_timeout=1.0)
-        async with closing(Replicate(hurried)) as provider:
-            said = await provider.look_up(WEBHOOK, SINCE, UNTIL)
-        server.held["GET /next"].set()
-    assert isinstance(said, StatusUnavailable)

@@ -89,9 +89,7 @@ class Machine:
         self.service: Service | None = None
         self.stopping = False
         self._world = world
-        self._settings = _settings(
-            confirms=world.schedule.confirm, looks_up=world.schedule.looks_up
-        )
+        self._settings = _settings(confirms=world.schedule.confirm)
         self._process: Process | None = None
         self._boots = 0
         self._crash_point = CrashPoint()
@@ -271,7 +269,7 @@ class Machine:
 
 
 @cache
-def _settings(*, confirms: bool, looks_up: bool) -> ServeSettings:
+def _settings(*, confirms: bool) -> ServeSettings:
     """The defaults, except for what the schedule decides, the provider, the addresses, the archive,
     and the rate limit, which is off."""
     return load(
@@ -281,7 +279,6 @@ def _settings(*, confirms: bool, looks_up: bool) -> ServeSettings:
         public_url=PUBLIC_URL,
         rate_limit="",
         confirm_callbacks=confirms,
-        look_up_submissions=looks_up,
         archive_concurrency=CONCURRENCY,
         archive_url="file:///archive",  # only says that there is one: `_start` passes it in
         archive_max_bytes=MAX_BYTES,

@@ -12,7 +12,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from receiver.domain.answers import (
-    LookUpAnswer,
     StatusAnswer,
     StatusMissing,
     StatusReport,
@@ -170,8 +169,6 @@ class Call:
 class SimulatedProvider(SamsarDouble):
     """The provider, and the network to it."""
 
-    can_look_up = True
-
     def __init__(self, world: "World") -> None:
         self._world = world
         self._random = world.random
@@ -183,8 +180,6 @@ class SimulatedProvider(SamsarDouble):
         """By job: how each attempt counts, as sure (surely not taken), refused or taken. `taken`
         includes requests that were lost on the way: the service cannot tell that they were."""
         self.calls: dict[str, list[Call]] = {}
-        self.found: set[str] = set()
-        """Our ids of the jobs that a look-up found."""
         self.busy_until = 0.0
         """The time of the last event that is already planned, such as an end or a late callback."""
 
@@ -227,17 +222,6 @@ class SimulatedProvider(SamsarDouble):
                     return SubmitAmbiguous("connection reset")
                 await self._world.sleep(30.0 if how == "accept_slowly" else fate.latency)
                 return SubmitAccepted(upstream.id)
-
-    async def look_up(self, callback_url: str, since: int, until: int) -> LookUpAnswer:
-        """Search all jobs that were taken. Called only if a submission's answer was lost."""
-        job_id = self._world.callbacks.job_of(callback_url)
-        await self._world.sleep(self._random.choice([0.02, 0.3, 2.0]))
-        if outage := self.outages.at(running_loop().time()):
-            return StatusUnavailable(outage, credentials_refused=outage == "key")
-        if job_id not in self.jobs:
-            return StatusMissing()
-        self.found.add(job_id)
-        return SubmitAccepted(self.jobs[job_id].id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         loop = running_loop()

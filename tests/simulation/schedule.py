@@ -78,8 +78,6 @@ class Schedule:
     machines: int
     confirm: bool
     actions: tuple[Action, ...]
-    looks_up: bool = False
-    """Whether the provider is searched for submissions whose answers were lost."""
 
     def without(self, first: int, count: int) -> "Schedule":
         """The same schedule without some of its actions."""
@@ -88,7 +86,6 @@ class Schedule:
 
     def __str__(self) -> str:
         head = f"seed {self.seed}, {self.machines} machine(s), confirm={self.confirm}"
-        head += ", looks up" if self.looks_up else ""
         return "\n".join([head, *map(str, self.actions)])
 
 

@@ -1,7 +1,6 @@
 """The whole service on virtual time, from seeds: its promises hold whatever happens."""
 
 import asyncio
-from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -44,31 +43,12 @@ def test_a_seed(seed: int) -> None:
     check(random_schedule(seed))
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_seed_in_which_lost_submissions_are_looked_up(seed: int) -> None:
-    check(replace(random_schedule(seed), looks_up=True))
-
-
-def test_a_lost_answer_is_healed_by_a_look_up() -> None:
-    """Its callbacks are lost too: without the look-up, its outcome would remain unknown."""
-
-    def is_lost(fate: Fate) -> bool:
-        lost = all(how[0] for how in fate.callbacks)
-        return fate.submission == "lose_answer" and lost and fate.is_told_at_once
-
-    schedule = schedule_of(1, submissions([1.0], is_lost))
-    journals = ["\n".join(check(replace(schedule, looks_up=up)).journal) for up in (False, True)]
-    assert ["submit_outcome_unknown" in journal for journal in journals] == [True, False]
-
-
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seeds", MANY, ids=str)
 def test_many_seeds(seeds: range) -> None:
     for seed in seeds:
         check(random_schedule(seed))
-        if seed % 8 == 0:
-            check(replace(random_schedule(seed), looks_up=True))
 
 
 def test_the_same_seed_gives_the_same_journal() -> None:

@@ -50,8 +50,6 @@ class Subject:
     """The body of a callback for `up-1`, for each status that has one."""
     refusal: Callable[[str], Mapping[str, Any]]
     """Makes the body of a refusal with this text."""
-    listed: Callable[[str], Mapping[str, Any]] | None = None
-    """If the provider has a searchable list: makes one with `up-1`, whose callback URL is given."""
     cancels: bool = False
     sign: Sign | None = None
     keys: Mapping[str, Any] | None = None
@@ -144,7 +142,6 @@ REPLICATE = Subject(
         Status.CANCELLED: {"id": "up-1", "status": "canceled"},
     },
     refusal=lambda text: {"title": "Refused", "detail": text, "status": 400},
-    listed=lambda url: {"results": [{"id": "up-1", "webhook": url}]},
     cancels=True,
     sign=sign_replicate,
     keys={"key": WHSEC},

@@ -68,9 +68,6 @@ async def test_kinds(subject: Subject) -> None:
 async def test_what_a_provider_can_do(subject: Subject) -> None:
     async with opened(subject, "http://127.0.0.1:1/") as provider:
         assert provider.can_cancel == subject.cancels
-        assert provider.can_look_up == (subject.listed is not None)
-        if not provider.can_look_up:
-            assert isinstance(await provider.look_up(CALLBACK, 0, 1), StatusMissing)
         if subject.sign is None:
             assert provider.verifier([]) is None
 
