@@ -34,7 +34,7 @@ async def create(
         bool,
         typer.Option(
             "--admin",
-            help="An admin key: it can read all users' jobs, retry deliveries, end holds,"
+            help="An admin key: it can read all users' jobs, retry deliveries,"
             " and create and revoke keys.",
         ),
     ] = False,

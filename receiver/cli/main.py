@@ -15,7 +15,6 @@ from receiver.cli.command import Commands
 from receiver.cli.deliveries import deliveries
 from receiver.cli.demo import demo
 from receiver.cli.errors import USAGE, Failure, report
-from receiver.cli.holds import holds
 from receiver.cli.jobs import jobs, submit, watch
 from receiver.cli.keys import keys
 from receiver.cli.listen import listen
@@ -32,7 +31,7 @@ app = Commands(
 )
 for each in (serve, sandbox, demo, submit, watch, listen, doctor, backup, copy):
     app.command()(each)
-for name, group in (("keys", keys), ("jobs", jobs), ("deliveries", deliveries), ("holds", holds)):
+for name, group in (("keys", keys), ("jobs", jobs), ("deliveries", deliveries)):
     app.add_typer(group, name=name)
 
 

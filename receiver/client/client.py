@@ -21,7 +21,6 @@ from receiver.http_api.documents import (
     DeliveryDetail,
     History,
     HistoryLine,
-    Holds,
     JobDetail,
     Jobs,
     Retried,
@@ -296,17 +295,6 @@ class AsyncClient:
             "POST", "/v1/webhook-tests", "webhook_id", json={"url": url}, timeout=timeout
         )
         return outcome
-
-    # --- for admin keys ---------------------------------------------------------------------------
-
-    async def holds(self) -> Holds:
-        """The current holds on submissions."""
-        document: Holds = await self._transport.call("GET", "/v1/holds", "holds")
-        return document
-
-    async def end_holds(self, provider: str) -> None:
-        """End a provider's holds: submissions to it resume at once."""
-        await self._transport.send("DELETE", f"/v1/holds/{_segment(provider)}")
 
 
 def _given(**members: Any) -> dict[str, Any]:

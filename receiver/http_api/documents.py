@@ -170,7 +170,7 @@ class Retried(TypedDict):
     retried: int
 
 
-# --- users, holds and tickets ---------------------------------------------------------------------
+# --- users and tickets ----------------------------------------------------------------------------
 
 
 class User(TypedDict):
@@ -180,22 +180,6 @@ class User(TypedDict):
     created_at: str
     keys: int
     unfinished: int
-
-
-class Hold(TypedDict):
-    """A hold on submissions to a provider that limits our rate."""
-
-    provider: str
-    user: str | None
-    until: str
-    request_id: str
-    status_code: int
-
-
-class Holds(TypedDict):
-    """The current holds."""
-
-    holds: list[Hold]
 
 
 class Ticket(TypedDict):

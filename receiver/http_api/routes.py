@@ -54,8 +54,6 @@ API: tuple[Row[Any], ...] = (
     Row("POST", "/v1/deliveries/{delivery_id}/retry", KEY, deliveries.retry_delivery),
     Row("POST", "/v1/webhook-tests", KEY, deliveries.test_webhook),
     Row("GET", "/v1/users", ADMIN_KEY, admin.list_users),
-    Row("GET", "/v1/holds", ADMIN_KEY, admin.list_holds),
-    Row("DELETE", "/v1/holds/{provider}", ADMIN_KEY, admin.end_holds),
     Row("GET", "/v1/statistics", KEY_ONE_BY_ONE, statistics.statistics),
     Row("GET", "/session/metrics", ADMIN_KEY, session_routes.show_metrics),
     Row("GET", "/session/keys", ADMIN_KEY, session_routes.list_keys),

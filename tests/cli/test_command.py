@@ -145,8 +145,6 @@ READERS = (
     ("deliveries", "retry", "--state", "exhausted"),
     ("deliveries", "show", "dlv_x"),
     ("deliveries", "test", "ftp://127.0.0.1"),
-    ("holds", "list"),
-    ("holds", "end", "sandbox"),
     ("backup", "nowhere/copy.db"),
     ("copy", "no-address"),
 )

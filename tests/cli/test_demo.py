@@ -63,7 +63,7 @@ def check_what_is_printed(address: str, user: str, operator: str, dashboard: str
 
     jobs = get("/v1/jobs", key).json()["jobs"]
     assert [job["status"] for job in jobs] == ["COMPLETED"] * 6
-    assert get("/v1/holds", admin).status_code == 200
+    assert get("/v1/users", admin).status_code == 200
     page, _, token = dashboard.split()[1].partition("#/sign-in/")
     assert page == f"{url}/"
     own_page = {"X-Requested-With": "test"}

@@ -294,7 +294,6 @@ CALLS: list[Callable[[AsyncClient], Awaitable[object]]] = [
     lambda client: client.retry("msg_x"),
     lambda client: client.retry_all("exhausted"),
     lambda client: client.test_webhook("https://example.com"),
-    lambda client: client.holds(),
 ]
 
 

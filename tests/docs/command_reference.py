@@ -15,7 +15,7 @@ from receiver.cli.main import app
 FILE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 HEAD = """# Commands
 
-`submit`, `watch`, `listen`, `jobs`, `deliveries` and `holds` call a running service, from any \
+`submit`, `watch`, `listen`, `jobs` and `deliveries` call a running service, from any \
 machine: set its address with `--url URL` or `RECEIVER_URL`, and your API key with `--api-key KEY` \
 or `RECEIVER_API_KEY`. Run the others where the service runs, with [its settings](settings.md).
 

@@ -57,7 +57,7 @@ async def test_the_rate_is_counted_by_key_and_spares_cheap_reads(start: Start) -
 
 @pytest.mark.parametrize(
     "path",
-    ["jobs", "jobs/job_x", "deliveries", "users", "holds", "statistics", "video/status", "nothing"],
+    ["jobs", "jobs/job_x", "deliveries", "users", "statistics", "video/status", "nothing"],
 )
 async def test_no_cache_may_keep_what_only_one_key_may_read(
     shared_service: RunningService, path: str

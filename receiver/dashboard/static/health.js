@@ -2,7 +2,6 @@
 
 import { bars } from "./charts.js";
 import { card, h, main, placeholder, refill } from "./dom.js";
-import { holdsCard } from "./holds.js";
 import { growth, isStale, MAX_SAMPLES, quantile, samples, sampling } from "./metrics.js";
 import { duration } from "./times.js";
 import { chip, phaseWord, stateWord } from "./words.js";
@@ -20,7 +19,7 @@ export function showHealth(_user, signal) {
     h("div", { class: "title" }, h("h1", {}, "Health")),
     h("p", { class: "hint" }, "The service's metrics, every 5 s while this page is open. The store is measured ",
       "every 30 s. Counters restart with the service. With replicas, each answers in turn."),
-    note, holdsCard(signal), cards,
+    note, cards,
   );
 
   function show() {
@@ -88,8 +87,11 @@ function provider(now) {
   const chips = states.map(({ labels: { provider: name, state } }) =>
     h("p", {}, `${name} `, chip(look[state] ?? state, word[state] ?? state)));
   const refused = now.sum("provider_credentials_refused") > 0;
+  const paused = now.by("submissions_paused", "provider").filter(([, is]) => is > 0).map(([name]) => name);
   return card("Provider and breaker", chips,
     refused && h("p", { class: "notice bad" }, "The provider rejects our key."),
+    paused.length > 0 && h("p", { class: "notice" },
+      `Submissions pause, because the provider limits our rate: ${paused.join(", ")}.`),
     figures([
       ...now.by("submissions_total", "outcome").map(([outcome, count]) => [`submission: ${outcome}`, count]),
       ...now.by("status_polls_total", "outcome").map(([outcome, count]) => [`poll: ${outcome}`, count]),
