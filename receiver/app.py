@@ -221,7 +221,7 @@ def load_shedder(context: ApiContext) -> LoadShedder:
 
 def signing_keys(settings: ServeSettings) -> list[str]:
     """SECRET_KEYS, or those in the file beside the database, which is created if missing."""
-    if settings.secret_keys is not None:
+    if settings.secret_keys:
         return [key.get_secret_value() for key in settings.secret_keys]
     assert settings.secret_file is not None, "a shared database requires SECRET_KEYS"
     return load_or_create(settings.secret_file)

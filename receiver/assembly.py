@@ -157,7 +157,7 @@ def assemble(
         janitor,
     ]
     if archiving is not None:
-        archiver = Archiver(services, hub, *archiving, settings.archive_concurrency)
+        archiver = Archiver(services, hub, *archiving)
         workers += [archiver, archiver.leases]
     return Service(
         application(context, (*routes_of(settings), *_dashboard(settings))),

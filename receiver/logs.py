@@ -1,21 +1,16 @@
 """Logging: one line per event, as JSON or for a terminal, without secrets.
 
 `structlog.get_logger()` returns loggers; values bound with `structlog.contextvars` (the request id)
-are on every line of that context; the access log's JSON has only the request id. The standard
-library's loggers (uvicorn, httpx) use the same output. Redaction comes after every step that adds
-text, so that it covers tracebacks and other libraries' lines too.
+are on every line of that context. The standard library's loggers (uvicorn, httpx) use the same
+output. Redaction comes after every step that adds foreign text, so that it covers tracebacks and
+other libraries' lines too.
 """
 
-import asyncio
-import json
 import logging
-import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Literal, TextIO, cast
 from urllib.parse import quote
 
@@ -23,10 +18,6 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 HIDDEN = "…"
-
-_MIN_VALUE_LENGTH = 4
-"""Redacting shorter values would make every line unreadable and protect nothing."""
-_MAX_DEPTH = 12
 
 LONGEST = 8 * 1024
 """Maximum length of a text in characters; of a longer one only the beginning and end are logged."""
@@ -60,24 +51,20 @@ _SHAPES = re.compile(
 # A database password may contain any of `:/@`, so it ends at the last @ of its word. A pattern that
 # searches for that @ would rescan a word without one for each URL in it.
 _DATABASE = re.compile(r"(?P<before>postgres(?:ql)?://[^\s:/@]*+:)(?P<rest>\S++)", re.IGNORECASE)
-_SECRET_NAMES = frozenset(
-    {"api-key", "apikey", "authorization", "cookie", "password", "secret", "set-cookie", "ticket"}
-)
 # Characters that could end the line, move the cursor or change the text direction, and surrogates,
 # which cannot be encoded.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _values: set[str] = set()
 _values_pattern: re.Pattern[str] | None = None
-_access: "_AccessLog | None" = None
 
 
 def redact_values(values: Iterable[str]) -> None:
     """Redact these values in every line from now on, also in URL-quoted form."""
     global _values_pattern  # noqa: PLW0603 - one log per process
-    long_enough = [value for value in values if len(value) >= _MIN_VALUE_LENGTH]
-    _values.update(long_enough)
-    _values.update(quote(value, safe="") for value in long_enough)
+    for value in values:
+        if len(value) > 3:  # a shorter one protects nothing, and would hide parts of every line
+            _values.update((value, quote(value, safe="")))
     longest_first = sorted(_values, key=len, reverse=True)
     _values_pattern = re.compile("|".join(map(re.escape, longest_first))) if _values else None
 
@@ -115,27 +102,38 @@ def configure(
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     stream = stream or sys.stderr
-    as_json = log_format == "json" or (log_format is None and not stream.isatty())
-    processors = _processors(as_json=as_json, colors=stream.isatty())
+    terminal = stream.isatty()
+    render: list[Processor] = [structlog.processors.JSONRenderer()]
+    if log_format == "console" or (log_format is None and terminal):
+        # The traceback is already text: the plain formatter avoids a warning about that.
+        plain = structlog.dev.plain_traceback
+        console = structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)
+        render = [_without_controls, console]
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        _without_secrets,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *render,
+    ]
     stream = cast(TextIO, _BestEffortStream(stream))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
-    global _access  # noqa: PLW0603 - one log per process
-    _access = _AccessLog(stream) if as_json and threshold <= logging.INFO else None
-    handler = _Handler(stream)
+    to_dict = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[
-                structlog.stdlib.add_logger_name,
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *processors,
-            ]
+            processors=[structlog.stdlib.add_logger_name, to_dict, *processors]
         )
     )
-    _take_over_stdlib(handler, threshold)
+    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    # These would log every request or statement, with its URL or parameters.
+    for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx", "uvicorn"):
+        logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
 
 
 class _BestEffortStream:
@@ -154,99 +152,14 @@ class _BestEffortStream:
             self._stream.flush()
 
 
-def _processors(*, as_json: bool, colors: bool) -> list[Processor]:
-    common: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _without_secrets,
-    ]
-    if as_json:
-        return [*common, structlog.processors.JSONRenderer()]
-    # The traceback is already text: the plain formatter avoids a warning about that.
-    plain = structlog.dev.plain_traceback
-    renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
-    return [*common, _without_controls, renderer]
-
-
-def access(method: str, path: str, status: int, seconds: float, request_id: str) -> None:
-    """Write the access log's line for one request. `path` must be redacted, and `request_id` must
-    not need escaping in JSON.
-
-    Because it is written for every request, this line bypasses structlog if the log is JSON: it
-    looks the same, without other bound values, at a tenth of the cost. The lines of one event-loop
-    iteration are written together in the next one.
-    """
-    if _access is not None:
-        _access.write(method, path, status, seconds, request_id)
-    else:
-        structlog.get_logger().info(
-            "request", method=method, path=path, status=status, ms=round(seconds * 1_000, 1)
-        )
-
-
-# There are few methods and few frequent paths: callbacks have one per provider, since the rest is
-# redacted.
-_quoted = lru_cache(256)(json.dumps)
-
-
-class _AccessLog:
-    def __init__(self, stream: TextIO) -> None:
-        self._write = stream.write
-        self._lines: list[str] = []
-
-    def write(self, method: str, path: str, status: int, seconds: float, request_id: str) -> None:
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._lines.append(
-            f'{{"event": "request", "level": "info", "method": {_quoted(method)},'
-            f' "path": {_quoted(path)}, "status": {status}, "ms": {seconds * 1_000:.1f},'
-            f' "request_id": "{request_id}",'
-            f' "timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}\n'
-        )
-
-    def _flush(self) -> None:
-        lines, self._lines = self._lines, []
-        self._write("".join(lines))
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Our handler on the root logger; the class distinguishes it from others' (pytest's)."""
-
-
-def _take_over_stdlib(handler: _Handler, threshold: int) -> None:
-    root = logging.getLogger()
-    for former in [each for each in root.handlers if isinstance(each, _Handler)]:
-        root.removeHandler(former)
-    root.addHandler(handler)
-    root.setLevel(threshold)
-    # These would log every request or statement, with its URL or parameters.
-    for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx", "uvicorn"):
-        logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
-
-
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {name: _plain(value, name) for name, value in event.items()}
+    return {name: _plain(value) for name, value in event.items()}
 
 
-def _plain(value: object, name: str = "", depth: int = 0) -> object:
-    """`value` redacted and in JSON types; `name` is its key in the parent."""
-    if name.lower().replace("_", "-") in _SECRET_NAMES and value is not None:
-        return HIDDEN
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else repr(value)
-        case str():
-            return redact(value)
-        case Mapping() if depth < _MAX_DEPTH:
-            return {redact(str(k)): _plain(v, str(k), depth + 1) for k, v in value.items()}
-        case list() | tuple() | Set() if depth < _MAX_DEPTH:
-            return [_plain(member, "", depth + 1) for member in value]
-        case _:
-            return redact(repr(value))
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(value if isinstance(value, str) else repr(value))
 
 
 def _without_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -35,22 +35,16 @@ def load_or_create(path: Path) -> list[str]:
             # Another owner's file, or a read-only file system: the mode is left alone.
             with suppress(OSError):
                 path.chmod(0o600)
-        text = path.read_text("ascii")
+        text = path.read_text("utf-8", errors="replace")
     except OSError as error:
         raise SecretFileError(
             f"the signing secrets cannot be read from or written to {path}: {error.strerror}"
         ) from None
-    except UnicodeError:
-        raise SecretsInvalid(f"the secrets file {path} is not ASCII text") from None
-    found = [line.strip() for line in text.splitlines() if line.strip()]
-    if not found:
+    found = text.split()
+    if not found or not text.isascii() or any(len(each) < MIN_SECRET_LENGTH for each in found):
         raise SecretsInvalid(
-            f"the secrets file {path} is empty: restore the signing secret,"
-            " or delete the file to get a new one"
-        )
-    if any(len(secret) < MIN_SECRET_LENGTH for secret in found):
-        raise SecretsInvalid(
-            f"the secrets file {path} has a secret of fewer than {MIN_SECRET_LENGTH} characters"
+            f"the secrets file {path} must have one secret of at least {MIN_SECRET_LENGTH} ASCII"
+            " characters per line: restore it, or delete it to get a new one"
         )
     return found
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import httpx
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -20,6 +20,8 @@ MIN_SECRET_LENGTH = 32
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_SECONDS_OF = {"second": 1, "minute": 60, "hour": 3600}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +38,9 @@ def _split_list(value: object) -> object:
     return value
 
 
-def _not_empty(value: object) -> object:
-    if value == ():
-        raise ValueError("the list is empty")
-    return value
-
-
-def web_address(text: str) -> str:
-    """`text`, if it is an absolute http:// or https:// URL that a client can be given."""
-    if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError("a URL must be visible ASCII without spaces, as in https://example.com")
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # reading it validates it
-    except ValueError:
-        # The original message may quote a password.
-        raise ValueError("the URL's host or port is not valid") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an absolute URL is needed, as in https://example.com")
-    try:
-        httpx.URL(text)  # which every client here uses, and which checks IP addresses and length
-    except httpx.InvalidURL:
-        raise ValueError("the URL's host is not valid, or it is too long") from None
-    return text
-
-
-def _base_url(text: str) -> str:
-    parts = urlsplit(web_address(text))
-    if "?" in text or "#" in text or "@" in parts.netloc:
-        raise ValueError("the URL must have no query, fragment or user info")
-    return text.rstrip("/")
-
-
 def _matching(pattern: str, needed: str) -> BeforeValidator:
+    """Accepts a text that matches as a whole; else the message is `needed`."""
+
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(needed)
@@ -77,47 +49,37 @@ def _matching(pattern: str, needed: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _origin(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+", text):
-        raise ValueError("an origin is scheme://host or scheme://host:port, lower case, no path")
-    default_port = {"http": ":80", "https": ":443"}.get(text.partition(":")[0], "")
-    right = text.lower().removesuffix(default_port)
-    if text != right:
-        raise ValueError(f"browsers write this origin as {right}")
+def web_address(text: str) -> str:
+    """`text`, if it is an absolute http:// or https:// URL that a client can be given."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:  # its message may quote a password
+        raise ValueError("the URL's host or port is not valid, or it is too long") from None
+    if url.scheme not in ("http", "https") or not url.host or not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("an absolute URL in visible ASCII is needed, as in https://example.com")
     return text
+
+
+def _base_url(text: str) -> str:
+    if httpx.URL(web_address(text)).userinfo or "?" in text or "#" in text:
+        raise ValueError("the URL must have no query, fragment or user info")
+    return text.rstrip("/")
 
 
 def _rate(value: object) -> object:
     if not isinstance(value, str):
         return value
-    if not value:
-        return None
-    match = re.fullmatch(r"([0-9]{1,9})/(second|minute|hour)", value)
-    if match is None or int(match[1]) == 0:
+    count, _, period = value.partition("/")
+    if value and not (re.fullmatch(r"[1-9][0-9]{0,8}", count) and period in _SECONDS_OF):
         raise ValueError("N/second, N/minute or N/hour is needed, as in 600/minute, or empty")
-    return Rate(int(match[1]), {"second": 1, "minute": 60, "hour": 3600}[match[2]])
-
-
-def _database_url(text: str) -> str:
-    scheme, _, rest = text.partition("://")
-    if scheme not in ("sqlite", "postgresql") or rest in ("", "/"):
-        raise ValueError(
-            "sqlite:///relative/path, sqlite:////absolute/path or postgresql://… is needed"
-        )
-    if scheme == "sqlite" and (not rest.startswith("/") or rest == "/:memory:"):
-        raise ValueError("a file is needed, as in sqlite:///data/receiver.db (three slashes)")
-    return text
+    return Rate(int(count), _SECONDS_OF[period]) if value else None
 
 
 def _archive_url(text: str) -> str:
-    parts = urlsplit(text)
-    path = unquote(parts.path)
-    is_folder = parts.scheme == "file" and not parts.netloc and re.match(r"/.", path)
-    is_bucket = parts.scheme == "s3" and re.fullmatch(r"[a-z0-9][a-z0-9.-]+", parts.netloc)
-    unfit = "\0" in path or (is_bucket and "//" in path)
-    if not (is_folder or is_bucket) or unfit or parts.query or parts.fragment:
+    bucket = r"s3://[a-z0-9][a-z0-9.-]+(/[^/?#\0]+)*/?"
+    if not re.fullmatch(rf"file:///[^?#\0]+|{bucket}", unquote(text)):
         raise ValueError("file:///absolute/folder or s3://bucket/prefix is needed")
-    if is_bucket and find_spec("obstore") is None:
+    if text.startswith("s3:") and find_spec("obstore") is None:
         raise ValueError("s3:// needs the extra s3: run pip install '.[s3]' in the source folder")
     return text
 
@@ -141,58 +103,50 @@ def webhook_secret(text: str) -> str:
 
 
 def _schedule(gaps: tuple[float, ...]) -> tuple[float, ...]:
-    if any(gap == 0 for gap in gaps[1:]):
-        raise ValueError("only the first gap may be 0")
+    if not gaps or 0 in gaps[1:]:
+        raise ValueError("at least one gap is needed, and only the first may be 0")
     return gaps
-
-
-def _long_enough(secret: str) -> str:
-    if len(secret) < MIN_SECRET_LENGTH:
-        raise ValueError(f"each secret needs at least {MIN_SECRET_LENGTH} characters")
-    return secret
 
 
 # Jobs' times are stored in milliseconds; the upper limits keep sums of times within the range of
 # dates and 64-bit integers.
-Seconds = Annotated[float, Field(ge=0.001, le=1e10, allow_inf_nan=False)]
-Gap = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
-Days = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
-PerSecond = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.001, le=1e10)]
+Gap = Annotated[float, Field(ge=0, le=1e10)]
+Days = Annotated[float, Field(gt=0, le=1e5)]
+PerSecond = Annotated[float, Field(gt=0, le=1e6)]
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Bytes = Annotated[int, Field(gt=0, le=10**13)]
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split_list)]
-ListedOrUnset = Annotated[
-    tuple[T, ...] | None, NoDecode, BeforeValidator(_split_list), AfterValidator(_not_empty)
-]
-Names = Annotated[Listed[str], AfterValidator(_not_empty)]
 Networks = Listed[Annotated[Network, BeforeValidator(ipaddress.ip_network)]]
-Origins = Listed[Annotated[str, AfterValidator(_origin)]]
-Schedule = Annotated[Listed[Gap], AfterValidator(_not_empty), AfterValidator(_schedule)]
-ProviderName = Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
-ProviderNames = Listed[ProviderName]
+Schedule = Annotated[Listed[Gap], AfterValidator(_schedule)]
+_ORIGIN = _matching(
+    r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://[^/?#@*\sA-Z]+",
+    "an origin is scheme://host or scheme://host:port, lower case, without path and default port",
+)
+Origins = Listed[Annotated[str, _ORIGIN]]
 
 HeaderValue = Annotated[
     SecretStr, _matching(r"[!-~]+", "a key must be visible ASCII without spaces")
 ]
-SecretKeys = ListedOrUnset[Annotated[SecretStr, BeforeValidator(_long_enough)]]
-WebhookSecrets = ListedOrUnset[Annotated[SecretStr, BeforeValidator(webhook_secret)]]
+_LONG = f"each secret needs at least {MIN_SECRET_LENGTH} characters"
+SecretKeys = Listed[Annotated[SecretStr, _matching(f".{{{MIN_SECRET_LENGTH},}}", _LONG)]]
+WebhookSecrets = Listed[Annotated[SecretStr, BeforeValidator(webhook_secret)]]
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 FolderUrl = Annotated[BaseUrl, AfterValidator(lambda url: f"{url}/")]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+_DATABASE_URL = _matching(
+    r"sqlite:///(?!/?:memory:$|/*$).+|postgresql://..+",
+    "sqlite:///relative/path, sqlite:////absolute/path or postgresql://… is needed",
+)
+DatabaseUrl = Annotated[str, _DATABASE_URL]
 ArchiveUrl = Annotated[str, AfterValidator(_archive_url)]
-Host = Annotated[
-    str,
-    _matching(
-        r"[0-9A-Za-z._:%-]+", "a name or an IP address is needed, as in 127.0.0.1, without a port"
-    ),
-]
+_HOST = "a name or an IP address is needed, as in 127.0.0.1, without a port"
+Host = Annotated[str, _matching(r"[0-9A-Za-z._:%-]+", _HOST)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-HeaderName = Annotated[
-    str, _matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "a header name is needed, as in API-KEY")
-]
+_HEADER = "a header name is needed, as in API-KEY"
+HeaderName = Annotated[str, _matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", _HEADER)]
 LogFormat = Annotated[Literal["json", "console"], BeforeValidator(str.lower)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)

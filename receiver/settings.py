@@ -6,23 +6,16 @@ is needed and not set; `repr=False` marks values that are never shown, in an err
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from receiver import setting_values as kinds
 from receiver.environment import PREFIX, Settings
 from receiver.this_machine import is_this_machine
 
-KEY_OF: Final = {
-    "samsar": "samsar_api_key",
-    "replicate": "replicate_api_token",
-    "fal": "fal_key",
-}
+KEY_OF: Final = {"samsar": "samsar_api_key", "replicate": "replicate_api_token", "fal": "fal_key"}
 """By provider that is not embedded: the setting that holds its key."""
 
 
@@ -31,20 +24,41 @@ def sandbox_of(provider: str) -> str:
     return "sandbox" if provider == "samsar" else f"sandbox-{provider}"
 
 
+def _with_its_key(name: str, info: ValidationInfo) -> str:
+    # An invalid key is not in `data`, and is reported separately.
+    if name in KEY_OF and info.data.get(KEY_OF[name], "") is None:
+        raise ValueError(
+            f"it needs {PREFIX}{KEY_OF[name].upper()}, which is not set"
+            f" ({PREFIX}PROVIDER={sandbox_of(name)} needs none)"
+        )
+    return name
+
+
+def _at_least_poll_min(longest: float, info: ValidationInfo) -> float:
+    if longest < info.data.get("poll_min", 0):
+        raise ValueError(f"it is less than {PREFIX}POLL_MIN ({info.data['poll_min']:g})")
+    return longest
+
+
+def _shared_by_replicas(keys: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+    if not keys and info.data.get("database_url", "").startswith("postgresql:"):
+        raise ValueError("a postgresql:// database requires it, the same for every replica")
+    return keys
+
+
+SecretKeys = Annotated[kinds.SecretKeys, AfterValidator(_shared_by_replicas)]
+ProviderName = Annotated[
+    Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"],
+    AfterValidator(_with_its_key),
+]
+
+
 class StoreSettings(Settings):
     """The store's settings, for the commands that work on it directly."""
 
     database_url: kinds.DatabaseUrl = Field("sqlite:///data/receiver.db", repr=False)
     """The database: `sqlite:///path` (relative; four slashes begin an absolute path) or
     `postgresql://user:password@host:5432/database` (docs/postgresql.md)."""
-
-    def secrets(self) -> Iterator[str]:
-        yield from super().secrets()
-        # libpq takes no # for a fragment. An invalid URL is refused when the store is opened, by an
-        # error without the password.
-        with suppress(ValueError):
-            if password := urlsplit(self.database_url.replace("#", "%23")).password:
-                yield from {password: None, unquote(password): None}
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -55,12 +69,9 @@ class StoreSettings(Settings):
     @property
     def secret_file(self) -> Path | None:
         """The file with the signing secrets if SECRET_KEYS is not set; None without SQLite."""
-        if self.sqlite_path is None:
-            return None
-        # Every symbolic link to the database leads to the same files. (`Path.resolve` raises
+        # Every symbolic link to the database leads to the same file. (`Path.resolve` raises
         # RuntimeError for a loop of links, which opening the database reports better.)
-        path = Path(os.path.realpath(self.sqlite_path))
-        return path.with_name(path.name + ".keys")
+        return self.sqlite_path and Path(f"{os.path.realpath(self.sqlite_path)}.keys")
 
 
 class ArchiveSettings(Settings):
@@ -71,9 +82,6 @@ class ArchiveSettings(Settings):
     they are not kept."""
     archive_max_bytes: kinds.Bytes = 2_147_483_648
     """Maximum size of a file that is kept."""
-    archive_concurrency: kinds.Count = 4
-    """Maximum number of simultaneous downloads. A user has at most half of them (rounded up), even
-    alone: a slow host can keep one for half an hour."""
 
 
 class LogSettings(Settings):
@@ -81,6 +89,8 @@ class LogSettings(Settings):
     """`json` or `console`. Not set: `console` on a terminal, else `json`."""
     log_level: kinds.LogLevel = "info"
     """The lowest level written: `debug`, `info`, `warning`, `error` or `critical`."""
+    log_access: bool = True
+    """Whether each request is logged (at level `info`)."""
 
 
 def _listening_address(values: dict[str, Any]) -> str:
@@ -137,9 +147,9 @@ class SandboxSettings(Settings):
     fal_key: kinds.HeaderValue | None = Field(None, repr=False)
     """fal's API key; needed for `fal`. The sandbox accepts only this key, or any key if it is not
     set."""
-    image_models: kinds.Names = ("IMAGEN3", "FLUX1.1PRO")
+    image_models: kinds.Listed[str] = ("IMAGEN3", "FLUX1.1PRO")
     """Samsar's image models that submissions can name."""
-    video_models: kinds.Names = ("LUMA", "KLINGIMGTOVIDPRO")
+    video_models: kinds.Listed[str] = ("LUMA", "KLINGIMGTOVIDPRO")
     """Samsar's video models for create_movie; create_narrative also accepts RUNWAYML."""
     sandbox_render: kinds.Seconds = 8
     """How long a sandbox job takes."""
@@ -156,14 +166,14 @@ class SandboxSettings(Settings):
 class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings, SandboxSettings):
     """All settings of the service."""
 
-    secret_keys: kinds.SecretKeys = Field(None, repr=False)
+    secret_keys: SecretKeys = Field((), repr=False)
     """Signing keys of at least 32 characters, newest first: the first signs, all verify. Not set:
     one is made at the first start and kept beside the SQLite database. Needed with PostgreSQL."""
 
-    provider: kinds.ProviderName = "samsar"
+    provider: ProviderName = "samsar"
     """The provider of a submission that names none: `samsar`, `replicate`, `fal`, or an embedded
     sandbox of one of them, `sandbox`, `sandbox-replicate`, `sandbox-fal`."""
-    providers: kinds.ProviderNames = ()
+    providers: kinds.Listed[ProviderName] = ()
     """The providers that run, by the same names; PROVIDER always runs. Each needs its key."""
     samsar_base_url: kinds.FolderUrl = "https://api.samsar.one/v1/video/"
     """The provider's API; its paths are appended."""
@@ -171,7 +181,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     """The header for the operator's key; `Authorization` sends `Bearer KEY`."""
     replicate_base_url: kinds.FolderUrl = "https://api.replicate.com/v1/"
     """Replicate's API; its paths are appended."""
-    replicate_webhook_secret: kinds.WebhookSecrets = Field(None, repr=False)
+    replicate_webhook_secret: kinds.WebhookSecrets = Field((), repr=False)
     """`whsec_…`, comma-separated: verifies Replicate's callbacks. Not set, Replicate is asked."""
     fal_base_url: kinds.FolderUrl = "https://queue.fal.run/"
     """fal's queue; its paths are appended."""
@@ -197,11 +207,11 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     """Time from acceptance to the first status call."""
     poll_min: kinds.Seconds = 5
     """The shortest gap between status calls for a job."""
-    poll_max: kinds.Seconds = 120
+    poll_max: Annotated[kinds.Seconds, AfterValidator(_at_least_poll_min)] = 120
     """The longest gap between status calls for a job."""
-    poll_rate: kinds.PerSecond = 10
+    poll_rate: kinds.PerSecond = 50
     """Status calls per second in each process, for all jobs together."""
-    poll_concurrency: kinds.Count = 8
+    poll_concurrency: kinds.Count = 16
     """Concurrent status calls in each process, for all jobs together."""
 
     job_deadline: kinds.Seconds = 3600
@@ -236,20 +246,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     @property
     def lacks_secrets(self) -> bool:
         """Whether signing secrets must still be created: none are set, and there is no file."""
-        return (
-            self.secret_keys is None
-            and self.secret_file is not None
-            and not self.secret_file.exists()
-        )
-
-    @field_validator("secret_keys")
-    @classmethod
-    def _shared_by_replicas(
-        cls, keys: tuple[SecretStr, ...] | None, info: ValidationInfo
-    ) -> tuple[SecretStr, ...] | None:
-        if keys is None and info.data.get("database_url", "").startswith("postgresql:"):
-            raise ValueError("a postgresql:// database requires it, the same for every replica")
-        return keys
+        file = self.secret_file
+        return not self.secret_keys and file is not None and not file.exists()
 
     @property
     def provider_names(self) -> tuple[str, ...]:
@@ -259,32 +257,6 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     def base_url_of(self, provider: str) -> str | None:
         """Where a provider's API is; None for an embedded sandbox, which is on this machine."""
         return None if provider not in KEY_OF else str(getattr(self, f"{provider}_base_url"))
-
-    @field_validator("provider", "providers")
-    @classmethod
-    def _with_their_keys(
-        cls, given: str | tuple[str, ...], info: ValidationInfo
-    ) -> str | tuple[str, ...]:
-        names = (given,) if isinstance(given, str) else given
-        # An invalid key is not in `data`, and is reported separately.
-        lacking = [
-            f"it needs {PREFIX}{KEY_OF[name].upper()}, which is not set"
-            f" ({PREFIX}PROVIDER={sandbox_of(name)} needs none)"
-            for name in names
-            if name in KEY_OF and info.data.get(KEY_OF[name], "") is None
-        ]
-        if lacking:
-            raise ValueError("; ".join(lacking))
-        return given
-
-    @field_validator("poll_max")
-    @classmethod
-    def _not_under_the_shortest(cls, longest: float, info: ValidationInfo) -> float:
-        if longest < info.data.get("poll_min", 0):
-            raise ValueError(
-                f"it must not be less than {PREFIX}POLL_MIN ({info.data['poll_min']:g})"
-            )
-        return longest
 
     def warnings(self) -> list[str]:
         found = super().warnings()

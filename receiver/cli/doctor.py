@@ -137,7 +137,7 @@ def _fault_of_file(path: Path) -> Finding | None:
 async def _check_secrets(settings: ServeSettings, store: Store) -> list[Finding]:
     """The file with the signing secrets, if they are in one."""
     file = settings.secret_file
-    if settings.secret_keys is not None or file is None:
+    if settings.secret_keys or file is None:
         return []
     if not file.exists():
         newest = await store.jobs.newest()

@@ -35,6 +35,8 @@ from store.errors import NotFound
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
 
+DOWNLOADS_AT_ONCE = 4
+"""One per job; of these, each user has at most half."""
 TOTAL_SECONDS = 1800.0
 """Maximum duration of an attempt, until the file is durable."""
 MAINTENANCE_SECONDS = 30.0
@@ -57,9 +59,7 @@ class Archiver:
         hub: Hub,
         archive: Archive,
         downloader: Downloader,
-        concurrency: int,
     ) -> None:
-        """`concurrency`: maximum number of simultaneous downloads, one per job."""
         self.leases = DownloadLeases(services)
         """To be run as a worker of its own: this one can wait up to `MAINTENANCE_SECONDS` for a
         free slot, and leases must be renewed more often."""
@@ -68,13 +68,13 @@ class Archiver:
         self._archive = archive
         self._downloader = downloader
         self._timer = DueTimer(services, hub, Lane.ARCHIVE)
-        self._task_pool = TaskPool(concurrency)
+        self._task_pool = TaskPool(DOWNLOADS_AT_ONCE)
         self._upkeep = TaskPool(1)
         self._running: Counter[int] = Counter()
         """By user: their downloads under way."""
         # A slow host can keep a slot for half an hour, so one user gets at most half of them,
-        # rounded up, even while nobody else waits.
-        self._max_per_user = (concurrency + 1) // 2
+        # even while nobody else waits.
+        self._max_per_user = DOWNLOADS_AT_ONCE // 2
         self._maintain_at = self._sweep_at = services.clock.monotonic()
         self._swept = asyncio.Event()
         """Set when the first sweep has ended, even if it failed; no download starts before that."""

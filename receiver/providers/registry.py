@@ -44,7 +44,7 @@ def open_provider(
         # These settings are for the real provider; its key applies to the sandbox too.
         own: dict[str, object] = {
             "samsar_auth_header": "API-KEY",
-            "replicate_webhook_secret": None,
+            "replicate_webhook_secret": (),
             "fal_jwks_url": f"{base_url}.well-known/jwks.json",
             "fal_user_id": None,
         }
@@ -58,8 +58,8 @@ def open_provider(
     )
     match api:
         case "replicate":
-            secrets = settings.replicate_webhook_secret or ()
-            return Replicate(account, [secret.get_secret_value() for secret in secrets])
+            secrets = [each.get_secret_value() for each in settings.replicate_webhook_secret]
+            return Replicate(account, secrets)
         case "fal":
             return Fal(account, settings.fal_jwks_url, settings.fal_user_id)
         case _:

@@ -58,7 +58,7 @@ async def removed(harness: Harness, number: int) -> list[Job]:
 
 
 def archiver_of(harness: Harness, archive: FolderArchive) -> Archiver:
-    return Archiver(harness.services, harness.hub, archive, downloader(), 2)
+    return Archiver(harness.services, harness.hub, archive, downloader())
 
 
 async def maintain(harness: Harness, worker: Archiver) -> list[str]:

@@ -191,7 +191,7 @@ def test_an_unknown_setting_is_reported_with_a_missing_one(workspace: Workspace)
             "RECEIVER_SAMSAR_API_KEY cannot be used: a key must be visible ASCII without spaces",
         ),
         ("RATE_LIMIT", "x", "RECEIVER_RATE_LIMIT is 'x': N/second, N/minute or N/hour is needed"),
-        ("PORT", "x", "RECEIVER_PORT is 'x': input should be a valid integer"),
+        ("PORT", "x", "RECEIVER_PORT is 'x': Input should be a valid integer"),
     ],
 )
 def test_a_settings_error_is_printed_unredacted(

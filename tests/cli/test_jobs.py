@@ -244,7 +244,7 @@ def test_without_a_service_or_a_key_the_error_says_what_to_do(workspace: Workspa
 
 def test_a_wrong_url_is_to_be_checked(ann: Workspace) -> None:
     invalid = ann.run("jobs", "list", "--url", "http://999.1.1.1")
-    assert (invalid.status, "the URL's host is not valid" in invalid.err) == (2, True)
+    assert (invalid.status, "the URL's host or port is not valid" in invalid.err) == (2, True)
     elsewhere = ann.run("jobs", "list", "--url", f"{ann.settings['URL']}/api")
     assert elsewhere.err.splitlines() == [
         "There is no such path. (404 unknown_path)",

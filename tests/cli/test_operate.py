@@ -162,8 +162,8 @@ def test_a_database_that_is_removed_beside_its_service_fails(workspace: Workspac
     ("content", "state", "words"),
     [
         (None, "warning", "does not exist, but the database has jobs"),
-        ("short\n", "failed", "fewer than 32 characters"),
-        ("", "failed", "is empty"),
+        ("short\n", "failed", "one secret of at least 32"),
+        ("", "failed", "one secret of at least 32"),
         (f"{'x' * 32}\n", "ok", "receiver.db.keys"),
     ],
 )

@@ -124,14 +124,14 @@ def test_a_second_service_on_a_database_is_refused(workspace: Workspace) -> None
 def test_an_invalid_secrets_file_is_a_settings_error(workspace: Workspace) -> None:
     file = workspace.folder / "data" / "receiver.db.keys"
     file.parent.mkdir()
-    for content, expected in (("", "is empty"), ("too-short", "fewer than 32 characters")):
+    for content in ("", "too-short"):
         file.write_text(content)
         done = workspace.run("serve", "--port", "0")
         assert done.status == 2
         [line] = done.err.splitlines()
         assert line.startswith("The secrets file ")
         assert str(file) in line
-        assert expected in line
+        assert "one secret of at least 32" in line
 
 
 def test_no_secret_is_logged_or_printed(workspace: Workspace) -> None:

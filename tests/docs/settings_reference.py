@@ -26,8 +26,8 @@ HEAD = """# Settings
 Set NAME as the environment variable `RECEIVER_NAME`, or as a line of `.env` in the working \
 folder; the environment wins. A blank value means "not set", except for `RATE_LIMIT`. Lists are \
 separated by commas; durations are in seconds (`RETENTION_DAYS` in days) and can have fractions. \
-All configuration errors are reported together, with exit status 2; an unknown name and an \
-unreadable line of `.env` are warned about.
+All configuration errors are reported together, with exit status 2; an unknown name is \
+warned about.
 
 This page is generated from `receiver/settings.py` (`python -m tests.docs.settings_reference`).
 """

@@ -54,19 +54,13 @@ def test_concurrent_starts_get_the_same_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"", "is empty"),
-        (b"\n \n", "is empty"),
-        (b"hush-hush\n", "fewer than 32"),
-        (b"n" * 32 + b"\nhush-hush\n", "fewer than 32"),
-        (b"hush-hush\xff" * 9, "not ASCII"),
-    ],
+    "content",
+    [b"", b"\n \n", b"hush-hush\n", b"n" * 32 + b"\nhush-hush\n", b"hush-hush\xff" * 9],
 )
-def test_invalid_content_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_invalid_content_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "keys"
     path.write_bytes(content)
-    with pytest.raises(SecretsInvalid, match=expected) as caught:
+    with pytest.raises(SecretsInvalid, match="one secret of at least 32") as caught:
         load_or_create(path)
     assert str(path) in str(caught.value)
     assert "hush" not in str(caught.value)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 CONCURRENCY = 4
-"""ARCHIVE_CONCURRENCY."""
+"""Downloads at once."""
 HOST = re.compile(rb"\r\nhost: ([^\r]+)\r\n", re.IGNORECASE)
 RANGE = re.compile(rb"\r\nrange: bytes=(\d+)-\r\n", re.IGNORECASE)
 IF_RANGE = re.compile(rb"\r\nif-range: ([^\r]+)\r\n", re.IGNORECASE)

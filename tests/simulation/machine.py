@@ -30,7 +30,6 @@ from tests.simulation.callbacks import PUBLIC_URL
 from tests.simulation.client import Exchange, NoAnswer, Response, scope
 from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
 from tests.simulation.file_fate import MAX_BYTES
-from tests.simulation.file_host import CONCURRENCY
 from tests.simulation.loop import VirtualLoop, running_loop
 from tests.simulation.process import Process
 
@@ -279,7 +278,6 @@ def _settings(*, confirms: bool) -> ServeSettings:
         public_url=PUBLIC_URL,
         rate_limit="",
         confirm_callbacks=confirms,
-        archive_concurrency=CONCURRENCY,
         archive_url="file:///archive",  # only says that there is one: `_start` passes it in
         archive_max_bytes=MAX_BYTES,
         relay_allow_http=True,
