@@ -112,7 +112,7 @@ def assemble(
 ) -> Service:
     """Assemble a service from the parts that do I/O; nothing runs yet."""
     hub = Hub()
-    services.store.on_change = hub.announce
+    services.store.on_commit = hub.announce
     tokens = CallbackTokens(keys)
     missed = MissedCallbacks(tokens)
     callback_address = partial(_callback_address, settings.public_url, tokens)

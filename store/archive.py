@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.repository import Queue
 from store.session import Session
 
@@ -29,7 +29,7 @@ class Archive(Queue):
     async def forget(self, removals: Sequence[Removal]) -> None:
         """Delete these removals, once their files are gone."""
 
-        def work(db: Session, _: Effects) -> None:
+        def work(db: Session, _: CommitNotice) -> None:
             for removal in removals:
                 db.execute(self._sql["forget-removal"], {"job_id": removal.job_id})
 

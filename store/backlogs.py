@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.job_writer import JobWriter
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
@@ -61,7 +61,7 @@ class Backlogs(Repository):
         `Jobs.release`."""
         shared = {**_times(lane, now, lease.until), **asdict(lease)}
 
-        def work(db: Session, _: Effects) -> list[Job]:
+        def work(db: Session, _: CommitNotice) -> list[Job]:
             db.execute(self._sql["end-leases"], shared)
             taken = []
             for backlog, limit in most.items():

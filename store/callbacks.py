@@ -1,21 +1,25 @@
 """The inbox: the provider's callbacks, stored raw before they are applied."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
 
-from store.changes import Effects
-from store.errors import NotFound
-from store.job_writer import Applied, Change, JobWriter, rounds
-from store.records.callbacks import Verdict
-from store.records.moves import DecideCallbacks
-from store.records.times import Lease, Millis
+from store.changes import CommitNotice
+from store.errors import NotApplied, NotFound
+from store.job_writer import JobWriter
+from store.records.callbacks import Callback, Verdict
+from store.records.jobs import Job
+from store.records.moves import DecideCallbacks, Move
+from store.records.times import Lane, Lease, Millis
 from store.repository import Backend, Queue
-from store.session import Batchable, Done, Failed, NotBatchable, Outcome, Session
-from store.sql import run_rows
+from store.session import Row, Session
 
 MAX_STORED_CALLBACKS = 200
 """Callbacks stored per job."""
+
+JOB_BYTES = 256 * 1024
+"""Maximum size of the callback bodies applied to a job at once; a single body may be larger."""
 
 APPLY_TRIES = 3
 """Failed applications after which a callback is abandoned."""
@@ -33,7 +37,6 @@ class Receipt(StrEnum):
     repeated body is stored once.)"""
 
 
-_ACCEPTED = Done(Receipt.ACCEPTED)
 _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
 
 
@@ -57,6 +60,19 @@ class IncomingCallback(TypedDict):
     """Whether its signature was the provider's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The result of applying a job's waiting callbacks."""
+
+    job: Job
+    """The job afterwards."""
+    move: Move | None
+    has_more: bool
+    """Whether more callbacks are waiting: not all of them were within the limits of one change."""
+    is_leased: bool = False
+    """Whether the job has become due for confirmation, with the caller's lease."""
+
+
 class Callbacks(Queue):
     subject = "callbacks"
 
@@ -75,7 +91,7 @@ class Callbacks(Queue):
         200 callbacks, a new one is not stored: its receipt is SURPLUS, and the job's poll is due at
         `at`. Raises `NotFound` if there is no such job.
         """
-        return self._writer.urgent(Batchable(self._receive, arrival))
+        return self._writer.urgent(lambda db, notice: self._receive(db, notice, arrival))
 
     async def exists(self, provider: str, job_id: str) -> bool:
         """Whether the provider's job is still stored."""
@@ -94,15 +110,34 @@ class Callbacks(Queue):
         and writes the move as `Jobs.advance` does.
 
         `final` says that one of them reports an outcome, which goes before progress. Takes at most
-        `most` callbacks and at most 256 KiB of bodies, but at least one callback; none if other
-        jobs of the batch have used up its 1 MiB (`Applied.has_more`). If the job is due for
-        confirmation afterwards, `lease` is written with its due row, for the caller that makes the
-        status call. Raises `NotFound`, `ProviderIdTaken`, and `NotApplied` for anything that
+        `most` callbacks and at most 256 KiB of bodies, but at least one callback. If the job is due
+        for confirmation afterwards, `lease` is written with its due row, for the caller that makes
+        the status call. Raises `NotFound`, `ProviderIdTaken`, and `NotApplied` for anything that
         `decide` raises.
         """
-        enqueue = self._writer.normal if final else self._writer.bulk
-        change = Change(job_id, decide, most, lease)
-        return await enqueue(Batchable(self._job_writer.change, change, jobs=(job_id,)))
+
+        def work(db: Session, notice: CommitNotice) -> Applied:
+            self._job_writer.lock(db, job_id)
+            callbacks, has_more = self._waiting(db, job_id, most)
+            seen: list[Job] = []
+
+            def decide_with_callbacks(job: Job) -> Move | None:
+                seen.append(job)
+                if not callbacks:  # already applied by another worker
+                    return None
+                try:
+                    return decide(job, callbacks)
+                except Exception as error:
+                    raise NotApplied([each.id for each in callbacks], error) from error
+
+            job, move = self._job_writer.change(db, notice, job_id, decide_with_callbacks, lease)
+            if not has_more:
+                notice.applied.add(job_id)
+            is_confirming = job.due is not None and job.due.lane is Lane.CONFIRM
+            is_leased = lease is not None and is_confirming and job.due != seen[0].due
+            return Applied(job, move, has_more, is_leased)
+
+        return await self._writer.normal(work)
 
     async def jobs_waiting(self, limit: int) -> list[str]:
         """Ids of the jobs that the `limit` longest-waiting callbacks belong to."""
@@ -113,56 +148,46 @@ class Callbacks(Queue):
         """Count a failed application. After the third, the callback is `FAILED` and its job's poll
         is due at `now`. Returns the count. Raises `NotFound` if it is no longer waiting."""
 
-        def work(db: Session, effects: Effects) -> int:
+        def work(db: Session, notice: CommitNotice) -> int:
             failed = {"callback_id": callback_id, "tries": APPLY_TRIES}
             row = db.execute(self._sql["count-failure"], failed).fetchone()
             if row is None:
                 raise NotFound(f"callback {callback_id}")
             job_id, tries = row
             if tries >= APPLY_TRIES:
-                self._job_writer.make_poll_due(db, effects, job_id, now)
+                self._job_writer.make_poll_due(db, notice, job_id, now)
             return int(tries)
 
         return await self._writer.normal(work)
 
-    def _receive(
-        self, db: Session, effects: Effects, arrivals: Sequence[IncomingCallback]
-    ) -> Sequence[Outcome[Receipt]]:
-        accepted: set[int] = set()
-        readable = {
-            index: arrival["job_id"]
-            for index, arrival in enumerate(arrivals)
-            if arrival["readable"]
-        }
-        for indexes in rounds(readable):
-            rows = [arrivals[index] for index in indexes]
-            results = run_rows(db, self._sql["receive"], rows, room=MAX_STORED_CALLBACKS)
-            inserted = sum(result.rowcount for result in results)
-            if inserted == len(indexes):
-                accepted.update(indexes)
-                continue
-            # Not all are new. PostgreSQL returns those that are; on SQLite, running them one by one
-            # costs little.
-            returned = {job_id for result in results for (job_id,) in result.fetchall()}
-            if len(returned) < inserted:
-                raise NotBatchable
-            accepted.update(index for index in indexes if arrivals[index]["job_id"] in returned)
-        for index in sorted(accepted):
-            effects.add_callback(arrivals[index]["job_id"], final=arrivals[index]["final"])
-        return [
-            _ACCEPTED if index in accepted else self._classify(db, effects, arrival)
-            for index, arrival in enumerate(arrivals)
-        ]
+    def _waiting(self, db: Session, job_id: str, most: int) -> tuple[list[Callback], bool]:
+        """The oldest waiting callbacks within the limits, and whether there are more."""
+        sizes = db.execute(self._sql["list-waiting"], {"job_id": job_id}).fetchall()
+        chosen: list[int] = []
+        total = 0
+        for id_, size in sizes[:most]:
+            total += size
+            if chosen and total > JOB_BYTES:
+                break
+            chosen.append(id_)
+        rows = [db.execute(self._sql["read"], {"id": each}).fetchone() for each in chosen]
+        return [_callback(row) for row in rows], len(chosen) < len(sizes)
 
-    def _classify(
-        self, db: Session, effects: Effects, arrival: IncomingCallback
-    ) -> Outcome[Receipt]:
+    def _receive(self, db: Session, notice: CommitNotice, arrival: IncomingCallback) -> Receipt:
+        parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
+        if arrival["readable"] and db.execute(self._sql["receive"], parameters).rowcount:
+            notice.add_callback(arrival["job_id"], final=arrival["final"])
+            return Receipt.ACCEPTED
+        return self._classify(db, notice, arrival)
+
+    def _classify(self, db: Session, notice: CommitNotice, arrival: IncomingCallback) -> Receipt:
         """Classify a callback that was not inserted. One with a new body is stored if there is
         room, and in any case makes a poll due."""
+        self._job_writer.lock(db, arrival["job_id"])
         parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
         row = db.execute(self._sql["classify"], parameters).fetchone()
         if row is None:
-            return Failed(NotFound(arrival["job_id"]))
+            raise NotFound(arrival["job_id"])
         contested, seen, stored = row
         if not arrival["readable"]:
             verdict, receipt = Verdict.REJECTED, Receipt.REJECTED
@@ -172,17 +197,22 @@ class Callbacks(Queue):
             verdict, receipt = Verdict.WAITING, Receipt.DUPLICATE
         if seen is not None:
             if arrival["verified"]:
-                self._verify(db, effects, arrival)
-            return Done(_RECEIPT_AGAIN.get(Verdict(seen), receipt))
+                self._verify(db, notice, arrival)
+            return _RECEIPT_AGAIN.get(Verdict(seen), receipt)
         if stored < MAX_STORED_CALLBACKS:
             db.execute(self._sql["insert-with-verdict"], {**parameters, "verdict": verdict.value})
         else:
             receipt = Receipt.SURPLUS
-        self._job_writer.make_poll_due(db, effects, arrival["job_id"], arrival["at"])
-        return Done(receipt)
+        self._job_writer.make_poll_due(db, notice, arrival["job_id"], arrival["at"])
+        return receipt
 
-    def _verify(self, db: Session, effects: Effects, arrival: IncomingCallback) -> None:
+    def _verify(self, db: Session, notice: CommitNotice, arrival: IncomingCallback) -> None:
         """Mark the stored callback with the same bytes as verified."""
         row = db.execute(self._sql["verify"], arrival).fetchone()
         if row is not None and row[0] == Verdict.WAITING:
-            effects.add_callback(arrival["job_id"], final=arrival["final"])
+            notice.add_callback(arrival["job_id"], final=arrival["final"])
+
+
+def _callback(row: Row) -> Callback:
+    id_, job_id, provider, received_at, tries, verified, body = row
+    return Callback(id_, job_id, provider, received_at, tries, bool(verified), body)

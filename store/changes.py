@@ -1,15 +1,14 @@
-"""What transactions change: for subscribers, and for the batch that appends the events."""
+"""What a commit changed, for subscribers."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from store.records.events import Event
 from store.records.times import Lane, Millis
 
 
 @dataclass(slots=True)
-class Changes:
-    """What commits changed: mostly ids, so subscribers read the rows again; only new events are
+class CommitNotice:
+    """What a commit changed: mostly ids, so subscribers read the rows again; only new events are
     included whole (`appended`)."""
 
     jobs: set[str] = field(default_factory=set)
@@ -27,10 +26,9 @@ class Changes:
     relay: bool = False
     """Whether there are relay messages to send."""
     appended: dict[int, list[Event]] = field(default_factory=dict)
-    """By user: the new events, in order, if this process knows them without a read. The end of a
-    transaction sets it; `add` does not merge it."""
+    """By user: the new events, in order, if this process has written them."""
 
-    def add(self, other: "Changes") -> None:
+    def add(self, other: "CommitNotice") -> None:
         self.jobs |= other.jobs
         self.users |= other.users
         for job_id, final in other.inbox.items():
@@ -40,6 +38,8 @@ class Changes:
         for lane, at in other.due.items():
             self.add_due(lane, at)
         self.relay = self.relay or other.relay
+        for user_id, events in other.appended.items():
+            self.appended.setdefault(user_id, []).extend(events)
 
     def add_callback(self, job_id: str, *, final: bool) -> None:
         """A callback of the job waits to be applied; `final` says that it reports an outcome."""
@@ -48,20 +48,8 @@ class Changes:
     def add_due(self, lane: Lane, at: Millis) -> None:
         self.due[lane] = min(at, self.due.get(lane, at))
 
-
-class NewEvent(NamedTuple):
-    """An event that is numbered in its user's log at the end of the transaction."""
-
-    user_id: int
-    nonce: str
-    job_id: str
-    job_seq: int
-    at: Millis
-    data: bytes
-
-
-@dataclass(slots=True)
-class Effects(Changes):
-    """The effects of one `Work`: what it changed, and the events to write."""
-
-    events: list[NewEvent] = field(default_factory=list)
+    def add_event(self, user_id: int, event: Event) -> None:
+        """The event was appended to the user's log."""
+        self.users.add(user_id)
+        self.jobs.add(event.job_id)
+        self.appended.setdefault(user_id, []).append(event)

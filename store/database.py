@@ -3,7 +3,7 @@
 Every method that writes is one transaction: when it returns, the write is on disk; when it raises,
 nothing was written, except after `OutcomeUnknown`, when it may have been. Every method may raise
 `StoreUnavailable`. A method named `…_for_user` sees only that user's rows. The store calls
-`on_change` after each commit, never before.
+`on_commit` after each commit, never before.
 
 Cancelling a caller does not cancel a write under way: it is committed or rolled back as a whole.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from store.archive import Archive
 from store.backlogs import Backlogs
 from store.callbacks import Callbacks
-from store.changes import Changes, Effects
+from store.changes import CommitNotice
 from store.deliveries import Deliveries
 from store.events import Events
 from store.holds import Holds
@@ -57,10 +57,10 @@ class Store(Repository, ABC):
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self.on_change: Callable[[Changes], None] = ignore
+        self.on_commit: Callable[[CommitNotice], None] = ignore
         """Called in the event loop once per batch, after its commit; with empty changes if it
         failed. Set it before the first write."""
-        backend.writer.on_change = self._committed
+        backend.writer.on_commit = self._committed
         job_writer = JobWriter(backend)
         self.jobs = Jobs(backend, job_writer)
         self.holds = Holds(backend)
@@ -73,8 +73,8 @@ class Store(Repository, ABC):
         self.keys = Keys(backend)
         self.statistics = Statistics(backend)
 
-    def _committed(self, changes: Changes) -> None:
-        self.on_change(changes)
+    def _committed(self, changes: CommitNotice) -> None:
+        self.on_commit(changes)
 
     @property
     def busy(self) -> bool:
@@ -99,7 +99,7 @@ class Store(Repository, ABC):
         """End every lease, and release the idempotency keys in use: the process that took them is
         gone."""
 
-        def work(db: Session, _: Effects) -> None:
+        def work(db: Session, _: CommitNotice) -> None:
             for statement in LEASES:
                 db.execute(self._sql[statement])
 

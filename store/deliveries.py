@@ -1,17 +1,18 @@
 """The outbox: the webhooks to send to users, here called relay messages."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain, zip_longest
 from typing import NamedTuple, Protocol, TypeVar
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.delivery_reads import DeliveryReads, delivery_from_row
 from store.errors import DeliveryPending, NotFound
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.times import Millis
 from store.repository import Backend, latest_lease_end
-from store.session import Result, Session, WorkOnJobs
+from store.session import Result, Session
 
 _MAX_USER_ID = 2**62
 
@@ -84,7 +85,7 @@ class Deliveries(DeliveryReads):
         `slots` creates the slots. It is called in the writer's thread, and again if the transaction
         is repeated. Returns the messages, and the slots of the committed transaction."""
 
-        def work(db: Session, _: Effects) -> tuple[list[Delivery], S]:
+        def work(db: Session, _: CommitNotice) -> tuple[list[Delivery], S]:
             times = {"now": now, "latest_end": latest_lease_end(until)}
             ended = db.execute(self._sql["list-ended-leases"], times).fetchall()
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended), times)
@@ -121,7 +122,8 @@ class Deliveries(DeliveryReads):
             "delivered_at": attempt.at + attempt.duration_ms if delivered else None,
         }
 
-        def work(db: Session, effects: Effects) -> bool:
+        def work(db: Session, notice: CommitNotice) -> bool:
+            self._lock_job(db, delivery_id)
             counted = db.execute(self._sql["record-attempt"], parameters)
             settled = db.execute(self._sql["settle"], parameters).fetchone()
             for (n,) in counted.fetchall():
@@ -135,19 +137,19 @@ class Deliveries(DeliveryReads):
                 db.execute(self._sql["turn-off"], job)
                 db.execute(self._sql["disable-waiting"], job)
             self._skip_overtaken(db, [delivery_id])
-            effects.relay = True
+            notice.relay = True
             return True
 
-        return await self._writer.normal(WorkOnJobs(work, deliveries=(delivery_id,)))
+        return await self._writer.normal(work)
 
     async def release(self, holder: str) -> None:
         """Release all leases of the holder. The messages are due as before, except that those
         overtaken meanwhile are skipped."""
 
-        def work(db: Session, effects: Effects) -> None:
+        def work(db: Session, notice: CommitNotice) -> None:
             released = db.execute(self._sql["release"], {"holder": holder}).fetchall()
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in released))
-            effects.relay = True
+            notice.relay = True
 
         await self._writer.normal(work)
 
@@ -156,25 +158,28 @@ class Deliveries(DeliveryReads):
         one, the job's webhook URL is turned on again.
         Raises `NotFound`, and `DeliveryPending` if it is pending."""
 
-        def work(db: Session, effects: Effects) -> Delivery:
+        def work(db: Session, notice: CommitNotice) -> Delivery:
+            self._lock_job(db, delivery_id)
             found = self._read(db, delivery_id)
-            if not self._retry(db, effects, delivery_id, found.state, now).rowcount:
+            if not self._retry(db, notice, delivery_id, found.state, now).rowcount:
                 raise DeliveryPending(delivery_id)
             return self._read(db, delivery_id)
 
-        return await self._writer.urgent(WorkOnJobs(work, deliveries=(delivery_id,)))
+        return await self._writer.urgent(work)
 
     async def retry_those(
         self, delivery_ids: Sequence[str], state: DeliveryState, now: Millis
     ) -> int:
         """Retry those deliveries that are in `state`; returns how many. See `retry`."""
 
-        def work(db: Session, effects: Effects) -> int:
-            # All statements are sent before the first result is read: they may be pipelined.
-            retried = [self._retry(db, effects, each, state, now) for each in delivery_ids]
-            return sum(result.rowcount for result in retried)
+        async def retry_one(delivery_id: str) -> int:
+            def work(db: Session, notice: CommitNotice) -> int:
+                self._lock_job(db, delivery_id)
+                return self._retry(db, notice, delivery_id, state, now).rowcount
 
-        return await self._writer.bulk(WorkOnJobs(work, deliveries=tuple(delivery_ids)))
+            return await self._writer.normal(work)
+
+        return sum(await asyncio.gather(*map(retry_one, delivery_ids)))
 
     # --- within a transaction -------------------------------------------------------------------
 
@@ -222,7 +227,6 @@ class Deliveries(DeliveryReads):
         leases = [{**lease, "delivery_id": delivery_id} for delivery_id in delivery_ids]
         for each in leases:
             db.execute(self._sql["lease"], each)
-        # All statements are sent before the first result is read: they may be pipelined.
         leased = [db.execute(self._sql["read-leased"], each) for each in leases]
         return [delivery_from_row(row) for result in leased for row in result.fetchall()]
 
@@ -238,13 +242,17 @@ class Deliveries(DeliveryReads):
             db.execute(self._sql["skip-overtaken"], {**times, "delivery_id": delivery_id})
 
     def _retry(
-        self, db: Session, effects: Effects, delivery_id: str, state: DeliveryState, now: Millis
+        self, db: Session, notice: CommitNotice, delivery_id: str, state: DeliveryState, now: Millis
     ) -> Result:
         parameters = {"delivery_id": delivery_id, "state": state.value, "now": now}
         if state is DeliveryState.DISABLED:
             db.execute(self._sql["turn-on"], parameters)
-        effects.relay = True
+        notice.relay = True
         return db.execute(self._sql["retry"], parameters)
+
+    def _lock_job(self, db: Session, delivery_id: str) -> None:
+        """Lock the job of a delivery, like every other change of the job."""
+        db.execute(self._sql["lock-job"], {"delivery_id": delivery_id})
 
     def _read(self, db: Session, delivery_id: str) -> Delivery:
         row = db.execute(self._sql["read-delivery"], {"delivery_id": delivery_id}).fetchone()

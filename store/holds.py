@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import TypeAdapter
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.records.holds import ProviderHolds
 from store.records.times import Lane
 from store.repository import Repository
@@ -28,7 +28,7 @@ class Holds(Repository):
         `change` must be pure and fast, like a `Decide`. If the value has changed, the submission
         queue is notified."""
 
-        def work(db: Session, effects: Effects) -> ProviderHolds:
+        def work(db: Session, notice: CommitNotice) -> ProviderHolds:
             ((state,),) = db.execute(self._sql["lock-hold"], {"provider": provider}).fetchall()
             before = ProviderHolds() if state is None else _HOLDS.validate_json(state)
             after = change(before)
@@ -36,7 +36,7 @@ class Holds(Repository):
                 until = 0 if after.everybody is None else after.everybody.until
                 fresh = {"until": until, "state": _HOLDS.dump_json(after).decode()}
                 db.execute(self._sql["change-hold"], {"provider": provider, **fresh})
-                effects.add_due(Lane.SUBMIT, 0)
+                notice.add_due(Lane.SUBMIT, 0)
             return after
 
         return await self._writer.normal(work)

@@ -79,7 +79,7 @@ class Idempotency(Repository):
         await self._writer.urgent(self._run("answer", job_id=job_id, **_answer_values(answer)))
 
     async def remove_expired(self, now: Millis, limit: int) -> int:
-        return await self._writer.bulk(
+        return await self._writer.normal(
             lambda db, _: (
                 db.execute(self._sql["remove-expired"], {"now": now, "limit": limit}).rowcount
             )

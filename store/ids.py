@@ -5,6 +5,7 @@ when the clock steps back, the next id is the last one plus one: a process's ids
 """
 
 from collections.abc import Callable
+from threading import Lock
 
 from store.records.times import Millis
 
@@ -21,18 +22,20 @@ _NONCE_BYTES = 6
 
 
 class Ids:
-    """A source of ids. Not shared between threads."""
+    """A source of ids, for all threads."""
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
         self._last = 0
+        self._lock = Lock()
 
     def new(self, prefix: str, now: Millis) -> str:
         """The next id: `prefix`, an underscore, 26 characters."""
         fresh = now << _RANDOM_BITS | int.from_bytes(self._entropy(_RANDOM_BITS // 8))
-        if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
-            fresh = self._last + 1
-        self._last = fresh
+        with self._lock:
+            if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
+                fresh = self._last + 1
+            self._last = fresh
         return f"{prefix}_{_encode(fresh)}"
 
     def nonce(self) -> str:

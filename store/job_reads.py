@@ -10,10 +10,9 @@ from typing import Any
 from store import repository
 from store.errors import NotFound
 from store.ids import first_id
-from store.lookups import Lookups
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
-from store.repository import Backend, Repository
+from store.repository import Repository
 from store.rows import job_from_row, to_json
 
 INDEXED = ("status", "provider", "kind")
@@ -59,15 +58,9 @@ class JobReads(Repository):
 
     subject = "jobs"
 
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self._lookups = Lookups(backend.readers, self._sql["read-jobs"])
-        self._inputs = Lookups(backend.readers, self._sql["read-inputs"])
-
     async def find(self, job_id: str) -> Job | None:
         """Any user's job; a route checks whether its caller may see it."""
-        row = await self._lookups.find(job_id)
-        return job_from_row(row) if row else None
+        return await self._find("read-job", job_from_row, job_id=job_id)
 
     async def find_by_provider_id(self, provider: str, provider_request_id: str) -> Job | None:
         """Any user's job, by the id that its provider gave it."""
@@ -107,10 +100,9 @@ class JobReads(Repository):
 
     async def input_text_of(self, job_id: str) -> str:
         """The job's `input` as ASCII JSON. Raises `NotFound`."""
-        row = await self._inputs.find(job_id)
-        if row is None:
+        text: str | None = await self._fetch_value("read-input", job_id=job_id)
+        if text is None:
             raise NotFound(job_id)
-        text: str = row[1]
         return text
 
     async def whole_result_of(self, job_id: str) -> Any:

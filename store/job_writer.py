@@ -1,211 +1,219 @@
-"""Changes jobs, several at a time, inside the caller's transaction.
+"""Changes a job inside the caller's transaction: locks and reads it, decides, and writes the move.
 
-`JobWriter.change` reads the jobs' rows and their waiting callbacks, calls `decide` for each job,
-and writes all moves together (move_writer.py). A change that fails before the writing fails alone.
-If the writing fails, the group of changes is rolled back and run again in parts
-(`store.session.Batchable`).
+Job row, due row, verdicts, notes and relay message first; the event last, because it locks its
+user's log until the commit.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator
+from functools import cache
+from urllib.parse import urlsplit
 
-from store.changes import Effects
-from store.errors import NotApplied, NotFound, ProviderIdTaken
-from store.move_writer import Decided, MoveWriter
-from store.records.callbacks import Callback
+from store.changes import CommitNotice
+from store.errors import NotFound, ProviderIdTaken
+from store.records.deliveries import DeliveryState, RelayMessage, normal_host
+from store.records.events import Cursor, Event
 from store.records.jobs import Job
-from store.records.moves import DecideCallbacks, Move
-from store.records.times import Lease
-from store.rows import holder_in, job_from_row
-from store.session import Done, Failed, Outcome, Row, Session
-from store.sql import read_rows
-
-JOB_BYTES = 256 * 1024
-"""Maximum size of the callback bodies applied to one job at once; a single body may be larger."""
-GROUP_BYTES = 1024 * 1024
-"""The same for all jobs of a group. The callbacks of the remaining jobs wait for a later change."""
+from store.records.moves import Decide, Move
+from store.records.times import Lane, Lease, Millis
+from store.repository import Backend
+from store.rows import changed_values, holder_in, job_from_row, to_json
+from store.session import Parameters, Row, Session
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The result of applying a job's waiting callbacks."""
-
-    job: Job
-    """The job afterwards."""
-    move: Move | None
-    has_more: bool
-    """Whether more callbacks are waiting: not all of them were within the limits of one change."""
-    is_leased: bool = False
-    """Whether the job has become due for confirmation, with the caller's lease."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One job, and the function that decides its change."""
-
-    job_id: str
-    decide: DecideCallbacks
-    max_callbacks: int = 0
-    """The maximum number of waiting callbacks to apply; 0 if the change is not about callbacks."""
-    lease: Lease | None = None
-
-
-class _Stored(NamedTuple):
-    """A waiting callback that has not been read yet."""
-
-    id: int
-    size: int
-    """Of its body."""
-
-
-class _Waiting(NamedTuple):
-    """The callbacks of one job to apply now."""
-
-    callbacks: Sequence[Callback] = ()
-    has_more: bool = False
-
-
-_Found: TypeAlias = Decided | Outcome[Applied]
-"""What became of a change so far: a move to be written, or already its outcome."""
-
-
-class JobWriter(MoveWriter):
-    def read_leased(self, session: Session, leased: Iterable[Row]) -> list[Job]:
-        """Read leased jobs, earliest due first; the rows have the job's id and its due time."""
-        job_ids = [job_id for _, job_id in sorted((at, job_id) for job_id, at in leased)]
-        rows = self._read_rows(session, job_ids)
-        return [job_from_row(rows[job_id]) for job_id in job_ids]
+class JobWriter:
+    def __init__(self, backend: Backend) -> None:
+        self._ids = backend.ids
+        self._statements = backend.statements
+        self._jobs = backend.statements.load("jobs")
+        self._deliveries = backend.statements.load("deliveries")
+        self._events = backend.statements.load("events")
+        self._keys = backend.statements.load("idempotency")
+        self._change_statement = cache(self._complete_change)
 
     def change(
-        self, session: Session, effects: Effects, changes: Sequence[Change]
-    ) -> Sequence[Outcome[Applied]]:
-        """Read each job, call its `decide`, and write the moves (see `Jobs.advance`)."""
-        outcomes: dict[int, Outcome[Applied]] = {}
-        for indexes in rounds({index: change.job_id for index, change in enumerate(changes)}):
-            some = self._change_different(session, effects, [changes[index] for index in indexes])
-            outcomes.update(zip(indexes, some, strict=True))
-        return [outcomes[index] for index in range(len(changes))]
+        self,
+        db: Session,
+        notice: CommitNotice,
+        job_id: str,
+        decide: Decide,
+        lease: Lease | None = None,
+    ) -> tuple[Job, Move | None]:
+        """Read a job, call `decide`, and write the move (see `Jobs.advance`). Returns the job
+        afterwards, and the move. With a `lease`, a job that is then due for confirmation is leased,
+        unless it was due already. Raises `NotFound` and `ProviderIdTaken`."""
+        self.lock(db, job_id)
+        row = db.execute(self._jobs["read-job"], {"job_id": job_id}).fetchone()
+        before = job_from_row(row)
+        move = decide(before)
+        if move is None:
+            return before, None
+        self._check_provider_id(db, before, move.job)
+        self._write(db, notice, before, move, holder_in(row), lease)
+        return move.job, move
 
-    def _change_different(
-        self, session: Session, effects: Effects, changes: Sequence[Change]
-    ) -> list[Outcome[Applied]]:
-        """Run changes of different jobs."""
-        rows = self._read_rows(session, [change.job_id for change in changes])
-        waiting = self._read_waiting(session, changes)
-        found = {
-            change.job_id: _decide(rows.get(change.job_id), change, waiting[change.job_id])
-            for change in changes
+    def lock(self, db: Session, job_id: str) -> None:
+        """Lock a job until the commit: nobody else changes it meanwhile. Raises `NotFound`."""
+        if db.execute(self._jobs["lock-job"], {"job_id": job_id}).fetchone() is None:
+            raise NotFound(job_id)
+
+    def read_leased(self, db: Session, leased: Iterable[Row]) -> list[Job]:
+        """Read leased jobs, earliest due first; the rows have the job's id and its due time."""
+        ids = [job_id for _, job_id in sorted((at, job_id) for job_id, at in leased)]
+        read = self._jobs["read-job"]
+        return [job_from_row(db.execute(read, {"job_id": each}).fetchone()) for each in ids]
+
+    def set_due(
+        self, db: Session, notice: CommitNotice, job: Job, lease: Lease | None = None
+    ) -> None:
+        """Write the due row of a job that waits for something, and its lease, if any."""
+        assert job.due is not None
+        values = {
+            "job_id": job.id,
+            "lane": job.due.lane.value,
+            "at": job.due.at,
+            "provider": job.provider,
+            "user_id": job.user_id,
+            "holder": lease and lease.holder,
+            "until": lease and lease.until,
         }
-        found |= self._refuse_taken_ids(session, _decided_in(found))
-        self.write(session, effects, _decided_in(found))
-        outcomes: list[Outcome[Applied]] = []
-        for change in changes:
-            each, has_more = found[change.job_id], waiting[change.job_id].has_more
-            if isinstance(each, Decided):
-                is_leased = each.lease is not None and each.is_due_anew
-                each = Done(Applied(each.move.job, each.move, has_more, is_leased))
-            if change.max_callbacks and not has_more and isinstance(each, Done):
-                effects.applied.add(change.job_id)
-            outcomes.append(each)
-        return outcomes
+        db.execute(self._jobs["set-due"], values)
+        # The holder may die or never learn of the commit, so notify of the lease's end.
+        notice.add_due(job.due.lane, job.due.at if lease is None else lease.until)
 
-    def _read_rows(self, session: Session, job_ids: Sequence[str]) -> dict[str, Row]:
-        keys = [{"key": job_id} for job_id in job_ids]
-        return {row[0]: row for row in read_rows(session, self._jobs["read-jobs"], keys)}
+    def append_event(
+        self, db: Session, notice: CommitNotice, job: Job, seq: int, data: bytes
+    ) -> None:
+        """Append an event of the job, its `seq`th, to its user's log, which stays locked until the
+        commit: a reader that sees an event sees all earlier ones."""
+        nonce = self._ids.nonce()
+        whose = {"user_id": job.user_id, "nonce": nonce}
+        (position,) = db.execute(self._events["take-position"], whose).fetchone()
+        event = Event(Cursor(position, nonce), job.id, job.updated_at, data)
+        values = {"seq": position, "job_id": job.id, "job_seq": seq, "at": event.at, "data": data}
+        db.execute(self._events["append-event"], whose | values)
+        notice.add_event(job.user_id, event)
 
-    def _read_waiting(
-        self, session: Session, changes: Collection[Change]
-    ) -> Mapping[str, _Waiting]:
-        """By job: the callbacks to apply, within the limits on their bodies' size."""
-        most = {change.job_id: change.max_callbacks for change in changes if change.max_callbacks}
-        stored: dict[str, list[_Stored]] = {}
-        jobs = [{"job_id": job_id} for job_id in most]
-        for job_id, *each in read_rows(session, self._jobs["read-waiting"], jobs):
-            stored.setdefault(job_id, []).append(_Stored(*each))
-        chosen = _choose(stored, most)
-        wanted = [{"id": id_} for ids in chosen.values() for id_ in ids]
-        rows = read_rows(session, self._jobs["read-callbacks"], wanted)
-        callbacks = {row[0]: _callback(row) for row in rows}
-        return {change.job_id: _Waiting() for change in changes} | {
-            job_id: _Waiting(
-                [callbacks[id_] for id_ in ids], has_more=len(ids) < len(stored[job_id])
-            )
-            for job_id, ids in chosen.items()
+    def make_poll_due(self, db: Session, notice: CommitNotice, job_id: str, now: Millis) -> None:
+        """Move the next poll of a locked job forward to `now`, if it is scheduled for later."""
+        parameters = {"job_id": job_id, "now": now}
+        if db.execute(self._jobs["make-poll-due"], parameters).rowcount:
+            notice.add_due(Lane.POLL, now)
+
+    def _check_provider_id(self, db: Session, before: Job, after: Job) -> None:
+        """A unique index enforces it too, but says less."""
+        wanted = after.provider_request_id
+        if wanted is None or wanted == before.provider_request_id:
+            return
+        ids = {"provider": after.provider, "provider_request_id": wanted}
+        if db.execute(self._jobs["find-provider-id"], ids).fetchone() is not None:
+            raise ProviderIdTaken(wanted)
+
+    def _write(
+        self,
+        db: Session,
+        notice: CommitNotice,
+        before: Job,
+        move: Move,
+        holder: str | None,
+        lease: Lease | None,
+    ) -> None:
+        job = move.job
+        if changed := changed_values(before, job):
+            db.execute(self._change_statement(tuple(changed)), {**changed, "id": job.id})
+        self._write_due(db, notice, before, job, holder, lease)
+        for verdict in move.verdicts:
+            values = {
+                "callback_id": verdict.callback_id,
+                "verdict": verdict.verdict.value,
+                "confirmed": verdict.confirmed,
+                "evidence": verdict.evidence.value,
+            }
+            db.execute(self._jobs["set-verdict"], values)
+        for note in _notes(move):
+            db.execute(self._jobs["note"], note)
+        if move.relay is not None:
+            self._enqueue(db, notice, job, move.relay)
+        elif move.event is not None and before.error is not None:
+            # This is the failed job's real outcome, for which the user gets no webhook.
+            db.execute(self._deliveries["skip-replaced"], {"job_id": job.id})
+        if move.whole_result is not None:
+            whole = {"job_id": job.id, "result": to_json(move.whole_result)}
+            db.execute(self._jobs["keep-whole-result"], whole)
+        if move.frees_key:
+            db.execute(self._keys["free-by-job"], {"job_id": job.id})
+        if move.event is not None:
+            self.append_event(db, notice, job, job.seq, move.event)
+        notice.jobs.add(job.id)
+
+    def _complete_change(self, columns: tuple[str, ...]) -> str:
+        """The statement that changes these columns."""
+        changes = ", ".join(f"{column} = :{column}" for column in columns)
+        return self._statements.complete(self._jobs["change-job"], changes=changes)
+
+    def _write_due(
+        self,
+        db: Session,
+        notice: CommitNotice,
+        before: Job,
+        after: Job,
+        holder: str | None,
+        lease: Lease | None,
+    ) -> None:
+        if after.due is None:
+            if before.due is not None:
+                db.execute(self._jobs["clear-due"], {"job_id": after.id})
+            return
+        # A job that was due for confirmation before waits for its time, such as a Retry-After; but
+        # the caller keeps its own lease, under which it may be making the status call.
+        is_its_own = lease is not None and holder == lease.holder
+        if after.due.lane is not Lane.CONFIRM or (after.due == before.due and not is_its_own):
+            lease = None
+        # A note is not a change: the lease holder keeps its lease.
+        ends_lease = holder is not None and after != before
+        if after.due != before.due or ends_lease or lease is not None:
+            self.set_due(db, notice, after, lease)
+        else:
+            notice.add_due(after.due.lane, after.due.at)
+
+    def _enqueue(self, db: Session, notice: CommitNotice, job: Job, relay: RelayMessage) -> None:
+        assert job.webhook_url is not None, f"a relay message for {job.id} without a webhook URL"
+        now = job.updated_at if relay.at is None else relay.at
+        db.execute(self._deliveries["skip-waiting"], {"job_id": job.id, "now": now})
+        state = DeliveryState.DISABLED if job.webhook_off else DeliveryState.PENDING
+        db.execute(
+            self._deliveries["enqueue"],
+            {
+                "id": self._ids.new("msg", now),
+                "job_id": job.id,
+                "user_id": job.user_id,
+                "seq": job.seq,
+                "status": relay.status.value,
+                "final": relay.final,
+                "self_declared": relay.self_declared,
+                "url": job.webhook_url,
+                "host": _host(job.webhook_url),
+                "state": state.value,
+                "created_at": now,
+                "next_attempt_at": None if job.webhook_off else now + relay.delay,
+                "body": relay.body,
+            },
+        )
+        notice.relay = True
+
+
+def _notes(move: Move) -> Iterator[Parameters]:
+    for note in move.notes:
+        yield {
+            "job_id": move.job.id,
+            "at": move.job.updated_at if note.at is None else note.at,
+            "type": note.type,
+            "detail": to_json(note.detail),
         }
 
-    def _refuse_taken_ids(self, session: Session, decided: Sequence[Decided]) -> dict[str, _Found]:
-        """By job: a failure, if its move gives it an id that another job of the provider has.
 
-        Checked first, although a unique index enforces it: a failing statement would abort the
-        transaction and with it the whole batch.
-        """
-        new_ids = {
-            each.before.id: (each.before.provider, each.new_provider_id)
-            for each in decided
-            if each.new_provider_id is not None
-        }
-        keys = [{"provider": name, "provider_request_id": id_} for name, id_ in new_ids.values()]
-        taken = set(read_rows(session, self._jobs["read-taken-provider-ids"], keys))
-        refused: dict[str, _Found] = {}
-        for job_id, new_id in new_ids.items():
-            if new_id in taken:
-                refused[job_id] = Failed(ProviderIdTaken(new_id[1]))
-            taken.add(new_id)
-        return refused
-
-
-def rounds(jobs: Mapping[int, str]) -> Iterator[list[int]]:
-    """Split the indexes of jobs into rounds, in order, so that no round has the same job twice."""
-    waiting = dict(jobs)
-    while waiting:
-        first: dict[str, int] = {}
-        for index, job_id in waiting.items():
-            first.setdefault(job_id, index)
-        yield list(first.values())
-        for index in first.values():
-            del waiting[index]
-
-
-def _decided_in(found: Mapping[str, _Found]) -> list[Decided]:
-    return [each for each in found.values() if isinstance(each, Decided)]
-
-
-def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
-    if row is None:
-        return Failed(NotFound(change.job_id))
-    before = job_from_row(row)
-    if change.max_callbacks and not waiting.callbacks:
-        # Already applied by another worker, or over this group's size limit.
-        return Done(Applied(before, None, waiting.has_more))
-    try:
-        move = change.decide(before, waiting.callbacks)
-    except Exception as error:  # noqa: BLE001 - reported to the caller; nothing is written yet
-        ids = [callback.id for callback in waiting.callbacks]
-        return Failed(NotApplied(ids, error) if ids else error)
-    if move is None:
-        return Done(Applied(before, None, waiting.has_more))
-    return Decided(before, move, holder_in(row), change.lease)
-
-
-def _choose(
-    stored: Mapping[str, Sequence[_Stored]], most: Mapping[str, int]
-) -> dict[str, list[int]]:
-    """By job: the ids of its oldest callbacks, at most `most`, while their bodies fit. Jobs get
-    room in the order of `most`: in a batch, outcomes come before progress."""
-    chosen: dict[str, list[int]] = {job_id: [] for job_id in most if job_id in stored}
-    room = GROUP_BYTES
-    for job_id, ids in chosen.items():
-        limit = min(room, JOB_BYTES)
-        for id_, size in stored[job_id][: most[job_id]] if room > 0 else ():
-            limit -= size
-            if ids and limit < 0:
-                break
-            ids.append(id_)
-            room -= size
-    return chosen
-
-
-def _callback(row: Row) -> Callback:
-    id_, job_id, provider, received_at, tries, verified, body = row
-    return Callback(id_, job_id, provider, received_at, tries, bool(verified), body)
+def _host(url: str) -> str:
+    """`name:port` in normal form, for the per-host limits."""
+    parts = urlsplit(url)
+    name = normal_host(parts.hostname or "")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    return f"{name}:{port}"

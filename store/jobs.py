@@ -1,31 +1,18 @@
 """Jobs and their schedule."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from store.changes import Effects
-from store.errors import KeyInUse, KeyReused
+from store.changes import CommitNotice
 from store.idempotency import IdempotencyKey, Replay, StoredResponse, take_key
 from store.job_reads import JobReads
-from store.job_writer import Change, JobWriter
-from store.move_writer import due_values
+from store.job_writer import JobWriter
 from store.records.jobs import Job
 from store.records.moves import Decide, Move, NewJob
 from store.records.times import Lane, Lease, Millis
 from store.repository import Backend
 from store.retention import START, Position, Removed, Retention
 from store.rows import TABLE_COLUMNS, job_to_row, to_json
-from store.session import Batchable, Done, Failed, Outcome, Session, WorkOnJobs
-from store.sql import read_rows, run_rows
-
-
-class _Creation(NamedTuple):
-    """The parameters of `Jobs.create`."""
-
-    new: NewJob
-    idempotency: IdempotencyKey | None
-    answer: StoredResponse | None
-    lease: Lease | None
+from store.session import Session
 
 
 class Jobs(JobReads):
@@ -56,8 +43,20 @@ class Jobs(JobReads):
         `KeyInUse` while its first request is still waiting. A key that expired before the
         new one's `sent_at` counts as absent.
         """
-        creation = _Creation(new, idempotency, answer, lease)
-        return await self._writer.urgent(Batchable(self._create, creation))
+        job = new.job
+
+        def work(db: Session, notice: CommitNotice) -> Job | Replay:
+            replay = idempotency and take_key(db, self._keys, job, idempotency, answer)
+            if replay:
+                return replay
+            self._write_new(db, new)
+            if job.due is not None:
+                self._job_writer.set_due(db, notice, job, lease)
+            for seq, data in enumerate(new.events, job.seq - len(new.events) + 1):
+                self._job_writer.append_event(db, notice, job, seq, data)
+            return job
+
+        return await self._writer.urgent(work)
 
     async def advance(
         self, job_id: str, decide: Decide, *, client_waits: bool = False
@@ -75,59 +74,60 @@ class Jobs(JobReads):
         Raises `NotFound`, and `ProviderIdTaken` if the move gives the job an id that another job
         of the provider has.
         """
-        change = Change(job_id, lambda job, _: decide(job))
         enqueue = self._writer.urgent if client_waits else self._writer.normal
-        applied = await enqueue(Batchable(self._job_writer.change, change, jobs=(job_id,)))
-        return applied.job, applied.move
+        return await enqueue(lambda db, notice: self._job_writer.change(db, notice, job_id, decide))
 
     # --- the schedule ---------------------------------------------------------------------------
 
     async def release(self, holder: str, job_ids: Sequence[str]) -> None:
         """Release unused leases of `holder`; the jobs are due as before."""
 
-        def work(db: Session, effects: Effects) -> None:
-            for job_id in job_ids:
+        def work(db: Session, notice: CommitNotice) -> None:
+            for job_id in sorted(job_ids):
                 parameters = {"job_id": job_id, "holder": holder}
                 for lane, at in db.execute(self._sql["release-due"], parameters).fetchall():
-                    effects.add_due(Lane(lane), at)
+                    notice.add_due(Lane(lane), at)
 
-        await self._writer.normal(WorkOnJobs(work, jobs=tuple(job_ids)))
+        await self._writer.normal(work)
 
     async def renew(self, job_ids: Sequence[str], lease: Lease) -> set[str]:
         """Renew the leases of `lease.holder` on these jobs until `lease.until`; returns the ids of
         the jobs that it still holds."""
-        rows = [{"job_id": job_id} for job_id in job_ids]
-        shared = {"holder": lease.holder, "until": lease.until}
 
-        def work(db: Session, effects: Effects) -> set[str]:
-            renewed: dict[str, str] = dict(read_rows(db, self._sql["renew-due"], rows, **shared))
-            for lane in renewed.values():
-                effects.add_due(Lane(lane), lease.until)
-            return set(renewed)
+        def work(db: Session, notice: CommitNotice) -> set[str]:
+            renewed = set()
+            for job_id in sorted(job_ids):
+                parameters = {"job_id": job_id, "holder": lease.holder, "until": lease.until}
+                for (lane,) in db.execute(self._sql["renew-due"], parameters).fetchall():
+                    renewed.add(job_id)
+                    notice.add_due(Lane(lane), lease.until)
+            return renewed
 
-        return await self._writer.normal(WorkOnJobs(work, jobs=tuple(job_ids)))
+        return await self._writer.normal(work)
 
     async def make_poll_due(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status
         call, the new due time takes effect when that call ends."""
 
-        def work(db: Session, effects: Effects) -> None:
-            self._job_writer.make_poll_due(db, effects, job_id, now)
+        def work(db: Session, notice: CommitNotice) -> None:
+            db.execute(self._sql["lock-job"], {"job_id": job_id})
+            self._job_writer.make_poll_due(db, notice, job_id, now)
 
-        await self._writer.normal(WorkOnJobs(work, jobs=(job_id,)))
+        await self._writer.normal(work)
 
     async def make_status_call_due(self, job_id: str, now: Millis) -> bool:
         """Move the job's next status call forward to `now`, even one that confirms a claim. Returns
         whether a status call is scheduled."""
 
-        def work(db: Session, effects: Effects) -> bool:
+        def work(db: Session, notice: CommitNotice) -> bool:
+            db.execute(self._sql["lock-job"], {"job_id": job_id})
             parameters = {"job_id": job_id, "now": now}
             row = db.execute(self._sql["make-status-call-due"], parameters).fetchone()
             if row is not None:
-                effects.add_due(Lane(row[0]), now)
+                notice.add_due(Lane(row[0]), now)
             return row is not None
 
-        return await self._writer.normal(WorkOnJobs(work, jobs=(job_id,)))
+        return await self._writer.normal(work)
 
     async def remove_finished(
         self, done_before: Millis, limit: int, after: Position = START
@@ -138,46 +138,16 @@ class Jobs(JobReads):
         more than `MAX_OVERDUE` before `done_before`. A batch has fewer jobs if they have many
         events or bytes. It starts after the position `after`. `Archive.removals` then lists
         the removed jobs with archived files."""
-        return await self._writer.bulk(
+        return await self._writer.normal(
             lambda db, _: self._retention.remove(db, done_before, limit, after)
         )
 
     # --- within a transaction -------------------------------------------------------------------
 
-    def _create(
-        self, db: Session, effects: Effects, creations: Sequence[_Creation]
-    ) -> Sequence[Outcome[Job | Replay]]:
-        outcomes: list[Outcome[Job | Replay]] = []
-        made: list[NewJob] = []
-        due = []
-        for new, idempotency, answer, lease in creations:
-            job = new.job
-            try:
-                replay = idempotency and take_key(db, self._keys, job, idempotency, answer)
-            except (KeyInUse, KeyReused) as refusal:
-                outcomes.append(Failed(refusal))
-                continue
-            outcomes.append(Done(replay or job))
-            if replay:
-                continue
-            made.append(new)
-            self._job_writer.append_events(effects, job, new.events)
-            if job.due is not None:
-                due.append(due_values(job, lease))
-                # The holder may never learn of the commit, so notify of the lease's end.
-                effects.add_due(job.due.lane, job.due.at if lease is None else lease.until)
-        self._write_new(db, made)
-        run_rows(db, self._sql["set-due"], due)
-        return outcomes
-
-    def _write_new(self, db: Session, made: Sequence[NewJob]) -> None:
-        rows = [job_to_row(new.job) for new in made]
-        inputs = [{"job_id": new.job.id, "input": to_json(new.input)} for new in made]
-        metadata = [
-            {"user_id": new.job.user_id, "job_id": new.job.id, "name": name, "value": value}
-            for new in made
-            for name, value in (new.job.metadata or {}).items()
-        ]
-        run_rows(db, self._create_job, rows)
-        run_rows(db, self._sql["create-input"], inputs)
-        run_rows(db, self._sql["create-metadata"], metadata)
+    def _write_new(self, db: Session, new: NewJob) -> None:
+        job = new.job
+        db.execute(self._create_job, job_to_row(job))
+        db.execute(self._sql["create-input"], {"job_id": job.id, "input": to_json(new.input)})
+        for name, value in (job.metadata or {}).items():
+            member = {"user_id": job.user_id, "job_id": job.id, "name": name, "value": value}
+            db.execute(self._sql["create-metadata"], member)

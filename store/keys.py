@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass, replace
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.errors import AmbiguousPrefix, NotFound
 from store.records.times import Millis
 from store.repository import Repository
@@ -56,7 +56,7 @@ class Keys(Repository):
         """Add a key (`user_id` is filled in here) and, if the name is new, its user with
         `new_secret`. Returns the user."""
 
-        def work(db: Session, _: Effects) -> User:
+        def work(db: Session, _: CommitNotice) -> User:
             owner = {"name": key.user, "secret": new_secret, "nonce": self._ids.nonce()}
             db.execute(self._sql["add-user"], owner)
             user = self._read_user(db, key.user)
@@ -80,7 +80,7 @@ class Keys(Repository):
     async def revoke(self, prefix: str, now: Millis) -> ApiKey:
         """Revoke the one active key with this prefix. Raises `NotFound`, `AmbiguousPrefix`."""
 
-        def work(db: Session, _: Effects) -> ApiKey:
+        def work(db: Session, _: CommitNotice) -> ApiKey:
             rows = db.execute(self._sql["list-keys-by-prefix"], {"prefix": prefix}).fetchall()
             match [_key(row) for row in rows]:
                 case []:
@@ -97,7 +97,7 @@ class Keys(Repository):
         """Give the user a new signing secret; the previous one also signs until `old_until`.
         Raises `NotFound`."""
 
-        def work(db: Session, _: Effects) -> User:
+        def work(db: Session, _: CommitNotice) -> User:
             renewed = {"name": user, "secret": secret, "old_until": old_until}
             db.execute(self._sql["rotate-secret"], renewed)
             return self._read_user(db, user)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, TypeVar
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.ids import Ids
 from store.records.times import Millis
 from store.session import Readers, Row, Session, Work
@@ -35,7 +35,6 @@ class Backend:
     readers: Readers
     statements: Statements
     ids: Ids
-    """Used on the writer only."""
 
 
 class Repository:
@@ -96,7 +95,7 @@ class Repository:
     def _run(self, query: str, /, **parameters: object) -> Work[None]:
         """A `Work` that runs one statement."""
 
-        def work(session: Session, _: Effects) -> None:
+        def work(session: Session, _: CommitNotice) -> None:
             session.execute(self._sql[query], parameters)
 
         return work

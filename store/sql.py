@@ -1,24 +1,16 @@
-"""SQL files: named statements, statements for many rows, and migrations."""
+"""SQL files: named statements, and migrations."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import chain
 from pathlib import Path
 
 from store.errors import SchemaTooNew
-from store.session import Parameters, Result, Row, Session
 
 SHARED = Path(__file__).with_name("queries")
 """The SQL that both databases share."""
 
-MAX_ROWS = 64
-"""Maximum number of rows in one statement."""
-
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
-_VALUES = re.compile(r"(?<=VALUES )(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))")
-"""The row after VALUES, with casts of parameters in either style."""
-_NAMED = re.compile(r"(?<!:):(?P<colon>[a-z_]+)|%\((?P<percent>[a-z_]+)\)s")
+PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
 
 class Statements:
@@ -48,7 +40,7 @@ class Statements:
 
     def translate(self, sql: str) -> str:
         """The statement in the backend's parameter style."""
-        return _PARAMETER.sub(self._parameter, sql)
+        return PARAMETER.sub(self._parameter, sql)
 
     def complete(self, sql: str, **parts: str) -> str:
         """A statement of `load` with the other `{names}` replaced by SQL, as in `str.format`."""
@@ -67,59 +59,10 @@ class Statements:
             statements[name] = self.translate(statement)
 
 
-def run_rows(
-    session: Session, sql: str, rows: Sequence[Parameters], **shared: object
-) -> list[Result]:
-    """Run a statement with one row of `VALUES` for many rows at once, in order; returns the result
-    of each statement that this takes. `shared` are the parameters outside the row.
-
-    SQLite's driver releases the GIL half a dozen times in each statement, and then waits for the
-    event loop to get it back: in a group of single statements that is most of the time. Each number
-    of rows is a separate statement, which the drivers prepare once and cache.
-    """
-    return [session.execute(*statement) for statement in bind_rows(sql, rows, **shared)]
-
-
-def read_rows(
-    session: Session, sql: str, rows: Sequence[Parameters], **shared: object
-) -> Iterator[Row]:
-    """The rows that `run_rows` finds."""
-    results = run_rows(session, sql, rows, **shared)
-    return chain.from_iterable(result.fetchall() for result in results)
-
-
-def bind_rows(
-    sql: str, rows: Sequence[Parameters], **shared: object
-) -> Iterator[tuple[str, list[object]]]:
-    """The statements for all rows, each with its positional parameters."""
-    for first in range(0, len(rows), MAX_ROWS):
-        some = rows[first : first + MAX_ROWS]
-        complete, before, names, after = _for_rows(sql, len(some))
-        yield (
-            complete,
-            [
-                *[shared[name] for name in before],
-                *[row[name] for row in some for name in names],
-                *[shared[name] for name in after],
-            ],
-        )
-
-
-@cache
-def _for_rows(sql: str, number: int) -> tuple[str, list[str], list[str], list[str]]:
-    """The statement for this number of rows, and the names of the parameters before its row, in it
-    and after it."""
-    split = map(positional, _VALUES.split(sql, maxsplit=1))
-    (before, names_before), (row, names), (after, names_after) = split
-    rows = ",\n".join([row] * number)
-    return f"{before}{rows}{after}", names_before, names, names_after
-
-
 @cache
 def positional(sql: str) -> tuple[str, list[str]]:
-    """SQL with its driver's positional parameters (`?` or `%s`), and their names in order."""
-    names = [match["colon"] or match["percent"] for match in _NAMED.finditer(sql)]
-    return _NAMED.sub(lambda match: "?" if match["colon"] else "%s", sql), names
+    """SQL with `?` for each `:name`, and the names in order."""
+    return PARAMETER.sub("?", sql), PARAMETER.findall(sql)
 
 
 def read_migrations(folder: Path) -> list[str]:

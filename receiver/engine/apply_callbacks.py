@@ -9,8 +9,8 @@ from receiver.domain.observations import CallbackBatch, ParsedCallback
 from receiver.engine.accept_callback import read_object
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import note_end
+from store.callbacks import Applied
 from store.errors import ProviderIdTaken
-from store.job_writer import Applied
 from store.records.callbacks import Callback
 from store.records.jobs import Job
 from store.records.moves import Move

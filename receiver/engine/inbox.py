@@ -18,9 +18,9 @@ from receiver.engine.context import ServiceContext
 from receiver.engine.poller import POLL_LEASE
 from receiver.engine.worker import TaskPool
 from receiver.streams.hub import Hub, Subscription
-from store.changes import Changes
+from store.callbacks import Applied
+from store.changes import CommitNotice
 from store.errors import NotApplied, NotFound, StoreUnavailable
-from store.job_writer import Applied
 from store.records.jobs import Job
 from store.records.times import Lease, Millis
 
@@ -106,7 +106,7 @@ class Inbox:
         with suppress(StoreUnavailable):  # if the callback was stored, it is offered
             await self._apply(job_id, final=final)
 
-    def _on_commit(self, changes: Changes) -> None:
+    def _on_commit(self, changes: CommitNotice) -> None:
         for job_id, final in changes.inbox.items():
             self.offer(job_id, final=final)
         if self._applies_progress and self._outcomes and self._overtaking.free:

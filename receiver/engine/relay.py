@@ -11,7 +11,7 @@ from receiver.engine.worker import LEASE_SLACK, TaskPool
 from receiver.streams.hub import Hub, Subscription
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.records.deliveries import Attempt, Delivery
 from store.records.times import Millis
 
@@ -101,7 +101,7 @@ class Relay:
         await self._task_pool.drain(RELAY_DRAIN_SECONDS)
         await self._services.store.deliveries.release(self._services.holder)
 
-    def _on_commit(self, changes: Changes) -> None:
+    def _on_commit(self, changes: CommitNotice) -> None:
         if changes.relay:
             self._subscription.notify()
 

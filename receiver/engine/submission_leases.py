@@ -13,7 +13,7 @@ from receiver.engine.hold_keeper import HoldKeeper
 from receiver.engine.observe_job import observe_job
 from receiver.engine.worker import MAX_IDLE_SECONDS, Worker
 from receiver.streams.hub import Hub, Subscription
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.errors import NotFound, StoreUnavailable
 from store.ids import time_of
 from store.records.jobs import Phase
@@ -66,7 +66,7 @@ class SubmissionLeases(Worker):
             except StoreUnavailable as error:
                 log.warning("jobs could not be released", jobs=len(job_ids), reason=str(error))
 
-    def _on_commit(self, changes: Changes) -> None:
+    def _on_commit(self, changes: CommitNotice) -> None:
         at = changes.due.get(Lane.SUBMIT)
         if at is not None:
             self._schedule_read((at - self._services.clock.now()) / 1_000)

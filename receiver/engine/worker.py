@@ -13,7 +13,7 @@ from receiver.domain.fair_queue import FairQueue
 from receiver.engine.context import ServiceContext
 from receiver.streams.hub import Hub, Subscription
 from store.backlogs import Backlog
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.errors import StoreUnavailable
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
@@ -123,7 +123,7 @@ class DueTimer:
         for lane in self._at:
             self.schedule_pass(lane, 0)
 
-    def _on_commit(self, changes: Changes) -> None:
+    def _on_commit(self, changes: CommitNotice) -> None:
         for lane in self._at:
             self.schedule_pass(lane, changes.due.get(lane))
 

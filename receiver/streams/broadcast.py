@@ -18,7 +18,7 @@ from receiver.streams.channel import Channel
 from receiver.streams.heartbeats import Heartbeats
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.database import Store
 from store.errors import StoreUnavailable
 from store.records.events import Event
@@ -197,7 +197,7 @@ class Broadcast:
                 self._metrics.stream_events.inc(written)
                 self._metrics.stream_lag_seconds.observe(self._clock.monotonic() - notified_at)
 
-    def _on_commit(self, changes: Changes) -> None:
+    def _on_commit(self, changes: CommitNotice) -> None:
         for user_id in changes.users:
             channel = self._channels.get(user_id)
             if channel is not None:

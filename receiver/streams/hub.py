@@ -2,7 +2,7 @@
 
 The store announces each commit. Subscribers read the changes from the store, so a lost notification
 (a cancelled task, another process) costs latency but never an event. Only commit listeners get the
-commit's `Changes`, with its new events. `notify_all` is called when another process has committed.
+`CommitNotice`, with its new events. `notify_all` is called when another process has committed.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from store.changes import Changes
+from store.changes import CommitNotice
 
 STOP: Final = "stop"
 """The topic that is notified when the service begins to shut down, so that waiting requests are
@@ -42,11 +42,11 @@ class Hub:
     """The listeners, and the subscriptions to each topic."""
 
     def __init__(self) -> None:
-        self._commit_listeners: list[Callable[[Changes], None]] = []
+        self._commit_listeners: list[Callable[[CommitNotice], None]] = []
         self._foreign_listeners: list[Callable[[], None]] = []
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
 
-    def add_commit_listener(self, listener: Callable[[Changes], None]) -> None:
+    def add_commit_listener(self, listener: Callable[[CommitNotice], None]) -> None:
         """Call `listener` with the changes of each commit of this process, before subscribers are
         notified; it must not block or raise."""
         self._commit_listeners.append(listener)
@@ -55,7 +55,7 @@ class Hub:
         """Call `listener` when another process has committed; it must not block or raise."""
         self._foreign_listeners.append(listener)
 
-    def announce(self, changes: Changes) -> None:
+    def announce(self, changes: CommitNotice) -> None:
         """Notify of a commit's changes."""
         for listener in self._commit_listeners:
             listener(changes)

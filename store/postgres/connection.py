@@ -14,7 +14,6 @@ from psycopg.types.string import BytesDumper, StrDumperUnknown
 from store.errors import ServerUnfit, StoreCorrupt, StoreLocked, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, is_collision, translate_errors
-from store.postgres.receive_timeout import ConnectionWithTimeout
 from store.sql import Statements, pending_migrations, read_migrations
 
 MIN_SERVER_VERSION = 14
@@ -28,7 +27,7 @@ STATEMENTS = Statements(
     # NUL is replaced as in texts (see `_Text`).
     # E'…' means the same whatever `standard_conforming_strings` is.
     metadata_members=r"jsonb_each_text(CAST(replace(:metadata, E'\\u0000', E'\\u2400') AS jsonb))",
-    returning_job_id="RETURNING job_id",
+    for_update="FOR NO KEY UPDATE",
     skip_locked="FOR UPDATE SKIP LOCKED",
     unlikely="",
     unfinished_by_user="",
@@ -41,12 +40,6 @@ MIGRATION_LOCK_TIMEOUT = "500ms"
 """How long a migration waits for a lock: everything else waits behind it meanwhile."""
 MIGRATION_PAUSE = 2.0
 """Seconds between a try that did not get its lock and the next one."""
-
-WRITERS_KEPT = 1_000_000
-"""Transactions of the server after which an idle writer's row may be removed (lost_commits.py)."""
-
-CONNECT_BACKOFF = (0.1, 2.0)
-"""Shortest and longest pause after a failure to connect, in seconds; it doubles."""
 
 _LOCK = 0x72637672
 """The advisory lock ("rcvr") that serialises migrations by replicas that start together."""
@@ -87,12 +80,10 @@ def options(address: Address) -> dict[str, Any]:
     }
 
 
-def connect(
-    address: Address, kind: type[psycopg.Connection] = psycopg.Connection
-) -> psycopg.Connection:
+def connect(address: Address) -> psycopg.Connection:
     """Open a connection. Raises `StoreUnavailable`."""
     try:
-        connection = kind.connect(address.conninfo, **options(address))
+        connection = psycopg.connect(address.conninfo, **options(address))
     except psycopg.OperationalError as error:
         raise StoreUnavailable(
             f"PostgreSQL ({address.display_name}) cannot be reached: {in_one_line(error)}"
@@ -102,32 +93,8 @@ def connect(
     return connection
 
 
-class Connector:
-    """Opens the writer's connections, with a backoff after a failure: until it ends, writes fail
-    without waiting."""
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self._pause = 0.0
-        self._not_before = 0.0
-
-    def __call__(self) -> psycopg.Connection:
-        """Open a connection. Raises `StoreUnavailable`."""
-        if time.monotonic() < self._not_before:
-            raise StoreUnavailable("PostgreSQL could not be reached a moment ago")
-        try:
-            connection = connect(self._address, ConnectionWithTimeout)
-        except StoreUnavailable:
-            first, longest = CONNECT_BACKOFF
-            self._pause = min(max(first, self._pause * 2), longest)
-            self._not_before = time.monotonic() + self._pause
-            raise
-        self._pause = 0.0
-        return connection
-
-
 def prepare(address: Address) -> None:
-    """Check the server, migrate the schema, and remove what dead processes left behind. Blocks.
+    """Check the server and migrate the schema. Blocks.
 
     Raises `StoreUnavailable`, `ServerUnfit`, `StoreCorrupt` (the database belongs to another
     application) and `SchemaTooNew`; the database is then unchanged.
@@ -154,11 +121,6 @@ def prepare(address: Address) -> None:
                 # Replicas of the previous release may be writing, and lock tables in another order.
                 if tries == MIGRATION_TRIES or not is_collision(error):
                     raise
-        with connection.transaction():
-            # A start need not wait for the disk, or for a standby that is away.
-            connection.execute("SET LOCAL synchronous_commit = off")
-            remove = STATEMENTS.load("database")["remove-old-writers"]
-            connection.execute(remove.encode(), {"kept": WRITERS_KEPT})
 
 
 def _check_server(connection: psycopg.Connection) -> None:

@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Mapping
 
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.database import Durability, Store
 from store.ids import Entropy, Ids
 from store.postgres.address import Address, parse
-from store.postgres.batches import PostgresBatchRunner
-from store.postgres.connection import STATEMENTS, Connector, prepare
-from store.postgres.foreign_commits import ForeignCommits
+from store.postgres.connection import STATEMENTS, prepare
 from store.postgres.notifications import CHANNEL, Notifications
-from store.postgres.readers import PooledReaders
+from store.postgres.pool import Pool
+from store.postgres.readers import PostgresReaders
+from store.postgres.writer import PostgresWriter
 from store.repository import Backend
-from store.writer import OnBatch, ThreadedWriter, ignore
+from store.writer import OnBatch, ignore
 
 STANDBY_MAY_LAG = (
     "Set synchronous_standby_names in postgresql.conf if another host is a standby: one that lags"
@@ -26,18 +26,17 @@ class PostgresStore(Store):
 
     exclusive = False
 
-    def __init__(
-        self, backend: Backend, foreign_commits: ForeignCommits, address: Address, node: str
-    ) -> None:
+    def __init__(self, backend: Backend, pool: Pool, address: Address, node: str) -> None:
         super().__init__(backend)
-        self._foreign_commits = foreign_commits
+        self._pool = pool
         self._fails_over = address.has_several_hosts
         self._notifications = Notifications(node, address, self._notify, super()._committed)
+        self._seen: str | None = None
 
     async def changed_elsewhere(self) -> bool:
-        ((text,),) = await self._fetch("snapshot")
-        changed = self._foreign_commits.changed(text)
-        return self._notifications.pop_missed() or changed
+        ((snapshot,),) = await self._fetch("snapshot")
+        before, self._seen = self._seen or snapshot, snapshot
+        return self._notifications.pop_missed() or snapshot != before
 
     async def durability(self) -> Durability:
         ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")
@@ -57,15 +56,20 @@ class PostgresStore(Store):
 
     async def close(self) -> None:
         await self._notifications.close()
-        await super().close()
+        try:
+            await super().close()
+        finally:
+            await asyncio.to_thread(self._pool.close)
 
-    def _committed(self, changes: Changes) -> None:
-        super()._committed(changes)
-        self._notifications.announce(changes)
+    def _committed(self, notice: CommitNotice) -> None:
+        # A standby that takes over may lack the latest events. Streams notice it when they read the
+        # log, so they have to read each event there.
+        notice.appended.clear()
+        super()._committed(notice)
+        self._notifications.announce(notice)
 
     async def _notify(self, payload: str) -> None:
-        ((_, transaction),) = await self._fetch("notify", channel=CHANNEL, payload=payload)
-        self._foreign_commits.record_own(int(transaction))
+        await self._fetch("notify", channel=CHANNEL, payload=payload)
 
 
 async def open_postgres(url: str, *, entropy: Entropy, on_batch: OnBatch = ignore) -> PostgresStore:
@@ -75,9 +79,9 @@ async def open_postgres(url: str, *, entropy: Entropy, on_batch: OnBatch = ignor
     """
     address = parse(url)
     await asyncio.to_thread(prepare, address)
-    readers = await PooledReaders.open(address)
-    foreign_commits = ForeignCommits()
-    node = entropy(8).hex()
-    runner = PostgresBatchRunner(Connector(address), node, foreign_commits.record_own)
-    backend = Backend(ThreadedWriter(runner, on_batch), readers, STATEMENTS, Ids(entropy))
-    return PostgresStore(backend, foreign_commits, address, node)
+    pool = Pool(address)
+    await asyncio.to_thread(pool.open)
+    backend = Backend(
+        PostgresWriter(pool, on_batch), PostgresReaders(pool), STATEMENTS, Ids(entropy)
+    )
+    return PostgresStore(backend, pool, address, node=entropy(8).hex())

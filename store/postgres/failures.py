@@ -1,5 +1,4 @@
-"""Translates PostgreSQL's errors to the store's. Elsewhere, only `PooledReaders.fetch` reads
-SQLSTATEs; some code catches single classes of psycopg's errors.
+"""Translates PostgreSQL's errors to the store's. The only place that reads SQLSTATEs.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -64,15 +63,12 @@ def to_store_error(error: Exception) -> StoreError | None:
     return None
 
 
-def concerns_one_write(error: Exception) -> bool:
-    """Whether an error concerns one write only, so that the others can be tried without it."""
-    return may_wait_again(error) or not isinstance(to_store_error(error) or error, StoreUnavailable)
-
-
-def may_wait_again(error: Exception) -> bool:
-    """Whether the write conflicted or deadlocked with another one, or timed out at a lock or in a
-    statement: a new attempt may wait as long again."""
-    return isinstance(error, psycopg.Error) and error.sqlstate in {*_CONTENTION, "57014"}
+def is_lost(error: Exception) -> bool:
+    """Whether the connection was lost, or the server ended it."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else ""
+    return isinstance(error, psycopg.OperationalError) and (
+        state is None or state.startswith("57P")
+    )
 
 
 def is_collision(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import psycopg
 from pydantic import TypeAdapter
 
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.errors import StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.connection import options
@@ -35,7 +35,7 @@ LISTEN_BACKOFF = (0.5, 10.0)
 """Shortest and longest delay between attempts to listen, in seconds; it doubles. Jitter shortens it
 by up to half."""
 
-_CHANGES = TypeAdapter(Changes)
+_CHANGES = TypeAdapter(CommitNotice)
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ class Notifications:
         node: str,
         address: Address,
         send: Callable[[str], Awaitable[None]],
-        on_received: Callable[[Changes], None],
+        on_received: Callable[[CommitNotice], None],
     ) -> None:
         """`node` identifies our own notifications."""
         self._node = node
         self._address = address
         self._send = send
         self._on_received = on_received
-        self._unsent = Changes()
+        self._unsent = CommitNotice()
         self._changed = asyncio.Event()
         self._missed = True
         self._tasks = [asyncio.create_task(self._send_loop(), name="store-notifications")]
@@ -68,11 +68,11 @@ class Notifications:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def announce(self, changes: Changes) -> None:
+    def announce(self, changes: CommitNotice) -> None:
         """Soon notify the other processes of the changes of our commit. Callbacks and events stay
         within this process."""
         changes = replace(changes, inbox={}, appended={})
-        if changes != Changes():
+        if changes != CommitNotice():
             self._unsent.add(changes)
             self._changed.set()
 
@@ -85,7 +85,7 @@ class Notifications:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            changes, self._unsent = self._unsent, Changes()
+            changes, self._unsent = self._unsent, CommitNotice()
             try:
                 for payload in _payloads(self._node, changes):
                     await self._send(payload)
@@ -113,7 +113,7 @@ class Notifications:
             pause = min(pause * 2, longest)
 
 
-def _payloads(node: str, changes: Changes) -> Iterator[str]:
+def _payloads(node: str, changes: CommitNotice) -> Iterator[str]:
     """The notifications for changes, each with at most `MAX_IDS` job ids and user ids."""
     jobs, users = sorted(changes.jobs), sorted(changes.users)
     rest: dict[str, object] = {"relay": changes.relay, "due": changes.due}
@@ -124,11 +124,11 @@ def _payloads(node: str, changes: Changes) -> Iterator[str]:
         rest = {}
 
 
-def _read(node: str, payload: str) -> Changes | None:
+def _read(node: str, payload: str) -> CommitNotice | None:
     """The changes in a notification; None if it is our own, empty if it is unreadable."""
     try:
         message = json.loads(payload)
         return None if message.pop("from") == node else _CHANGES.validate_python(message)
     except (AttributeError, ValueError, KeyError, TypeError):
         log.warning("unreadable notification on the channel %s", CHANNEL)
-        return Changes()
+        return CommitNotice()

@@ -1,24 +1,26 @@
 -- name: receive
 -- Insert a good callback: its job exists, its id does not conflict, it is not a duplicate, and the
--- job is below its limit. If it was not inserted, `classify` finds out why. Run for many at once, all
--- of different jobs.
+-- job is below its limit. If it was not inserted, `classify` finds out why.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, verified, headers, body)
-WITH arrivals (job_id, provider, at, digest, verified, headers, body, provider_request_id) AS (
-VALUES (:job_id, :provider, :at, :digest, CAST(:verified AS boolean), :headers, :body,
-        CAST(:provider_request_id AS text))
-)
-SELECT j.id, j.provider, a.at, a.digest, 'waiting', a.verified, a.headers, a.body
-  FROM arrivals a
- CROSS JOIN jobs j
- WHERE j.id = a.job_id AND j.provider = a.provider
-   AND (a.provider_request_id IS NULL OR j.provider_request_id = a.provider_request_id
+SELECT j.id, j.provider, :at, :digest, 'waiting', CAST(:verified AS boolean), :headers, :body
+  FROM jobs j
+ WHERE j.id = :job_id AND j.provider = :provider
+   AND (CAST(:provider_request_id AS text) IS NULL
+        OR j.provider_request_id = :provider_request_id
         OR (j.provider_request_id IS NULL
             AND NOT EXISTS (SELECT 1 FROM jobs other
-                             WHERE other.provider_request_id = a.provider_request_id
-                               AND other.provider = a.provider)))
+                             WHERE other.provider_request_id = :provider_request_id
+                               AND other.provider = :provider)))
    AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT 1 OFFSET :room - 1)
-    ON CONFLICT (job_id, digest) DO NOTHING
-{returning_job_id};
+    ON CONFLICT (job_id, digest) DO NOTHING;
+
+-- name: list-waiting
+-- A job's unapplied callbacks, oldest first, with the sizes of their bodies.
+SELECT id, length(body) FROM callbacks WHERE verdict = 'waiting' AND job_id = :job_id ORDER BY id;
+
+-- name: read
+-- A callback.
+SELECT id, job_id, provider, received_at, tries, verified, body FROM callbacks WHERE id = :id;
 
 -- name: classify
 -- Why a callback was not inserted: whether its id conflicts, the verdict of an earlier callback

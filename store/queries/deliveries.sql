@@ -1,3 +1,8 @@
+-- name: lock-job
+-- Lock the job of a delivery until the commit.
+SELECT id FROM jobs
+ WHERE id = (SELECT job_id FROM deliveries WHERE id = :delivery_id) {for_update};
+
 -- name: skip-waiting
 -- Skip the job's messages that a new one replaces: updates and self-declared failures, except one
 -- that is being sent now, or a requested retry that has not been attempted yet.

@@ -42,6 +42,16 @@ SELECT seq, nonce, job_id, at, data FROM events
 -- The end of a user's log.
 SELECT event_seq, event_nonce FROM users WHERE id = :user_id;
 
+-- name: take-position
+-- Allocate the next position in a user's log, which is locked until the commit.
+UPDATE users SET event_seq = event_seq + 1, event_nonce = :nonce WHERE id = :user_id
+RETURNING event_seq;
+
+-- name: append-event
+-- Append an event at its position.
+INSERT INTO events (user_id, seq, nonce, job_id, job_seq, at, data)
+VALUES (:user_id, :seq, :nonce, :job_id, :job_seq, :at, :data);
+
 -- name: mark-removed
 -- Record how far retention has removed a user's events.
 UPDATE users SET events_removed = :seq WHERE id = :user_id AND events_removed < :seq;

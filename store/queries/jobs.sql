@@ -1,5 +1,5 @@
 -- name: create-job
--- Insert new jobs. Run for many at once.
+-- Insert a new job.
 INSERT INTO jobs ({columns}) VALUES ({values});
 
 -- name: create-input
@@ -10,55 +10,35 @@ INSERT INTO job_inputs (job_id, input) VALUES (:job_id, :input);
 -- One member of the metadata, for filtering lists.
 INSERT INTO job_metadata (user_id, name, value, job_id) VALUES (:user_id, :name, :value, :job_id);
 
--- name: read-jobs
--- Several jobs of any user.
-SELECT * FROM archived_job_rows WHERE id IN (VALUES (:key));
+-- name: lock-job
+-- Lock a job until the commit, which inserts that refer to it do not wait for; no row if there is
+-- none. It is read by the next statement, which sees what the last holder of the lock committed.
+SELECT id FROM jobs WHERE id = :job_id {for_update};
+
+-- name: read-job
+-- A job of any user.
+SELECT * FROM archived_job_rows WHERE id = :job_id;
 
 -- name: read-job-by-provider-id
 -- A job by its provider's id.
 SELECT * FROM archived_job_rows
  WHERE provider_request_id = :provider_request_id AND provider = :provider;
 
--- name: read-inputs
--- The inputs of several jobs.
-SELECT job_id, input FROM job_inputs WHERE job_id IN (VALUES (:key));
+-- name: read-input
+-- The input of a job.
+SELECT input FROM job_inputs WHERE job_id = :job_id;
 
 -- name: change-job
 -- Update only the changed columns of a job. Some are indexed (status, phase, end, the provider's
 -- id), and setting them updates the indexes too: 24 µs for all columns, 4 µs for progress alone.
 UPDATE jobs SET {changes} WHERE id = :id;
 
--- name: change-jobs
--- The same for several jobs with the same changed columns. For a single job it costs twice as much.
-UPDATE jobs SET {changes}
-  FROM (VALUES (CAST(:id AS text), {values})) AS fresh
- WHERE jobs.id = fresh.column1;
-
--- name: read-taken-provider-ids
--- Which of these provider ids belong to a job. Run for many at once.
-WITH wanted (provider, provider_request_id) AS (
-VALUES (CAST(:provider AS text), CAST(:provider_request_id AS text))
-)
-SELECT j.provider, j.provider_request_id
-  FROM wanted w
- CROSS JOIN jobs j
- WHERE j.provider_request_id = w.provider_request_id AND j.provider = w.provider;
-
--- name: read-waiting
--- Jobs' unapplied callbacks, oldest first, with the sizes of their bodies. Run for many jobs at
--- once.
-SELECT job_id, id, length(body) FROM callbacks
- WHERE verdict = 'waiting' AND job_id IN (VALUES (:job_id))
- ORDER BY id;
-
--- name: read-callbacks
--- Several callbacks. Run for many at once.
-SELECT id, job_id, provider, received_at, tries, verified, body FROM callbacks
- WHERE id IN (VALUES (:id));
+-- name: find-provider-id
+-- Whether a job has this provider's id.
+SELECT 1 FROM jobs WHERE provider_request_id = :provider_request_id AND provider = :provider;
 
 -- name: set-due
--- Set what a job waits for next, and its lease, if any. The previous lease ends. Run for many at
--- once.
+-- Set what a job waits for next, and its lease, if any. The previous lease ends.
 INSERT INTO due (job_id, lane, at, provider, user_id, holder, held_until)
 VALUES (:job_id, :lane, :at, :provider, :user_id, CAST(:holder AS text),
         CAST(:until AS bigint))
@@ -67,16 +47,16 @@ VALUES (:job_id, :lane, :at, :provider, :user_id, CAST(:holder AS text),
        user_id = excluded.user_id, holder = excluded.holder, held_until = excluded.held_until;
 
 -- name: clear-due
--- Remove due rows: the jobs wait for nothing. Run for many at once.
-DELETE FROM due WHERE job_id IN (VALUES (:job_id));
+-- Remove the due row: the job waits for nothing.
+DELETE FROM due WHERE job_id = :job_id;
 
 -- name: set-verdict
--- Set the verdict of callbacks. Run for many at once.
+-- Set the verdict of a callback.
 UPDATE callbacks SET verdict = :verdict, confirmed = :confirmed, evidence = :evidence
- WHERE id IN (VALUES (:callback_id));
+ WHERE id = :callback_id;
 
 -- name: note
--- Add a note to a job's history. Run for many at once.
+-- Add a note to a job's history.
 INSERT INTO notes (job_id, at, type, detail) VALUES (:job_id, :at, :type, :detail);
 
 -- name: list-page
@@ -140,10 +120,8 @@ UPDATE due SET holder = NULL, held_until = NULL
 RETURNING lane, at;
 
 -- name: renew-due
--- Renew the leases of a holder; no row for one that was lost. Run for many at once.
-UPDATE due SET held_until = :until
- WHERE holder = :holder AND job_id IN (VALUES (:job_id))
-RETURNING job_id, lane;
+-- Renew the lease of a holder; no row if it was lost.
+UPDATE due SET held_until = :until WHERE holder = :holder AND job_id = :job_id RETURNING lane;
 
 -- name: make-poll-due
 -- Make a job's next poll due now. During a poll, the job is due again when that one ends.

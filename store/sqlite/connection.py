@@ -26,23 +26,13 @@ BUSY_TIMEOUT = 5_000
 _LOCK_PAUSE = 0.02
 """Seconds between attempts to lock a folder: flock itself would wait without limit."""
 
-WAL_LIMIT = 64 * 1024 * 1024
-"""Bytes to which the write-ahead log file is truncated, by the first commit after it was fully
-checkpointed."""
-
-WAL_AUTOCHECKPOINT_PAGES = 8_000
-"""Pages of the write-ahead log (32 MiB) above which commits checkpoint it too, not only
-`store.sqlite.checkpoints`."""
-
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
     json_object="json_object",
     position="instr",
     metadata_members="json_each(:metadata)",
-    # SQLite's driver releases the GIL for each returned row, and then waits for the event loop to
-    # get it back.
-    returning_job_id="",
-    skip_locked="",  # there is one writer
+    for_update="",  # there is one writer
+    skip_locked="",
     unlikely="unlikely",
     # Without statistics, SQLite's planner would use the index of all jobs.
     unfinished_by_user="INDEXED BY jobs_unfinished_by_user",
@@ -52,9 +42,8 @@ MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 _APPLICATION_ID = 0x72637672
 """`PRAGMA application_id` of our databases ("rcvr")."""
 
-_CACHED_STATEMENTS = 512
-"""Size of a connection's statement cache: enough for all single statements and for the usual sizes
-of those for many rows (`store.sql.run_rows`), each of which has up to 64."""
+_CACHED_STATEMENTS = 256
+"""Size of a connection's statement cache: enough for all statements."""
 
 
 class Connection(sqlite3.Connection):
@@ -82,8 +71,6 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
-        f"journal_size_limit = {WAL_LIMIT:d}",
-        f"wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES:d}",
         "cache_size = -32768",
         "temp_store = MEMORY",
         # Some builds zero freed pages by default, which writes each of them to the WAL.
@@ -112,6 +99,13 @@ class Connector:
             if os.path.samestat(self._path.stat(), self._file):
                 return
         raise StoreUnavailable(f"the database file {self._path} was removed or replaced")
+
+
+def truncate_wal(path: Path) -> None:
+    """Copy the write-ahead log into the database and truncate it; where a reader needs it for too
+    long, as much as possible. Blocks."""
+    with translate_errors(), closing(connect_writer(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

@@ -2,28 +2,31 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.database import Durability, Store
 from store.ids import Entropy, Ids
 from store.repository import Backend
 from store.session import Readers, Session
 from store.sqlite.batches import BatchRunner
-from store.sqlite.checkpoints import Checkpointer
 from store.sqlite.connection import (
     STATEMENTS,
-    WAL_LIMIT,
     Connector,
     check_not_moved,
     connect_reader,
     prepare,
+    truncate_wal,
 )
 from store.sqlite.failures import translate_errors
 from store.sqlite.lockfile import real_path, serving_lock
 from store.sqlite.readers import AiosqliteReaders
-from store.writer import OnBatch, ThreadedWriter, Writer, ignore
+from store.sqlite.writer import GroupCommitWriter, WriterThread
+from store.writer import OnBatch, Writer, ignore
+
+WAL_LIMIT = 64 * 1024 * 1024
+"""Bytes of the write-ahead log above which `upkeep` truncates it."""
 
 
 class SqliteStore(Store):
@@ -35,16 +38,16 @@ class SqliteStore(Store):
         writer: Writer,
         readers: Readers,
         entropy: Entropy,
-        resources: ExitStack | None = None,
+        resources: AsyncExitStack | None = None,
     ) -> None:
         """`resources` are closed last."""
         super().__init__(Backend(writer, readers, STATEMENTS, Ids(entropy)))
         self._path = path
-        self._resources = resources or ExitStack()
+        self._resources = resources or AsyncExitStack()
         self._seen: tuple[Session, int] | None = None
 
     async def changed_elsewhere(self) -> bool:
-        def work(db: Session, _: Effects) -> bool:
+        def work(db: Session, _: CommitNotice) -> bool:
             # Only the writer's connection can tell its own commits from those of others. It is
             # closed if the batch fails, so the next call returns True.
             ((version,),) = db.execute("PRAGMA data_version").fetchall()
@@ -54,7 +57,7 @@ class SqliteStore(Store):
         return await self._writer.normal(work)
 
     async def durability(self) -> Durability:
-        def work(db: Session, _: Effects) -> Durability:
+        def work(db: Session, _: CommitNotice) -> Durability:
             # `synchronous` belongs to the connection, so ask the one that commits.
             journal, synchronous, version = (
                 db.execute(f"PRAGMA {name}").fetchone()[0]
@@ -72,12 +75,11 @@ class SqliteStore(Store):
     async def upkeep(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")
         if _size(wal) > WAL_LIMIT:
-            # Once no reader needs the log, one commit checkpoints it and the next one truncates it.
-            await self.check_writable()
+            await asyncio.to_thread(truncate_wal, self._path)
         return {"database": _size(self._path), "wal": _size(wal)}
 
     async def close(self) -> None:
-        with self._resources:
+        async with self._resources:
             await super().close()
 
 
@@ -92,7 +94,7 @@ async def open_sqlite(
 
     Raises as `store.open.open_store` does.
     """
-    with ExitStack() as resources:
+    async with AsyncExitStack() as resources:
         preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, path, serving, resources))
         try:
             path = await asyncio.shield(preparing)
@@ -102,13 +104,13 @@ async def open_sqlite(
             raise
         readers = await AiosqliteReaders.open(path)
         connector = Connector(path)
-        checkpointer = resources.enter_context(closing(Checkpointer(connector)))
-        runner = BatchRunner(connector, checkpointer.notify, connector.check)
-        writer = ThreadedWriter(runner, on_batch)
+        thread = WriterThread(BatchRunner(connector, connector.check))
+        resources.push_async_callback(thread.close)
+        writer = GroupCommitWriter(thread.run, on_batch)
         return SqliteStore(path, writer, readers, entropy, resources.pop_all())
 
 
-def _prepare(path: Path, serving: bool, resources: ExitStack) -> Path:
+def _prepare(path: Path, serving: bool, resources: AsyncExitStack) -> Path:
     """Lock the file if `serving`, prepare it, and check that it has not moved. Returns its resolved
     path."""
     path = real_path(path)

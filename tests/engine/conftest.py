@@ -30,7 +30,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     store = await open_store(f"sqlite:///{tmp_path}/receiver.db", serving=True)
     world = await World.begin(store)
     clock, hub, provider = ManualClock(NOW), Hub(), QuickProvider()
-    store.on_change = hub.announce
+    store.on_commit = hub.announce
     metrics = Metrics("test")
     services = ServiceContext(
         store=store,

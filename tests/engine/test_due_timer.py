@@ -7,7 +7,7 @@ import pytest
 from receiver.engine.deadlines import Deadlines
 from receiver.engine.poller import Poller
 from receiver.engine.worker import DueTimer, Worker
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.errors import StoreUnavailable
 from store.records.jobs import Phase
 from store.records.times import Due, Lane, Millis
@@ -29,8 +29,8 @@ async def timer(harness: Harness) -> DueTimer:
     return timer
 
 
-def due(lane: Lane, at: Millis) -> Changes:
-    return Changes(due={lane: at})
+def due(lane: Lane, at: Millis) -> CommitNotice:
+    return CommitNotice(due={lane: at})
 
 
 def test_the_earliest_time_counts(harness: Harness, timer: DueTimer) -> None:

@@ -121,21 +121,6 @@ async def test_an_outcome_does_not_wait_for_the_progress_under_way(
     assert await progress == 1
 
 
-async def test_progress_applied_as_it_is_stored_is_no_outcome(
-    harness: Harness, inbox: Inbox
-) -> None:
-    job = await harness.accepted_job("up-1")
-    works = CallRecorder(harness.store._writer, "normal", "bulk")
-    storing = asyncio.create_task(receive(harness, job, RUNNING))
-    await asyncio.sleep(0)
-
-    inbox.apply_soon(job.id, final=False)
-    await storing
-    await inbox.stop()
-
-    assert (works.take(), await harness.verdicts(job)) == (["bulk"], ["applied"])
-
-
 async def test_a_claim_is_handed_over_with_a_lease(
     harness: Harness, inbox: Inbox, claims: list[Job]
 ) -> None:
@@ -198,7 +183,7 @@ async def test_callbacks_of_another_process_are_found_within_a_second(
 ) -> None:
     await inbox.run_once()
     job = await harness.accepted_job("up-1")
-    harness.store.on_change = lambda _: None  # as if another process stored it
+    harness.store.on_commit = lambda _: None  # as if another process stored it
     await receive(harness, job, RUNNING)
     store = CallRecorder(harness.store.callbacks, "jobs_waiting")
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from receiver.engine import archiver
 from receiver.engine.janitor import Janitor
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.errors import StoreUnavailable
 from tests.archive.file_host import Answer, FileHost, file_host
 from tests.http_api.event_stream import event_stream
@@ -76,13 +76,13 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def _watch(service: RunningService, registry: CollectorRegistry) -> set[str]:
     """The metrics that were not zero after any commit: some are zero again a moment later."""
     seen: set[str] = set()
-    notify = service.store.on_change
+    notify = service.store.on_commit
 
-    def look(changes: Changes) -> None:
+    def look(changes: CommitNotice) -> None:
         seen.update(moved(registry))
         notify(changes)
 
-    service.store.on_change = look
+    service.store.on_commit = look
     return seen
 
 

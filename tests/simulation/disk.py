@@ -8,24 +8,28 @@ failed.
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar, cast
 
-from store.changes import Changes
-from store.errors import OutcomeUnknown, StoreBusy, StoreUnavailable
-from store.session import Bound, Failed, Row, Work, set_outcome
-from store.sqlite.batches import BatchRunner
+from store.changes import CommitNotice
+from store.errors import OutcomeUnknown
+from store.session import Parameters, Row, Work
+from store.sqlite.batches import Batch, BatchRunner, Failed
 from store.sqlite.connection import uri
 from store.sqlite.failures import translate_errors
-from store.writer import Batch, Kind, Writer
+from store.sqlite.writer import GroupCommitWriter
 from tests.simulation.loop import running_loop
 from tests.simulation.process import Killed
-from tests.simulation.queues import COMMIT_SECONDS, Members, Queues
+from tests.simulation.waits import Kind, Waits
 
 T = TypeVar("T")
 
+BATCH_SIZES = ((2, 2), (8, 4), (40, 16))
+"""The largest numbers of urgent and of normal members in a batch; each process has one of them."""
+COMMIT_SECONDS = 0.001
+MEMBER_SECONDS = 100e-6
 PAUSES = (0.0, 0.0, 0.0005, 0.002, 0.004)
 """Seconds that a hop to a thread takes; one of them is chosen at random."""
 SLOW_PAUSES = (0.05, 0.3)
@@ -50,7 +54,7 @@ class Disk:
         self.on_starvation: Callable[[Kind, float], None] = lambda _kind, _seconds: None
         """Called with the kind of work that waits too long while other work is served, and for how
         long."""
-        self.after_commit: Callable[[Changes | None], None] = lambda _: None
+        self.after_commit: Callable[[CommitNotice | None], None] = lambda _: None
         """Looks at the database after each commit, before any caller hears of it. Gets None if the
         changes are not known because the process died."""
 
@@ -71,90 +75,55 @@ class CrashPoint:
         """Ends the process."""
 
 
-class InlineWriter(Writer):
-    """Runs one batch after another on virtual time."""
+class InlineWriter(GroupCommitWriter):
+    """The real writer; its batches run on virtual time."""
 
     def __init__(self, disk: Disk, crash_point: CrashPoint, random: Random) -> None:
-        super().__init__()
+        super().__init__(self._commit_batch, members=random.choice(BATCH_SIZES))
         self._disk = disk
         self._crash_point = crash_point
         self._random = random
         self._runner = BatchRunner(self._connect)
-        self._queues = Queues(disk.on_starvation)
-        self._free_at = 0.0
-        """Loop time at which the previous batch is done."""
-        self._scheduled = False
-        self._closed = False
+        self._waits = Waits(disk.on_starvation)
 
-    @property
-    def full(self) -> bool:
-        return self._queues.is_full("urgent")
+    def urgent(self, work: Work[T]) -> Awaitable[T]:
+        self._waits.add("urgent", work, running_loop().time())
+        return super().urgent(work)
 
-    def _enqueue(self, kind: Kind, work: Work[T]) -> Awaitable[T]:
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
-        if self._queues.is_full(kind):
-            raise StoreBusy("too many writes wait")
+    def normal(self, work: Work[T]) -> Awaitable[T]:
+        self._waits.add("normal", work, running_loop().time())
+        return super().normal(work)
+
+    async def _commit_batch(self, works: Sequence[Work[object]]) -> Batch:
         loop = running_loop()
-        future = loop.create_future()
-        self._queues.add(kind, work, future, loop.time())
-        self._schedule()
-        return cast(Awaitable[T], future)
-
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            loop = running_loop()
-            busy = max(0.0, self._free_at - loop.time())
-            loop.hop(busy + pause(self._random), self._run_batch)
-
-    def _run_batch(self) -> None:
-        self._scheduled = False
-        members = self._queues.take(running_loop().time(), most=self._random.choice((1, 2, 8, 256)))
-        self._run(members)
-        if self._queues:
-            self._schedule()
-
-    def _run(self, members: Members) -> None:
-        loop = running_loop()
-        took = COMMIT_SECONDS + sum(members.seconds)
-        self._free_at = loop.time() + took
-        if not [*members]:
-            return
+        self._waits.take(works, loop.time())
+        await loop.exact_sleep(pause(self._random))
         try:
-            batch = self._runner.run(
-                [member.work for member in members.urgent],
-                [member.work for member in members.background],
-            )
+            batch = self._runner.run(works)
         except Killed:
             self._crash_point.crash()
             self._disk.after_commit(None)
             raise
-        self._disk.after_commit(batch.changes)
-        if self._loses_the_answer(batch.changes):
-            lost = [Failed(OutcomeUnknown("the commit's answer was lost")) for _ in members]
+        notice = batch.notice
+        self._disk.after_commit(notice)
+        if self._loses_the_answer(notice):
+            lost = [Failed(OutcomeUnknown("the commit's answer was lost")) for _ in works]
             batch = batch._replace(outcomes=list(lost))
             self._runner.close()  # the real runner closes the connection whenever a batch fails
         # It is committed; the callers hear of it after the time of a commit and a hop.
-        loop.hop(took + pause(self._random), self._answer, members, batch)
+        took = COMMIT_SECONDS + len(works) * MEMBER_SECONDS
+        await loop.exact_sleep(took + pause(self._random))
+        notice.jobs, notice.users = _Sorted(notice.jobs), _Sorted(notice.users)
+        return batch
 
-    def _loses_the_answer(self, changes: Changes) -> bool:
+    def _loses_the_answer(self, notice: CommitNotice) -> bool:
         if self._disk.answers_lost_until <= running_loop().time():
             return False
-        share = LOST_SHARE if changes.jobs else LOST_SHARE_OF_OTHERS
+        share = LOST_SHARE if notice.jobs else LOST_SHARE_OF_OTHERS
         return self._random.random() < share
 
-    def _answer(self, members: Members, batch: Batch) -> None:
-        changes = batch.changes
-        changes.jobs, changes.users = _Sorted(changes.jobs), _Sorted(changes.users)
-        self.on_change(changes)
-        for member, outcome in zip(members, batch.outcomes, strict=True):
-            set_outcome(member.caller, outcome)
-
     async def close(self) -> None:
-        self._closed = True
-        while self._queues:
-            self._run(self._queues.take_all())
+        await super().close()
         self._runner.close()
 
     def abandon(self) -> None:
@@ -196,7 +165,7 @@ class InlineReaders:
         self._connection = connect(disk.path)
         self._random = random
 
-    async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
+    async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
         await self._hop()
         with translate_errors():
             rows = self._connection.execute(sql, cast(Any, parameters)).fetchall()

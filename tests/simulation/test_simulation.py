@@ -1,19 +1,17 @@
 """The whole service on virtual time, from seeds: its promises hold whatever happens."""
 
 import asyncio
-from unittest.mock import patch
 
 import pytest
 
-from store.batch_sizer import BatchSizer
 from tests.simulation.judge import Violation
 from tests.simulation.known_bad.plans import submissions
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Fate
-from tests.simulation.queues import Queues
 from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, random_schedule, schedule_of
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
+from tests.simulation.waits import Kind, Waits
 
 QUICK = range(12)
 MANY = [range(first, first + 53) for first in range(QUICK.stop, 330, 53)]
@@ -126,7 +124,7 @@ def test_a_failing_schedule_is_shrunk_to_what_matters() -> None:
     assert [action.how["label"] for action in small.schedule.actions] == [3]
 
 
-def _nothing(_session: object, _effects: object) -> None:
+def _nothing(_session: object, _notice: object) -> None:
     """A work that does nothing."""
 
 
@@ -141,13 +139,14 @@ def _nothing(_session: object, _effects: object) -> None:
 def test_work_that_waits_while_other_work_is_served_is_noticed(
     gap: float, served: bool, starves: list[tuple[str, float]]
 ) -> None:
-    noticed: list[tuple[str, float]] = []
-    queues = Queues(lambda kind, seconds: noticed.append((kind, round(seconds, 6))))
-    queues.add("normal", _nothing, None, 0.0)
-    with patch.object(BatchSizer, "background_members", lambda *_: 0):
-        for number in range(12 if gap < 1 else 2):
-            if served:
-                queues.add("urgent", _nothing, None, number * gap)
-            queues.take(number * gap, most=8)
+    noticed: list[tuple[Kind, float]] = []
+    waits = Waits(lambda kind, seconds: noticed.append((kind, round(seconds, 6))))
+    waits.add("normal", _nothing, 0.0)
+    for number in range(12 if gap < 1 else 2):
+        others = []
+        if served:
+            others.append(lambda _session, _notice: None)
+            waits.add("urgent", others[0], number * gap)
+        waits.take(others, number * gap)
 
     assert noticed[:1] == starves

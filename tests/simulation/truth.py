@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from store.changes import Changes
+from store.changes import CommitNotice
 from tests.simulation.disk import connect
 from tests.simulation.loop import running_loop
 
@@ -97,7 +97,7 @@ class Truth:
     def close(self) -> None:
         self.db.close()
 
-    def check_commit(self, changes: Changes | None) -> None:
+    def check_commit(self, changes: CommitNotice | None) -> None:
         """Read what a commit has changed; everything if `changes` is None."""
         if self._world.retiring:
             return

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from store.callbacks import Applied
 from store.database import Store
-from store.job_writer import Applied
 from store.records.callbacks import Callback, CallbackVerdict, Verdict
 from store.records.jobs import Evidence, Job
 from store.records.moves import DecideCallbacks, Move

@@ -1,4 +1,4 @@
-"""The store's statements as they run: completed, and for many rows at once."""
+"""The store's statements as they run: completed."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,25 +8,8 @@ from store.records.deliveries import DeliveryState
 from store.records.jobs import Status
 from store.repository import user_condition
 from store.rows import MUTABLE, TABLE_COLUMNS
-from store.sql import SHARED, Statements, bind_rows, positional
+from store.sql import SHARED, Statements
 
-MULTI_ROW = (
-    "callbacks.receive",
-    "jobs.change-jobs",
-    "jobs.clear-due",
-    "jobs.read-inputs",
-    "jobs.read-jobs",
-    "jobs.note",
-    "jobs.read-callbacks",
-    "jobs.read-taken-provider-ids",
-    "jobs.read-waiting",
-    "jobs.set-verdict",
-    "jobs.renew-due",
-    "jobs.set-due",
-)
-"""Statements that are run for many rows at once."""
-
-_FRESH = {f"column{number}": column for number, column in enumerate(MUTABLE, 2)}
 _DELIVERIES = {
     "by user": DeliveryFilter(1),
     "by state": DeliveryFilter(1, DeliveryState.EXHAUSTED),
@@ -45,14 +28,6 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "jobs.change-job": {
         "": {"changes": ", ".join(f"{column.name} = :{column.name}" for column in MUTABLE)}
-    },
-    "jobs.change-jobs": {
-        "": {
-            "changes": ", ".join(
-                f"{column.name} = fresh.{name}" for name, column in _FRESH.items()
-            ),
-            "values": ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE),
-        }
     },
     "jobs.create-job": {
         "": {
@@ -96,12 +71,3 @@ def _all_sql(statements: Statements) -> Iterator[tuple[str, str]]:
                     f"{query} {version}".strip(),
                     statements.complete(sql, **parts) if parts else sql,
                 )
-
-
-def multi_row(sql: str, values: Mapping[str, object], rows: int = 64) -> tuple[str, list[object]]:
-    """The statement for several rows of the same values, with its positional parameters. Parameters
-    without a value are NULL."""
-    _, names = positional(sql)
-    bound = {name: values.get(name) for name in names}
-    ((sql_for_many, parameters),) = bind_rows(sql, [bound] * rows, **bound)
-    return sql_for_many, parameters

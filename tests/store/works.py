@@ -1,15 +1,15 @@
-"""Works that write keys into the table `meta`, for tests of batches on either backend."""
+"""Units of work that write keys into the table `meta`, for tests of writers."""
 
 from typing import Any
 
-from store.changes import Effects
+from store.changes import CommitNotice
 from store.session import Session, Work
 
 
 def put(key: str) -> Work[str]:
-    def work(db: Session, effects: Effects) -> str:
+    def work(db: Session, notice: CommitNotice) -> str:
         db.execute(f"INSERT INTO meta (key, value) VALUES ('{key}', 'x')")
-        effects.jobs.add(key)
+        notice.jobs.add(key)
         return key
 
     return work
@@ -18,9 +18,9 @@ def put(key: str) -> Work[str]:
 def fail(error: Exception, *first: Work[object]) -> Work[None]:
     """Fail after the works `first`."""
 
-    def work(db: Session, effects: Effects) -> None:
+    def work(db: Session, notice: CommitNotice) -> None:
         for each in first:
-            each(db, effects)
+            each(db, notice)
         raise error
 
     return work
@@ -29,7 +29,7 @@ def fail(error: Exception, *first: Work[object]) -> Work[None]:
 def limit_pages(pages: int) -> Work[None]:
     """Fill SQLite's disk after this many pages, until the connection is reopened."""
 
-    def work(db: Session, _: Effects) -> None:
+    def work(db: Session, _: CommitNotice) -> None:
         db.execute(f"PRAGMA max_page_count = {pages}")
 
     return work

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Self
 
 from store.callbacks import IncomingCallback
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.database import Store
 from store.delivery_reads import DeliveryFilter
 from store.ids import Ids
@@ -111,12 +111,12 @@ class World:
     ann: User
     bob: User
     ids: Ids
-    notified: list[Changes]
+    notified: list[CommitNotice]
 
     @classmethod
     async def begin(cls, store: Store) -> Self:
-        notified: list[Changes] = []
-        store.on_change = notified.append
+        notified: list[CommitNotice] = []
+        store.on_commit = notified.append
         ann, bob = await asyncio.gather(add_key(store, "ann"), add_key(store, "bob"))
         notified.clear()
         return cls(store, ann, bob, Ids(Random(7).randbytes), notified)

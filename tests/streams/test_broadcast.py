@@ -16,7 +16,7 @@ from receiver.streams.broadcast import Broadcast
 from receiver.streams.channel import READS_AT_ONCE
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.database import Store
 from store.records.events import Cursor, Event
 
@@ -102,7 +102,7 @@ class Streams:
     def commit(self, *seqs: int, user: int = ANN, known: bool = True) -> None:
         """Append events and announce them; the announcement includes them if they are `known`."""
         new = self.log.append(*seqs, user=user)
-        self.hub.announce(Changes(users={user}, appended={user: new} if known else {}))
+        self.hub.announce(CommitNotice(users={user}, appended={user: new} if known else {}))
 
     async def close(self) -> None:
         for task in self.tasks:
@@ -192,7 +192,7 @@ async def test_events_are_pushed_in_order_whatever_the_order_of_their_announceme
 
     by_seq = {new.cursor.seq: new for new in streams.log.append(*sorted(order), user=ANN)}
     for seq in order:
-        streams.hub.announce(Changes(users={ANN}, appended={ANN: [by_seq[seq]]}))
+        streams.hub.announce(CommitNotice(users={ANN}, appended={ANN: [by_seq[seq]]}))
     await settled()
 
     assert reader.chunks == chunks_of(*sorted(order))

@@ -10,10 +10,8 @@ from receiver.domain import callbacks, outcomes, polls, schedule, serialization
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
-from store.callbacks import Callbacks, Receipt
-from store.job_writer import Change
+from store.callbacks import Applied, Callbacks, Receipt
 from store.records.callbacks import Callback
-from store.session import Batchable
 from tests.simulation import machine
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, instead_of, together, variant
@@ -42,9 +40,14 @@ async def callback_applied_twice(
     looked = await apply(self, job_id, lambda _, callbacks: seen.extend(callbacks), **named)
     if not seen:
         return looked
-    change = Change(job_id, lambda job, _: decide(job, seen), lease=named["lease"])
-    work = Batchable(self._job_writer.change, change, jobs=(job_id,))
-    return await self._writer.normal(work)
+    return await self._writer.normal(
+        lambda db, notice: Applied(
+            *self._job_writer.change(
+                db, notice, job_id, lambda job: decide(job, seen), named["lease"]
+            ),
+            has_more=False,
+        )
+    )
 
 
 @variant(

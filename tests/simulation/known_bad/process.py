@@ -5,7 +5,7 @@ from typing import Any
 from receiver.engine.submitter import Submitter
 from receiver.engine.supervisor import Supervisor
 from receiver.engine.worker import Worker
-from store.batch_sizer import MAX_BACKGROUND, BatchSizer
+from store.sqlite.writer import GroupCommitWriter
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant
 from tests.simulation.loop import running_loop
@@ -26,16 +26,16 @@ async def stop_waits_for_the_disk(_: Any, self: Submitter, *given: Any) -> None:
 
 
 @variant("no work waits for a second while other work is served", plan=plans.flooded_while_jobs_end)
-@instead_of(BatchSizer, "background_members")
-def background_in_small_turns(_: Any, self: Any, urgent: int, _waited: float) -> int:
-    """In a rush, two background writes run every 100 ms, however many wait."""
+@instead_of(GroupCommitWriter, "_take")
+def background_in_small_turns(take: Any, self: Any, urgent: int, normal: int) -> object:
+    """In a rush, two of the engine's writes run every 100 ms, however many wait."""
     rush, rush_ends, turn_gap, turn_members = 8, 0.05, 0.1, 2
     now = running_loop().time()
-    if urgent >= rush:
+    if len(self._urgent) >= rush:
         self.rush_until = now + rush_ends
     if now >= getattr(self, "rush_until", 0.0):
-        return turn_members if urgent else MAX_BACKGROUND
+        return take(self, urgent, normal)
     if now < getattr(self, "turn_from", 0.0):
-        return 0
+        return take(self, urgent, 0)
     self.turn_from = now + turn_gap
-    return turn_members
+    return take(self, urgent, turn_members)

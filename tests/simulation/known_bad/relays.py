@@ -7,10 +7,9 @@ from unittest.mock import patch
 from receiver.engine import relay
 from receiver.engine.relay import Relay
 from receiver.engine.worker import TaskPool
-from store.callbacks import Callbacks
-from store.job_writer import Applied
+from store.callbacks import Applied, Callbacks
+from store.job_writer import JobWriter
 from store.jobs import Jobs
-from store.move_writer import MoveWriter
 from store.records.deliveries import Attempt, DeliveryState
 from store.records.jobs import Job
 from store.records.moves import Move
@@ -24,12 +23,12 @@ IN_ORDER = "relays come in their job's order"
 @variant("one relay message for each event asked for")
 def relay_in_a_second_transaction() -> Patch:
     """The relay message is written after the change that caused it, in its own transaction."""
-    advance, apply, enqueue = Jobs.advance, Callbacks.apply, MoveWriter._enqueue
+    advance, apply, enqueue = Jobs.advance, Callbacks.apply, JobWriter._enqueue
 
     async def then_enqueue(store: Jobs | Callbacks, job: Job, move: Move | None) -> None:
         if move is not None and (message := move.relay) is not None:
             await store._writer.normal(
-                lambda db, effects: enqueue(store._job_writer, db, effects, job, message)
+                lambda db, notice: enqueue(store._job_writer, db, notice, job, message)
             )
 
     async def advance_first(self: Jobs, *given: Any, **named: Any) -> tuple[Job, Move | None]:
@@ -45,7 +44,7 @@ def relay_in_a_second_transaction() -> Patch:
     return together(
         patch.object(Jobs, "advance", advance_first),
         patch.object(Callbacks, "apply", apply_first),
-        patch.object(MoveWriter, "_enqueue", lambda *_: None),
+        patch.object(JobWriter, "_enqueue", lambda *_: None),
     )
 
 

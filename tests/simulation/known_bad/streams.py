@@ -7,9 +7,8 @@ from unittest.mock import patch
 from receiver.streams import frames
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.reader import Reader
-from store.records.events import Event
+from store.job_writer import JobWriter
 from store.records.jobs import Job
-from store.sqlite import batches
 from tests.simulation.known_bad.variant import Patch, instead_of, together, variant
 
 PREFIX = "a stream is a prefix of the truth"
@@ -18,26 +17,24 @@ PREFIX = "a stream is a prefix of the truth"
 @variant(PREFIX, first=1)
 def told_before_commit() -> Patch:
     """Streams get an event within the transaction that writes it, before its commit."""
-    make, append = Broadcast.__init__, batches._append
+    make, append = Broadcast.__init__, JobWriter.append_event
     broadcasts: list[Broadcast] = []
 
     def remember(self: Broadcast, *given: Any, **named: Any) -> None:
         make(self, *given, **named)
         broadcasts[:] = [self]
 
-    def append_and_push(db: Any, events: Any) -> dict[int, list[Event]]:
-        appended = append(db, events)
-        for user_id, theirs in appended.items():
+    def append_and_push(self: JobWriter, db: Any, notice: Any, *given: Any) -> None:
+        append(self, db, notice, *given)
+        for user_id, theirs in notice.appended.items():
             for broadcast in broadcasts:
                 channel = broadcast._channels.get(user_id)
-                for event in theirs:
-                    if channel is not None:
-                        channel.push(event)
-        return appended
+                if channel is not None:
+                    channel.push(theirs[-1])
 
     return together(
         patch.object(Broadcast, "__init__", remember),
-        patch.object(batches, "_append", append_and_push),
+        patch.object(JobWriter, "append_event", append_and_push),
     )
 
 

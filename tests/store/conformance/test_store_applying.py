@@ -5,8 +5,8 @@ from itertools import chain
 
 import pytest
 
+from store.callbacks import JOB_BYTES
 from store.errors import NotApplied
-from store.job_writer import JOB_BYTES
 from store.records.times import Due, Lane, Lease
 from tests.store.applying import apply, applying, failing_decide, verdicts
 from tests.store.world import NOW, SECOND, World, bodies, lease_due, waiting

@@ -1,14 +1,12 @@
 """`Callbacks`: the inbox."""
 
-import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from store.callbacks import Receipt
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.errors import NotFound
 from store.records.callbacks import Verdict
 from store.records.jobs import Job
@@ -55,37 +53,6 @@ async def test_the_same_bytes_are_a_duplicate(world: World, job: Job) -> None:
 
     assert len(await waiting(world.store)) == 3
     assert await poll_due(world, job) == POLL_AT
-
-
-async def test_each_of_many_callbacks_in_a_batch_is_classified_by_itself(
-    world: World, job: Job
-) -> None:
-    others = [await world.create() for _ in range(70)]
-    await world.receive(job, b'{"old":1}')
-    await world.receive(job, b"no", readable=False)
-    for first in range(0, 199, 50):  # on a slow machine, more would not be taken at once
-        some = bodies(199)[first : first + 50]
-        await asyncio.gather(*(world.receive(others[0], body) for body in some))
-    group: list[tuple[Receipt | type[Exception], Awaitable[str]]] = [
-        (Receipt.ACCEPTED, world.receive(job, b'{"new":1}', "up-1")),
-        (Receipt.DUPLICATE, world.receive(job, b'{"new":1}', "up-1")),
-        (Receipt.DUPLICATE, world.receive(job, b'{"old":1}')),
-        (Receipt.CONFLICT, world.receive(job, b'{"id":2}', "up-2")),
-        (Receipt.REJECTED, world.receive(job, b"no", readable=False)),
-        (NotFound, world.receive(world.job())),
-        # The last callback for which the job has room, and one more.
-        (Receipt.ACCEPTED, world.receive(others[0], b'{"last":1}')),
-        (Receipt.SURPLUS, world.receive(others[0], b'{"more":1}')),
-        *((Receipt.ACCEPTED, world.receive(other, b'{"a":1}')) for other in others[1:]),
-    ]
-    receipts = await asyncio.gather(*(receipt for _, receipt in group), return_exceptions=True)
-
-    assert [
-        type(receipt) if isinstance(receipt, Exception) else receipt for receipt in receipts
-    ] == [expected for expected, _ in group]
-    assert await verdicts(world, job) == ["waiting", "rejected", "waiting", "conflict"]
-    assert len(await verdicts(world, others[0])) == 200
-    assert [len(await verdicts(world, other)) for other in others[1:]] == [1] * 69
 
 
 @pytest.mark.parametrize(
@@ -157,31 +124,17 @@ async def test_changes_say_whether_a_stored_callback_reports_an_outcome(world: W
     job, other = await world.create(), await world.create()
     world.notified.clear()
 
-    await asyncio.gather(
-        world.receive(job, b'{"n":1}'),
-        world.receive(job, b'{"n":2}', final=True),
-        world.receive(job, b'{"n":3}'),
-        world.receive(other, b'{"n":1}'),
-        world.receive(other, b'{"n":1}', final=True),  # a duplicate
-        world.receive(other, b"no", readable=False, final=True),
-    )
+    await world.receive(job, b'{"n":1}')
+    await world.receive(job, b'{"n":2}', final=True)
+    await world.receive(job, b'{"n":3}')
+    await world.receive(other, b'{"n":1}')
+    await world.receive(other, b'{"n":1}', final=True)  # a duplicate
+    await world.receive(other, b"no", readable=False, final=True)
 
-    all_changes = Changes()
+    all_changes = CommitNotice()
     for changes in world.notified:
         all_changes.add(changes)
     assert all_changes.inbox == {job.id: True, other.id: False}
-
-
-async def test_progress_that_is_verified_does_not_hide_an_outcome_of_the_same_batch(
-    world: World,
-) -> None:
-    job = await world.create()
-    await world.receive(job, b'{"n":1}')
-    world.notified.clear()
-    await asyncio.gather(
-        world.receive(job, b'{"n":2}', final=True), world.receive(job, b'{"n":1}', verified=True)
-    )
-    assert [changes.inbox for changes in world.notified] == [{job.id: True}]
 
 
 async def test_jobs_wait_in_the_order_of_their_oldest_callbacks(world: World) -> None:
@@ -267,7 +220,7 @@ async def test_a_signed_duplicate_makes_the_stored_callback_verified(
     assert await recorded(world, job) == [(then, True)]
 
 
-def _inbox(notified: list[Changes]) -> dict[str, bool]:
+def _inbox(notified: list[CommitNotice]) -> dict[str, bool]:
     return {job_id: final for changes in notified for job_id, final in changes.inbox.items()}
 
 

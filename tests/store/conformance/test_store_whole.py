@@ -1,12 +1,14 @@
 """`Store`: promises of the store as a whole."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.records.jobs import Job
 from tests.store.world import World, change, new
+from tests.support.service import eventually
 
 
 async def test_a_cancelled_caller_cancels_no_write(world: World) -> None:
@@ -17,10 +19,10 @@ async def test_a_cancelled_caller_cancels_no_write(world: World) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    later, _ = await world.store.jobs.advance(job.id, change())
+    await world.store.jobs.advance(job.id, change())
+    found = await eventually(partial(world.find, job), lambda job: job.seq == 3)
 
-    assert later.seq == 3
-    assert (await world.store.events.latest(job.user_id)).seq == 3
+    assert (await world.store.events.latest(found.user_id)).seq == 3
 
 
 async def test_on_change_is_called_after_the_commit_and_before_the_caller_continues(
@@ -30,12 +32,12 @@ async def test_on_change_is_called_after_the_commit_and_before_the_caller_contin
     order: list[str] = []
     reads: list[asyncio.Task[Job | None]] = []
 
-    def notify(changes: Changes) -> None:
+    def notify(changes: CommitNotice) -> None:
         if changes.jobs:
             order.append("notified")
             reads.append(asyncio.create_task(world.store.jobs.find(job.id)))
 
-    world.store.on_change = notify
+    world.store.on_commit = notify
     await world.store.jobs.create(new(job))
     order.append("caller")
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from store.backlogs import Backlog
-from store.changes import Changes
+from store.changes import CommitNotice
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
@@ -34,8 +34,8 @@ async def here(postgres_url: str) -> AsyncIterator[World]:
 async def there(here: World, postgres_url: str) -> AsyncIterator[World]:
     """The same world, as another process sees it."""
     store = await opened(postgres_url)
-    notified: list[Changes] = []
-    store.on_change = notified.append
+    notified: list[CommitNotice] = []
+    store.on_commit = notified.append
     yield World(store, here.ann, here.bob, here.ids, notified)
     await store.close()
 

@@ -20,7 +20,7 @@ from store.job_reads import JobFilter
 from store.open import back_up_store, open_store
 from store.postgres import connection
 from store.postgres.address import parse
-from store.postgres.connection import MIGRATIONS, Connector, connect, prepare
+from store.postgres.connection import MIGRATIONS, connect, prepare
 from store.postgres.database import STANDBY_MAY_LAG
 from tests.store.postgres.conftest import opened
 from tests.store.world import World, new
@@ -60,18 +60,6 @@ async def test_a_missing_server_database_or_user_is_reported(
             await open_store(url)
         assert "hunter2" not in str(caught.value)
         assert "\n" not in str(caught.value)
-
-
-def test_a_server_that_cannot_be_reached_is_not_tried_at_each_write(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(connection, "CONNECT_BACKOFF", (60.0, 60.0))
-    reach = Connector(parse("postgresql://u@127.0.0.1:1/d"))
-
-    with pytest.raises(StoreUnavailable, match="refused"):
-        reach()
-    with pytest.raises(StoreUnavailable, match="a moment ago"):
-        reach()
 
 
 async def test_a_wrong_password_is_reported(postgres_server: PostgresServer) -> None:

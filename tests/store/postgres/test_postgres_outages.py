@@ -8,32 +8,14 @@ import psycopg
 import pytest
 
 from store.callbacks import Receipt
-from store.errors import StoreBusy, StoreUnavailable
-from store.postgres import readers, receive_timeout
-from store.postgres.address import parse
+from store.errors import StoreUnavailable
+from store.postgres import pool, receive_timeout
 from store.postgres.failures import to_store_error
 from store.records.jobs import Job
 from tests.store.postgres.conftest import opened
 from tests.store.world import World, change
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
-
-
-async def test_a_read_beyond_the_queue_is_refused_at_once(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readers, "POOL_SIZE", 1)
-    monkeypatch.setattr(readers, "MAX_WAITING_READS", 1)
-    pool = await readers.PooledReaders.open(parse(postgres_url))
-    try:
-        async with pool._pool.connection():
-            waiting = asyncio.ensure_future(pool.fetch("SELECT 1", {}))
-            await asyncio.sleep(0)
-            with pytest.raises(StoreBusy):
-                await pool.fetch("SELECT 2", {})
-        assert await waiting == [(1,)]
-    finally:
-        await pool.close()
 
 
 @pytest.fixture
@@ -50,12 +32,12 @@ async def world(own_server: PostgresServer) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def short_read_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each read without a server waits for this long, in pools that are opened from now on."""
-    monkeypatch.setattr(readers, "ACQUIRE_TIMEOUT", 0.3)
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call without a server waits for this long, in pools that are opened from now on."""
+    monkeypatch.setattr(pool, "ACQUIRE_TIMEOUT", 0.3)
 
 
-@pytest.mark.usefixtures("short_read_limit")
+@pytest.mark.usefixtures("short_wait")
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 async def test_a_stopped_server_is_unavailable_until_it_is_back(
     own_server: PostgresServer, world: World, how: str

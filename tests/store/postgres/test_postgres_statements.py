@@ -6,14 +6,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import psycopg
-import pytest
 
 from store.idempotency import IdempotencyKey
 from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.records.deliveries import DeliveryState
 from store.records.times import Due, Lane
-from tests.store.gate import block
 from tests.store.postgres.conftest import lease_submissions, opened
 from tests.store.world import HOOK, NOW, SECOND, World, change, new, rendering
 from tests.support.postgres_server import PostgresServer
@@ -39,13 +37,6 @@ async def test_no_more_than_the_limit_is_leased_whatever_the_plan(
     await store.close()
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write waits for another process as long as this test needs."""
-    monkeypatch.setattr("store.postgres.batches.LOCK_TIMEOUT_ALONE", 10_000)
-    monkeypatch.setattr("store.postgres.batches.LOCK_TIMEOUT", 10_000)
-
-
 async def waited_for(other: psycopg.Connection) -> None:
     """Return once a write waits for a lock."""
     look = partial(asyncio.to_thread, lambda: other.execute(LOCK_WAITS).fetchone())
@@ -61,7 +52,6 @@ async def open_until_waited_for(other: psycopg.Connection) -> AsyncIterator[None
         await waited_for(other)
 
 
-@pytest.mark.usefixtures("patient")
 async def test_the_end_of_a_lease_does_not_end_the_one_that_replaces_it(
     here: World, other: psycopg.Connection
 ) -> None:
@@ -76,29 +66,6 @@ async def test_the_end_of_a_lease_does_not_end_the_one_that_replaces_it(
     assert other.execute("SELECT job_id, holder FROM due").fetchall() == [(job.id, "other")]
 
 
-@pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize("table", ["jobs", "users"])
-async def test_a_batch_takes_its_locks_in_the_order_of_the_ids(
-    here: World, other: psycopg.Connection, table: str
-) -> None:
-    """So two processes do not deadlock."""
-    jobs = [await here.create(user) for user in (here.ann, here.bob)]
-    first, second = sorted(job.id if table == "jobs" else job.user_id for job in jobs)
-    lock = f"SELECT 1 FROM {table} WHERE id = %s FOR UPDATE"
-    gate, blocked = await block(here.store._writer)
-    later_first = sorted(jobs, key=lambda job: job.id, reverse=True)
-    with other.transaction():
-        other.execute(lock, (first,))
-        advances = [here.store.jobs.advance(job.id, change()) for job in later_first]
-        batch = asyncio.gather(blocked, *advances)
-        await asyncio.sleep(0)  # all are queued
-        gate.open()
-        await waited_for(other)
-        other.execute(f"{lock} NOWAIT", (second,))
-    await batch
-
-
-@pytest.mark.usefixtures("patient")
 async def test_a_key_that_is_used_again_while_it_is_removed_stays(
     here: World, other: psycopg.Connection
 ) -> None:
@@ -115,7 +82,6 @@ async def test_a_key_that_is_used_again_while_it_is_removed_stays(
     assert replay.job_id == job.id
 
 
-@pytest.mark.usefixtures("patient")
 async def test_a_message_that_is_leased_again_is_not_skipped(
     here: World, other: psycopg.Connection
 ) -> None:

@@ -1,19 +1,16 @@
 """Several processes on one database: leases, locks and notifications."""
 
 import asyncio
-from functools import partial
 
 import psycopg
 import pytest
 
-from store.changes import Changes
-from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
+from store.changes import CommitNotice
+from store.errors import KeyInUse, KeyReused, ProviderIdTaken
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.address import parse
-from store.postgres.foreign_commits import MANY, ForeignCommits
 from store.postgres.notifications import MAX_IDS, Notifications, _payloads, _read
 from store.records.times import Lane
-from tests.store.gate import next_batch
 from tests.store.postgres.conftest import lease_submissions
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
 from tests.support.service import eventually
@@ -121,21 +118,6 @@ async def test_two_jobs_cannot_take_one_id(here: World, there: World) -> None:
     assert [type(each) for each in outcomes if isinstance(each, BaseException)] == [ProviderIdTaken]
 
 
-async def test_writes_queued_while_a_batch_waits_for_a_row_do_not_fail_with_it(
-    here: World, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("store.postgres.batches.LOCK_TIMEOUT_ALONE", 50)
-    job = await here.create()
-    with other.transaction():
-        other.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job.id,))
-        begun = next_batch(here.store._writer, monkeypatch)
-        locked = asyncio.ensure_future(here.store.jobs.advance(job.id, change()))
-        await begun.wait()
-        await here.create()
-        with pytest.raises(StoreLocked):
-            await locked
-
-
 # --- notifications --------------------------------------------------------------------------------
 
 
@@ -147,51 +129,32 @@ async def test_one_process_is_notified_of_the_others_commits(here: World, there:
         job = await here.create()
         made.add(job.id)
         await here.receive(job)
-        received = Changes()
+        received = CommitNotice()
         for each in there.notified:
             received.add(each)
         # Callbacks and events go only to the process that stored them.
-        is_exact = received == Changes(received.jobs, {here.ann.id}, due={Lane.SUBMIT: NOW})
+        is_exact = received == CommitNotice(received.jobs, {here.ann.id}, due={Lane.SUBMIT: NOW})
         return is_exact and bool(received.jobs) and received.jobs <= made
 
     await eventually(notified, bool)
 
 
-async def test_changed_elsewhere_sees_only_other_processes_commits(
+async def test_changed_elsewhere_tells_nothing_while_nothing_happens(
     here: World, there: World
 ) -> None:
-    for store in (here.store, there.store):
-        await store.changed_elsewhere()
-    # Wait until the notifications about opening, and about these reads, have ended.
-    await eventually(partial(_quiet, here), bool)
-    await eventually(partial(_quiet, there), bool)
+    async def quiet() -> bool:
+        await asyncio.sleep(0.03)
+        return not await there.store.changed_elsewhere()
 
+    await eventually(quiet, bool)
     await here.receive(await here.create())
 
     assert await there.store.changed_elsewhere()
-    await eventually(partial(_quiet, here), bool)
-
-
-async def _quiet(world: World) -> bool:
-    await asyncio.sleep(0.03)
-    return not await world.store.changed_elsewhere()
-
-
-def test_a_snapshot_shows_foreign_transactions_that_ended() -> None:
-    elsewhere = ForeignCommits()
-    elsewhere.record_own(12)
-    assert not elsewhere.changed("10:12:10")
-    # 12 is ours, 10 still runs, 13 has not ended yet.
-    assert not elsewhere.changed("10:14:10,13")
-    # 10 has ended: it began before 12, and commits after it.
-    assert elsewhere.changed("13:14:13")
-    assert not elsewhere.changed("13:14:13")
-    assert elsewhere.changed("14:14:")
-    assert elsewhere.changed(f"14:{20 + MANY}:14")
+    await eventually(quiet, bool)
 
 
 def test_notifications_are_split_by_size() -> None:
-    changes = Changes(
+    changes = CommitNotice(
         {f"job_{n:026d}" for n in range(3 * MAX_IDS - 1)},
         {*range(2**63 - 2 * MAX_IDS, 2**63)},
         due={Lane.POLL: 1, Lane.WAIT: 2},
@@ -201,7 +164,7 @@ def test_notifications_are_split_by_size() -> None:
 
     assert len(payloads) == 3
     assert max(map(len, payloads)) < 8_000
-    received_all = Changes()
+    received_all = CommitNotice()
     for payload in payloads:
         assert _read("node", payload) is None
         received = _read("another", payload)
@@ -212,7 +175,7 @@ def test_notifications_are_split_by_size() -> None:
 
 @pytest.mark.parametrize("payload", ["", "{", "[]", "{}", '{"from":"x","due":{"what":1}}'])
 def test_an_unreadable_notification_changes_nothing(payload: str) -> None:
-    assert _read("node", payload) == Changes()
+    assert _read("node", payload) == CommitNotice()
 
 
 async def test_a_full_queue_of_the_server_does_not_end_the_notifications() -> None:
@@ -226,10 +189,10 @@ async def test_a_full_queue_of_the_server_does_not_end_the_notifications() -> No
 
     nowhere = parse("postgresql://db/app?listen=none")
     notifications = Notifications("node", nowhere, send, lambda _: None)
-    notifications.announce(Changes({"job_1"}))
+    notifications.announce(CommitNotice({"job_1"}))
     await failed.wait()
-    notifications.announce(Changes({"job_2"}))
+    notifications.announce(CommitNotice({"job_2"}))
 
     async with asyncio.timeout(5):
-        assert _read("another", await sent.get()) == Changes({"job_2"})
+        assert _read("another", await sent.get()) == CommitNotice({"job_2"})
     await notifications.close()

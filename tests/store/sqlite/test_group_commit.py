@@ -1,4 +1,4 @@
-"""The batch runner and the writer's thread: order, failures and notifications."""
+"""Batches of the writer: what shares a commit, and what fails together."""
 
 import asyncio
 import sqlite3
@@ -7,26 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from store import batch_sizer
-from store import writer as writer_module
-from store.batch_sizer import MAX_BACKGROUND, MAX_URGENT
-from store.changes import Changes
-from store.errors import NotFound, StoreBusy, StoreFull, StoreUnavailable
-from store.records.times import Lane
-from store.session import Done, Failed, Session, Work
-from store.sqlite.batches import BatchRunner
-from store.writer import BatchReport, ThreadedWriter
+from store.changes import CommitNotice
+from store.errors import StoreFull, StoreLocked, StoreUnavailable
+from store.session import Session, Work
+from store.sqlite.batches import BatchRunner, Done, Failed
+from store.sqlite.writer import NORMAL_MEMBERS, URGENT_MEMBERS, GroupCommitWriter, WriterThread
+from store.writer import BatchReport
 from tests.store.gate import block
-from tests.store.works import committed_keys, fail, limit_pages, put
+from tests.store.works import committed_keys, limit_pages, put
 
 # --- one batch ------------------------------------------------------------------------------------
 
 
-def fill(db: Session, _: Changes) -> None:
+def fill(db: Session, _: CommitNotice) -> None:
     db.execute("INSERT INTO meta (key, value) VALUES ('large', ?)", ("x" * 10_000_000,))
 
 
-def refer_to_nothing(db: Session, _: Changes) -> None:
+def refer_to_nothing(db: Session, _: CommitNotice) -> None:
     """Make the commit fail: it is when a deferred constraint is checked."""
     db.execute("PRAGMA defer_foreign_keys = ON")
     db.execute(
@@ -36,7 +33,7 @@ def refer_to_nothing(db: Session, _: Changes) -> None:
     )
 
 
-def roll_back(db: Session, _: Changes) -> None:
+def roll_back(db: Session, _: CommitNotice) -> None:
     """Roll back, as SQLite itself does after some failures."""
     db.execute("ROLLBACK")
 
@@ -54,11 +51,11 @@ def test_a_transaction_that_fails_fails_all_members_and_the_next_one_works(
 ) -> None:
     runner.run([limit_pages(200)])
 
-    outcomes, changes, *_ = runner.run(works)
+    outcomes, notice, _ = runner.run(works)
 
     errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
     assert [type(error) for error in errors] == [kind] * len(works)
-    assert changes == Changes()
+    assert notice == CommitNotice()
     assert committed_keys(other) == []
     assert runner.run([put("a")])[0] == [Done("a")]
     assert committed_keys(other) == ["a"]
@@ -78,7 +75,7 @@ def test_a_database_that_vanished_is_not_created_again(runner: BatchRunner, path
     assert runner.run([put("b")])[0] == [Done("b")]
 
 
-# --- the thread -----------------------------------------------------------------------------------
+# --- the queues -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -87,135 +84,50 @@ def reports() -> list[BatchReport]:
 
 
 @pytest.fixture
-async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterator[ThreadedWriter]:
-    writer = ThreadedWriter(runner, reports.append)
+async def writer(
+    runner: BatchRunner, reports: list[BatchReport]
+) -> AsyncIterator[GroupCommitWriter]:
+    thread = WriterThread(runner)
+    writer = GroupCommitWriter(thread.run, reports.append)
     yield writer
     await writer.close()
+    await thread.close()
 
 
-@pytest.fixture
-def unlimited_urgent_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the number of a batch's urgent members is limited: their time here varies."""
-    monkeypatch.setattr(batch_sizer, "URGENT_TIME", 60.0)
-
-
-@pytest.mark.usefixtures("unlimited_urgent_time")
-async def test_waiting_works_share_commits_of_a_limited_number(
-    writer: ThreadedWriter, reports: list[BatchReport], other: sqlite3.Connection
+async def test_a_batch_has_room_for_a_fixed_number_of_each_kind(
+    writer: GroupCommitWriter, reports: list[BatchReport], other: sqlite3.Connection
 ) -> None:
-    gate, blocked = await block(writer)
-    keys = [f"{n:02}" for n in range(MAX_URGENT + 10)]
-    waiting = [writer.urgent(put(key)) for key in keys]
-    gate.open()
+    order: list[str] = []
 
-    assert await asyncio.gather(blocked, *waiting) == [None, *keys]
-
-    assert committed_keys(other) == keys
-    assert [report.members for report in reports] == [1, MAX_URGENT, 10]
-    assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
-
-
-async def test_on_change_is_called_once_per_batch_with_all_changes(
-    writer: ThreadedWriter, other: sqlite3.Connection
-) -> None:
-    notified: list[tuple[Changes, list[str]]] = []
-    writer.on_change = lambda changes: notified.append((changes, committed_keys(other)))
-
-    def due(lane: Lane) -> Work[None]:
-        return lambda _db, changes: changes.add_due(lane, 7)
+    def record(key: str) -> Work[None]:
+        return lambda _db, _notice: order.append(key)
 
     gate, blocked = await block(writer)
-    members = [put("a"), fail(NotFound("x"), put("half")), put("b"), due(Lane.POLL), due(Lane.WAIT)]
-    waiting = [writer.urgent(work) for work in members]
+    normal = [f"n{number:02}" for number in range(NORMAL_MEMBERS + 1)]
+    urgent = [f"u{number:02}" for number in range(URGENT_MEMBERS + 10)]
+    waiting = [writer.normal(record(key)) for key in normal]
+    waiting += [writer.urgent(record(key)) for key in urgent]
     gate.open()
-    await asyncio.gather(blocked, *waiting, return_exceptions=True)
+    await asyncio.gather(blocked, *waiting)
 
-    assert notified[-1] == (Changes(jobs={"a", "b"}, due={Lane.POLL: 7, Lane.WAIT: 7}), ["a", "b"])
-    assert len(notified) == 2
+    assert [report.members for report in reports] == [1, URGENT_MEMBERS + NORMAL_MEMBERS, 11]
+    assert [report.waiting for report in reports] == [len(normal + urgent), 11, 0]
+    first, second = urgent[:URGENT_MEMBERS], urgent[URGENT_MEMBERS:]
+    assert order == [*first, *normal[:-1], *second, normal[-1]]
 
 
-async def test_on_change_that_fails_leaves_no_caller_waiting(
-    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
+async def test_what_waits_behind_a_locked_database_fails_with_the_batch(
+    writer: GroupCommitWriter, reports: list[BatchReport], other: sqlite3.Connection
 ) -> None:
-    faults: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    other.execute("BEGIN IMMEDIATE")
+    waiting = [writer.urgent(put("first"))]
+    await asyncio.sleep(0)  # its batch has begun
+    waiting += [writer.urgent(put(f"{number:02}")) for number in range(URGENT_MEMBERS + 1)]
+    waiting.append(writer.normal(put("normal")))
 
-    def notify(_: Changes) -> None:
-        raise RuntimeError("out of order")
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
 
-    monkeypatch.setattr(writer, "on_change", notify)
-
-    assert await writer.urgent(put("a")) == "a"
-    assert len(faults) == 1
-
-
-async def test_a_full_queue_refuses_at_once(
-    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_module, "MAX_QUEUED", 2)
-    gate, blocked = await block(writer)
-    waiting = [writer.urgent(put("a")), writer.urgent(put("b"))]
-
-    with pytest.raises(StoreBusy):
-        await writer.urgent(put("c"))
-
-    beside = writer.normal(put("d"))  # the other queue has room
-    gate.open()
-    await asyncio.gather(blocked, beside, *waiting)
-    assert await writer.urgent(put("c")) == "c"
-
-
-async def test_behind_a_slow_disk_the_queue_is_shorter(
-    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch_sizer, "MAX_URGENT", 1)
-    monkeypatch.setattr(writer_module, "MAX_QUEUE_SECONDS", 0.01)
-    slow, blocked = await block(writer)
-    await asyncio.sleep(0.02)
-    slow.open()
-    await blocked
-
-    gate, blocked = await block(writer)
-    full_with = [writer.full]
-    first = writer.urgent(put("a"))
-    full_with.append(writer.full)
-    assert full_with == [False, True]
-    with pytest.raises(StoreBusy):
-        await writer.urgent(put("b"))
-    gate.open()
-    await asyncio.gather(blocked, first)
-
-
-async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Connection) -> None:
-    writer = ThreadedWriter(runner)
-    gate, blocked = await block(writer)
-    waiting = [
-        writer.normal(put("a")),
-        writer.urgent(put("b")),
-        *(writer.normal(put(f"c{n}")) for n in range(MAX_BACKGROUND)),
-    ]
-    closing = asyncio.ensure_future(writer.close())
-    await asyncio.sleep(0)
-    with pytest.raises(StoreUnavailable):
-        await writer.urgent(put("late"))
-    gate.open()
-
-    await asyncio.gather(blocked, closing, *waiting)
-    assert len(committed_keys(other)) == 2 + MAX_BACKGROUND
-    await writer.close()
-
-
-async def test_closing_does_not_wait_for_ever(
-    runner: BatchRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_module, "CLOSING_TIME", 0.01)
-    writer = ThreadedWriter(runner)
-    gate, blocked = await block(writer)
-
-    with pytest.raises(StoreUnavailable):
-        await writer.close()
-
-    gate.open()
-    await blocked
-    monkeypatch.setattr(writer_module, "CLOSING_TIME", 10)
-    await writer.close()
+    assert {type(outcome) for outcome in outcomes} == {StoreLocked}
+    assert [report.members for report in reports] == [1]
+    other.execute("ROLLBACK")
+    assert await writer.urgent(put("later")) == "later"

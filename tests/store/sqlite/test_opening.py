@@ -202,10 +202,10 @@ async def test_a_process_ends_without_closing_its_store(path: Path) -> None:
         "from pathlib import Path\n"
         "from store.sqlite.batches import BatchRunner\n"
         "from store.sqlite.connection import connect_writer\n"
-        "from store.writer import ThreadedWriter\n"
+        "from store.sqlite.writer import GroupCommitWriter, WriterThread\n"
         "async def main():\n"
-        "    writer = ThreadedWriter(BatchRunner(lambda: connect_writer(Path(sys.argv[1]))))\n"
-        "    await writer.urgent(lambda db, changes: None)\n"
+        "    thread = WriterThread(BatchRunner(lambda: connect_writer(Path(sys.argv[1]))))\n"
+        "    await GroupCommitWriter(thread.run).urgent(lambda db, notice: None)\n"
         "asyncio.run(main())\n"
     )
     done = subprocess.run(  # noqa: ASYNC221 - nothing else runs in this loop

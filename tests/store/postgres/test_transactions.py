@@ -1,0 +1,155 @@
+"""Transactions on PostgreSQL: which are repeated, and what is known about a commit."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from threading import Barrier
+
+import psycopg
+import pytest
+
+from store.changes import CommitNotice
+from store.errors import OutcomeUnknown, StoreLocked, StoreUnavailable
+from store.postgres import receive_timeout
+from store.postgres.address import parse
+from store.postgres.pool import Pool
+from store.postgres.writer import PostgresWriter
+from store.session import Session, Work
+from tests.store.works import committed_keys, put
+from tests.support.postgres_server import PostgresServer
+
+
+@contextlib.asynccontextmanager
+async def writing(url: str) -> AsyncIterator[PostgresWriter]:
+    pool = Pool(parse(url))
+    pool.open()
+    writer = PostgresWriter(pool)
+    yield writer
+    await writer.close()
+    await asyncio.to_thread(pool.close)
+
+
+@pytest.fixture
+async def writer(postgres_url: str) -> AsyncIterator[PostgresWriter]:
+    async with writing(postgres_url) as writer:
+        yield writer
+
+
+def end_sessions(other: psycopg.Connection) -> None:
+    other.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND application_name = 'receiver'"
+    )
+
+
+async def test_its_settings_are_its_own_whatever_the_session_has(postgres_url: str) -> None:
+    names = ("transaction_isolation", "synchronous_commit", "lock_timeout", "statement_timeout")
+
+    def look(db: Session, _: CommitNotice) -> list[str]:
+        return [db.execute(f"SELECT current_setting('{name}')").fetchone()[0] for name in names]
+
+    options = "%20-cdefault_transaction_isolation%3Dserializable%20-csynchronous_commit%3Doff"
+    async with writing(postgres_url + options) as writer:
+        assert await writer.urgent(look) == ["read committed", "on", "3s", "10s"]
+
+
+async def test_two_transactions_that_deadlock_both_succeed(
+    writer: PostgresWriter, other: psycopg.Connection
+) -> None:
+    other.execute("INSERT INTO meta (key, value) VALUES ('one', '0'), ('two', '0')")
+    meeting = Barrier(2, timeout=10)
+
+    def touch_both(one: str, two: str) -> Work[object]:
+        met: list[int] = []
+
+        def work(db: Session, _: CommitNotice) -> None:
+            for key in (one, two):
+                db.execute(
+                    "UPDATE meta SET value = (value::int + 1)::text WHERE key = %(key)s",
+                    {"key": key},
+                )
+                if not met:
+                    met.append(meeting.wait())
+
+        return work
+
+    await asyncio.gather(
+        writer.urgent(touch_both("one", "two")), writer.normal(touch_both("two", "one"))
+    )
+
+    values = other.execute("SELECT value FROM meta WHERE key IN ('one', 'two')").fetchall()
+    assert values == [("2",), ("2",)]
+
+
+async def test_a_row_locked_by_another_process_delays_nothing_else(
+    writer: PostgresWriter, other: psycopg.Connection
+) -> None:
+    await writer.urgent(put("a"))
+    short = "SET LOCAL lock_timeout = 50"
+    change = "UPDATE meta SET value = 'y' WHERE key = 'a'"
+    with other.transaction():
+        other.execute("SELECT 1 FROM meta WHERE key = 'a' FOR UPDATE")
+        locked = writer.urgent(lambda db, _: (db.execute(short), db.execute(change)))
+        assert await writer.urgent(put("b")) == "b"
+        with pytest.raises(StoreLocked):
+            await locked
+
+
+async def test_a_connection_lost_before_the_commit_is_replaced(
+    writer: PostgresWriter, other: psycopg.Connection
+) -> None:
+    notices: list[CommitNotice] = []
+    writer.on_commit = notices.append
+    end_once = [lambda: end_sessions(other)]
+
+    def work(db: Session, notice: CommitNotice) -> str:
+        value = put("a")(db, notice)
+        while end_once:
+            end_once.pop()()
+        db.execute("SELECT 1")
+        return value
+
+    assert await writer.urgent(work) == "a"
+    assert committed_keys(other) == ["a"]
+    assert notices == [CommitNotice(jobs={"a"})]
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[contextlib.ExitStack]:
+    """What is entered here ends with the test."""
+    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_commit_whose_answer_is_lost_may_have_happened(
+    postgres_server: PostgresServer,
+    writer: PostgresWriter,
+    other: psycopg.Connection,
+    hang: contextlib.ExitStack,
+    hangs: bool,
+) -> None:
+    notices: list[CommitNotice] = []
+    writer.on_commit = notices.append
+
+    def work(db: Session, notice: CommitNotice) -> None:
+        put("a")(db, notice)
+        if hangs:
+            hang.enter_context(postgres_server.hanging())
+        else:
+            end_sessions(other)
+
+    with pytest.raises(OutcomeUnknown):
+        await writer.urgent(work)
+
+    hang.close()
+    assert notices == []
+    assert await writer.urgent(put("b")) == "b"
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(writer: PostgresWriter) -> None:
+    short = "SET LOCAL statement_timeout = 50"
+
+    with pytest.raises(StoreUnavailable, match="took too long"):
+        await writer.urgent(lambda db, _: (db.execute(short), db.execute("SELECT pg_sleep(9)")))
