@@ -58,8 +58,7 @@ class Service:
         broadcast = self.context.broadcast
         self.supervisor.start()
         self.supervisor.keep_running("broadcast", broadcast.pump)
-        self.supervisor.keep_running("heartbeat", broadcast.heartbeats.run)
-        self.supervisor.keep_running("revocation", broadcast.heartbeats.end_revoked)
+        self.supervisor.keep_running("revocation", broadcast.end_revoked)
         self.supervisor.keep_running("safety", self._watch_store)
 
     def begin_stop(self) -> None:

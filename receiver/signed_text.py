@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from itsdangerous import Signer, URLSafeSerializer
-from itsdangerous.signer import SigningAlgorithm
 
 _LONGEST: Final = 1024
 """Maximum number of characters; ours have about 200. Longer texts are refused without hashing
@@ -31,7 +30,9 @@ class TextSigner:
         """
         if not keys:
             raise ValueError("signing needs at least one key")
-        self._signers = tuple(_signer(key, salt) for key in keys)
+        self._signers = [
+            Signer(key, salt, key_derivation="hmac", digest_method=hashlib.sha256) for key in keys
+        ]
 
     def sign(self, text: str) -> str:
         """The ASCII text with a dot and its signature, 43 characters of URL-safe base64."""
@@ -88,22 +89,3 @@ class CallbackTokens:
         """The job id in `token`; None if it was not signed by one of the keys for `provider`."""
         path = self._signer.verify(f"{provider}/{token}")
         return None if path is None else path.removeprefix(f"{provider}/")
-
-
-class _HmacSha256(SigningAlgorithm):
-    """HMAC-SHA-256 with one key, which is hashed once. OpenSSL's one-shot call looks up the
-    algorithm each time and costs ten times as much."""
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = hmac.new(key, digestmod="sha256")
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        mac = self._keyed.copy()
-        mac.update(value)
-        return mac.digest()
-
-
-def _signer(key: str, salt: bytes) -> Signer:
-    """A signer whose key is derived once here, not at every callback."""
-    derived = Signer(key, salt, key_derivation="hmac", digest_method=hashlib.sha256).derive_key()
-    return Signer(derived, key_derivation="none", algorithm=_HmacSha256(derived))

@@ -15,7 +15,6 @@ from receiver.clock import Clock
 from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.channel import Channel
-from receiver.streams.heartbeats import Heartbeats
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
 from store.changes import CommitNotice
@@ -42,7 +41,9 @@ class Broadcast:
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self.heartbeats = Heartbeats(store, clock, heartbeat)
+        self._heartbeat = heartbeat
+        self.readers: set[Reader] = set()
+        """All open streams."""
         self._channels: dict[int, Channel] = {}
         """By user."""
         self._notified: dict[Channel, float] = {}
@@ -56,8 +57,20 @@ class Broadcast:
     def close(self) -> None:
         """End every stream cleanly, including those requested from now on."""
         self.closing = True
-        for reader in self.heartbeats.readers:
+        for reader in self.readers:
             reader.end()
+
+    async def end_revoked(self) -> None:
+        """End the streams whose key was revoked, within the interval of heartbeats; runs as long as
+        the service."""
+        while True:
+            await self._clock.sleep(self._heartbeat / 2)  # reading many keys takes time too
+            for key_hash in {reader.key_hash for reader in self.readers}:
+                key = await self._store.keys.find(key_hash)
+                if key is None or key.revoked_at is not None:
+                    for reader in self.readers:
+                        if reader.key_hash == key_hash:
+                            reader.end()
 
     async def pump(self) -> None:
         """Push new events; runs as long as the service."""
@@ -77,7 +90,8 @@ class Broadcast:
         `final_bytes` is called before each read of the log, so all events are written before them.
         """
         channel = self._attach(reader.user_id)
-        self.heartbeats.add(reader)
+        self.readers.add(reader)
+        reader.beat(self._heartbeat)
         self._metrics.streams_open.inc()
         try:
             if not channel.is_open:
@@ -88,7 +102,8 @@ class Broadcast:
         finally:
             self._detach(reader, channel)
             self._metrics.streams_open.dec()
-            self.heartbeats.remove(reader)
+            self.readers.remove(reader)
+            reader.end()
 
     async def _follow(self, reader: Reader, channel: Channel, final_bytes: FinalBytes) -> None:
         while not self._is_over(reader):
@@ -187,7 +202,7 @@ class Broadcast:
         """End the streams of a log that has gone back. The clients reconnect with their cursors,
         and those whose cursor is lost get a reset."""
         self._forget(channel)
-        for reader in self.heartbeats.readers:
+        for reader in self.readers:
             if reader.user_id == channel.user_id:
                 reader.end()
 

@@ -6,6 +6,8 @@ client could take for a line end. A blank line follows events only: after anythi
 clients dispatch an empty event.
 """
 
+import re
+
 from receiver.domain.serialization import compact_json
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
@@ -14,8 +16,7 @@ HEARTBEAT = b"2\r\n:\n\r\n"
 """A comment line, as a chunk."""
 RESET = b"event: reset\ndata: {}\n\n"
 
-_MAX_CURSOR = 64
-_MAX_DIGITS = 18
+_CURSOR = re.compile(r"([0-9]{1,18})\.(.{1,45})")
 """Any number with this many digits fits in 64 bits."""
 
 
@@ -44,7 +45,5 @@ def done(job: Job) -> bytes:
 
 def read_cursor(text: str) -> Cursor | None:
     """The cursor in a `Last-Event-ID`; None if it is not one of ours."""
-    count, dot, nonce = text.partition(".")
-    number = count.isascii() and count.isdecimal() and len(count) <= _MAX_DIGITS
-    known = dot and nonce and number and len(text) <= _MAX_CURSOR
-    return Cursor(int(count), nonce) if known else None
+    match = _CURSOR.fullmatch(text)
+    return Cursor(int(match[1]), match[2]) if match else None

@@ -49,16 +49,23 @@ class Reader:
         """Writes a chunk without waiting; see `Connection.push`."""
         self._send = send
         self._wake: asyncio.Future[None] | None = None
+        self._next_beat: asyncio.TimerHandle | None = None
         connection.when_lost(self.end)
 
     def wants(self, event: Event) -> bool:
         """Whether the event is for this reader and has not been written."""
         return event.cursor.seq > self.written_seq and self.job_id in (None, event.job_id)
 
-    def beat(self) -> None:
-        """Send a heartbeat, unless the reader is catching up: then its next bytes are events."""
+    def beat(self, interval: float) -> None:
+        """Send a heartbeat every `interval` seconds until the stream ends, except while the reader
+        catches up: then its next bytes are events."""
+        loop = asyncio.get_running_loop()
+        self._next_beat = loop.call_later(interval, self._beat, interval)
+
+    def _beat(self, interval: float) -> None:
         if self._wake is not None and not self.push(frames.HEARTBEAT):
             self.wake()  # it lags, and catches up by itself
+        self.beat(interval)
 
     def wake(self) -> None:
         """Wake the reader's own coroutine, if it waits in `wait_until_woken`."""
@@ -68,6 +75,8 @@ class Reader:
     def end(self) -> None:
         """End the stream."""
         self.ended = True
+        if self._next_beat is not None:
+            self._next_beat.cancel()
         self.wake()
 
     async def wait_until_woken(self) -> None:

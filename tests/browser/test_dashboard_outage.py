@@ -250,7 +250,7 @@ async def test_a_hidden_tab_gives_up_its_connection_and_misses_nothing(
     start_signed_in: StartSignedIn,
 ) -> None:
     service, visitor = await start_signed_in(rewritten=SOON_HIDDEN)
-    readers = service.inner.context.broadcast.heartbeats.readers
+    readers = service.inner.context.broadcast.readers
     hide = """hidden => {
         Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
         document.dispatchEvent(new Event("visibilitychange"));

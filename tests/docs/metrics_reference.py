@@ -41,7 +41,7 @@ retried); `no_answer`; `exhausted`; `disabled` (410) |
 | `status`, `evidence` | `receiver_jobs_finished_total` | [as in the job](integration.md#a-job) |
 | `state` | `receiver_provider_breaker` | `closed`, `half_open`, `open` |
 | `worker` | `receiver_worker_failures_total` | `submitter`, `submission leases`, `inbox`, \
-`poller`, `deadlines`, `relay`, `archive`, `download leases`, `janitor`, `broadcast`, `heartbeat`, \
+`poller`, `deadlines`, `relay`, `archive`, `download leases`, `janitor`, `broadcast`, \
 `revocation`, `safety` |
 | `route` | `receiver_http_…` | the route's template, such as `/v1/jobs/{request_id}`; `refused`: \
 refused under load before any work |

@@ -1,4 +1,4 @@
-"""A proxy that cuts connections that are idle for too long, and cuts all of them on request."""
+"""A proxy that cuts connections that are idle for too long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,21 +15,11 @@ class CuttingProxy:
         address = urlsplit(server)
         self._server = (address.hostname, address.port)
         self._idle = idle_seconds
-        self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
-        self.connections = 0
         self.cut_idle = 0
 
-    def cut(self) -> None:
-        """Cut every connection now."""
-        for writer in self._writers:
-            writer.transport.abort()
-
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         from_server, to_server = await asyncio.open_connection(*self._server)
-        both = {writer, to_server}
-        self._writers |= both
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pass_on(reader, to_server))
@@ -37,9 +27,8 @@ class CuttingProxy:
         except* OSError:
             pass
         finally:
-            self._writers -= both
-            for each in both:
-                each.transport.abort()
+            writer.transport.abort()
+            to_server.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

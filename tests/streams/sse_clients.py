@@ -13,7 +13,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +117,6 @@ def httpx_sse(_: Path) -> list[str]:
     return [sys.executable, str(CLIENTS / "httpx_sse_client.py")]
 
 
-def sseclient(_: Path) -> list[str]:
-    return [sys.executable, str(CLIENTS / "sseclient_client.py")]
-
-
-def aiohttp_sse(_: Path) -> list[str]:
-    if find_spec("aiohttp_sse_client") is None:
-        pytest.skip("aiohttp-sse-client is in the extra dev")
-    return [sys.executable, str(CLIENTS / "aiohttp_client.py")]
-
-
 def eventsource(folder: Path) -> list[str]:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed here")
@@ -139,14 +128,6 @@ def eventsource(folder: Path) -> list[str]:
 
 
 Command = Callable[[Path], list[str]]
-long = pytest.mark.long
 CLIENT = pytest.mark.parametrize(
-    "command",
-    [
-        curl,
-        httpx_sse,
-        sseclient,
-        pytest.param(aiohttp_sse, marks=long),
-        pytest.param(eventsource, marks=long),
-    ],
+    "command", [curl, httpx_sse, pytest.param(eventsource, marks=pytest.mark.long)]
 )

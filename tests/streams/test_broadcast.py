@@ -19,6 +19,7 @@ from receiver.streams.reader import Reader
 from store.changes import CommitNotice
 from store.database import Store
 from store.records.events import Cursor, Event
+from tests.support.service import wait_for_length
 
 ANN, BOB = 1, 2
 FIRST = 4
@@ -151,16 +152,6 @@ async def test_events_of_this_process_are_pushed_without_a_read(streams: Streams
     assert streams.log.reads == []
 
 
-async def test_events_of_users_without_readers_are_not_kept(streams: Streams) -> None:
-    bobs = await streams.open(BOB)
-
-    streams.commit(5)
-    await settled()
-
-    assert bobs.chunks == []
-    assert streams.log.reads == []
-
-
 async def test_few_pages_of_a_user_are_read_at_once(streams: Streams) -> None:
     streams.log.answers.clear()
     readers = [await streams.open(ANN, after_seq=0) for _ in range(2 * READS_AT_ONCE)]
@@ -172,16 +163,6 @@ async def test_few_pages_of_a_user_are_read_at_once(streams: Streams) -> None:
 
     assert all(reader.chunks == chunks_of(1, 2, 3, 4) for reader in readers)
     assert bobs.chunks == chunks_of(1, 2, 3, 4, user=BOB)
-
-
-async def test_events_of_another_process_are_read(streams: Streams) -> None:
-    reader = await streams.open()
-
-    streams.commit(5, 6, known=False)
-    await settled()
-
-    assert reader.chunks == chunks_of(5, 6)
-    assert streams.log.reads[0] == (ANN, 3)
 
 
 @pytest.mark.parametrize("order", [(6, 5), (5, 7, 6, 8), (7, 6, 5)])
@@ -254,6 +235,23 @@ async def test_offered_events_are_bounded(
     assert reader.chunks == chunks_of(*range(5, 30))
     assert bobs.chunks == chunks_of(5, user=BOB)
     assert (ANN, 3) in streams.log.reads
+
+
+async def test_a_waiting_reader_gets_heartbeats_and_goes_on_if_it_lags() -> None:
+    connection = FakeConnection()
+    reader = Reader(no_send, connection, key_hash="k", user_id=1, job_id=None, after_seq=0)
+    reader.beat(0.01)
+    await asyncio.sleep(0.03)
+    assert connection.chunks == [], "it catches up"
+
+    waiting = asyncio.create_task(reader.wait_until_woken())
+    await wait_for_length(connection.chunks, 2, "heartbeats")
+    assert set(connection.chunks) == {frames.HEARTBEAT}
+    assert not waiting.done()
+
+    connection.lags = True
+    await asyncio.wait_for(waiting, 10.0)
+    reader.end()
 
 
 async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> None:
