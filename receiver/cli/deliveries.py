@@ -4,85 +4,73 @@ from typing import Annotated, Literal
 
 import typer
 
-from receiver.cli.command import Commands, Cursor, Json, Limit, User
-from receiver.cli.errors import FAILED
-from receiver.cli.output import Output, Table, local_times
-from receiver.client import AsyncClient
-from receiver.http_api.documents import Delivery
+from receiver.cli.common import Cursor, Json, Limit, User, coroutine, service
+from receiver.cli.output import Table, emit, local_times
 from store.records.deliveries import DeliveryState
 
-deliveries = Commands(help="List, show, resend and test webhooks.", no_args_is_help=True)
-
-RequestId = Annotated[str | None, typer.Option(help="Only this job.", metavar="REQUEST_ID")]
 Host = Annotated[
     str | None, typer.Option(help="Only this host: its name, or name:port.", metavar="HOST")
 ]
 
+deliveries = typer.Typer(help="List, show and resend webhooks.", no_args_is_help=True)
+
 
 @deliveries.command(name="list")
+@coroutine
 async def list_(
-    client: AsyncClient,
     state: Annotated[DeliveryState | None, typer.Option(help="Only this state.")] = None,
-    request_id: RequestId = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Only this job.", metavar="REQUEST_ID")
+    ] = None,
     host: Host = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     user: User = None,
-) -> Output:
+    json: Json = False,
+) -> None:
     """List deliveries, newest first."""
-    page = await client.deliveries(
-        state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
-    )
-    table = Table(
-        "id request_id status state attempts last next_attempt_at created_at user",
-        (_row(each, with_user=user is not None) for each in page["deliveries"]),
-        empty="No deliveries on this page." if page["next_cursor"] else "No deliveries.",
-        texts=("last",),
-        next_cursor=page["next_cursor"],
-    )
-    return Output(page, table)
-
-
-def _row(delivery: Delivery, *, with_user: bool) -> dict[str, object]:
-    attempts = delivery["attempts"]
-    last = (attempts[-1]["error"] or attempts[-1]["status_code"]) if attempts else None
-    user = delivery["user"] if with_user else None
-    return local_times(delivery) | {"attempts": len(attempts), "last": last, "user": user}
+    async with service() as client:
+        page = await client.deliveries(
+            state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
+        )
+    rows = []
+    for each in page["deliveries"]:
+        last = each["attempts"][-1] if each["attempts"] else None
+        said = last and (last["error"] or last["status_code"])
+        rows.append(local_times(each) | {"attempts": len(each["attempts"]), "last": said})
+    columns = "user " * (user is not None)
+    columns += "id request_id status state attempts last next_attempt_at created_at"
+    emit(json, page, Table(columns, rows, "No deliveries.", page["next_cursor"]))
 
 
 @deliveries.command()
+@coroutine
 async def show(
-    client: AsyncClient,
     delivery_id: Annotated[str, typer.Argument(metavar="ID", help="The delivery's id.")],
-) -> Output:
+    json: Json = False,
+) -> None:
     """Show a delivery: its message and all attempts."""
-    delivery = await client.delivery(delivery_id)
-    attempts = Table(
-        "at status_code error duration_ms excerpt",
-        (local_times(each, "milliseconds") for each in delivery["attempts"]),
-        empty="No attempts yet.",
-        texts=("error", "excerpt"),
-    )
-    facts = local_times(delivery)
-    del facts["attempts"]
-    return Output(delivery, facts, "", attempts)
+    async with service() as client:
+        delivery = await client.delivery(delivery_id)
+    rows = (local_times(each, "milliseconds") for each in delivery["attempts"])
+    attempts = Table("at status_code error duration_ms excerpt", rows, "No attempts yet.")
+    emit(json, delivery, local_times(delivery) | {"attempts": None}, "", attempts)
 
 
 @deliveries.command()
+@coroutine
 async def retry(
-    client: AsyncClient,
     delivery_id: Annotated[
-        str | None,
-        typer.Argument(metavar="ID", help="A single delivery, in any state but pending."),
+        str | None, typer.Argument(metavar="ID", help="A single delivery.")
     ] = None,
     state: Annotated[
-        Literal["exhausted", "disabled"] | None,
-        typer.Option(help="All deliveries in this state: given up, or turned off by a 410."),
+        Literal["exhausted", "disabled", "pending"] | None,
+        typer.Option(help="All deliveries in this state."),
     ] = None,
     host: Host = None,
-    request_id: RequestId = None,
     user: User = None,
-) -> Output:
+    json: Json = False,
+) -> None:
     """Resend one delivery, or all in a state.
 
     An attempt is made now; if it fails, the schedule begins again.
@@ -92,30 +80,13 @@ async def retry(
       receiver deliveries retry ID
       receiver deliveries retry --state exhausted --host hooks.example.com
     """
-    narrower = {"host": host, "request_id": request_id, "user": user}
-    if delivery_id is not None and not (state or any(narrower.values())):
-        delivery = await client.retry(delivery_id)
-        return Output(delivery, f"{delivery['id']} is sent again now.")
-    if delivery_id is None and state is not None:
-        retried = await client.retry_all(state, **narrower)
-        line = f"{retried} queued for resending." if retried else "No matching deliveries."
-        return Output({"retried": retried}, line)
-    raise typer.BadParameter(
-        "use either an ID, or --state (optionally with --host, --request-id, --user)"
-    )
-
-
-@deliveries.command(name="test")
-async def send_test(
-    client: AsyncClient,
-    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL to send it to.")],
-    json: Json = False,
-) -> None:
-    """Have the service send a signed test message, and show the answer.
-
-    Exits with 1 if your endpoint did not accept it.
-    """
-    outcome = await client.test_webhook(endpoint)
-    Output(outcome, outcome).print(json=json)
-    if not 200 <= (outcome["status_code"] or 0) < 300:
-        raise typer.Exit(FAILED)
+    if (delivery_id is None) == (state is None) or (delivery_id is not None and (host or user)):
+        raise typer.BadParameter("use either an ID, or --state (optionally with --host, --user)")
+    async with service() as client:
+        if state is not None:
+            retried = await client.retry_all(state, host=host, user=user)
+            line = f"{retried} queued for resending." if retried else "No matching deliveries."
+            emit(json, {"retried": retried}, line)
+        elif delivery_id is not None:
+            delivery = await client.retry(delivery_id)
+            emit(json, delivery, f"{delivery['id']} is sent again now.")

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 import structlog
 
@@ -22,7 +23,6 @@ from receiver.secret_file import SecretFileError, SecretsInvalid
 from store.errors import (
     AddressInvalid,
     AmbiguousPrefix,
-    BackupElsewhere,
     SchemaTooNew,
     SchemaTooOld,
     StoreError,
@@ -33,48 +33,36 @@ from store.errors import (
     TargetNotEmpty,
 )
 
-FAILED = 1
-USAGE = 2
+FAILED: Final = 1
+USAGE: Final = 2
 
-_KNOWN: Mapping[type[Exception], tuple[int, str]] = {
-    UserNameRefused: (USAGE, ""),
-    SecretsInvalid: (USAGE, ""),
-    SecretFileError: (FAILED, ""),
-    ArchiveUnavailable: (USAGE, "Correct RECEIVER_ARCHIVE_URL or the AWS_… variables."),
-    OSError: (FAILED, ""),
-    AddressInvalid: (USAGE, "Correct RECEIVER_DATABASE_URL."),
-    StoreInUse: (USAGE, "Stop the other service, or set RECEIVER_DATABASE_URL."),
-    StoreLocked: (FAILED, "Try again."),
-    SchemaTooNew: (FAILED, "Install that release."),
-    SchemaTooOld: (FAILED, "Restart `receiver serve` with this release: it upgrades the database."),
-    BackupElsewhere: (FAILED, ""),
-    StoreMoved: (FAILED, "Set RECEIVER_DATABASE_URL to that database."),
-    TargetNotEmpty: (FAILED, "Give the URL of an empty database."),
-    StoreFull: (
-        FAILED,
-        "Check the free space and the permissions there, or set RECEIVER_DATABASE_URL.",
-    ),
-    StoreError: (FAILED, "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another."),
-    Unreachable: (
-        FAILED,
-        "Start the service with `receiver serve`, or set its URL with RECEIVER_URL or --url.",
-    ),
-    UnreadableAnswer: (FAILED, "Check RECEIVER_URL or --url, and the proxy variables."),
-    ClientError: (FAILED, ""),
+_OF_USAGE: Final = (
+    *(ArchiveUnavailable, UserNameRefused, SecretsInvalid, SettingsError),
+    *(AddressInvalid, StoreInUse),
+)
+_OF_FAILURE: Final = (ClientError, OSError, SecretFileError, StoreError)
+_ADVICE: Final[Mapping[type[Exception], str]] = {
+    ArchiveUnavailable: "Correct RECEIVER_ARCHIVE_URL or the AWS_… variables.",
+    AddressInvalid: "Correct RECEIVER_DATABASE_URL.",
+    StoreInUse: "Stop the other service, or set RECEIVER_DATABASE_URL.",
+    StoreLocked: "Try again.",
+    SchemaTooNew: "Install that release.",
+    SchemaTooOld: "Restart `receiver serve` with this release: it upgrades the database.",
+    StoreMoved: "Set RECEIVER_DATABASE_URL to that database.",
+    TargetNotEmpty: "Give the URL of an empty database.",
+    StoreFull: "Check the free space and the permissions there, or set RECEIVER_DATABASE_URL.",
+    Unreachable: "Start the service with `receiver serve`, or set its URL with RECEIVER_URL.",
+    UnreadableAnswer: "Check RECEIVER_URL, and the proxy variables.",
 }
-"""The exit status of an error and what to do about it. A class takes precedence over its bases."""
-
-_AFTER_CODE = {
-    "unauthorized": "Set RECEIVER_API_KEY or --api-key to an active key;"
-    " `receiver keys list` shows them.",
-    "admin_only": "`receiver keys create NAME --admin` creates one.",
+_AFTER_CODE: Final = {
+    "unauthorized": "Set RECEIVER_API_KEY to an active key; `receiver keys list` shows them.",
+    "admin_only": "`receiver keys create NAME --admin` creates an admin key.",
     "http_error": "This is not the service's answer: a proxy's, while the service is down, or"
     " RECEIVER_URL is wrong.",
-    "unknown_path": "Check RECEIVER_URL or --url, and that no id is empty.",
+    "unknown_path": "Check RECEIVER_URL, and that no id is empty.",
     "not_found": "See `receiver jobs list` and `receiver deliveries list`.",
 }
-
-_CANNOT_LISTEN = {
+_CANNOT_LISTEN: Final = {
     errno.EADDRINUSE: "it is in use",
     errno.EADDRNOTAVAIL: "the address is not this machine's",
     errno.EACCES: "permission denied",
@@ -91,10 +79,11 @@ class Failure(Exception):
 
 def report(error: Exception) -> int:
     """Print the error to stderr. Returns the exit status."""
-    failure = _as_failure(error)
-    for line in (*failure.args, *getattr(error, "__notes__", ())):
+    for line in (*_lines(error), *getattr(error, "__notes__", ())):
         warn(line)
-    return failure.status
+    if isinstance(error, Failure):
+        return error.status
+    return USAGE if isinstance(error, _OF_USAGE) else FAILED
 
 
 def warn(line: str) -> None:
@@ -102,55 +91,9 @@ def warn(line: str) -> None:
     print(on_one_line(redact(line)), file=sys.stderr)
 
 
-def warn_of_pause(error: ClientError | None, seconds: float) -> None:
-    """Say that a stream is interrupted; see `AsyncClient.watch`."""
-    warn(f"{error or 'the stream has ended'}; resuming in {seconds:.0f} s")
-
-
-@contextmanager
-def naming_the_port(host: str, port: int) -> Iterator[None]:
-    """Turn an OSError from listening on an address into a Failure."""
-    try:
-        yield
-    except OSError as error:
-        reason = _CANNOT_LISTEN.get(error.errno or 0)
-        if isinstance(error, socket.gaierror):
-            reason = "the host name cannot be resolved"
-        if reason is None:
-            raise
-        raise Failure(
-            f"Cannot listen on {host} port {port}: {reason}."
-            " Choose another one; --help has the options."
-        ) from error
-
-
-def status_and_advice(error: Exception) -> tuple[int, str] | None:
-    """The exit status of an error and what to do about it; None for an unexpected one."""
-    return next((_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN), None)
-
-
-def _as_failure(error: Exception) -> Failure:
-    """The message and exit status of an error."""
-    match error:
-        case Failure():
-            return error
-        case SettingsError():
-            return Failure(*error.faults, *error.warnings, status=USAGE)
-        case ApiError():
-            return Failure(*_answer_lines(error))
-        case AmbiguousPrefix():
-            return Failure(
-                f"The prefix matches {len(error.prefixes)} keys; nothing was revoked. Use a longer"
-                " prefix of one of these:",
-                *error.prefixes,
-            )
-        case _:
-            if (found := status_and_advice(error)) is not None:
-                status, advice = found
-                return Failure(f"{sentence(error)} {advice}".rstrip(), status=status)
-            if structlog.is_configured():
-                structlog.get_logger().critical("unexpected error", exc_info=error)
-            return Failure(f"Internal error (a bug): {type(error).__name__}: {error}")
+def advice(error: Exception) -> str:
+    """What to do about the error; empty if its text says it."""
+    return next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), "")
 
 
 def sentence(error: Exception) -> str:
@@ -164,15 +107,49 @@ def sentence(error: Exception) -> str:
     return f"{text.rstrip('.')}."
 
 
+@contextmanager
+def naming_the_port(host: str, port: int) -> Iterator[None]:
+    """Turn an OSError from listening on an address into a Failure."""
+    try:
+        yield
+    except OSError as error:
+        reason = _CANNOT_LISTEN.get(error.errno or 0)
+        if isinstance(error, socket.gaierror):
+            reason = "the host name cannot be resolved"
+        if reason is None:
+            raise
+        raise Failure(f"Cannot listen on {host} port {port}: {reason}. Try --port.") from error
+
+
+def _lines(error: Exception) -> tuple[str, ...]:
+    match error:
+        case Failure():
+            return error.args
+        case SettingsError():
+            return (*error.faults, *error.warnings)
+        case ApiError():
+            return tuple(_answer_lines(error))
+        case AmbiguousPrefix():
+            text = f"The prefix matches {len(error.prefixes)} keys; nothing was revoked. They are:"
+            return (text, *error.prefixes)
+        case _ if isinstance(error, (*_OF_USAGE, *_OF_FAILURE)):
+            return (f"{sentence(error)} {advice(error)}".rstrip(),)
+        case _:
+            if structlog.is_configured():
+                structlog.get_logger().critical("unexpected error", exc_info=error)
+            return (f"Internal error (a bug): {type(error).__name__}: {error}",)
+
+
 def _answer_lines(error: ApiError) -> Iterator[str]:
-    yield f"{error.detail} ({error.status} {error.code})"
-    # `detail` repeats the first fault, but without its pointer.
-    for fault in error.faults:
+    """The service's words, each once, and what to do."""
+    if not error.faults:
+        yield f"{error.detail} ({error.status} {error.code})"
+    for fault in error.faults:  # `detail` repeats the first
         # Not "/api_key: detail": `redact` would take the detail for a key.
         yield f"{fault.detail} (at {fault.pointer})" if fault.pointer else fault.detail
     if error.retry_after is not None:
         yield f"Try again in {error.retry_after:g} s."
-    elif error.status >= 500 and error.code != "http_error" and error.request_id is not None:
-        yield f"See request_id {error.request_id} in the service's log."
     elif error.code in _AFTER_CODE:
         yield _AFTER_CODE[error.code]
+    elif error.status >= 500 and error.request_id is not None:
+        yield f"See request_id {error.request_id} in the service's log."

@@ -6,6 +6,7 @@ import structlog
 import typer
 
 from receiver import logs
+from receiver.cli.common import coroutine
 from receiver.cli.errors import naming_the_port
 from receiver.clock import SystemClock
 from receiver.environment import load
@@ -20,6 +21,7 @@ Provider = Annotated[
 log = structlog.get_logger()
 
 
+@coroutine
 async def serve(host: Host = None, port: Port = None) -> None:
     """Run the service, until SIGTERM or Ctrl-C."""
     settings = load(ServeSettings, host=host, port=port)
@@ -37,6 +39,7 @@ class _Sandbox(SandboxSettings, LogSettings):
     """The settings of the sandbox alone."""
 
 
+@coroutine
 async def sandbox(
     provider: Provider = "samsar",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",

@@ -4,17 +4,14 @@
         job = await receiver.submit({"kind": "create_movie", "input": {…}})
         job = await receiver.wait(job["request_id"])
 
-Verify the service's webhooks with `verify_relay`. `Job` is the type of a job, a dict.
+`Job` is the type of a job, a dict.
 """
 
 from receiver.client.client import AsyncClient as AsyncClient
 from receiver.client.errors import ApiError as ApiError
-from receiver.client.errors import BadRelay as BadRelay
 from receiver.client.errors import ClientError as ClientError
 from receiver.client.errors import Fault as Fault
 from receiver.client.errors import Unreachable as Unreachable
 from receiver.client.errors import UnreadableAnswer as UnreadableAnswer
-from receiver.client.relay import Relay as Relay
-from receiver.client.relay import verify_relay as verify_relay
-from receiver.client.watching import StreamEvent as StreamEvent
+from receiver.client.stream import StreamEvent as StreamEvent
 from receiver.domain.documents import Job as Job

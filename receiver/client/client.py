@@ -2,18 +2,26 @@
 
 import asyncio
 import json
+import re
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import httpx
+from httpx_sse import EventSource
 
-from receiver.client.errors import ApiError, ClientError, Unreachable
-from receiver.client.transport import Transport
-from receiver.client.watching import OnPause, Sleep, StreamEvent, follow
+from receiver.client.errors import (
+    ApiError,
+    ClientError,
+    Unreachable,
+    UnreadableAnswer,
+    api_error,
+    read_object,
+)
+from receiver.client.stream import OnPause, Sleep, StreamEvent, follow
 from receiver.domain.documents import Job
 from receiver.http_api.documents import (
     Deliveries,
@@ -24,12 +32,18 @@ from receiver.http_api.documents import (
     JobDetail,
     Jobs,
     Retried,
-    WebhookTest,
 )
+from receiver.this_machine import is_this_machine
 
-SUBMIT_TRIES = 3
-SUBMIT_PAUSE = 1.0
-WEBHOOK_TEST_SECONDS = 300.0
+_SUBMIT_TRIES: Final = 3
+_SUBMIT_PAUSE: Final = 1.0
+_UNSENT: Final = (
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError),
+    *(httpx.UnsupportedProtocol, httpx.LocalProtocolError),
+)
+"""Errors before anything was sent."""
+_STREAM_SILENCE: Final = 60.0
+"""Seconds without a byte (not even a heartbeat) after which a stream's connection is dead."""
 
 
 class AsyncClient:
@@ -49,12 +63,22 @@ class AsyncClient:
             sleep: used to wait between attempts; tests pass one that does not wait.
 
         Raises:
-            ValueError: the URL or the key is not valid.
-            ClientError: a proxy or the certificates in the environment cannot be used.
+            ValueError: the key is not valid in a header.
         """
+        key = api_key.strip()  # it may end with the newline of a file
+        if not re.fullmatch(r"[!-~]+", key):
+            raise ValueError("an API key must be visible ASCII without spaces")
         self._sleep = sleep
         self._timeout = timeout
-        self._transport = Transport(url, api_key, timeout)
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"API-KEY": key},
+            timeout=timeout,
+            # Each stream holds one, and no call may wait for it: the service limits streams.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            # A proxy from the environment cannot reach this machine's loopback addresses.
+            trust_env=not is_this_machine(url),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,7 +87,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        await self._transport.close()
+        await self._http.aclose()
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -90,42 +114,35 @@ class AsyncClient:
                 this call may be cancelled or run into a timeout of yours.
             wait: seconds, at most 60, to wait for the job to be done.
         """
-        # httpx would raise for NaN, a lone surrogate, or a key that is not ASCII; the service
-        # refuses these, and an empty key, with an error message.
-        content = json.dumps(dict(body))
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
-        if not key.isprintable() or key != key.strip():
-            raise ValueError(
-                "an idempotency key has no control characters, and no space at its ends"
-            )
         headers = {"Content-Type": b"application/json", "Idempotency-Key": key.encode()}
         if wait is not None:
             headers["Prefer"] = b"wait=%d" % wait
+        # httpx would raise for NaN or a lone surrogate; the service refuses these in words.
+        content = json.dumps(dict(body))
         # The answer may take `wait` seconds longer.
         timeout = httpx.Timeout(self._timeout, read=self._timeout + (wait or 0))
-        tries, may_exist = 1, False
+        tries, may_exist = 0, False
         while True:
             try:
-                job: Job = await self._transport.call(
-                    "POST", "/v1/jobs", "phase", content=content, headers=headers, timeout=timeout
+                job: Job = await self._call(
+                    "POST", "/v1/jobs", content=content, headers=headers, timeout=timeout
                 )
                 return job
             except ClientError as error:
-                in_doubt = _may_have_created(error)
+                tries, in_doubt = tries + 1, _may_have_created(error)
                 may_exist = may_exist or in_doubt
-                if tries == SUBMIT_TRIES or not (in_doubt or isinstance(error, Unreachable)):
+                if tries == _SUBMIT_TRIES or not (in_doubt or isinstance(error, Unreachable)):
                     if may_exist:
-                        error.add_note(
-                            f"The job may exist: submit it again with the idempotency key {key!r}."
-                        )
+                        again = f"submit it again with the idempotency key {key!r}"
+                        error.add_note(f"The job may exist: {again}.")
                     raise
             # The idempotency key makes a retry safe.
-            tries += 1
-            await self._sleep(SUBMIT_PAUSE)
+            await self._sleep(_SUBMIT_PAUSE)
 
     async def get(self, job_id: str) -> JobDetail:
         """The current state of a job, with its input."""
-        job: JobDetail = await self._transport.call("GET", _job(job_id), "phase")
+        job: JobDetail = await self._call("GET", _job(job_id))
         return job
 
     async def list(
@@ -152,29 +169,32 @@ class AsyncClient:
             created_after: exclusive, as `created_before` is; a time without a zone is local.
             user: whose jobs, for admin keys; `*` means all users.
         """
-        query = _given(
-            status=status,
-            kind=kind,
-            provider=provider,
-            q=q,
-            created_after=created_after and created_after.astimezone().isoformat(),
-            created_before=created_before and created_before.astimezone().isoformat(),
-            user=user,
-            limit=limit,
-            cursor=cursor,
-            **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
+        page: Jobs = await self._call(
+            "GET",
+            "/v1/jobs",
+            params=_given(
+                status=status,
+                kind=kind,
+                provider=provider,
+                q=q,
+                created_after=created_after and created_after.astimezone().isoformat(),
+                created_before=created_before and created_before.astimezone().isoformat(),
+                user=user,
+                limit=limit,
+                cursor=cursor,
+                **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
+            ),
         )
-        page: Jobs = await self._transport.call("GET", "/v1/jobs", "jobs", params=query)
         return page
 
-    async def history(self, job_id: str) -> "Sequence[HistoryLine]":
+    async def history(self, job_id: str) -> Sequence[HistoryLine]:
         """Everything that happened to a job, oldest first."""
-        document: History = await self._transport.call("GET", f"{_job(job_id)}/history", "history")
+        document: History = await self._call("GET", f"{_job(job_id)}/history")
         return document["history"]
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job. A finished one raises `ApiError` with code `job_finished`."""
-        job: Job = await self._transport.call("POST", f"{_job(job_id)}/cancel", "phase")
+        job: Job = await self._call("POST", f"{_job(job_id)}/cancel")
         return job
 
     async def wait(self, job_id: str, timeout: float | None = None) -> Job:
@@ -221,12 +241,11 @@ class AsyncClient:
             Unreachable: the first connection failed; later ones are retried forever, even while a
                 proxy answers in the service's place.
             ApiError: the service refused, and not just temporarily.
-            UnreadableAnswer: the first answer did not come from the service, or the stream cannot
-                be read.
+            UnreadableAnswer: the first answer was no event stream.
         """
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
         return follow(
-            lambda at: self._transport.stream(path, _given(user=user, last_event_id=at)),
+            lambda at: self._stream(path, _given(user=user, last_event_id=at)),
             cursor,
             self._sleep,
             on_pause,
@@ -249,16 +268,17 @@ class AsyncClient:
         query = _given(
             state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
         )
-        page: Deliveries = await self._transport.call(
-            "GET", "/v1/deliveries", "deliveries", params=query
-        )
+        page: Deliveries = await self._call("GET", "/v1/deliveries", params=query)
         return page
 
     async def delivery(self, delivery_id: str) -> DeliveryDetail:
         """One delivery, with its message."""
-        delivery: DeliveryDetail = await self._transport.call(
-            "GET", _delivery(delivery_id), "attempts"
-        )
+        delivery: DeliveryDetail = await self._call("GET", _delivery(delivery_id))
+        return delivery
+
+    async def retry(self, delivery_id: str) -> Delivery:
+        """Retry a delivery at once."""
+        delivery: Delivery = await self._call("POST", f"{_delivery(delivery_id)}/retry")
         return delivery
 
     async def retry_all(
@@ -269,32 +289,64 @@ class AsyncClient:
         request_id: str | None = None,
         user: str | None = None,
     ) -> int:
-        """Retry all matching deliveries; returns how many. `state` is exhausted or disabled."""
-        document: Retried = await self._transport.call(
+        """Retry all matching deliveries; returns how many."""
+        document: Retried = await self._call(
             "POST",
             "/v1/deliveries/retry",
-            "retried",
             params=_given(user=user),
             json=_given(state=state, host=host, request_id=request_id),
         )
         return document["retried"]
 
-    async def retry(self, delivery_id: str) -> Delivery:
-        """Retry a delivery at once. A pending one raises `ApiError` with status 409."""
-        delivery: Delivery = await self._transport.call(
-            "POST", f"{_delivery(delivery_id)}/retry", "attempts"
-        )
-        return delivery
+    # --- HTTP -------------------------------------------------------------------------------------
 
-    async def test_webhook(self, url: str) -> WebhookTest:
-        """Have the service send a signed test message to `url`; returns the answer. A URL that is
-        refused raises `ApiError` with status 400."""
-        # The service waits for the endpoint for up to RELAY_TIMEOUT.
-        timeout = httpx.Timeout(self._timeout, read=WEBHOOK_TEST_SECONDS)
-        outcome: WebhookTest = await self._transport.call(
-            "POST", "/v1/webhook-tests", "webhook_id", json={"url": url}, timeout=timeout
-        )
-        return outcome
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        """Make one call, with options of httpx; returns the document in its answer."""
+        with _own_errors():
+            response = await self._http.request(method, path, **options)
+        if response.status_code >= 300:
+            raise api_error(response)
+        if (document := read_object(response)) is None:
+            raise UnreadableAnswer(f"{_shown(response.url)} does not answer like the service")
+        return document
+
+    @asynccontextmanager
+    async def _stream(
+        self, path: str, params: Mapping[str, str]
+    ) -> AsyncIterator[EventSource | None]:
+        """One connection of a stream; None if there are no more events (204)."""
+        headers = {"Accept": "text/event-stream"}
+        timeout = httpx.Timeout(self._timeout, read=_STREAM_SILENCE)
+        with _own_errors():
+            async with self._http.stream(
+                "GET", path, params=params, headers=headers, timeout=timeout
+            ) as response:
+                if response.status_code >= 300:
+                    await response.aread()
+                    raise api_error(response)
+                if response.status_code == 204:
+                    yield None
+                    return
+                if "text/event-stream" not in response.headers.get("Content-Type", ""):
+                    raise UnreadableAnswer(f"{_shown(response.url)} is no event stream")
+                response.encoding = "utf-8"  # as event streams always are
+                yield EventSource(response)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise the client's errors in the place of httpx's."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
+        url = _shown(error.request.url)
+        raise Unreachable(f"no answer from {url}: {reason or type(error).__name__}") from error
+
+
+def _shown(url: httpx.URL) -> httpx.URL:
+    """Without a query and a password."""
+    return url.copy_with(query=None, userinfo=b"")
 
 
 def _given(**members: Any) -> dict[str, Any]:
@@ -322,6 +374,4 @@ def _may_have_created(error: ClientError) -> bool:
     if isinstance(error, ApiError):
         lost = error.code == "http_error" and error.status >= 500
         return lost or error.code in ("idempotency_key_in_use", "outcome_unknown")
-    return not isinstance(
-        error.__cause__, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
-    )
+    return not isinstance(error.__cause__, _UNSENT)

@@ -4,11 +4,10 @@ import io
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -177,11 +176,13 @@ class StubServer:
     headers: dict[str, str]
     url: str = ""
     calls: Queue[Call] = field(default_factory=Queue)
+    close: Callable[[], None] = field(init=False)
+    """Listen no more."""
 
 
 @contextmanager
 def stub_server(
-    status: int = 204, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+    status: int = 204, headers: Mapping[str, str] | None = None
 ) -> Iterator[StubServer]:
     """A server in a thread while the block runs; its answers are `{}`."""
     found = StubServer(status, dict(headers or {}))
@@ -201,13 +202,9 @@ def stub_server(
         def do_POST(self) -> None:
             self.do_GET()
 
-        def do_DELETE(self) -> None:
-            self.do_GET()
-
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        found.url = f"http://127.0.0.1:{server.server_port}"
+        found.close = server.server_close
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -52,13 +52,6 @@ def test_a_start_reports_missing_keys_and_new_secrets(workspace: Workspace) -> N
     assert file.read_text().strip() not in logs[-1]
 
 
-def test_new_secrets_are_no_loss_before_the_first_job(workspace: Workspace) -> None:
-    workspace.run("keys", "create", "ann")
-    with workspace.serving() as service:
-        pass
-    assert "secrets" not in service.log.read_text("utf-8")
-
-
 def test_each_settings_error_is_a_line_and_the_status_is_2(workspace: Workspace) -> None:
     (workspace.folder / ".env").write_text("RECEIVER_POLL_RATE=never\n")
     done = workspace.with_settings(POLL_MIN="0", PORT="70000", PROVIDER="nobody").run("serve")
@@ -82,14 +75,6 @@ def test_a_database_address_that_cannot_be_used_is_a_settings_error(
     assert "parameter sslmod" in line
     assert "RECEIVER_DATABASE_URL" in line
     assert "hunter2" not in line
-
-
-def test_a_database_address_that_cannot_be_parsed_is_a_settings_error(workspace: Workspace) -> None:
-    address = "postgresql://u:hunter[2@127.0.0.1/d"
-    done = workspace.with_settings(DATABASE_URL=address, SECRET_KEYS="s" * 32).run("serve")
-    assert (done.status, done.out) == (2, "")
-    assert done.err.splitlines()[-1].endswith(" is needed. Correct RECEIVER_DATABASE_URL.")
-    assert "hunter" not in done.err
 
 
 def test_a_bucket_that_cannot_be_opened_is_a_settings_error(workspace: Workspace) -> None:

@@ -6,13 +6,10 @@ import pty
 import re
 import select
 import signal
-from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from receiver.cli.errors import warn
-from receiver.cli.progress import board
 from tests.cli.conftest import TIMEOUT, Served, Workspace, submit_movie
 from tests.support.service import JOB
 
@@ -79,25 +76,6 @@ def test_watch_on_a_dumb_terminal_prints_each_change(served: Served) -> None:
     assert f"{job_id} IN_PROGRESS rendering" in written
 
 
-def test_warnings_beside_bars_go_to_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm-256color")
-    ours, theirs = pty.openpty()
-    errors = StringIO()
-    with os.fdopen(ours), os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patch:
-        patch.setattr("sys.stdout", terminal)
-        patch.setattr("sys.stderr", errors)
-        with board():
-            warn("The stream has ended.")
-    assert errors.getvalue() == "The stream has ended.\n"
-
-
-def test_a_dumb_terminal_shows_every_column(served: Served) -> None:
-    ann = served.as_user("dumb")
-    submit_movie(ann)
-    _, written = on_a_terminal(ann, "jobs", "list", TERM="dumb", COLUMNS="200")
-    assert written.split("\n")[0].split()[-1] == "label"
-
-
 def test_no_color_is_respected(served: Served) -> None:
     ann = served.as_user("colours")
     submit_movie(ann)
@@ -117,16 +95,11 @@ def links(served: Served) -> tuple[Workspace, dict[tuple[str, ...], tuple[str, .
     prompt = "A kite over the dunes at https://example.com/a/rather/long/link/to/the/dunes"
     job_id = submit_movie(ann, webhookUrl=url, input=JOB["input"] | {"prompt": prompt})
     link = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(JOB)).json()
-    indented = "https://example.com/a/link/that/is/alone/on/a/line/of/indented/json.webm"
-    wide = "https://example.com/灯台/of/a/link/with/wide/letters/before/a/space"
-    lists = {"prompt": f"{wide} and more", "a": [indented, [[{"b": [indented]}]]]}
-    nested = submit_movie(ann, provider="sandbox-replicate", kind="me/model", input=lists)
     assert ann.run("watch", job_id).status == 0
     delivery = ann.run("deliveries", "list", "--json").json()["deliveries"][0]["id"]
     return ann, {
         ("jobs", "list"): (job_id, "https://example.com/a/rather/long/link/to/the/dunes"),
         ("jobs", "show", link["request_id"], "--history"): (link["result"]["videoUrl"],),
-        ("jobs", "show", nested): (f'"{indented}",', f'"{indented}"\r\n', wide),
         ("deliveries", "list"): (delivery, job_id),
         ("deliveries", "show", delivery): (url,),
     }
@@ -143,33 +116,14 @@ def test_ids_and_links_are_not_wrapped_at_any_width(
         assert all(text in written for text in texts), arguments
 
 
-def test_an_empty_list_says_so(served: Served) -> None:
-    ann = served.as_user("new")
-    assert ann.run("jobs", "list").out == "No jobs.\n"
-    assert ann.run("jobs", "list", "--json").json() == {"jobs": [], "next_cursor": None}
-    assert ann.run("deliveries", "list").out == "No deliveries.\n"
-    _, written = on_a_terminal(ann, "jobs", "list")
-    assert written == "No jobs.\r\n"
-
-
 def test_times_are_printed_in_local_time(served: Served) -> None:
     ann = served.as_user("zones")
     job_id = submit_movie(ann)
     there = Workspace(ann.folder, ann.settings, {"TZ": "NPT-5:45"})
     _, written = on_a_terminal(there, "jobs", "show", job_id)
-    assert re.search(r"created_at +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45", written)
+    assert re.search(r"created_at: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45", written)
     printed = there.run("jobs", "show", job_id, "--json").json()["created_at"]
     assert printed.endswith("Z")
     _, history = on_a_terminal(there, "jobs", "show", job_id, "--history")
     first = r"\r\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+05:45  event +seq=1 "
     assert re.search(first, history)
-
-
-def test_json_is_readable_for_people(served: Served) -> None:
-    ann = served.as_user("scripts")
-    prompt = "Ein Leuchtturm über der Brücke, 日本の灯台\u202e"
-    job_id = submit_movie(ann, input=JOB["input"] | {"prompt": prompt})
-    readable = '"prompt": "Ein Leuchtturm über der Brücke, 日本の灯台\\u202e"'
-    assert f"input: {{{readable}, " in ann.run("jobs", "show", job_id).out
-    _, written = on_a_terminal(ann, "jobs", "show", job_id)
-    assert re.search(rf"^ +  {re.escape(readable)},\r$", written, re.MULTILINE)

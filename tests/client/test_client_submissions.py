@@ -3,7 +3,6 @@
 import json
 import re
 
-import httpx
 import pytest
 
 from receiver.client import ApiError, AsyncClient, Unreachable
@@ -94,37 +93,3 @@ async def test_only_an_unknown_outcome_is_requested_again_with_the_same_key(
     assert caught.value.code == code
     assert len(server.bodies) == attempts
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
-
-
-@pytest.mark.parametrize(
-    ("error", "may_exist"),
-    [
-        (httpx.ConnectError, False),
-        (httpx.ConnectTimeout, False),
-        (httpx.ProxyError, False),
-        (httpx.WriteError, True),
-        (httpx.ReadTimeout, True),
-        (httpx.RemoteProtocolError, True),
-    ],
-)
-async def test_without_a_connection_the_job_cannot_exist(
-    error: type[httpx.HTTPError], may_exist: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def fail(*_: object, **__: object) -> None:
-        raise error("?")
-
-    monkeypatch.setattr(httpx.AsyncClient, "request", fail)
-    async with AsyncClient("http://127.0.0.1:1", "key", sleep=no_sleep) as client:
-        with pytest.raises(Unreachable) as caught:
-            await client.submit(JOB)
-    assert hasattr(caught.value, "__notes__") == may_exist
-
-
-@pytest.mark.parametrize(
-    ("key", "error"), [("", ApiError), ("a\nb", ValueError), ("a ", ValueError)]
-)
-async def test_a_bad_idempotency_key_is_refused(
-    client: AsyncClient, key: str, error: type[Exception]
-) -> None:
-    with pytest.raises(error, match=r"(?i)idempotency.key"):
-        await client.submit(JOB, idempotency_key=key)

@@ -153,9 +153,9 @@ def _check_webhooks(world: World, seen: dict[str, Seen]) -> None:
     bodies: dict[str, Any] = {}
     by_job: dict[str, list[tuple[int, str, int]]] = {request_id: [] for request_id in seen}
     for arrival in world.sink.arrivals:
-        relay = arrival.relay
-        assert bodies.setdefault(relay.id, relay.body) == relay.body, "one id, two bodies"
-        by_job[relay.body["request_id"]].append((relay.body["seq"], relay.id, arrival.answered))
+        id_, body = arrival.message_id, arrival.body
+        assert bodies.setdefault(id_, body) == body, "one id, two bodies"
+        by_job[body["request_id"]].append((body["seq"], id_, arrival.answered))
     for request_id, each in seen.items():
         came = by_job[request_id]
         order = [seq for seq, *_ in came]

@@ -15,12 +15,12 @@ from receiver.cli.main import app
 FILE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 HEAD = """# Commands
 
-`submit`, `watch`, `listen`, `jobs` and `deliveries` call a running service, from any \
-machine: set its address with `--url URL` or `RECEIVER_URL`, and your API key with `--api-key KEY` \
-or `RECEIVER_API_KEY`. Run the others where the service runs, with [its settings](settings.md).
+`submit`, `watch`, `listen`, `jobs` and `deliveries` call a running service, from any machine: set \
+its address with `RECEIVER_URL`, and your API key with `RECEIVER_API_KEY`. Run the others where the \
+service runs, with [its settings](settings.md).
 
-Lists are tables on a terminal, and tab-separated lines elsewhere. All commands but `serve`, \
-`sandbox`, `demo`, `listen` and `copy` have `--json`, which prints JSON for programs. \
+Lists are aligned on a terminal, and tab-separated lines elsewhere. All commands but `serve`, \
+`sandbox`, `demo`, `listen`, `backup` and `copy` have `--json`, which prints JSON for programs. \
 Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C, \
 143 SIGTERM; `serve` and `sandbox` exit with 0 after both. Errors go to stderr.
 
@@ -29,7 +29,7 @@ of commands, options and states in bash, zsh, fish and PowerShell.
 
 This page is generated from `receiver/cli/` (`python -m tests.docs.command_reference`).
 """
-IN_HEAD = {"url", "api_key", "json"}
+IN_HEAD = {"json"}
 """Options that many commands have, which the page explains once."""
 
 

@@ -9,8 +9,6 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
-from receiver.client.errors import BadRelay
-from receiver.client.relay import verify_relay
 from receiver.domain.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 from receiver.domain.serialization import compact_json
 from receiver.http_api import queries
@@ -34,7 +32,7 @@ from receiver.streams.frames import read_cursor
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
 from store.records.deliveries import DeliveryState
-from tests.fuzz.from_providers import CLOCK, KINDS, NOW, SAMSAR, SECRET, storable
+from tests.fuzz.from_providers import CLOCK, KINDS, NOW, SAMSAR, storable
 
 KEYS = ["fuzz-" * 8]
 JOB_ID = "job_01M8C5X41QP3E2509F7MG0XVHE"
@@ -120,19 +118,6 @@ def address(raw: bytes) -> None:
         f"{target.scheme}://{target.authority}{target.path}", allow_http=True, allow_nets=[]
     )
     assert again == target
-
-
-def relay(raw: bytes) -> None:
-    """Our webhook as its receiver verifies it: three lines of headers, then the body. No input may
-    verify."""
-    *given, content = (raw.split(b"\n", 3) + 4 * [b""])[:4]
-    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    texts = (line.decode("latin-1") for line in given)
-    try:
-        verify_relay(SECRET, dict(zip(names, texts, strict=True)), content)
-    except BadRelay:
-        return
-    raise AssertionError("nobody has signed this")
 
 
 def query(raw: bytes) -> None:

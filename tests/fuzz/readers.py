@@ -31,7 +31,6 @@ READERS: dict[str, Callable[[bytes], None]] = {
         from_clients.headers,
         from_clients.signed,
         from_clients.address,
-        from_clients.relay,
         from_clients.query,
         from_clients.submitted,
         from_clients.ranges,

@@ -68,8 +68,7 @@ export function showDelivery(user, signal, id) {
         ["Delivered", delivery.delivered_at && age(delivery.delivered_at)],
         ["Next attempt", delivery.next_attempt_at && until(delivery.next_attempt_at)],
       ])));
-    attempts.replaceChildren(h("h2", {}, "Attempts"), attemptList(delivery.attempts),
-      delivery.delivered_at ? "" : replayHint(delivery));
+    attempts.replaceChildren(h("h2", {}, "Attempts"), attemptList(delivery.attempts));
     message.replaceChildren(
       h("h2", {}, "Body"), jsonView(delivery.body, "the body"),
       ...headerList(delivery.headers));
@@ -96,14 +95,6 @@ function attemptList(attempts) {
       advice && h("p", {}, advice));
   });
   return h("ol", { class: "attempts", reversed: true }, items.reverse());
-}
-
-/** How to debug the endpoint, for those who can run it on their own machine. */
-function replayHint({ request_id: job }) {
-  const command = `receiver listen --replay ${job} \\\n  --forward-to http://localhost:3000/hooks`;
-  return h("div", { class: "hint" },
-    h("p", {}, "To get the job's last message on your own machine: ", copyButton(command, "the command")),
-    h("pre", { class: "command", tabindex: 0, "aria-label": "Command" }, command));
 }
 
 function headerList(headers) {
