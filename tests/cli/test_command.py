@@ -130,28 +130,6 @@ def test_an_unknown_setting_is_reported_with_a_missing_one(workspace: Workspace)
     missing, unknown = done.err.splitlines()
     assert missing.startswith("RECEIVER_API_KEY is not set")
     assert unknown == "RECEIVER_API_KEYS is not a setting; did you mean RECEIVER_API_KEY?"
-    checked = workspace.with_settings(PROVIDER="nobody", ZZZ="1").run("doctor")
-    assert [line.split("\t")[0] for line in checked.out.splitlines()] == ["warning", "failed"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "printed"),
-    [
-        (
-            "SAMSAR_API_KEY",
-            "a b",
-            "RECEIVER_SAMSAR_API_KEY cannot be used: a key must be visible ASCII without spaces",
-        ),
-        ("RATE_LIMIT", "x", "RECEIVER_RATE_LIMIT is 'x': N/second, N/minute or N/hour is needed"),
-        ("PORT", "x", "RECEIVER_PORT is 'x': input should be a valid integer"),
-    ],
-)
-def test_a_settings_error_is_printed_unredacted(
-    workspace: Workspace, name: str, value: str, printed: str
-) -> None:
-    done = workspace.with_settings(**{name: value}).run("serve")
-    assert done.status == 2
-    assert done.err.startswith(printed)
 
 
 def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
