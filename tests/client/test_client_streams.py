@@ -160,12 +160,6 @@ async def test_all_jobs_of_a_user_are_watched(client: AsyncClient) -> None:
         assert numbers == list(range(1, len(numbers) + 1))
 
 
-async def test_an_unknown_job_is_404(client: AsyncClient) -> None:
-    with pytest.raises(ApiError) as caught:
-        await anext(client.watch("job_00000000000000000000000000"))
-    assert caught.value.status == 404
-
-
 # --- with faulty servers ------------------------------------------------------------------
 
 

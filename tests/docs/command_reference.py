@@ -15,9 +15,9 @@ from receiver.cli.main import app
 FILE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 HEAD = """# Commands
 
-`submit`, `watch`, `listen`, `jobs` and `deliveries` call a running service, from any machine: set \
-its address with `RECEIVER_URL`, and your API key with `RECEIVER_API_KEY`. Run the others where the \
-service runs, with [its settings](settings.md).
+`submit`, `watch`, `listen`, `jobs` and `deliveries` call a running service, from any machine: \
+set its address with `RECEIVER_URL`, and your API key with `RECEIVER_API_KEY`. Run the others \
+where the service runs, with [its settings](settings.md).
 
 Lists are aligned on a terminal, and tab-separated lines elsewhere. All commands but `serve`, \
 `sandbox`, `demo`, `listen`, `backup` and `copy` have `--json`, which prints JSON for programs. \
