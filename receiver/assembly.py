@@ -141,7 +141,6 @@ def assemble(
         callbacks=CallbackIntake(services, inbox.apply_soon, recent, large),
         missed_callbacks=missed,
         sender=sender,
-        is_throttled=relay.is_throttled,
         rng=rng,
         archive=archiving and archiving[0],
     )

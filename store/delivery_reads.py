@@ -16,6 +16,7 @@ FILTERS = {
     "job_id": "job_id = :job_id",
     "name": "rtrim(host, '0123456789') = :name",
     "host": "host = :host",
+    "failing": "EXISTS (SELECT 1 FROM attempts WHERE attempts.delivery_id = candidate.id)",
 }
 """SQL conditions. `name` matches a host with any port: the index `deliveries_by_host` has the host
 without the digits of its port, `hooks.example:` for `hooks.example:443`."""
@@ -34,6 +35,8 @@ class DeliveryFilter:
     """Host name, in lower case."""
     port: int | None = None
     """Ignored without `host`."""
+    failing: bool = False
+    """Only pending ones with a failed attempt; then `state` must be pending."""
 
 
 class DeliveryReads(Queue):
@@ -98,6 +101,8 @@ def page_parts(where: DeliveryFilter) -> dict[str, str]:
     if unfinished and first == ["state"]:
         chosen.append("state NOT IN ('delivered', 'skipped')")  # the partial index's predicate
     others = [FILTERS[name] for name in given if name not in first]
+    if where.failing:
+        others.append(FILTERS["failing"])
     return {
         "candidates": " AND ".join(chosen or ["TRUE"]),
         "fits": " AND ".join(others or ["TRUE"]),

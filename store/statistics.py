@@ -1,53 +1,58 @@
-"""Recent jobs and deliveries, for statistics: one narrow row each."""
+"""Counts of recent jobs and attempts, for statistics."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from store.ids import first_id
 from store.records.times import Millis
 from store.repository import Repository, user_condition
+from store.session import Row
 
 
-class RecentJob(NamedTuple):
-    """The state of a job; `status` and `evidence` are values of the enums in
-    `store.records.jobs`."""
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What to count: the newest `limit` jobs, or deliveries, created since `since`, of one user or
+    (None) of all. The limit bounds the cost, however much is stored."""
 
-    created_at: Millis
-    status: str
-    evidence: str | None
-    done_at: Millis | None
-
-
-class RecentAttempt(NamedTuple):
-    """An attempt of a delivery, or a delivery without one: then the last four are None."""
-
-    delivery_id: str
-    host: str
-    """Name and port."""
-    state: str
-    created_at: Millis
-    """The delivery's."""
-    at: Millis | None
-    status_code: int | None
-    error: str | None
-    duration_ms: Millis | None
+    user_id: int | None
+    since: Millis
+    limit: int
 
 
 class Statistics(Repository):
-    """Reads recent rows. `limit` bounds the cost, however much is stored."""
+    """Counts by spans of time, which are numbered from 0 at `since`. The clock may have been set
+    back, so there can be spans in the future."""
 
     subject = "statistics"
 
-    async def jobs(self, user_id: int | None, since: Millis, limit: int) -> list[RecentJob]:
-        """The newest `limit` jobs created since `since`, of one user or (None) of all."""
-        first = first_id("job", since)
-        given = {"user_id": user_id, "first": first, "limit": limit}
-        rows = await self._fetch("recent-jobs", user_condition(user_id), **given)
-        return [RecentJob(*row) for row in rows]
+    async def count_jobs(
+        self, recent: Recent, span: Millis
+    ) -> list[tuple[int, str, str | None, int]]:
+        """Span of creation, status, evidence (None if the job is not done), and number of jobs."""
+        return [
+            (n, status, known, count)
+            for n, status, known, count in await self._read("count-jobs", "job", recent, span)
+        ]
 
-    async def attempts(self, user_id: int | None, since: Millis, limit: int) -> list[RecentAttempt]:
-        """The attempts of the newest `limit` deliveries created since `since`, at most `2 * limit`
-        rows. A delivery without attempts is one row."""
-        first = first_id("msg", since)
-        given = {"user_id": user_id, "first": first, "limit": limit, "attempts": 2 * limit}
-        rows = await self._fetch("recent-attempts", user_condition(user_id), **given)
-        return [RecentAttempt(*row) for row in rows]
+    async def time_jobs(self, recent: Recent, span: Millis) -> dict[int, tuple[Millis, Millis]]:
+        """By span of creation, the median and the 95th percentile from creation to completion."""
+        rows = await self._read("time-jobs", "job", recent, span)
+        return {n: (median, p95) for n, median, p95 in rows}
+
+    async def count_attempts(
+        self, recent: Recent, span: Millis
+    ) -> list[tuple[int | None, int, int]]:
+        """Span of the attempt, number of attempts, and number of those that were answered with 2xx.
+        The span None has the number of deliveries without an attempt."""
+        rows = await self._read("count-attempts", "msg", recent, span)
+        return [(n, attempts, delivered) for n, attempts, delivered in rows]
+
+    async def _read(self, query: str, kind: str, recent: Recent, span: Millis) -> list[Row]:
+        return await self._fetch(
+            query,
+            user_condition(recent.user_id),
+            user_id=recent.user_id,
+            since=recent.since,
+            span=span,
+            first=first_id(kind, recent.since),
+            limit=recent.limit,
+        )

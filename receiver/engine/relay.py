@@ -52,10 +52,6 @@ class Relay:
         self._unproven_at: float | None = None
         """Monotonic time of the next attempts at unproven hosts."""
 
-    def is_throttled(self, host: str) -> bool:
-        """Whether this process throttles the host (name and port)."""
-        return host in self._known.throttled
-
     async def run_once(self) -> int:
         """Start the attempts that are due and have a free slot. If they take all that are free,
         returns how many: there may be more due. Otherwise returns 0.

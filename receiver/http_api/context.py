@@ -1,7 +1,7 @@
 """The context of request handlers."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import InitVar, dataclass, field
 from random import Random
 from typing import Any, TypeVar
@@ -43,9 +43,6 @@ class ApiContext:
     callbacks: CallbackIntake
     missed_callbacks: MissedCallbacks
     sender: WebhookSender
-    is_throttled: Callable[[str], bool]
-    """Whether a webhook host (name and port) gets only one attempt a minute, after connect
-    failures."""
     rng: Random
     """Also generates API keys, so it must be unpredictable."""
     archive: Archive | None = None

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -36,7 +37,7 @@ RETRIED_AT_ONCE = 50
 _GIVEN_UP = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED)
 _TEXT = re.compile(r"[!-~]{1,300}")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
-_LIST_PARAMETERS = ("state", "request_id", "host", *queries.PAGE, "user")
+_LIST_PARAMETERS = ("state", "request_id", "host", "failing", *queries.PAGE, "user")
 
 
 def delivery_document(delivery: Delivery) -> documents.Delivery:
@@ -54,6 +55,9 @@ def delivery_document(delivery: Delivery) -> documents.Delivery:
         "next_attempt_at": timestamp(delivery.next_attempt_at),
         "created_at": timestamp(delivery.created_at),
         "delivered_at": timestamp(delivery.delivered_at),
+        "host": delivery.host,
+        "type": json.loads(delivery.body).get("type", f"job.{delivery.status.lower()}"),
+        "failing": delivery.state is DeliveryState.PENDING and bool(delivery.attempts),
     }
 
 
@@ -65,7 +69,11 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     for name in ("request_id", "host"):
         if name in query and not _TEXT.fullmatch(query[name]):
             raise bad_query(name, "must be 1 to 300 visible ASCII characters")
-    select = _filter(page.user_id, state, query)
+    failing = queries.read_choice(request, "failing", ("true",)) is not None
+    if failing and state not in (None, DeliveryState.PENDING):
+        raise bad_query("failing", "selects pending deliveries, and state others")
+    select = _filter(page.user_id, DeliveryState.PENDING if failing else state, query)
+    select = replace(select, failing=failing)
     deliveries = context.services.store.deliveries
     found, last = await deliveries.list_page(select, page.after, page.limit)
     return await page.response(map(delivery_document, found), last)

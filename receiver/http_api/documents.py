@@ -148,6 +148,9 @@ class Delivery(TypedDict):
     next_attempt_at: str | None
     created_at: str
     delivered_at: str | None
+    host: str
+    type: str
+    failing: bool
 
 
 class Deliveries(Page):

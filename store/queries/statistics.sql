@@ -1,16 +1,36 @@
--- name: recent-jobs
--- The state of the newest jobs, of one user or of all.
-SELECT created_at, status, evidence, done_at FROM jobs
- WHERE {whose} AND id >= :first
- ORDER BY id DESC
- LIMIT :limit;
+-- name: count-jobs
+-- The newest jobs by span of creation, status, and the source of the outcome of those that are done.
+SELECT (created_at - :since) / :span AS nth, status,
+       CASE WHEN done_at IS NOT NULL THEN evidence END AS known, count(*)
+  FROM (SELECT created_at, status, evidence, done_at FROM jobs
+         WHERE {whose} AND id >= :first
+         ORDER BY id DESC
+         LIMIT :limit) AS newest
+ GROUP BY nth, status, known;
 
--- name: recent-attempts
--- The attempts of the newest deliveries, likewise. A delivery without attempts is one row.
-SELECT d.id, d.host, d.state, d.created_at, a.at, a.status_code, a.error, a.duration_ms
-  FROM (SELECT id, host, state, created_at FROM deliveries
+-- name: time-jobs
+-- How long the newest jobs took to complete: the median and the 95th percentile (nearest rank) of
+-- each span of creation.
+SELECT nth, max(CASE WHEN place = (total * 50 + 99) / 100 THEN took END),
+       max(CASE WHEN place = (total * 95 + 99) / 100 THEN took END)
+  FROM (SELECT nth, took, row_number() OVER (PARTITION BY nth ORDER BY took) AS place,
+               count(*) OVER (PARTITION BY nth) AS total
+          FROM (SELECT (created_at - :since) / :span AS nth, done_at - created_at AS took
+                  FROM (SELECT created_at, done_at, status FROM jobs
+                         WHERE {whose} AND id >= :first
+                         ORDER BY id DESC
+                         LIMIT :limit) AS newest
+                 WHERE status = 'COMPLETED') AS completed) AS ranked
+ GROUP BY nth;
+
+-- name: count-attempts
+-- The attempts of the newest deliveries by span, and how many were successful. `nth` is null for
+-- deliveries without one.
+SELECT (a.at - :since) / :span AS nth, count(*),
+       count(*) FILTER (WHERE a.status_code BETWEEN 200 AND 299)
+  FROM (SELECT id FROM deliveries
          WHERE {whose} AND id >= :first
          ORDER BY id DESC
          LIMIT :limit) AS d
   LEFT JOIN attempts a ON a.delivery_id = d.id
- LIMIT :attempts;
+ GROUP BY nth;

@@ -3,13 +3,14 @@
 import asyncio
 import time
 
+import httpx
 from starlette.responses import Response
 
 from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import FAILED, ScriptedProvider
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJobs
-from tests.support.service import submit, wait_for_job
+from tests.support.service import eventually, listed, submit, wait_for_job
 from tests.support.tcp_server import tcp_server
 
 
@@ -23,12 +24,35 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
         await job.apply(FAILED)
         (delivery,) = await job.wait_for_states("exhausted")
         assert len(delivery["attempts"]) == 3, status_code
+        assert delivery["failing"] is False  # it has failed for good
         assert (delivery["next_attempt_at"], delivery["delivered_at"]) == (None, None)
         assert {message.id for message in sink.messages} == {delivery["id"]}
         assert {message.path for message in sink.messages} == {"/hook"}
         assert len({message.body for message in sink.messages}) == 1
         for message in sink.messages:
             message.verified(SECRET)
+
+
+async def test_a_pending_message_with_a_failed_attempt_is_failing(
+    start: Start, provider: ScriptedProvider, sink: Sink
+) -> None:
+    sink.answer = always(500)
+    service = await start(**provider.settings() | RELAY | {"relay_schedule": "0,3600"})
+    job = await WebhookJobs(service, provider, sink).create()
+    assert await listed(job.client, "deliveries", failing="true") == []
+    await job.apply(FAILED)
+    (failing,) = await eventually(
+        lambda: listed(job.client, "deliveries", failing="true"), bool, "a failed attempt"
+    )
+    assert (failing["state"], failing["failing"], failing["type"]) == (
+        "pending",
+        True,
+        "job.failed",
+    )
+    assert failing["host"] == f"127.0.0.1:{httpx.URL(sink.url).port}"
+    assert await listed(job.client, "deliveries", failing="true", host="other.example") == []
+    for bad in ("failing=false", "failing=true&state=exhausted"):
+        assert (await job.client.get(f"/v1/deliveries?{bad}")).status_code == 400, bad
 
 
 async def test_after_the_clock_was_set_back_a_job_is_not_delayed(start: Start, sink: Sink) -> None:

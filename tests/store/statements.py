@@ -17,6 +17,7 @@ _DELIVERIES = {
     "by host": DeliveryFilter(1, DeliveryState.DELIVERED, host="hooks.example"),
     "unfinished": DeliveryFilter(state=DeliveryState.EXHAUSTED, host="hooks.example"),
     "all": DeliveryFilter(state=DeliveryState.DELIVERED),
+    "failing": DeliveryFilter(1, DeliveryState.PENDING, failing=True),
 }
 PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "deliveries.list-page": {
@@ -45,7 +46,7 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     **{
         query: {"": user_condition(1), "of all": user_condition(None)}
-        for query in ("statistics.recent-attempts", "statistics.recent-jobs")
+        for query in ("statistics.count-attempts", "statistics.count-jobs", "statistics.time-jobs")
     },
 }
 """The parts that complete a statement. The keys name its versions."""

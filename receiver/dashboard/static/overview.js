@@ -8,10 +8,11 @@ import { card, failure, h, main, placeholder, refill, table } from "./dom.js";
 import { follow } from "./live.js";
 import { repeat } from "./repeat.js";
 import { scopeControl, scopeOf } from "./scope.js";
-import { age, duration, exactTime, HOUR } from "./times.js";
+import { age, duration, HOUR } from "./times.js";
 import { chip, stateWord } from "./words.js";
 
 const REFRESH = 30_000;
+const NEWEST = 100; // messages whose hosts are shown
 const hour = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const took = (ms) => (ms === null ? "–" : duration(ms, true));
 const share = (part, whole) => (whole === 0 ? "–" : `${Math.floor((part / whole) * 1000) / 10} %`);
@@ -36,10 +37,15 @@ export function showOverview(user, signal) {
   }
 
   async function read(current) {
-    const statistics = await get(withQuery("/v1/statistics", { user: scopeOf(user) }), current);
+    const scope = { user: scopeOf(user) };
+    const [statistics, { deliveries }] = await Promise.all([
+      get(withQuery("/v1/statistics", scope), current),
+      get(withQuery("/v1/deliveries", { ...scope, limit: NEWEST }), current),
+    ]);
     const hours = statistics.hours.map(flat);
-    note.replaceChildren(partly(statistics));
-    refill(content, [headline({ ...statistics, hours }), charts(hours), endpoints(statistics.hosts)]);
+    note.replaceChildren(statistics.complete ? "" : h("p", { class: "notice" },
+      "Too many jobs or webhooks to count: only the newest are included."));
+    refill(content, [headline({ ...statistics, hours }), charts(hours), endpoints(deliveries)]);
   }
 
   function failed(error) {
@@ -47,14 +53,6 @@ export function showOverview(user, signal) {
   }
 
   return refresh.now();
-}
-
-function partly({ since, jobs_since: jobsSince, attempts_complete: complete }) {
-  const words = [
-    jobsSince !== since && `Too many jobs to count: only those since ${exactTime(jobsSince)} are included.`,
-    !complete && "Too many webhooks to count: only the newest are included.",
-  ].filter(Boolean);
-  return words.length > 0 ? h("p", { class: "notice" }, words.join(" ")) : "";
 }
 
 const sum = (hours, name) => hours.reduce((total, each) => total + each[name], 0);
@@ -135,32 +133,35 @@ function charts(hours) {
 
 // --- endpoints -----------------------------------------------------------------------------------
 
-const COLUMNS = ["Host", "Health", "Delivered", "p95", "Waiting", "Given up", "Last error"];
+const COLUMNS = ["Host", "Health", "Delivered", "Waiting", "Given up", "Last error"];
 
-function endpoints(hosts) {
-  const none = h("p", { class: "hint" }, "No webhooks in the last 24 hours.");
-  return card("Endpoints", hosts.length > 0 ? table("Endpoints", COLUMNS, hosts.map(hostRow)) : none);
+function endpoints(deliveries) {
+  const hosts = Map.groupBy(deliveries, ({ host }) => host);
+  const hint = h("p", { class: "hint" }, hosts.size > 0 ? `Of the newest ${NEWEST} messages.` : "No webhooks yet.");
+  return card("Endpoints", hint, hosts.size > 0 && table("Endpoints", COLUMNS, [...hosts].map(hostRow)));
 }
 
-function hostRow(host) {
-  const { pending = 0, exhausted = 0, disabled = 0 } = host.deliveries;
-  const name = host.host.replace(/:443$/, "");
-  const lastError = host.last_error && [h("code", {}, host.last_error), " ", age(host.last_error_at)];
-  const inState = (state, count) => count > 0
-    && h("a", { href: link("/deliveries", { host: host.host, state }) }, `${count} ${stateWord(state).toLowerCase()}`);
-  const givenUp = [inState("exhausted", exhausted), inState("disabled", disabled)].filter(Boolean);
+function hostRow([host, deliveries]) {
+  const attempts = deliveries.flatMap((each) => each.attempts);
+  const failures = attempts.filter((each) => !isGood(each)).sort((a, b) => a.at.localeCompare(b.at));
+  const last = failures.at(-1);
+  const delivered = attempts.length - failures.length;
+  const count = (state) => deliveries.filter((each) => each.state === state).length;
+  const inState = (state) => count(state) > 0
+    && h("a", { href: link("/deliveries", { host, state }) }, `${count(state)} ${stateWord(state).toLowerCase()}`);
+  const givenUp = [inState("exhausted"), inState("disabled")].filter(Boolean);
   return h("tr", {},
-    h("th", { scope: "row" }, h("a", { href: link("/deliveries", { host: host.host }) }, name)),
-    h("td", {}, health(host)),
-    h("td", { class: "number" }, `${share(host.delivered, host.attempts)} of ${host.attempts}`),
-    h("td", { class: "number" }, took(host.p95_ms)),
-    h("td", { class: "number" }, String(pending)),
+    h("th", { scope: "row" }, h("a", { href: link("/deliveries", { host }) }, host.replace(/:443$/, ""))),
+    h("td", {}, health(attempts.length, delivered)),
+    h("td", { class: "number" }, `${share(delivered, attempts.length)} of ${attempts.length}`),
+    h("td", { class: "number" }, String(count("pending"))),
     h("td", { class: "number" }, givenUp.length === 0 ? "0" : givenUp.flatMap((each) => [" ", each])),
-    h("td", {}, lastError ?? "–"));
+    h("td", {}, last ? [h("code", {}, last.error ?? String(last.status_code)), " ", age(last.at)] : "–"));
 }
 
-function health({ held, attempts, delivered }) {
-  if (held) return chip("failed", "Held back", "⊘");
+const isGood = ({ status_code: code }) => code >= 200 && code < 300;
+
+function health(attempts, delivered) {
   if (attempts === 0) return chip("pending", "Not tried", "○");
   if (delivered === attempts) return chip("completed", "Healthy", "✓");
   return delivered === 0 ? chip("failed", "Failing", "✕") : chip("warning", "Some fail", "!");

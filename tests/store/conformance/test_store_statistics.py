@@ -1,49 +1,58 @@
-"""Reads of recent jobs and deliveries, for the statistics."""
+"""Counts of recent jobs and attempts, for the statistics."""
 
 from store.records.deliveries import Attempt, DeliveryState
 from store.records.jobs import Evidence
-from store.statistics import RecentAttempt, RecentJob
+from store.statistics import Recent
 from tests.store.world import HOOK, NOW, SECOND, World, change, completed, rendering
 
-DAY = 86_400_000
-SINCE = NOW - DAY
+HOUR = 3_600_000
+SINCE = NOW - 24 * HOUR
 
 
-async def test_recent_jobs(world: World) -> None:
+async def test_jobs_count_in_the_span_of_their_creation(world: World) -> None:
+    statistics, anns = world.store.statistics, Recent(world.ann.id, SINCE, 100)
+    assert await statistics.count_jobs(anns, HOUR) == []
+    assert await statistics.time_jobs(anns, HOUR) == {}
+
     await world.create(at=SINCE - 1)
-    done = await world.create(at=SINCE)
-    await world.advance(done, completed(NOW), change(evidence=Evidence.CALLBACK))
-    await world.create(at=SINCE + 5)
+    took = [30, 10, 20, 40, *range(1_000, 1_016)]
+    for milliseconds in took:
+        done = await world.create(at=SINCE)
+        await world.advance(
+            done, completed(SINCE + milliseconds), change(evidence=Evidence.CALLBACK)
+        )
+    await world.create(at=SINCE + 2 * HOUR)
     await world.create(world.bob, at=NOW)
-    statistics = world.store.statistics
 
-    waiting = RecentJob(SINCE + 5, "PENDING", None, None)
-    assert await statistics.jobs(world.ann.id, SINCE, 100) == [
-        waiting,
-        RecentJob(SINCE, "COMPLETED", "callback", NOW),
+    assert sorted(await statistics.count_jobs(anns, HOUR)) == [
+        (0, "COMPLETED", "callback", 20),
+        (2, "PENDING", None, 1),
     ]
-    assert await statistics.jobs(world.ann.id, SINCE, 1) == [waiting]
-    assert len(await statistics.jobs(None, SINCE, 100)) == 3
+    nearest_rank = sorted(took)[9], sorted(took)[18]
+    assert await statistics.time_jobs(anns, HOUR) == {0: nearest_rank}
+    assert await statistics.count_jobs(Recent(None, SINCE, 2), HOUR) == [
+        (2, "PENDING", None, 1),
+        (24, "PENDING", None, 1),
+    ]
 
 
-async def test_recent_attempts(world: World) -> None:
-    job = await world.create(at=NOW, webhook_url=HOOK)
-    await world.advance(job, rendering(NOW, relay=True))
-    (delivery,) = await world.lease(at=NOW)
-    tried = Attempt(NOW, None, "connect_failed", 40, None)
-    await world.settle(delivery, DeliveryState.PENDING, NOW + SECOND, made=tried)
+async def test_attempts_count_in_the_span_in_which_they_were_made(world: World) -> None:
+    job = await world.create(at=SINCE, webhook_url=HOOK)
+    await world.advance(job, rendering(SINCE, relay=True))
+    for at, status_code, state, again in (
+        (SINCE, None, DeliveryState.PENDING, SINCE + SECOND),
+        (SINCE + HOUR + SECOND, 500, DeliveryState.PENDING, SINCE + 2 * HOUR),
+        (SINCE + 2 * HOUR, 204, DeliveryState.DELIVERED, None),
+    ):
+        (delivery,) = await world.lease(at=at)
+        made = Attempt(at, status_code, None, 40, None)
+        await world.settle(delivery, state, again, made=made)
     other = await world.create(world.bob, at=NOW, webhook_url="https://bob.example:8443/")
     await world.advance(other, completed(NOW, relay=True))
     statistics = world.store.statistics
 
-    (found,) = await statistics.attempts(world.ann.id, SINCE, 100)
-    assert found == RecentAttempt(
-        delivery.id, "hooks.example:443", "pending", NOW, NOW, None, "connect_failed", 40
-    )
-    everybodys = await statistics.attempts(None, SINCE, 100)
-    assert {(row.host, row.at) for row in everybodys} == {
-        ("bob.example:8443", None),
-        ("hooks.example:443", NOW),
-    }
-    assert len(await statistics.attempts(None, SINCE, 1)) == 1
-    assert await statistics.attempts(None, NOW + DAY, 100) == []
+    anns = await statistics.count_attempts(Recent(world.ann.id, SINCE, 100), HOUR)
+    assert sorted(anns, key=str) == [(0, 1, 0), (1, 1, 0), (2, 1, 1)]
+    everybodys = await statistics.count_attempts(Recent(None, SINCE, 100), HOUR)
+    assert sorted(everybodys, key=str) == [(0, 1, 0), (1, 1, 0), (2, 1, 1), (None, 1, 0)]
+    assert await statistics.count_attempts(Recent(None, SINCE, 1), HOUR) == [(None, 1, 0)]

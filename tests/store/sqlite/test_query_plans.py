@@ -38,6 +38,16 @@ ALLOWED: dict[str, set[str]] = {
         f"deliveries.list-page {version}": {"USE TEMP B-TREE FOR ORDER BY"}
         for version in PARTS["deliveries.list-page"]
     },
+    # A bounded number of rows is counted, in 24 groups.
+    **{
+        f"statistics.{query}{whose}": {"USE TEMP B-TREE FOR GROUP BY", *sorting}
+        for query, sorting in (
+            ("count-jobs", ()),
+            ("time-jobs", ("USE TEMP B-TREE FOR ORDER BY",)),
+            ("count-attempts", ()),
+        )
+        for whose in ("", " of all")
+    },
     # One row for each provider.
     "holds.list-holds": {"SCAN submission_holds"},
     # The first row of the index is the first user's; then one row is read for each user.
@@ -102,12 +112,14 @@ CHOSEN = {
     "jobs.list-page of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "keys.list-users": "jobs_unfinished_by_user (user_id=?)",
-    "statistics.recent-attempts": "deliveries_by_user (user_id=? AND id>?)",
-    "statistics.recent-attempts of all": "sqlite_autoindex_deliveries_1 (id>?)",
-    "statistics.recent-jobs": "jobs_by_user (user_id=? AND id>?)",
-    "statistics.recent-jobs of all": "sqlite_autoindex_jobs_1 (id>?)",
     "jobs.find-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "callbacks.list-waiting": "callbacks_waiting_by_job (job_id=?)",
+    "statistics.count-attempts": "deliveries_by_user (user_id=? AND id>?)",
+    "statistics.count-attempts of all": "sqlite_autoindex_deliveries_1 (id>?)",
+    "statistics.count-jobs": "jobs_by_user (user_id=? AND id>?)",
+    "statistics.count-jobs of all": "sqlite_autoindex_jobs_1 (id>?)",
+    "statistics.time-jobs": "jobs_by_user (user_id=? AND id>?)",
+    "statistics.time-jobs of all": "sqlite_autoindex_jobs_1 (id>?)",
     "jobs.renew-due": "due USING PRIMARY KEY (job_id=?)",
     "jobs.set-verdict": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
 }
