@@ -10,7 +10,7 @@ StoreError
 ├── AddressInvalid        the address is not usable; also a ValueError
 ├── SchemaTooNew          a newer release has written this database
 ├── SchemaTooOld          an older release has written this database
-├── ServerUnfit           the database server is too old or not configured suitably
+├── UnsupportedServer     the database server is too old or not configured suitably
 ├── TargetNotEmpty        the target of a copy already contains data
 ├── BackupElsewhere       this store is backed up with the database's own tools
 ├── StoreInUse            another service runs on this database
@@ -66,7 +66,7 @@ class SchemaTooOld(StoreError):
     """The database was written by an older release; `serve` and `copy` upgrade it."""
 
 
-class ServerUnfit(StoreError):
+class UnsupportedServer(StoreError):
     """The database server is too old, or the database is not configured suitably."""
 
 

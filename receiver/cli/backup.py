@@ -9,7 +9,7 @@ from receiver.cli.common import coroutine, load_and_warn, require_database
 from receiver.cli.errors import USAGE, Failure, sentence
 from receiver.cli.output import Table, emit, say
 from receiver.settings import ArchiveSettings, StoreSettings
-from store.errors import ServerUnfit, StoreUnavailable
+from store.errors import StoreUnavailable, UnsupportedServer
 from store.open import back_up_store
 
 
@@ -67,7 +67,7 @@ def copy(
         copied = copy_to_postgres(settings.sqlite_path, to)
     except ValueError as error:
         raise Failure(f"Not the URL of a PostgreSQL database: {error}.", status=USAGE) from error
-    except (ServerUnfit, StoreUnavailable) as error:
+    except (UnsupportedServer, StoreUnavailable) as error:
         raise Failure(f"{sentence(error)} Check both databases, and the given URL.") from error
     rows = ({"table": table, "rows": count} for table, count in copied.items())
     emit(False, None, Table("table rows", rows, "Nothing to copy."))

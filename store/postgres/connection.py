@@ -11,7 +11,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import BytesDumper, StrDumperUnknown
 
-from store.errors import ServerUnfit, StoreCorrupt, StoreLocked, StoreUnavailable
+from store.errors import StoreCorrupt, StoreLocked, StoreUnavailable, UnsupportedServer
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, is_collision, translate_errors
 from store.sql import Statements, pending_migrations, read_migrations
@@ -96,7 +96,7 @@ def connect(address: Address) -> psycopg.Connection:
 def prepare(address: Address) -> None:
     """Check the server and migrate the schema. Blocks.
 
-    Raises `StoreUnavailable`, `ServerUnfit`, `StoreCorrupt` (the database belongs to another
+    Raises `StoreUnavailable`, `UnsupportedServer`, `StoreCorrupt` (the database belongs to another
     application) and `SchemaTooNew`; the database is then unchanged.
     """
     with connect(address) as connection, translate_errors():
@@ -126,12 +126,12 @@ def prepare(address: Address) -> None:
 def _check_server(connection: psycopg.Connection) -> None:
     version = connection.info.server_version // 10_000
     if version < MIN_SERVER_VERSION:
-        raise ServerUnfit(
+        raise UnsupportedServer(
             f"the server is PostgreSQL {version}, but {MIN_SERVER_VERSION} or newer is needed"
         )
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
-        raise ServerUnfit(f"the database's encoding is {encoding}, but UTF8 is needed")
+        raise UnsupportedServer(f"the database's encoding is {encoding}, but UTF8 is needed")
 
 
 def _migrate(connection: psycopg.Connection) -> None:

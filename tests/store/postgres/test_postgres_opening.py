@@ -10,11 +10,11 @@ import pytest
 from store.errors import (
     AddressInvalid,
     BackupElsewhere,
-    ServerUnfit,
     StoreCorrupt,
     StoreError,
     StoreLocked,
     StoreUnavailable,
+    UnsupportedServer,
 )
 from store.job_reads import JobFilter
 from store.open import back_up_store, open_store
@@ -86,11 +86,11 @@ async def test_an_unsuitable_server(
     postgres_server.run(
         "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
     )
-    with pytest.raises(ServerUnfit, match="UTF8 is needed"):
+    with pytest.raises(UnsupportedServer, match="UTF8 is needed"):
         await open_store(postgres_server.url("latin"))
 
     monkeypatch.setattr(connection, "MIN_SERVER_VERSION", 99)
-    with pytest.raises(ServerUnfit, match="99 or newer is needed"):
+    with pytest.raises(UnsupportedServer, match="99 or newer is needed"):
         await open_store(postgres_url)
 
 
