@@ -35,8 +35,8 @@ class PostgresStore(Store):
 
     async def changed_elsewhere(self) -> bool:
         ((snapshot,),) = await self._fetch("snapshot")
-        before, self._seen = self._seen or snapshot, snapshot
-        return self._notifications.pop_missed() or snapshot != before
+        before, self._seen = self._seen, snapshot
+        return before != self._seen  # True at first: others may have written since the opening
 
     async def durability(self) -> Durability:
         ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")

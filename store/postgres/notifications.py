@@ -10,7 +10,8 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
@@ -25,7 +26,7 @@ from store.postgres.failures import in_one_line
 CHANNEL = "receiver"
 
 NOTIFY_PAUSE = 0.02
-"""Seconds after a notification, or after the several that large changes need, before the next."""
+"""Seconds between two notifications."""
 
 MAX_IDS = 128
 """Maximum number of job ids, and of user ids, in one notification, which is limited to 8000
@@ -57,7 +58,6 @@ class Notifications:
         self._on_received = on_received
         self._unsent = CommitNotice()
         self._changed = asyncio.Event()
-        self._missed = True
         self._tasks = [asyncio.create_task(self._send_loop(), name="store-notifications")]
         if address.listen is not None:
             listening = self._listen(address.listen)
@@ -68,29 +68,22 @@ class Notifications:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def announce(self, changes: CommitNotice) -> None:
-        """Soon notify the other processes of the changes of our commit. Callbacks and events stay
-        within this process."""
-        changes = replace(changes, inbox={}, appended={})
-        if changes != CommitNotice():
-            self._unsent.add(changes)
+    def announce(self, notice: CommitNotice) -> None:
+        """Soon notify the other processes of our commit. Callbacks and events stay within this
+        process."""
+        notice = replace(notice, inbox={}, appended={})
+        if notice != CommitNotice():
+            self._unsent.add(notice)
             self._changed.set()
-
-    def pop_missed(self) -> bool:
-        """Whether a notification may have been missed since the last call; resets the answer."""
-        missed, self._missed = self._missed, False
-        return missed
 
     async def _send_loop(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            changes, self._unsent = self._unsent, CommitNotice()
-            try:
-                for payload in _payloads(self._node, changes):
-                    await self._send(payload)
-            except (StoreUnavailable, psycopg.Error):
-                pass  # the others find the changes by polling; the server's queue may be full
+            notice, self._unsent = self._unsent, CommitNotice()
+            # If it fails (the server's queue may be full), the others find the changes by polling.
+            with suppress(StoreUnavailable, psycopg.Error):
+                await self._send(_payload(self._node, notice))
             await asyncio.sleep(NOTIFY_PAUSE)
 
     async def _listen(self, conninfo: str) -> None:
@@ -101,31 +94,31 @@ class Notifications:
                 connecting = psycopg.AsyncConnection.connect(conninfo, **options(self._address))
                 async with await connecting as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    self._missed = True
                     pause = first
                     async for notification in connection.notifies():
-                        changes = _read(self._node, notification.payload)
-                        if changes is not None:
-                            self._on_received(changes)
+                        notice = _read(self._node, notification.payload)
+                        if notice is not None:
+                            self._on_received(notice)
             except (psycopg.Error, OSError) as error:
                 log.warning("cannot listen for other processes: %s", in_one_line(error))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, longest)
 
 
-def _payloads(node: str, changes: CommitNotice) -> Iterator[str]:
-    """The notifications for changes, each with at most `MAX_IDS` job ids and user ids."""
-    jobs, users = sorted(changes.jobs), sorted(changes.users)
-    rest: dict[str, object] = {"relay": changes.relay, "due": changes.due}
-    for at in range(0, max(len(jobs), len(users), 1), MAX_IDS):
-        page = {"jobs": jobs[at : at + MAX_IDS], "users": users[at : at + MAX_IDS], **rest}
-        message = {"from": node} | {name: value for name, value in page.items() if value}
-        yield json.dumps(message, separators=(",", ":"))
-        rest = {}
+def _payload(node: str, notice: CommitNotice) -> str:
+    """The notification of a commit. The changes of further jobs and users are found by polling."""
+    message = {
+        "from": node,
+        "jobs": sorted(notice.jobs)[:MAX_IDS],
+        "users": sorted(notice.users)[:MAX_IDS],
+        "relay": notice.relay,
+        "due": notice.due,
+    }
+    return json.dumps(message, separators=(",", ":"))
 
 
 def _read(node: str, payload: str) -> CommitNotice | None:
-    """The changes in a notification; None if it is our own, empty if it is unreadable."""
+    """What a notification says; None if it is our own, empty if it is unreadable."""
     try:
         message = json.loads(payload)
         return None if message.pop("from") == node else _CHANGES.validate_python(message)

@@ -9,7 +9,7 @@ from store.changes import CommitNotice
 from store.errors import KeyInUse, KeyReused, ProviderIdTaken
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.address import parse
-from store.postgres.notifications import MAX_IDS, Notifications, _payloads, _read
+from store.postgres.notifications import MAX_IDS, Notifications, _payload, _read
 from store.records.times import Lane
 from tests.store.postgres.conftest import lease_submissions
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
@@ -153,24 +153,21 @@ async def test_changed_elsewhere_tells_nothing_while_nothing_happens(
     await eventually(quiet, bool)
 
 
-def test_notifications_are_split_by_size() -> None:
-    changes = CommitNotice(
-        {f"job_{n:026d}" for n in range(3 * MAX_IDS - 1)},
-        {*range(2**63 - 2 * MAX_IDS, 2**63)},
-        due={Lane.POLL: 1, Lane.WAIT: 2},
+def test_a_notification_has_room_for_some_ids() -> None:
+    notice = CommitNotice(
+        {f"job_{n:026d}" for n in range(MAX_IDS + 1)},
+        {*range(2**63 - MAX_IDS - 1, 2**63)},
+        due=dict.fromkeys(Lane, 2**62),
         relay=True,
     )
-    payloads = list(_payloads("node", changes))
+    payload = _payload("n" * 16, notice)
 
-    assert len(payloads) == 3
-    assert max(map(len, payloads)) < 8_000
-    received_all = CommitNotice()
-    for payload in payloads:
-        assert _read("node", payload) is None
-        received = _read("another", payload)
-        assert received is not None
-        received_all.add(received)
-    assert received_all == changes
+    assert len(payload) < 8_000
+    assert _read("n" * 16, payload) is None
+    received = _read("another", payload)
+    assert received is not None
+    assert (len(received.jobs), len(received.users)) == (MAX_IDS, MAX_IDS)
+    assert (received.due, received.relay) == (notice.due, True)
 
 
 @pytest.mark.parametrize("payload", ["", "{", "[]", "{}", '{"from":"x","due":{"what":1}}'])
