@@ -1,6 +1,5 @@
 """Users, jobs and changes for tests of the store, without the state machine."""
 
-import asyncio
 import hashlib
 import json
 from collections import Counter
@@ -117,7 +116,7 @@ class World:
     async def begin(cls, store: Store) -> Self:
         notified: list[CommitNotice] = []
         store.on_commit = notified.append
-        ann, bob = await asyncio.gather(add_key(store, "ann"), add_key(store, "bob"))
+        ann, bob = await add_key(store, "ann"), await add_key(store, "bob")
         notified.clear()
         return cls(store, ann, bob, Ids(Random(7).randbytes), notified)
 

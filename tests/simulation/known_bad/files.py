@@ -59,7 +59,7 @@ def whole_not_checked() -> Patch:
     return patch.object(Download, "_check_whole", lambda _: None)
 
 
-@variant(WHOLE, plan=file_plans.cut_and_changed)
+@variant(WHOLE, plan=file_plans.cut_and_changed, first=2)
 def resumed_whatever_changed() -> Patch:
     """A download is resumed although the file behind the link has changed."""
     return patch.object(Download, "_is_same", lambda *_: True)

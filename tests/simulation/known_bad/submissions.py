@@ -66,7 +66,7 @@ def attempt_of_another_taken_back(
     requeue(draft, begun, not_sent)
 
 
-@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=4)
+@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost)
 @instead_of(submission, "requeue")
 def not_sent_of_any_attempt(requeue: Any, draft: Any, _begun: Any, not_sent: Any) -> None:
     """An attempt that was not sent requeues the job, even if a later attempt is under way."""

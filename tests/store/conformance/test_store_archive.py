@@ -33,14 +33,6 @@ async def lease(world: World) -> list[Job]:
     return await lease_due(world.store, Lane.ARCHIVE, NOW, NOW + 10 * SECOND, "me", 9)
 
 
-async def test_the_files_of_a_job_are_read_as_they_were_written(world: World) -> None:
-    job = await archived(world)
-
-    assert job.archive == (PENDING, STORED, FAILED)
-    assert await world.store.jobs.find(job.id) == job
-    assert await lease(world) == [job]
-
-
 async def test_the_backlog_is_a_number_and_a_time(world: World) -> None:
     assert await world.store.archive.backlog() == (0, None)
     for at in (NOW + 2, NOW + 1):

@@ -100,14 +100,6 @@ async def test_an_expired_key_counts_as_absent(world: World) -> None:
     assert await find(world, "g", now=EXPIRY + 2) == Replay(late.id, None)
 
 
-async def test_a_key_is_found_although_ids_are_ahead_of_the_clock(world: World) -> None:
-    """Ids are ahead after the clock was set back."""
-    first = world.job(at=EXPIRY)
-    await create(world, first, answer=ANSWER)
-
-    assert await create(world, world.job(at=EXPIRY)) == Replay(first.id, ANSWER)
-
-
 async def test_a_change_can_free_its_jobs_key(world: World) -> None:
     job = world.job()
     await create(world, job, answer=ANSWER)

@@ -7,6 +7,7 @@ import pytest
 
 from store.delivery_reads import DeliveryFilter
 from store.errors import ProviderIdTaken
+from store.records.archive import ArchivedFile, FileState
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
@@ -73,6 +74,13 @@ EVERY_FIELD: dict[str, Any] = {
     "tracking": EVERYTHING,
     "provider_urls": {"status": "https://queue.example/status"},
     "cancel_wanted": True,
+    "archive": (
+        ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW),
+        ArchivedFile(
+            "https://cdn.example/2.mp4", FileState.STORED, None, 3, 2**40, "a/b", "0", "k"
+        ),
+        ArchivedFile("https://cdn.example/3.mp4", FileState.FAILED, tries=1, error="timeout"),
+    ),
     "due": Due(Lane.CONFIRM, NOW + 9),
 }
 

@@ -40,16 +40,6 @@ async def test_keys_are_read_by_the_page_newest_first(world: World) -> None:
     assert pages == [*([key] for key in keys), []]
 
 
-async def test_a_key_that_exists_adds_nothing(world: World) -> None:
-    with pytest.raises(Exception, match=r"(?i)unique"):
-        await world.store.keys.add(
-            ApiKey((await world.store.keys.list_all())[0].hash, "rk_x", 0, "new", False, NOW, None),
-            "whsec_new",
-        )
-
-    assert await world.store.keys.user_named("new") is None
-
-
 async def test_a_prefix_of_one_key_revokes_it(world: World) -> None:
     revoked = await world.store.keys.revoke("rk_an", NOW + 5)
 

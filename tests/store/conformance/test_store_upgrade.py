@@ -17,37 +17,17 @@ from store.open import open_store
 from store.postgres import connection as postgres_connection
 from store.postgres.address import parse
 from store.records.archive import ArchivedFile
-from store.records.holds import Hold, ProviderHolds, Refusal
 from store.records.jobs import Claim, Job, Phase, Status, Tracking
-from store.records.times import Lane, Lease
 from store.rows import job_to_row
 from store.session import Row
 from store.sqlite import connection as sqlite_connection
-from tests.store.world import NOW, SECOND
+from tests.store.world import NOW
 
 USER = """
     INSERT INTO users (id, name, secret, event_nonce, origin_nonce) OVERRIDING SYSTEM VALUE
     VALUES (1, 'ann', 's', 'n', 'n')
 """
-HOLD = f"""
-    INSERT INTO submission_holds (provider, until) VALUES ('samsar', {NOW + 9 * SECOND})
-        ON CONFLICT (provider) DO UPDATE SET until = excluded.until
-           WHERE excluded.until > submission_holds.until
-"""
 """A hold, as the releases before the third schema write it."""
-
-
-def job(job_id: str) -> str:
-    """A job of user 1, as the first schema's release writes it."""
-    return f"""
-        INSERT INTO jobs (id, user_id, provider, kind, status, phase, seq, created_at, updated_at)
-        VALUES ('{job_id}', 1, 'samsar', 'create_movie', 'PENDING', 'queued', 1, {NOW}, {NOW})
-    """
-
-
-def waits(job_id: str) -> str:
-    """A due row, as the releases before the third schema write it."""
-    return f"INSERT INTO due (job_id, lane, at) VALUES ('{job_id}', 'submit', {NOW})"
 
 
 @dataclass
@@ -125,36 +105,6 @@ async def test_the_database_of_a_newer_release_is_left_alone(
             await old.open()
 
     await (await old.open()).close()
-
-
-async def test_submissions_of_the_second_schema_continue(
-    old: OldDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What older releases have written (job_1 before the third schema, job_2 after it) is
-    submitted, and the hold that they know applies only to them."""
-    old.begin(monkeypatch, schema=2)
-    for statement in (job("job_1"), waits("job_1"), HOLD):
-        old.execute(statement)
-    store = await old.open()
-    for statement in (job("job_2"), waits("job_2"), HOLD):
-        old.execute(statement)
-
-    holds = store.holds
-    assert await holds.read() == {}
-    due = await store.backlogs.due(Lane.SUBMIT, NOW)
-    assert set(due.backlogs) == {("samsar", 1), ("", 0)}
-    most, lease = dict.fromkeys(due.backlogs, 9), Lease("me", NOW + SECOND)
-    taken = await store.backlogs.lease(Lane.SUBMIT, most, NOW, lease)
-    assert {each.id for each in taken} == {"job_1", "job_2"}
-    await store.jobs.release("me", ["job_1", "job_2"])
-    assert (await store.backlogs.due(Lane.SUBMIT, NOW)).backlogs == (("samsar", 1),)
-    refusal = Refusal("job_2", 1, "ann", 429)
-    hold = Hold(NOW + SECOND, SECOND, (refusal,))
-    await holds.change("samsar", lambda _: ProviderHolds(hold))
-
-    until = "SELECT until FROM submission_holds WHERE provider = 'samsar'"
-    assert old.execute(until) == [(NOW + SECOND,)]
-    await store.close()
 
 
 def test_what_is_json_in_a_column_is_written_as_the_previous_release_reads_it() -> None:

@@ -22,6 +22,7 @@ from store.sqlite.writer import GroupCommitWriter, WriterThread
 from store.writer import BatchReport, Writer
 from tests.store.gate import block
 from tests.store.works import committed_keys, fail, put
+from tests.store.world import World
 
 MOST = 1_000
 """Works that may wait."""
@@ -152,3 +153,9 @@ async def test_closing_finishes_what_waits(under: Under) -> None:
 
     await asyncio.gather(*(blocked for _, blocked in gates), closing_, *waiting)
     assert len(committed_keys(under.other)) == 120
+
+
+async def test_a_store_can_be_checked_and_kept_up(world: World) -> None:
+    await world.store.check_writable()
+    await world.store.check_writable()
+    assert (await world.store.upkeep())["database"] > 0

@@ -1,6 +1,5 @@
 """Opening a store, and how that can fail."""
 
-import errno
 import fcntl
 import os
 import sqlite3
@@ -150,14 +149,6 @@ async def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
         await open_store(address(tmp_path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-
-    with pytest.raises(StoreUnavailable):
-        await open_store(address(tmp_path / "receiver.db"), serving=True)
-
-
 def test_a_database_locked_by_another_process_is_reported(
     path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,22 +169,6 @@ def test_a_folder_locked_by_another_process_is_reported(
             prepare(path)
     finally:
         os.close(holder)
-
-
-@pytest.mark.parametrize("name", ["", "receiver.db.lock", "receiver.db"])
-async def test_a_file_system_without_locks_is_reported_with_the_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    refused, flock = path.parent / name, fcntl.flock
-
-    def lock(descriptor: int, operation: int) -> None:
-        if os.path.samestat(os.fstat(descriptor), refused.stat()):
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-        flock(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", lock)
-    with pytest.raises(StoreUnavailable, match=f"No locks available: {refused}$"):
-        await open_store(address(path), serving=True)
 
 
 async def test_a_process_ends_without_closing_its_store(path: Path) -> None:

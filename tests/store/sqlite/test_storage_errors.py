@@ -179,14 +179,6 @@ def test_error_codes_are_translated(name: str, kind: type[Exception]) -> None:
     assert issubclass(kind, StoreUnavailable) == (kind is not StoreCorrupt)
 
 
-def test_a_violated_constraint_is_not_a_failure_of_the_database() -> None:
-    error = sqlite3.IntegrityError()
-    error.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT_UNIQUE
-
-    assert to_store_error(error) is None
-    assert to_store_error(sqlite3.ProgrammingError("closed")) is None
-
-
 def failure(name: str) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("unused")
     error.sqlite_errorcode = getattr(sqlite3, name)

@@ -14,9 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from store.sql import read_migrations
 from store.sqlite import connection
-from store.sqlite.connection import MIGRATIONS, prepare
+from store.sqlite.connection import prepare
 from tests.http_api.event_stream import event_stream
 from tests.support.service import (
     JOB,
@@ -128,26 +127,6 @@ def schema(path: Path) -> list[tuple[str, ...]]:
             *database.execute("PRAGMA user_version"),
             *database.execute("PRAGMA application_id"),
         ]
-
-
-def test_a_migrated_schema_equals_a_fresh_one(
-    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for version in range(1, len(MIGRATIONS) + 1):
-        monkeypatch.setattr(connection, "MIGRATIONS", MIGRATIONS[:version])
-        prepare(tmp_path / "step by step.db")
-    fresh = schema(path)
-    prepare(path)
-
-    assert schema(tmp_path / "step by step.db") == fresh == schema(path)
-
-
-def test_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:
-    (tmp_path / "0001_one.sql").write_text("SELECT 1;")
-    (tmp_path / "0003_three.sql").write_text("SELECT 3;")
-
-    with pytest.raises(ValueError, match="not numbered"):
-        read_migrations(tmp_path)
 
 
 def test_the_schema_is_strict_and_foreign_keys_hold(path: Path) -> None:
