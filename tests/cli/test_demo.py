@@ -1,8 +1,6 @@
 """`demo`."""
 
-import re
 import signal
-import socket
 
 import httpx
 
@@ -37,11 +35,3 @@ def test_it_goes_on_serving_and_leaves_nothing_behind(workspace: Workspace) -> N
         _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (0, "")
     assert list(workspace.folder.iterdir()) == []
-
-
-def test_it_listens_on_the_configured_address(workspace: Workspace) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = workspace.with_settings(PORT=str(port)).run("demo")
-    assert done.status == 1
-    assert re.search(rf"127\.0\.0\.1 port {port}: it is in use\. Try --port\.", done.err)

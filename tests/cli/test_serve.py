@@ -2,7 +2,6 @@
 
 import signal
 import socket
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -75,16 +74,6 @@ def test_a_database_address_that_cannot_be_used_is_a_settings_error(
     assert "parameter sslmod" in line
     assert "RECEIVER_DATABASE_URL" in line
     assert "hunter2" not in line
-
-
-def test_a_bucket_that_cannot_be_opened_is_a_settings_error(workspace: Workspace) -> None:
-    workspace = replace(workspace, others={"AWS_SKIP_SIGNATURE": "maybe"})
-    done = workspace.with_settings(ARCHIVE_URL="s3://results", PORT="0").run("serve")
-    assert done.status == 2
-    assert done.err.splitlines()[-1] == (
-        'Generic Config error: failed to parse "maybe" as boolean.'
-        " Correct RECEIVER_ARCHIVE_URL or the AWS_… variables."
-    )
 
 
 def test_an_address_that_cannot_be_listened_on_is_an_error(workspace: Workspace) -> None:

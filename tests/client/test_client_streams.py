@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,6 @@ from tests.providers.faulty_server import (
     answer,
     close_at_once,
     faulty_server,
-    refused_url,
     send_raw,
 )
 from tests.support.service import JOB, TIMEOUT, eventually, running_service
@@ -139,27 +138,6 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path, pause
     assert 2 <= pauses.seconds[0] <= 5  # the stream's `retry`
 
 
-async def test_all_jobs_of_a_user_are_watched(client: AsyncClient) -> None:
-    seen: dict[str, list[int]] = {}
-    done: set[str] = set()
-    submitted: list[str] = []
-    async with asyncio.timeout(TIMEOUT), aclosing(client.watch()) as events:
-        async for event in events:
-            if event.type == "snapshot":
-                assert event.jobs == ()
-                jobs = [await client.submit(JOB) for _ in range(3)]
-                submitted = [job["request_id"] for job in jobs]
-            for job in event.jobs:
-                seen.setdefault(job["request_id"], []).append(job["seq"])
-                if job["done"]:
-                    done.add(job["request_id"])
-            if len(done) == 3:
-                break
-    assert set(submitted) == done
-    for numbers in seen.values():
-        assert numbers == list(range(1, len(numbers) + 1))
-
-
 # --- with faulty servers ------------------------------------------------------------------
 
 
@@ -213,13 +191,6 @@ async def test_pauses_do_not_grow_while_the_service_can_be_reached(pauses: Pause
     assert await followed([cut] * 5 + [send_raw(STREAM + DONE)], pauses) == []
     assert {type(reason) for reason in pauses.reasons} == {Unreachable}
     assert pauses.seconds == [1.0] * 5
-
-
-async def test_the_first_connection_is_not_retried(pauses: Pauses) -> None:
-    async with AsyncClient(refused_url(), "key", sleep=pauses.sleep) as client:
-        with pytest.raises(Unreachable):
-            await watched(client, "job_x", pauses)
-    assert pauses.seconds == []
 
 
 async def test_204_ends_it(pauses: Pauses) -> None:

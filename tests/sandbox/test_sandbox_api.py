@@ -59,17 +59,6 @@ async def test_a_key_is_required(start: Start, headers: dict[str, str], expected
         assert (await client.post(MOVIE_PATH, headers=headers)).status_code == expected
 
 
-async def test_status_requires_a_known_id(start: Start) -> None:
-    client = (await start()).client
-    missing = await client.get(STATUS_PATH)
-    assert (missing.status_code, missing.json()) == (
-        400,
-        {"message": "taskId query parameter is missing."},
-    )
-    unknown = await client.get(STATUS_PATH, params={"request_id": "none"})
-    assert (unknown.status_code, unknown.json()) == (404, {"message": "Request not found."})
-
-
 async def test_an_invalid_submission_is_refused_in_the_providers_words(start: Start) -> None:
     client = (await start()).client
 
