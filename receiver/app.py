@@ -137,6 +137,7 @@ async def _running_on(
         sender = WebhookSender(network, clock)
         service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
         await recover(services)
+        await service.context.callbacks.apply_left()
         service.start()
         stack.push_async_callback(service.stop)
         for provider in providers.values():
@@ -204,13 +205,11 @@ def _exit_at_once() -> None:
 
 
 def load_shedder(context: ApiContext) -> LoadShedder:
-    """Create the load shedder. A job whose callback was shed is polled instead."""
+    """Create the load shedder."""
     services = context.services
 
     def on_refusal(method: str, target: bytes) -> None:
         services.metrics.count_request(REFUSED, method, 503, 0.0)
-        if method == "POST":
-            context.missed_callbacks.add_shed(target)
 
     return LoadShedder(
         exempt_from_shedding=exempt_from_shedding,

@@ -16,11 +16,8 @@ from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.archiver import Archiver
 from receiver.engine.context import ServiceContext
 from receiver.engine.deadlines import Deadlines
-from receiver.engine.inbox import Inbox
 from receiver.engine.janitor import Janitor
-from receiver.engine.missed_callbacks import MissedCallbacks
 from receiver.engine.poller import Poller
-from receiver.engine.recent_callbacks import RecentCallbacks
 from receiver.engine.relay import Relay
 from receiver.engine.submitter import Submitter
 from receiver.engine.supervisor import Supervisor
@@ -113,10 +110,8 @@ def assemble(
     hub = Hub()
     services.store.on_commit = hub.announce
     tokens = CallbackTokens(keys)
-    missed = MissedCallbacks(tokens)
     callback_address = partial(_callback_address, settings.public_url, tokens)
-    poller = Poller(services, hub, missed)
-    inbox = Inbox(services, hub, poller.confirm)
+    poller = Poller(services, hub)
     submitter = Submitter(services, hub, callback_address)
     relay = Relay(
         services,
@@ -127,7 +122,6 @@ def assemble(
         jitter=rng.random,
     )
     large = LargeBodies(services.clock)
-    recent = RecentCallbacks(services.clock, retention=settings.retention_days * DAY / 1_000)
     context = ApiContext(
         services=services,
         settings=settings,
@@ -138,15 +132,13 @@ def assemble(
         ),
         tokens=tokens,
         bodies=Bodies(settings.max_body_bytes, large),
-        callbacks=CallbackIntake(services, inbox.apply_soon, recent, large),
-        missed_callbacks=missed,
+        callbacks=CallbackIntake(services, large),
         sender=sender,
         rng=rng,
         archive=archiving and archiving[0],
     )
     janitor = Janitor(services, round(settings.retention_days * DAY))
     workers: list[Worker] = [
-        inbox,
         submitter,
         submitter.leases,
         poller,

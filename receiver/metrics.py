@@ -51,7 +51,7 @@ class Metrics:
         gauge = partial(Gauge, namespace="receiver", registry=self.registry)
         histogram = partial(Histogram, namespace="receiver", registry=self.registry)
 
-        # Callbacks and their inbox.
+        # Callbacks.
         self.callbacks = counter(
             "callbacks", "Callbacks received.", ("provider", "verdict", "verified")
         )
@@ -59,10 +59,6 @@ class Metrics:
             "callback_acknowledgement_seconds",
             "From a callback's arrival to its answer.",
             buckets=_FAST,
-        )
-        self.inbox_rows = gauge("inbox_rows", "Callbacks stored but not applied yet.")
-        self.inbox_oldest_age_seconds = gauge(
-            "inbox_oldest_age_seconds", "Age of the oldest unapplied callback."
         )
 
         # Jobs and their submission.

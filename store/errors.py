@@ -17,7 +17,6 @@ StoreError
 ├── StoreMoved            this database has been moved to another one
 ├── NotFound              no such row, or not in the state that the call needs
 ├── ProviderIdTaken       another job holds this provider_request_id
-├── NotApplied            applying callbacks failed
 ├── KeyReused             an idempotency key was reused with another body
 ├── KeyInUse               the first request of an idempotency key has no answer yet
 ├── AmbiguousPrefix       a key prefix that matches several keys
@@ -87,8 +86,7 @@ class StoreMoved(StoreError):
 
 
 class NotFound(StoreError):
-    """No such row, or it is not in the state that the call needs (a revoked key, an applied
-    callback)."""
+    """No such row, or it is not in the state that the call needs (a revoked key)."""
 
 
 class ProviderIdTaken(StoreError):
@@ -101,18 +99,6 @@ class ProviderIdTaken(StoreError):
     def __init__(self, provider_request_id: str | None) -> None:
         super().__init__(provider_request_id)
         self.provider_request_id = provider_request_id
-
-
-class NotApplied(StoreError):
-    """Applying callbacks failed (the reason is `__cause__`); they are still waiting.
-
-    `callback_ids` are the callbacks of that attempt, oldest first.
-    """
-
-    def __init__(self, callback_ids: list[int], cause: Exception) -> None:
-        super().__init__(f"{len(callback_ids)} callbacks could not be applied")
-        self.callback_ids = callback_ids
-        self.__cause__ = cause
 
 
 class KeyReused(StoreError):

@@ -36,11 +36,9 @@ class JobWriter:
         notice: CommitNotice,
         job_id: str,
         decide: Decide,
-        lease: Lease | None = None,
     ) -> tuple[Job, Move | None]:
         """Read a job, call `decide`, and write the move (see `Jobs.advance`). Returns the job
-        afterwards, and the move. With a `lease`, a job that is then due for confirmation is leased,
-        unless it was due already. Raises `NotFound` and `ProviderIdTaken`."""
+        afterwards, and the move. Raises `NotFound` and `ProviderIdTaken`."""
         self.lock(db, job_id)
         row = db.execute(self._jobs["read-job"], {"job_id": job_id}).fetchone()
         before = job_from_row(row)
@@ -48,7 +46,7 @@ class JobWriter:
         if move is None:
             return before, None
         self._check_provider_id(db, before, move.job)
-        self._write(db, notice, before, move, holder_in(row), lease)
+        self._write(db, notice, before, move, holder_in(row))
         return move.job, move
 
     def lock(self, db: Session, job_id: str) -> None:
@@ -115,12 +113,11 @@ class JobWriter:
         before: Job,
         move: Move,
         holder: str | None,
-        lease: Lease | None,
     ) -> None:
         job = move.job
         if changed := changed_values(before, job):
             db.execute(self._change_statement(tuple(changed)), {**changed, "id": job.id})
-        self._write_due(db, notice, before, job, holder, lease)
+        self._write_due(db, notice, before, job, holder)
         for verdict in move.verdicts:
             values = {
                 "callback_id": verdict.callback_id,
@@ -157,21 +154,15 @@ class JobWriter:
         before: Job,
         after: Job,
         holder: str | None,
-        lease: Lease | None,
     ) -> None:
         if after.due is None:
             if before.due is not None:
                 db.execute(self._jobs["clear-due"], {"job_id": after.id})
             return
-        # A job that was due for confirmation before waits for its time, such as a Retry-After; but
-        # the caller keeps its own lease, under which it may be making the status call.
-        is_its_own = lease is not None and holder == lease.holder
-        if after.due.lane is not Lane.CONFIRM or (after.due == before.due and not is_its_own):
-            lease = None
         # A note is not a change: the lease holder keeps its lease.
         ends_lease = holder is not None and after != before
-        if after.due != before.due or ends_lease or lease is not None:
-            self.set_due(db, notice, after, lease)
+        if after.due != before.due or ends_lease:
+            self.set_due(db, notice, after)
         else:
             notice.add_due(after.due.lane, after.due.at)
 

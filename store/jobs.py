@@ -61,7 +61,7 @@ class Jobs(JobReads):
     async def advance(
         self, job_id: str, decide: Decide, *, client_waits: bool = False
     ) -> tuple[Job, Move | None]:
-        """Change a job. Only this and `Callbacks.apply` write moves; other methods change only
+        """Change a job. Only this and `Callbacks.receive` write moves; other methods change only
         leases, due times and `webhook_off` (`Deliveries.settle`, `retry`), or remove the job.
 
         Opens the transaction, reads the job, calls `decide`, and writes the whole move: job, due
@@ -133,7 +133,7 @@ class Jobs(JobReads):
         self, done_before: Millis, limit: int, after: Position = START
     ) -> Removed:
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
-        rows, unless something is still pending (a delivery, a claim, an unapplied callback, a call
+        rows, unless something is still pending (a delivery, a claim, a call
         to the provider, a running download). A delivery does not count as pending if it was due
         more than `MAX_OVERDUE` before `done_before`. A batch has fewer jobs if they have many
         events or bytes. It starts after the position `after`. `Archive.removals` then lists

@@ -31,7 +31,7 @@ def _archive_to_json(archive: tuple[ArchivedFile, ...]) -> str:
 
 
 class Column(NamedTuple):
-    """A column of the view `archived_job_rows`."""
+    """A column of the view `stored_jobs`."""
 
     name: str
     type: str = "text"
@@ -102,13 +102,12 @@ _OF_OTHER_TABLES = (
     Column("lane", part_of="due"),
     Column("due_at", part_of="due"),
     Column("holder"),
-    Column("callbacks_waiting", *_FLAG),
 )
 
 _LABEL = Column("label")
 
 VIEW_COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL)
-"""The columns of the view `archived_job_rows`, in its order."""
+"""The columns of the view `stored_jobs`, in its order."""
 
 TABLE_COLUMNS = tuple(
     column.name for column in (*_FIXED, *MUTABLE, _LABEL) if column.name != "user"
@@ -122,7 +121,7 @@ _READ = [(column.name, column.read, column.null) for column in VIEW_COLUMNS if c
 
 
 def job_from_row(row: Row) -> Job:
-    """The job in a row of the view `archived_job_rows`."""
+    """The job in a row of the view `stored_jobs`."""
     values = dict(zip(_NAMES, row, strict=True))
     for name, read, null in _READ:
         value = values[name]

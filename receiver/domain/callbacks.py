@@ -7,7 +7,7 @@ from dataclasses import replace
 from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report
 from receiver.domain.draft import Draft, plan_next_poll, schedule_status_call, visible
-from receiver.domain.observations import ParsedCallback
+from receiver.domain.observations import CallbackReceived
 from receiver.domain.results import truncate_result
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Claim, Evidence, Job, Phase, Status
@@ -17,17 +17,11 @@ MAX_CLAIMS = 8
 """Maximum number of undecided claims per job; further ones are only recorded in the history."""
 
 
-def apply_callback(draft: Draft, callback: ParsedCallback) -> None:
+def apply_callback(draft: Draft, callback: CallbackReceived) -> None:
     """Apply a callback. Progress counts at once; an outcome becomes a claim, unless it is signed or
     claims need no confirmation."""
     job, report = draft.job, callback.report
     named = report.provider_request_id
-    if named is not None and (callback.id_is_taken or job.provider_request_id not in (None, named)):
-        draft.set_verdict(callback.callback_id, Verdict.CONFLICT)
-        # It came to this job's own URL, so there may be news of this job: poll now.
-        if job.due is not None and job.due.lane is Lane.POLL:
-            draft.set(due=Due(Lane.POLL, min(job.due.at, draft.now)))
-        return
     if job.done and not serialization.is_self_declared(job):
         if job.cancel_wanted and job.provider_request_id is None:
             draft.set(provider_request_id=named)
@@ -45,7 +39,7 @@ def apply_callback(draft: Draft, callback: ParsedCallback) -> None:
         _apply_progress(draft, callback)
 
 
-def _apply_progress(draft: Draft, callback: ParsedCallback) -> None:
+def _apply_progress(draft: Draft, callback: CallbackReceived) -> None:
     """Apply a callback that is not final. Once COMPLETED is known, the provider's status in this
     callback is ignored, and the call for the result is not postponed."""
     before, report = draft.job, callback.report
@@ -60,7 +54,7 @@ def _apply_progress(draft: Draft, callback: ParsedCallback) -> None:
     news = replace(report, provider_status=None) if completed else report
     outcomes.apply_progress(draft, news, Evidence.CALLBACK)
     if not completed:
-        _postpone_poll(draft, before, callback.received_at)
+        _postpone_poll(draft, before)
 
 
 def _prove_acceptance(draft: Draft) -> None:
@@ -69,13 +63,13 @@ def _prove_acceptance(draft: Draft) -> None:
         outcomes.become_accepted(draft, Evidence.CALLBACK)
 
 
-def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
-    """Postpone the next poll, because callbacks are arriving. A poll that became due after this
-    callback was received stays due: a conflicting callback may have requested it."""
+def _postpone_poll(draft: Draft, before: Job) -> None:
+    """Postpone the next poll, because callbacks are arriving. One that is due already stays due: a
+    callback that could not be used may have asked for it."""
     job = draft.job
     if job.tracking.claims or job.due is None or job.due.lane is Lane.CONFIRM:
         return
-    if job.due.lane is Lane.POLL and received_at <= job.due.at <= draft.now:
+    if job.due.lane is Lane.POLL and job.due.at <= draft.now:
         return
     planned = job.due.at if job.due.lane is Lane.POLL else draft.now + draft.rules.poll_first
     # After the deadline a status call is required: further callbacks do not delay it.
@@ -86,7 +80,7 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
         draft.track(poll_gap=None)
 
 
-def _apply_terminal_callback(draft: Draft, callback: ParsedCallback) -> None:
+def _apply_terminal_callback(draft: Draft, callback: CallbackReceived) -> None:
     """Apply a terminal callback. One that is verified, or needs no confirmation, counts at once.
     Anybody could have sent another: a status call decides it, and also fetches a result that is not
     in it."""
@@ -115,7 +109,7 @@ def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) 
             draft.set(due=Due(Lane.CONFIRM, draft.now))
 
 
-def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
+def _make_claim(draft: Draft, callback: CallbackReceived, report: Report) -> None:
     """Keep a terminal callback as a claim. Once a signed callback has said COMPLETED without a
     result, a claim of another status is not used: the result may not be available for a while."""
     claims, completed = draft.job.tracking.claims, draft.job.tracking.completed_word is not None
@@ -131,7 +125,7 @@ def _make_claim(draft: Draft, callback: ParsedCallback, report: Report) -> None:
     result = report.result and truncate(report.result)
     claim = Claim(
         callback.callback_id,
-        callback.received_at,
+        draft.now,
         report.status,
         report.provider_status,
         result,

@@ -10,7 +10,7 @@ from receiver.domain.schedule import Rules
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Evidence, Job
-from store.records.times import Due, Lane, Millis
+from store.records.times import Millis
 
 
 @dataclass(slots=True)
@@ -60,11 +60,6 @@ def visible(job: Job) -> tuple[Any, ...]:
     finished job's provider id and its renewed link do neither."""
     shown = (job.status, job.phase, job.progress, job.message, job.error, job.provider_status)
     return shown if job.done else (*shown, job.provider_request_id)
-
-
-def let_inbox_go_first(draft: Draft, lane: Lane) -> None:
-    """Postpone the decision by `INBOX_FIRST`, so that stored callbacks can be applied first."""
-    draft.set(due=Due(lane, draft.now + schedule.INBOX_FIRST))
 
 
 def plan_next_poll(draft: Draft, retry_after: Millis | None) -> Millis:

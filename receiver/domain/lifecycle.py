@@ -11,7 +11,7 @@ from typing import assert_never
 
 from receiver.domain import archive, callbacks, outcomes, polls, serialization, submission
 from receiver.domain import observations as observed
-from receiver.domain.draft import Draft, let_inbox_go_first, visible
+from receiver.domain.draft import Draft, visible
 from receiver.domain.schedule import Rules
 from store.records.archive import FileState
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
@@ -32,9 +32,8 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
             submission.lose(draft, observation.reason)
         case observed.SubmissionEnded():
             submission.apply_answer(draft, observation)
-        case observed.CallbackBatch():
-            for callback in observation.callbacks:
-                callbacks.apply_callback(draft, callback)
+        case observed.CallbackReceived():
+            callbacks.apply_callback(draft, observation)
         case observed.Polled():
             polls.apply_poll(draft, observation)
         case observed.TimePassed():
@@ -96,9 +95,7 @@ def _pass_time(draft: Draft) -> None:
     needs_call = job.due.lane in (Lane.CONFIRM, Lane.POLL, Lane.ARCHIVE)
     if needs_call and job.phase is not Phase.SUBMIT_UNCONFIRMED:
         return
-    if job.callbacks_waiting:
-        let_inbox_go_first(draft, job.due.lane)
-    elif job.tracking.claims:
+    if job.tracking.claims:
         callbacks.trust_claim(draft)
     elif job.phase is Phase.SUBMITTING:
         submission.become_unconfirmed(draft, "its lease expired before an answer came")

@@ -1,6 +1,6 @@
 """Observations of a job: the input of `lifecycle.decide`.
 
-They come from providers (answers to all kinds of calls), the inbox (callbacks), workers (timeouts,
+They come from providers (callbacks, and answers to all kinds of calls), workers (timeouts,
 downloads) and users (cancellation). Nothing else changes what users see of a job.
 """
 
@@ -44,23 +44,13 @@ class SubmissionLost:
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedCallback:
-    """A stored callback to this job's own URL, parsed."""
+class CallbackReceived:
+    """A callback has come to this job's own URL, and names no other job."""
 
     callback_id: int
-    received_at: Millis
     report: Report
-    id_is_taken: bool = False
-    """Whether the provider_request_id in it is known to belong to another job."""
     verified: bool = False
     """Whether it carried a valid signature of the provider."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallbackBatch:
-    """Several callbacks in the order received, applied as one change."""
-
-    callbacks: tuple[ParsedCallback, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +141,7 @@ Observation: TypeAlias = (
     SubmissionBegins
     | SubmissionLost
     | SubmissionEnded
-    | CallbackBatch
+    | CallbackReceived
     | Polled
     | TimePassed
     | CancelRequested

@@ -82,15 +82,15 @@ def _go_on(draft: Draft, polled: Polled) -> None:
 
 
 def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
-    """Fail the job if the call began after the deadline and no callback waits, else poll again.
-    After a 404 or no usable answer, the deadline is a day later."""
+    """Fail the job if the call began after the deadline, else poll again. After a 404 or no usable
+    answer, the deadline is a day later."""
     job, retry_after = draft.job, polled.answer.retry_after
     end = schedule.deadline(job, draft.rules)
     if not isinstance(polled.answer, StatusReport):
         end += schedule.GRACE
     if job.done:
         outcomes.watch_for_correction(draft, retry_after)
-    elif polled.asked_at >= end and not job.callbacks_waiting:
+    elif polled.asked_at >= end:
         outcomes.miss_deadline(draft, retry_after)
     else:
         schedule_status_call(draft, plan_next_poll(draft, retry_after))
@@ -151,13 +151,12 @@ def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
 
 
 def _apply_miss(draft: Draft, polled: Polled) -> None:
-    """Fail a job that the provider has not known for a while; until then, or while a claim or
-    callback waits, the 404 counts as no usable answer."""
+    """Fail a job that the provider has not known for a while; until then, or while a claim waits,
+    the 404 counts as no usable answer."""
     tracking = draft.job.tracking
     since = draft.now if tracking.missed_since is None else tracking.missed_since
     draft.track(misses=tracking.misses + 1, missed_since=since)
-    callbacks = tracking.claims or draft.job.callbacks_waiting
-    if draft.job.done or callbacks or not _is_lost(draft.job, draft.now):
+    if draft.job.done or tracking.claims or not _is_lost(draft.job, draft.now):
         _go_on(draft, polled)
     else:
         retry_after = polled.answer.retry_after

@@ -23,9 +23,6 @@ MISSING_TO_LOSE = 10 * MINUTE
 """A job counts as lost after this many 404s with no status in between, over at least this time."""
 LINK_MAX_AGE = 6 * DAY
 """A result link older than this is renewed before it is used; Samsar keeps it seven days."""
-INBOX_FIRST = 1 * SECOND
-"""The pause before the next check, while unapplied callbacks keep a job from its deadline or from
-being sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.documents import MESSAGE_CHARACTERS
-from receiver.domain.draft import Draft, let_inbox_go_first, schedule_status_call
+from receiver.domain.draft import Draft, schedule_status_call
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane
@@ -20,11 +20,7 @@ def begin(draft: Draft, begins: SubmissionBegins) -> None:
     job = draft.job
     if job.phase is not Phase.QUEUED or begins.attempt != job.attempts + 1:
         return
-    if job.callbacks_waiting:
-        # The provider learns the callback URL only from a submission, so an earlier attempt may
-        # have arrived.
-        let_inbox_go_first(draft, Lane.SUBMIT)
-    elif draft.now >= schedule.deadline(job, draft.rules):
+    if draft.now >= schedule.deadline(job, draft.rules):
         expire(draft)
     else:
         due = Due(Lane.SUBMITTING, begins.lease_until)
@@ -38,13 +34,8 @@ def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
 
 
 def expire(draft: Draft) -> None:
-    """Fail a queued job if its deadline has passed, unless a callback on disk may prove that the
-    provider accepted it."""
-    if draft.now < schedule.deadline(draft.job, draft.rules):
-        return
-    if draft.job.callbacks_waiting:
-        let_inbox_go_first(draft, Lane.SUBMIT)
-    else:
+    """Fail a queued job if its deadline has passed."""
+    if draft.now >= schedule.deadline(draft.job, draft.rules):
         outcomes.give_up(draft, ErrorCode.NOT_SUBMITTED)
 
 
@@ -111,13 +102,11 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
 
 
 def give_up_unconfirmed(draft: Draft) -> None:
-    """Fail an unconfirmed job at its deadline, unless a stored callback has yet to be applied."""
+    """Fail an unconfirmed job at its deadline."""
     assert draft.job.unconfirmed_at is not None
     end = draft.job.unconfirmed_at + draft.rules.unconfirmed_deadline
     if draft.now < end:
         draft.set(due=Due(Lane.WAIT, end))
-    elif draft.job.callbacks_waiting:
-        let_inbox_go_first(draft, Lane.WAIT)
     else:
         outcomes.give_up(draft, ErrorCode.SUBMIT_OUTCOME_UNKNOWN)
 

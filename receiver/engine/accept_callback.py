@@ -1,41 +1,38 @@
-"""Accepts a callback: parses it for its status and id, and stores it raw before answering."""
+"""Accepts a callback: it is stored raw and applied in one transaction, before the answer."""
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 
+import structlog
+
+from receiver.domain.answers import Report
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import CallbackReceived
 from receiver.engine.context import ServiceContext
-from receiver.engine.recent_callbacks import RecentCallbacks
+from receiver.engine.observe_job import note_end
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.large_bodies import LARGE, MAX_LARGE, LargeBodies, TooManyLarge
-from store.callbacks import Receipt
-from store.errors import StoreBusy
-from store.records.jobs import FINAL_STATUSES
+from store.callbacks import IncomingCallback, Receipt
+from store.errors import NotFound, StoreBusy, StoreUnavailable
+from store.records.callbacks import Verdict
+from store.records.jobs import Job
+from store.records.moves import Move
+
+UNAPPLIED_PER_READ = 100
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
-
-class ApplySoon(Protocol):
-    """Called with a job, and whether its callback reports an outcome."""
-
-    def __call__(self, job_id: str, *, final: bool) -> None: ...
+log = structlog.get_logger()
 
 
 class CallbackIntake:
     """Accepts callbacks to the jobs' own URLs."""
 
-    def __init__(
-        self,
-        services: ServiceContext,
-        apply_soon: ApplySoon,
-        recent: RecentCallbacks,
-        large: LargeBodies,
-    ) -> None:
-        """`apply_soon` is called while a callback that is a JSON object is being stored."""
+    def __init__(self, services: ServiceContext, large: LargeBodies) -> None:
         self._services = services
-        self._apply_soon = apply_soon
-        self._recent = recent
         self._large = large
 
     async def accept(
@@ -47,68 +44,78 @@ class CallbackIntake:
         *,
         verified: bool,
     ) -> Receipt:
-        """Store a callback; an accepted one is on disk when this returns, and is applied in the
-        same transaction or later.
+        """Store a callback and apply it to its job. All of that is on disk when this returns.
 
-        Returns ACCEPTED, DUPLICATE, REJECTED or CONFLICT. A recently stored one is answered from
-        memory. One for which the job has no room is not stored, and returned as DUPLICATE, or
-        REJECTED if unreadable. `verified` says whether its signature is the provider's.
+        One that cannot be applied, because of a fault of ours, is stored as FAILED, and its job is
+        polled instead. `verified` says whether its signature is the provider's.
 
         Raises:
             NotFound: there is no such job.
             StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`; also if too many
                 large ones are waiting.
         """
-        digest = hashlib.sha256(body).digest()
-        key = (job_id, digest, verified)
-        known = self._recent.answer(key)
-        if known is not None:
-            return known
-        if len(body) <= LARGE:
-            content = read_object(body)
-        else:
-            content = await self._read_large(provider, body)
-        said = content or {}
-        reader = self._services.providers[provider]
-        final = reader.read_status(said) in FINAL_STATUSES
-        stored = self._services.store.callbacks.receive(
-            {
-                "provider": provider,
-                "job_id": job_id,
-                "at": self._services.clock.now(),
-                "digest": digest,
-                "headers": _headers_to_store(headers),
-                "body": body,
-                "provider_request_id": reader.read_id(said),
-                "readable": content is not None,
-                "final": final,
-                "verified": verified,
-            }
-        )
-        if content is not None:
-            self._apply_soon(job_id, final=final)
-        receipt = await stored
-        self._recent.remember(key, receipt)
-        if receipt is Receipt.SURPLUS:
-            return Receipt.REJECTED if content is None else Receipt.DUPLICATE
-        return receipt
+        arrival: IncomingCallback = {
+            "provider": provider,
+            "job_id": job_id,
+            "at": self._services.clock.now(),
+            "digest": hashlib.sha256(body).digest(),
+            "headers": _headers_to_store(headers),
+            "body": body,
+            "provider_request_id": None,
+            "verified": verified,
+        }
+        receive = self._services.store.callbacks.receive
+        try:
+            report = await self._read(provider, body)
+            if report is None:
+                received = await receive(arrival, Verdict.REJECTED)
+            else:
+                arrival["provider_request_id"] = report.provider_request_id
+                received = await receive(arrival, partial(self._decide, report, verified))
+        except (NotFound, StoreUnavailable):
+            raise
+        except Exception:
+            # It must not be lost, nor be refused again and again: it is kept for people to read.
+            log.exception("a callback could not be applied", job=job_id)
+            received = await receive(arrival, Verdict.FAILED)
+        note_end(self._services, received.move)
+        return received.receipt
 
-    async def _read_large(self, provider: str, body: bytes) -> Mapping[str, object] | None:
+    async def apply_left(self) -> None:
+        """Apply what 1.0.0 had stored and not applied. Called before any worker
+        starts: such a callback may be the only proof that a job was submitted."""
+        after, store = 0, self._services.store
+        while left := await store.callbacks.list_unapplied(after, UNAPPLIED_PER_READ):
+            for each in left:
+                with suppress(NotFound):  # it has just been removed
+                    await self.accept(
+                        each.provider, each.job_id, each.body, (), verified=each.verified
+                    )
+            after = left[-1].id
+
+    async def _read(self, provider: str, body: bytes) -> Report | None:
+        read = partial(self._read_at_once, provider, body)
+        if len(body) <= LARGE:
+            return read()
         try:
             async with self._large.turn(provider):
-                return await asyncio.to_thread(read_object, body)
+                return await asyncio.to_thread(read)
         except TooManyLarge:
             raise StoreBusy(f"{MAX_LARGE} large callbacks are waiting") from None
 
+    def _read_at_once(self, provider: str, body: bytes) -> Report | None:
+        """What a callback's body says; None if it is no JSON object."""
+        try:
+            content = parse(decode(body))
+        except UnreadableJson:
+            return None
+        return (
+            self._services.providers[provider].read(content) if isinstance(content, dict) else None
+        )
 
-def read_object(body: bytes) -> Mapping[str, object] | None:
-    """The JSON object in a callback's body, or None."""
-    try:
-        # Strings are cleaned when the callback is applied.
-        content = parse(decode(body))
-    except UnreadableJson:
-        return None
-    return content if isinstance(content, dict) else None
+    def _decide(self, report: Report, verified: bool, callback_id: int, job: Job) -> Move | None:
+        received = CallbackReceived(callback_id, report, verified)
+        return decide(job, received, self._services.clock.now(), self._services.rules)
 
 
 def _headers_to_store(headers: Iterable[tuple[bytes, bytes]]) -> str:

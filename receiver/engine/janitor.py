@@ -92,9 +92,6 @@ class Janitor(Worker):
         oldest = min((at for _, at in backlogs.values()), default=None)
         metrics.oldest_unfinished_job_age_seconds.set(_age(oldest, now))
 
-        waiting, oldest = await store.callbacks.backlog()
-        metrics.inbox_rows.set(waiting)
-        metrics.inbox_oldest_age_seconds.set(_age(oldest, now))
         pending, oldest = await store.deliveries.backlog()
         metrics.relay_backlog.set(pending)
         metrics.relay_oldest_age_seconds.set(_age(oldest, now))

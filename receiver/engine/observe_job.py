@@ -1,7 +1,7 @@
 """Applies an observation to a job. Almost every change of a job goes through here.
 
-The exceptions: `apply_callbacks` applies several callbacks at once, and the archiver applies its
-own observations, which neither finish a job nor bring a provider id.
+The exceptions: a callback is applied in the transaction that stores it (accept_callback.py), and
+the archiver applies its own observations, which neither finish a job nor bring a provider id.
 """
 
 from dataclasses import replace
@@ -44,14 +44,15 @@ async def observe_job(
             continue
         if isinstance(observation, SubmissionEnded):
             _compare_ids(job, observation)
-        note_end(services, job, move)
+        note_end(services, move)
         return job, move
 
 
-def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
-    """Count and log the move if it has finished the job, or corrected its end."""
-    if move is None or move.event is None or not job.done:
+def note_end(services: ServiceContext, move: Move | None) -> None:
+    """Count and log the move if it has finished its job, or corrected the job's end."""
+    if move is None or move.event is None or not move.job.done:
         return
+    job = move.job
     services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
     log.info(
         "job finished",

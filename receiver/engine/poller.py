@@ -17,7 +17,6 @@ from receiver.domain.fair_queue import FairQueue
 from receiver.domain.observations import Observation
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.engine.context import ServiceContext
-from receiver.engine.missed_callbacks import MissedCallbacks
 from receiver.engine.observe_job import observe_job
 from receiver.engine.provider_calls import ProviderCalls
 from receiver.engine.worker import (
@@ -34,22 +33,14 @@ from store.records.times import Lane, Millis
 POLL_LEASE: Millis = 30_000
 """How long a job is leased for its wait here and one call. No call begins after the lease's end;
 one that begins late may outlast it."""
-MAX_TO_CONFIRM = 1_000
-MAX_TO_CONFIRM_PER_USER = 100
-"""A job that is handed over to be confirmed while so many wait here, of all users or of one, is
-released to the store."""
 CONFIRMS_AHEAD = 200
-"""Jobs to confirm are leased from the store while fewer than this wait here: more than
-`MAX_TO_CONFIRM_PER_USER`, so that one user cannot keep the others out, and few enough to leave some
-to other processes."""
+"""Jobs to confirm are leased from the store while fewer than this wait here: few
+enough to leave some to other processes."""
 MAX_FAILING_PER_USER = 100
 """While so many of a user's failing jobs wait for a slot, no further ones are queued for a poll:
 they are found when their lease ends. Jobs to confirm or to cancel are queued in any case."""
 CALLS_PER_PASS = 100
 """Maximum number of jobs that a pass leases to confirm, and then to poll."""
-MISSED_PER_SECOND = 20
-"""Maximum number of jobs a second that are polled because their callback was refused: status calls
-must not add much to the overload that refused it."""
 CONFIRMS_PER_POLL = 4
 """Confirming calls for each poll while polls are due: every fifth call is a poll."""
 POLL_DRAIN_SECONDS = 2.0
@@ -63,36 +54,17 @@ class Poller:
 
     name = "poller"
 
-    def __init__(self, services: ServiceContext, hub: Hub, missed: MissedCallbacks) -> None:
+    def __init__(self, services: ServiceContext, hub: Hub) -> None:
         self._services = services
-        self._missed = missed
-        self._missed_at = 0.0
-        """Monotonic time from which further jobs with a refused callback are polled."""
         self._provider_calls = ProviderCalls(services)
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.concurrency)
         self._to_confirm = _LeasedJobs(self._calls.concurrency)
-        self._overflow: list[str] = []
-        """Jobs that were handed over while the queue was full, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
         self._failing = _LeasedJobs(max(1, self._calls.concurrency // 2))
         """Jobs whose last call failed: their next one may hang, so they share half of the slots."""
-
-    def confirm(self, job: Job) -> None:
-        """Take over a job that is due for confirmation and already leased to this worker for
-        `POLL_LEASE`."""
-        until = self._services.clock.now() + POLL_LEASE
-        # If the job is not confirmed by then, for whatever reason, it can be leased again.
-        self._timer.schedule_pass(Lane.CONFIRM, until)
-        waiting, of_user = self._to_confirm.items, self._to_confirm.waiting(job.user_id)
-        has_place = of_user < MAX_TO_CONFIRM_PER_USER and len(waiting) < MAX_TO_CONFIRM
-        if has_place or job.id in waiting:
-            self._to_confirm.add(job.user_id, job.id, (job, until))
-        else:
-            self._overflow.append(job.id)
-        self._timer.wake.notify()
 
     async def run_once(self) -> int:
         """Start calls that are due, within the limits; returns how many."""
@@ -102,9 +74,6 @@ class Poller:
         await self._lease_confirms()
         begun += self._begin_confirms()
         begun += await self._poll_due(CALLS_PER_PASS)
-        # Last: if the store still refuses this, the calls above have begun.
-        await self._release_overflow()
-        await self._make_missed_due()
         if begun:
             await asyncio.sleep(0)  # let them start; what a breaker refuses frees the rate limit
         return begun
@@ -128,7 +97,7 @@ class Poller:
     async def stop(self) -> None:
         """Release the jobs that wait here, and cancel calls that do not end soon. An answer that
         was not stored is lost: its job stays due."""
-        waiting = [*self._to_confirm.items, *self._overflow, *self._failing.items]
+        waiting = [*self._to_confirm.items, *self._failing.items]
         if waiting:
             await self._services.store.jobs.release(self._services.holder, waiting)
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
@@ -141,16 +110,6 @@ class Poller:
             return 0.0
         at = breaker.probe_at
         return None if at is None else max(at, self._calls.queues[provider].next_call_at)
-
-    async def _make_missed_due(self) -> None:
-        """Make polls due for some of the jobs whose callback was refused."""
-        monotonic, now = self._services.clock.monotonic(), self._services.clock.now()
-        if monotonic < self._missed_at:
-            return
-        self._missed_at = monotonic + MAX_IDLE_SECONDS
-        jobs, job_ids = self._services.store.jobs, self._missed.first(MISSED_PER_SECOND)
-        await asyncio.gather(*(jobs.make_poll_due(job_id, now) for job_id in job_ids))
-        self._missed.remove(job_ids)
 
     async def _make_queued_due(self) -> None:
         """Make a queued job's call due as soon as a breaker allows a probe, so that a recovery is
@@ -173,19 +132,12 @@ class Poller:
             self._timer.wake.notify()
 
     async def _lease_confirms(self) -> None:
-        """Lease jobs that are due for confirmation in the store, and queue them with those that
-        were handed over."""
+        """Lease jobs that are due for confirmation, and queue them."""
         most = min(CALLS_PER_PASS, CONFIRMS_AHEAD - len(self._to_confirm.items))
         until = self._services.clock.now() + POLL_LEASE
         async with self._timer.leased(Lane.CONFIRM, POLL_LEASE, most) as jobs:
             for job in jobs:
                 self._to_confirm.add(job.user_id, job.id, (job, until))
-
-    async def _release_overflow(self) -> None:
-        """Release jobs that were handed over while the queue was full: they stay due."""
-        if overflow := self._overflow:
-            self._overflow = []
-            await self._services.store.jobs.release(self._services.holder, overflow)
 
     def _begin_confirms(self) -> int:
         """Start confirming calls, the user with the fewest first, within the limits; in place of a

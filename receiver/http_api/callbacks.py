@@ -1,4 +1,4 @@
-"""The provider's callbacks. A hot route: plain ASGI, and at most one write to the store each."""
+"""The provider's callbacks. A hot route: plain ASGI, and one write to the store each."""
 
 from typing import Final
 
@@ -12,12 +12,15 @@ from receiver.http_api.errors import Problem
 from receiver.http_api.responses import json_response
 from receiver.providers.contract import BadSignature
 from store.callbacks import Receipt
-from store.errors import NotFound, StoreUnavailable
+from store.errors import NotFound
 
 log = structlog.get_logger()
 
+_ACCEPTED: Final = json_response({"status": Receipt.ACCEPTED})
 _ANSWERS: Final = {
-    receipt: json_response({"status": receipt}) for receipt in (Receipt.ACCEPTED, Receipt.DUPLICATE)
+    Receipt.ACCEPTED: _ACCEPTED,
+    Receipt.FAILED: _ACCEPTED,  # it is stored, and its job is polled
+    Receipt.DUPLICATE: json_response({"status": Receipt.DUPLICATE}),
 }
 
 
@@ -26,7 +29,7 @@ async def callback(
 ) -> None:
     """The provider reports a job's status.
 
-    It is stored before the answer, and applied in the same transaction or later.
+    It is stored and applied before the answer.
     """
     services = context.services
     began = services.clock.monotonic()
@@ -42,9 +45,6 @@ async def callback(
         raise Problem(
             410, "job_gone", "The job has been removed.", members={"request_id": job_id}
         ) from None
-    except StoreUnavailable:
-        context.missed_callbacks.add(job_id)
-        raise
     services.metrics.count_callback(provider, receipt, verified=verified)
     if receipt is Receipt.REJECTED:
         raise Problem(400, "invalid_json", "The body must be a JSON object.")

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from receiver.archive.contract import Archive
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.context import ServiceContext
-from receiver.engine.missed_callbacks import MissedCallbacks
 from receiver.engine.renew_link import LinkRenewals
 from receiver.engine.unstored_answers import UnstoredAnswers
 from receiver.http_api.auth import Authenticator
@@ -41,7 +40,6 @@ class ApiContext:
     tokens: CallbackTokens
     bodies: Bodies
     callbacks: CallbackIntake
-    missed_callbacks: MissedCallbacks
     sender: WebhookSender
     rng: Random
     """Also generates API keys, so it must be unpredictable."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
-from store.records.jobs import Job, Status
+from store.records.jobs import Job
 
 MAX_KIND = 200
 """Maximum length of a `kind`, in characters."""
@@ -109,18 +109,6 @@ class Provider(Protocol):
     @abstractmethod
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a callback's body, leniently. Pure, and never raises."""
-
-    def read_id(self, body: Mapping[str, Any]) -> str | None:
-        """The provider_request_id in a callback's body, as `read` reads it. Pure.
-
-        This and `read_status` are called for each callback as it arrives: where bodies are large,
-        reading one member is cheaper than reading all.
-        """
-        return self.read(body).provider_request_id
-
-    def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        """The status in a callback's body, as `read` reads it. Pure."""
-        return self.read(body).status
 
     @abstractmethod
     async def close(self) -> None:

@@ -80,7 +80,7 @@ class Fal(Provider):
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
         path = f"{kind}?{urlencode({'fal_webhook': callback_url})}"
-        return await self._api.submit(path, body_input, self.read_id, self._read_urls)
+        return await self._api.submit(path, body_input, _read_id, self._read_urls)
 
     def _read_urls(self, body: Mapping[str, Any]) -> Mapping[str, str] | None:
         given = {name: body.get(f"{name}_url") for name in ("status", "response", "cancel")}
@@ -169,33 +169,35 @@ class Fal(Provider):
         answer, the result must be fetched."""
         said = {name: body.get(name) for name in _MEMBERS}
         safe = parsing.clean_and_redact(said, self._account.key)
-        status, payload = self.read_status(safe), safe.get("payload")
+        status, payload = _read_status(safe), safe.get("payload")
         completed = status is Status.COMPLETED
         return Report(
             status=status,
             provider_status=parsing.read_provider_status(safe.get("status")),
             result=_as_result(payload) if completed and payload is not None else None,
             message=_read_failure(safe) if status in (Status.FAILED, Status.CANCELLED) else None,
-            provider_request_id=self.read_id(body),
+            provider_request_id=_read_id(body),
         )
-
-    def read_id(self, body: Mapping[str, Any]) -> str | None:
-        """The request's id. `gateway_request_id` differs from it after a retry inside fal."""
-        return parsing.read_id(body.get("request_id"))
-
-    def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        """The status. In status answers, a failure is COMPLETED with an error."""
-        word = body.get("status")
-        status = parsing.read_status(word, _STATUSES)
-        has_error = body.get("error") or body.get("error_type")
-        if status is Status.FAILED or (has_error and str(word).strip().upper() == "COMPLETED"):
-            return _read_end(body)
-        return status
 
     async def close(self) -> None:
         await self._keys.close()
         self._jwks.close()
         self._api.close()
+
+
+def _read_id(body: Mapping[str, Any]) -> str | None:
+    """The request's id. `gateway_request_id` differs from it after a retry inside fal."""
+    return parsing.read_id(body.get("request_id"))
+
+
+def _read_status(body: Mapping[str, Any]) -> Status | None:
+    """The status. In status answers, a failure is COMPLETED with an error."""
+    word = body.get("status")
+    status = parsing.read_status(word, _STATUSES)
+    has_error = body.get("error") or body.get("error_type")
+    if status is Status.FAILED or (has_error and str(word).strip().upper() == "COMPLETED"):
+        return _read_end(body)
+    return status
 
 
 def read_keys(jwks: Mapping[str, Any]) -> list[Ed25519PublicKey]:

@@ -75,7 +75,7 @@ class Replicate(Provider):
             path, body["version"] = "predictions", kind
         else:
             path = f"{'' if _DEPLOYMENT.fullmatch(kind) else 'models/'}{kind}/predictions"
-        return await self._api.submit(path, body, self.read_id)
+        return await self._api.submit(path, body, _read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         return await self._api.status(_path(job), self.read)
@@ -100,7 +100,7 @@ class Replicate(Provider):
 
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a prediction, from a webhook or a status answer."""
-        status = self.read_status(body)
+        status = parsing.read_status(body.get("status"), _STATUSES)
         said = [body.get(name) for name in ("status", "output", "error")]
         word, output, error = parsing.clean_and_redact(said, self._account.key)
         completed = status is Status.COMPLETED
@@ -110,19 +110,17 @@ class Replicate(Provider):
             provider_status=parsing.read_provider_status(word),
             result={"output": output} if completed and not gone else None,
             message=_read_error(error),
-            provider_request_id=self.read_id(body),
+            provider_request_id=_read_id(body),
             result_is_gone=gone,
         )
-
-    def read_id(self, body: Mapping[str, Any]) -> str | None:
-        return parsing.read_id(body.get("id"))
-
-    def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        return parsing.read_status(body.get("status"), _STATUSES)
 
     async def close(self) -> None:
         await self._keys.close()
         self._api.close()
+
+
+def _read_id(body: Mapping[str, Any]) -> str | None:
+    return parsing.read_id(body.get("id"))
 
 
 def read_keys(body: Mapping[str, Any]) -> list[bytes]:

@@ -102,7 +102,7 @@ class Samsar(Provider):
     ) -> SubmitAnswer:
         """Send a submission once; `body_input` has passed `check`."""
         body = {"input": upstream_input(kind, body_input), "webhookUrl": callback_url}
-        return await self._api.submit(kind, body, self.read_id)
+        return await self._api.submit(kind, body, read_request_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         """Read a job's status. An answer that names another job says nothing about this one."""
@@ -115,12 +115,6 @@ class Samsar(Provider):
 
     def read(self, body: Mapping[str, Any]) -> Report:
         return read_report(body, self._key)
-
-    def read_id(self, body: Mapping[str, Any]) -> str | None:
-        return read_request_id(body)
-
-    def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        return parsing.read_status(body.get("status"), _STATUSES)
 
     async def close(self) -> None:
         self._api.close()

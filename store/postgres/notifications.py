@@ -69,9 +69,8 @@ class Notifications:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def announce(self, notice: CommitNotice) -> None:
-        """Soon notify the other processes of our commit. Callbacks and events stay within this
-        process."""
-        notice = replace(notice, inbox={}, appended={})
+        """Soon notify the other processes of our commit. Events stay within this process."""
+        notice = replace(notice, appended={})
         if notice != CommitNotice():
             self._unsent.add(notice)
             self._changed.set()

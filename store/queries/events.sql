@@ -1,7 +1,7 @@
 -- name: snapshot-of-job
 -- A job, and the position of its user's latest event, in one snapshot.
 SELECT u.event_seq, u.event_nonce, j.*
-  FROM archived_job_rows j JOIN users u ON u.id = j.user_id
+  FROM stored_jobs j JOIN users u ON u.id = j.user_id
  WHERE j.id = :job_id;
 
 -- name: snapshot-of-user
@@ -9,7 +9,7 @@ SELECT u.event_seq, u.event_nonce, j.*
 -- snapshot. For a user without such jobs, one row with NULLs.
 SELECT u.event_seq, u.event_nonce, j.*
   FROM users u
-  LEFT JOIN (SELECT * FROM archived_job_rows
+  LEFT JOIN (SELECT * FROM stored_jobs
               WHERE user_id = :user_id AND phase <> 'finished'
               ORDER BY id DESC
               LIMIT :limit) j ON TRUE

@@ -17,11 +17,11 @@ SELECT id FROM jobs WHERE id = :job_id {for_update};
 
 -- name: read-job
 -- A job of any user.
-SELECT * FROM archived_job_rows WHERE id = :job_id;
+SELECT * FROM stored_jobs WHERE id = :job_id;
 
 -- name: read-job-by-provider-id
 -- A job by its provider's id.
-SELECT * FROM archived_job_rows
+SELECT * FROM stored_jobs
  WHERE provider_request_id = :provider_request_id AND provider = :provider;
 
 -- name: read-input
@@ -84,7 +84,7 @@ SELECT page.n, page.fits, j.* FROM (
      WHERE fits OR n = :most
      ORDER BY n
      LIMIT :limit) AS page
- CROSS JOIN archived_job_rows j
+ CROSS JOIN stored_jobs j
  WHERE j.id = page.id
  ORDER BY page.n;
 
@@ -135,8 +135,8 @@ UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
 RETURNING lane;
 
 -- name: list-removable
--- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim,
--- unapplied callback or call to the provider. A message due since before `overdue_since` does not
+-- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim
+-- or call to the provider. A message due since before `overdue_since` does not
 -- count. A pending file does not count unless it is being downloaded: it would be removed with its
 -- job, and without an archive nobody downloads it. A download's lease that ended before
 -- `done_before` does not count: its holder died.
@@ -150,7 +150,7 @@ SELECT done_at, id FROM jobs
                     WHERE d.job_id = jobs.id AND d.state = 'pending'
                       AND (d.next_attempt_at > :overdue_since OR d.held_until > :overdue_since))
    AND NOT EXISTS (SELECT 1 FROM callbacks c
-                    WHERE c.job_id = jobs.id AND c.verdict IN ('waiting', 'claimed'))
+                    WHERE c.job_id = jobs.id AND c.verdict = 'claimed')
    AND (SELECT f.lane <> 'archive' OR f.held_until > :done_before
           FROM due f WHERE f.job_id = jobs.id) IS NOT TRUE
  ORDER BY done_at, id

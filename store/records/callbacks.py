@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from store.records.jobs import Evidence
-from store.records.times import Millis
 
 
 class Verdict(StrEnum):
     """The result of processing a callback."""
 
-    WAITING = "waiting"
-    """On disk, not applied yet."""
     APPLIED = "applied"
     """It changed the job, or repeated what was known. For a claim: it was accepted unconfirmed
     (`confirmed` false), or claims need no confirmation."""
@@ -29,7 +27,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
     """Not a JSON object."""
     FAILED = "failed"
-    """Applying it failed three times; the job is polled instead."""
+    """Applying it failed; the job is polled instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,11 @@ class CallbackVerdict:
     """What the verdict is based on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
-    """One stored callback, raw."""
+class UnappliedCallback(NamedTuple):
+    """A callback that 1.0.0 had stored and not applied."""
 
     id: int
-    job_id: str
     provider: str
-    received_at: Millis
-    tries: int
+    job_id: str
     verified: bool
-    """Whether it carried a valid signature of the provider."""
     body: bytes

@@ -175,8 +175,6 @@ class Job:
     label: str | None = None
     """The beginning of its prompt, for people to tell jobs apart."""
     due: Due | None = None
-    callbacks_waiting: bool = False
-    """Whether it has unapplied callbacks in the inbox; they go before any deadline."""
     tracking: Tracking = Tracking()
     provider_urls: Mapping[str, str] | None = None
     """The job's URLs at the provider, by purpose, if the answer that accepted it had any."""

@@ -1,10 +1,10 @@
 """One change of a job, and the functions that decide it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from store.records.callbacks import Callback, CallbackVerdict
+from store.records.callbacks import CallbackVerdict
 from store.records.deliveries import RelayMessage
 from store.records.events import Note
 from store.records.jobs import Job
@@ -41,5 +41,5 @@ Decide: TypeAlias = Callable[[Job], Move | None]
 """Takes the job as read inside the write transaction; returns the change to make, or None.
 It must be pure and fast: it runs in the writer's thread, and again if the batch is repeated."""
 
-DecideCallbacks: TypeAlias = Callable[[Job, Sequence[Callback]], Move | None]
-"""The same, but also takes the job's oldest waiting callbacks; the move has a verdict for each."""
+DecideCallback: TypeAlias = Callable[[int, Job], Move | None]
+"""The same, but also takes the id of the callback that is applied; the move has its verdict."""

@@ -20,7 +20,7 @@ from store.open import open_store
 from store.records.times import Lane, Millis
 from tests.benchmarks.table import Line, show
 from tests.benchmarks.world import fill
-from tests.store.world import incoming_callback
+from tests.store.world import incoming_callback, unchanged
 
 FAR: Millis = 4_000_000_000_000
 SMALL = 1_000
@@ -91,7 +91,7 @@ def _calls(store: Store, ids: list[str]) -> dict[str, Call]:
     def receive() -> Awaitable[object]:
         number = next(numbers)
         job_id, body = ids[number % SMALL], b'{"n":%d}' % number
-        return store.callbacks.receive(incoming_callback(job_id, body, at=FAR))
+        return store.callbacks.receive(incoming_callback(job_id, body, at=FAR), unchanged)
 
     return {
         "due query, nothing due": lambda: store.backlogs.due(Lane.POLL, 1),

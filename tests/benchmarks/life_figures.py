@@ -68,8 +68,6 @@ class Measured:
     """The provider's report."""
     flood: dict[str, Any]
     """The provider's report on the flood."""
-    applied_after: float
-    """Seconds from sending the flood's last callback until all were applied."""
 
     @property
     def cpu_per_life(self) -> float:

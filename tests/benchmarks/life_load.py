@@ -8,7 +8,6 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -38,8 +37,6 @@ class Target:
 
     ports: list[int]
     pids: list[int]
-    waiting_callbacks: Callable[[], int]
-    """The number of callbacks that are stored and not yet applied."""
 
 
 async def run(load: Load, target: Target, provider_port: int, provider_pid: int) -> Measured:
@@ -73,7 +70,7 @@ class _Run:
             await _until(self._began)
             watched = tasks.create_task(self._watched())
             flooded = tasks.create_task(self._flooded())
-        usage, (flood, applied_after) = watched.result(), flooded.result()
+        usage, flood = watched.result(), flooded.result()
         report, acknowledged, lost = await self._end()
         for each in (sender, self._provider, self._reader):
             each.close()
@@ -103,7 +100,6 @@ class _Run:
             late=quantile(self._late, 0.99),
             report=report,
             flood=flood,
-            applied_after=applied_after,
         )
 
     def _within(self, at: float) -> bool:
@@ -169,18 +165,11 @@ class _Run:
             costs.machine_cpu_seconds(),
         )
 
-    async def _flooded(self) -> tuple[dict[str, Any], float]:
-        """The provider's report on the flood, and the seconds from its last callback until all were
-        applied."""
+    async def _flooded(self) -> dict[str, Any]:
+        """The provider's report on the flood."""
         if not self._load.flood:
-            return {}, 0.0
-        flood = await self._ask("/flood", rate=self._load.flood, seconds=self._load.seconds)
-        last: float = flood.pop("last_sent")
-        while time.perf_counter() < last + SECONDS_TO_END:
-            if not await asyncio.to_thread(self._target.waiting_callbacks):
-                return flood, time.perf_counter() - last
-            await asyncio.sleep(0.1)
-        return flood, math.inf
+            return {}
+        return await self._ask("/flood", rate=self._load.flood, seconds=self._load.seconds)
 
     async def _end(self) -> tuple[dict[str, Any], int, int]:
         """Wait until every accepted job has ended: the provider's report, how many jobs were

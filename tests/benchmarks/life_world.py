@@ -2,17 +2,13 @@
 provider. Each measurement has new processes and a new database."""
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
-import psycopg
 import uvloop
 
 from tests.benchmarks.life_figures import Load, Measured
@@ -33,7 +29,6 @@ SAFE = {
     "shared_buffers": "128MB",
 }
 """Settings of a durable PostgreSQL server; the one for the tests may lose data in a power cut."""
-_WAITING = "SELECT count(*) FROM callbacks WHERE verdict = 'waiting'"
 
 
 @dataclass
@@ -57,11 +52,11 @@ class Bench:
         return self._done[load]
 
     def ours(self, load: Load) -> Measured:
-        with self._database() as (url, waiting_callbacks), ExitStack() as stack:
+        with self._database() as url, ExitStack() as stack:
             asyncio.run(fill(url, 2, jobs=0))
             settings = SETTINGS | settings_of(self._provider_origin)
             servers = [stack.enter_context(service(url, **settings)) for _ in range(self.replicas)]
-            return self._run(load, servers, waiting_callbacks)
+            return self._run(load, servers)
 
     def _plain(self, load: Load) -> Measured:
         with tempfile.TemporaryDirectory() as folder:
@@ -73,12 +68,10 @@ class Bench:
             ]
             with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 wait_for(port, process)
-                return self._run(load, [Server(port, process)], lambda: 0)
+                return self._run(load, [Server(port, process)])
 
-    def _run(self, load: Load, servers: list[Server], waiting: Callable[[], int]) -> Measured:
-        target = Target(
-            [each.port for each in servers], [each.process.pid for each in servers], waiting
-        )
+    def _run(self, load: Load, servers: list[Server]) -> Measured:
+        target = Target([each.port for each in servers], [each.process.pid for each in servers])
         return uvloop.run(run(load, target, self.provider.port, self.provider.process.pid))
 
     @property
@@ -86,18 +79,10 @@ class Bench:
         return f"http://127.0.0.1:{self.provider.port}"
 
     @contextmanager
-    def _database(self) -> Iterator[tuple[str, Callable[[], int]]]:
-        """An empty database: its URL, and a function that counts the callbacks that wait in it."""
+    def _database(self) -> Iterator[str]:
+        """The URL of an empty database."""
         if self.postgres is not None:
-            url = self.postgres.new_schema_url()
-            yield url, partial(_waiting, partial(psycopg.connect, url))
+            yield self.postgres.new_schema_url()
             return
         with tempfile.TemporaryDirectory() as folder:
-            path = f"{folder}/lives.db"
-            connect = partial(sqlite3.connect, f"file:{path}?mode=ro", uri=True)
-            yield f"sqlite:///{path}", partial(_waiting, connect)
-
-
-def _waiting(connect: Callable[[], Any]) -> int:
-    with closing(connect()) as db:
-        return int(db.execute(_WAITING).fetchone()[0])
+            yield f"sqlite:///{folder}/lives.db"

@@ -90,7 +90,6 @@ def flood(bench: Bench, seconds: float) -> Iterator[Line]:
         yield _outcome(what, ours, plain, bound)
         for what, told, bound in (
             ("from a POST's answer to the provider, p99", _to_provider, "<= 500 ms"),
-            ("all callbacks applied after the last", _applied, "<= 10 s"),
             ("a callback's answer p50, p99", _flood, ""),
         ):
             yield Line(f"   {what}", told(ours), bound, f"plain app {told(plain)}")
@@ -206,10 +205,6 @@ def _cpu(runs: Runs) -> str:
 
 def _to_provider(runs: Runs) -> str:
     return _ms(_middle(runs, lambda each: quantile(each.to_provider, 0.99)))
-
-
-def _applied(runs: Runs) -> str:
-    return f"{_middle(runs, lambda each: each.applied_after):.1f} s"
 
 
 def _flood(runs: Runs) -> str:

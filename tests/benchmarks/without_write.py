@@ -4,11 +4,11 @@ service is what the write costs. Run as a script, like `python -m receiver`."""
 from typing import Any
 
 from receiver.cli.main import main as command
-from store.callbacks import Callbacks, Receipt
+from store.callbacks import Callbacks, Receipt, Received
 
 
-async def _accepted(*_: Any, **__: Any) -> Receipt:
-    return Receipt.ACCEPTED
+async def _accepted(*_: Any, **__: Any) -> Received:
+    return Received(Receipt.ACCEPTED)
 
 
 if __name__ == "__main__":

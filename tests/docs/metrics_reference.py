@@ -26,10 +26,11 @@ VALUES = """
 
 | label | of | values |
 |---|---|---|
-| `verdict` | `receiver_callbacks_total` | `accepted`, `duplicate`; not stored: `surplus` (the job \
-has too many), `gone` (the job has been removed); refused, by the `code` of the answer or its \
-cause: `rejected` (no JSON object), `conflict` (another job's id), `unauthorized` (a bad token), \
-`bad_signature`, `body_too_large` and others |
+| `verdict` | `receiver_callbacks_total` | `accepted`, `duplicate` (or the job has too many), \
+`failed` (stored, but it could not be applied: the job is polled), `gone` (the job has been \
+removed); refused, by the `code` of the answer or its cause: `rejected` (no JSON object), \
+`conflict` (another job's id), `unauthorized` (a bad token), `bad_signature`, `body_too_large` and \
+others |
 | `verified` | `receiver_callbacks_total` | `true` if the signature was the provider's |
 | `outcome` | `receiver_submissions_total` | `accepted`, `refused`, `not_sent`, `ambiguous` |
 | `outcome` | `receiver_status_polls_total` | `reported`, `missing` (404), `unavailable`, \
@@ -40,8 +41,8 @@ retried); `no_answer`; `exhausted`; `disabled` (410) |
 | `phase` | `receiver_jobs` | [the phases](troubleshooting.md#a-job-does-not-end) |
 | `status`, `evidence` | `receiver_jobs_finished_total` | [as in the job](integration.md#a-job) |
 | `state` | `receiver_provider_breaker` | `closed`, `half_open`, `open` |
-| `worker` | `receiver_worker_failures_total` | `submitter`, `submission leases`, `inbox`, \
-`poller`, `deadlines`, `relay`, `archive`, `download leases`, `janitor`, `broadcast`, \
+| `worker` | `receiver_worker_failures_total` | `submitter`, `submission leases`, `poller`, \
+`deadlines`, `relay`, `archive`, `download leases`, `janitor`, `broadcast`, \
 `revocation`, `safety` |
 | `route` | `receiver_http_…` | the route's template, such as `/v1/jobs/{request_id}`; `refused`: \
 refused under load before any work |

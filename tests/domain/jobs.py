@@ -18,10 +18,9 @@ from receiver.domain.answers import (
 )
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
-    CallbackBatch,
+    CallbackReceived,
     CancelRequested,
     Observation,
-    ParsedCallback,
     Polled,
     SubmissionBegins,
     SubmissionEnded,
@@ -103,13 +102,6 @@ def failed(
     return report(Status.FAILED, message=message, provider_request_id=provider_request_id)
 
 
-def one_callback(
-    callback_id: int, at: Millis, reported: Report, *, taken: bool = False
-) -> CallbackBatch:
-    """One callback, received at `at`."""
-    return CallbackBatch((ParsedCallback(callback_id, at, reported, taken),))
-
-
 CURRENT_ID = "the id that the job has by then"
 NEXT = 0
 """Stands for the number of the job's next attempt, or of its next status call."""
@@ -165,9 +157,9 @@ class Story:
         return self.observe(SubmissionBegins(NEXT, self.now + 70 * SECOND))
 
     def called_back(self, reported: Report, after: Millis = SECOND) -> Move | None:
-        """The provider's callback arrives and is applied at once."""
+        """The provider's callback arrives."""
         self.callbacks += 1
-        return self.observe(one_callback(self.callbacks, self.now + after, reported), after)
+        return self.observe(CallbackReceived(self.callbacks, reported), after)
 
     def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
         """A status call that begins in a second."""

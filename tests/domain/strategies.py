@@ -1,6 +1,6 @@
 """Hypothesis strategies for everything that can happen to a job."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
@@ -19,7 +19,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.observations import (
-    CallbackBatch,
+    CallbackReceived,
     CancelAnswer,
     CancelRequested,
     DownloadEnded,
@@ -27,7 +27,6 @@ from receiver.domain.observations import (
     FileStored,
     LinkRenewed,
     Observation,
-    ParsedCallback,
     SubmissionBegins,
     SubmissionEnded,
     SubmissionLost,
@@ -46,7 +45,6 @@ from tests.domain.jobs import (
     Story,
     completed,
     in_state,
-    one_callback,
     report,
     status_call,
 )
@@ -55,25 +53,8 @@ Act: TypeAlias = Callable[[Millis, int], Observation | SubmitAnswer]
 """Makes an observation at a time; the number becomes the callback's id."""
 
 
-def callback_act(report: Report) -> Act:
-    return lambda now, n: one_callback(n, now, report)
-
-
-def batch_act(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
-    """Callbacks that are applied together, received at intervals. Each is a report, whether another
-    job is known to have the id that it names, and whether it is verified."""
-
-    def act(now: Millis, n: int) -> Observation:
-        return CallbackBatch(
-            tuple(
-                ParsedCallback(
-                    100 * n + number, now - 10 * (len(callbacks) - number), report, taken, verified
-                )
-                for number, (report, taken, verified) in enumerate(callbacks, start=1)
-            )
-        )
-
-    return act
+def callback_act(report: Report, verified: bool = False) -> Act:
+    return lambda _now, n: CallbackReceived(n, report, verified)
 
 
 def poll_act(answer: Report | StatusAnswer, ago: Millis, number: int = NEXT) -> Act:
@@ -100,13 +81,7 @@ answers: st.SearchStrategy[StatusAnswer] = st.one_of(
     st.builds(StatusMissing, retry_after),
     st.builds(StatusUnavailable, st.just("timeout"), retry_after),
 )
-callbacks = st.lists(
-    st.tuples(
-        reports, st.sampled_from([False, False, False, True]), st.sampled_from([False, False, True])
-    ),
-    min_size=1,
-    max_size=4,
-).map(batch_act)
+callbacks = st.builds(callback_act, reports, st.sampled_from([False, False, True]))
 # A job's first call may end after later ones.
 numbers = st.sampled_from([NEXT, NEXT, NEXT, 1])
 polls = st.builds(poll_act, answers, st.sampled_from([0, 100, 14 * SECOND]), numbers)
@@ -166,17 +141,20 @@ class Step(NamedTuple):
     rules: Rules
 
 
-Script: TypeAlias = list[tuple[Millis, Act, bool]]
-"""Each step: a pause, the observation after it, and whether callbacks wait in the inbox then."""
-scripts = st.lists(st.tuples(pauses, acts, st.sampled_from([False] * 4 + [True])), max_size=25)
+Script: TypeAlias = list[tuple[Millis, Act]]
+"""Each step: a pause, and the observation after it."""
+scripts = st.lists(st.tuples(pauses, acts), max_size=25)
 
 
 def play(start: str, script: Script, rules: Rules) -> tuple[Story, list[Step]]:
     story, steps = in_state(start, rules=rules), []
-    for n, (pause, act, waiting) in enumerate(script, start=100):
-        before = story.job = replace(story.job, callbacks_waiting=waiting)
+    for n, (pause, act) in enumerate(script, start=100):
+        before = story.job
         observation = story.named(act(story.now + pause, n))
+        if isinstance(observation, CallbackReceived):
+            named = observation.report.provider_request_id
+            if named is not None and before.provider_request_id not in (None, named):
+                continue  # the store does not apply a callback that names another job
         move = story.observe(observation, pause)
         steps.append(Step(before, observation, move, story.job, story.now, rules))
-    story.job = replace(story.job, callbacks_waiting=False)
     return story, steps

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusReport, StatusUnavailable
-from receiver.domain.observations import TimePassed
+from receiver.domain.observations import CallbackReceived, TimePassed
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records.callbacks import Verdict
 from store.records.jobs import Evidence, Phase, Status
@@ -18,7 +18,6 @@ from tests.domain.jobs import (
     completed,
     failed,
     in_state,
-    one_callback,
     status_call,
     verdicts,
 )
@@ -27,8 +26,7 @@ from tests.domain.jobs import (
 def test_an_answer_decides_only_claims_received_before_the_call() -> None:
     story = in_state("confirming")
     asked_at = story.now + 1_000
-    second_at = asked_at + 500
-    story.observe(one_callback(2, second_at, failed()), 1_500)
+    story.observe(CallbackReceived(2, failed()), 1_500)
     move = story.observe(status_call(asked_at, at_work(50)), 500)
     assert verdicts(move) == [(Verdict.DENIED, None)]
     assert [claim.callback_id for claim in story.job.tracking.claims] == [2]

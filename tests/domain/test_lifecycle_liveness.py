@@ -135,7 +135,7 @@ def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
     start: str, script: Script, rules: Rules, held: bool, retry_after: Millis | None
 ) -> None:
     """Liveness: time passes, and each status call fails and may ask for a pause."""
-    forward = [(abs(pause), act, False) for pause, act, _ in script]
+    forward = [(abs(pause), act) for pause, act in script]
     story, _ = play(start, forward, rules)
     taken_over_at = story.now
     live(story, lambda: StatusUnavailable("outage", retry_after), held=held)

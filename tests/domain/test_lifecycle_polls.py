@@ -12,7 +12,6 @@ from receiver.domain.answers import (
     StatusReport,
     StatusUnavailable,
 )
-from receiver.domain.observations import TimePassed
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND
 from receiver.domain.serialization import is_self_declared
 from store.records.callbacks import Verdict
@@ -21,14 +20,12 @@ from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
     ID,
     MISSING,
-    RULES,
     UNAVAILABLE,
     at_work,
     completed,
     error_of,
     failed,
     in_state,
-    one_callback,
     report,
     status_call,
     verdicts,
@@ -92,19 +89,6 @@ def test_rule_7_the_answer_to_a_call_before_the_deadline_does_not_end_the_job() 
     assert not story.job.done
     story.poll(at_work(60))
     assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
-
-
-def test_rule_7_callbacks_on_disk_go_before_the_deadline() -> None:
-    for state in ("rendering", "accepted without id", "submit_unconfirmed"):
-        story = in_state(state)
-        story.job = replace(story.job, callbacks_waiting=True)
-        story.wait_until(max(story.deadline(), story.due().at))
-        if state == "rendering":
-            story.poll(at_work(60))
-        else:
-            story.observe(TimePassed(), 0)
-        assert not story.job.done
-        assert story.now < story.due().at <= story.now + RULES.poll_max
 
 
 def test_rule_7_frequent_callbacks_do_not_delay_an_overdue_poll() -> None:
@@ -231,24 +215,10 @@ def test_a_job_that_becomes_due_during_a_call_is_polled_again(answer: StatusAnsw
         assert (story.job.due == Due(Lane.POLL, came)) == again, came
 
 
-def test_rule_4_a_job_is_not_lost_while_its_callback_waits_to_be_applied() -> None:
-    story = in_state("rendering")
-    story.job = replace(story.job, callbacks_waiting=True)
-    for _ in range(6):
-        story.poll(StatusMissing(), took=5 * MINUTE)
-    assert not story.job.done
-    story.job = replace(story.job, callbacks_waiting=False)
-    story.poll(StatusMissing())
-    assert error_of(story) is ErrorCode.PROVIDER_JOB_LOST
-
-
-def test_an_overdue_poll_is_not_delayed_by_an_earlier_callback() -> None:
-    """A conflict makes the poll due at once, and an older callback is applied afterwards."""
+def test_a_poll_that_is_due_is_not_delayed_by_a_callback() -> None:
+    """One that could not be used may have made it due."""
     story = in_state("rendering")
     owed = Due(Lane.POLL, story.now + SECOND)
     story.job = replace(story.job, due=owed)
-    earlier = one_callback(90, story.now, at_work(60))
-    story.observe(earlier, 2 * SECOND)
+    story.called_back(at_work(60))
     assert story.job.due == owed
-    story.called_back(at_work(70))
-    assert story.due().at > owed.at

@@ -21,7 +21,6 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.submission import is_under_way
-from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.times import Due, Lane
 from tests.domain.jobs import (
@@ -35,7 +34,6 @@ from tests.domain.jobs import (
     error_of,
     failed,
     in_state,
-    verdicts,
 )
 
 
@@ -81,22 +79,6 @@ def test_rule_2_the_jobs_own_callback_heals_and_brings_the_id(state: str) -> Non
     assert story.job.phase is Phase.RENDERING
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["in time", "after the deadline"])
-def test_rule_2_a_job_whose_callback_waits_is_not_submitted_again(late: bool) -> None:
-    """A 503 was taken for "not sent", but a callback proves that the job runs."""
-    story = in_state("queued again")
-    story.job = replace(story.job, callbacks_waiting=True)
-    story.wait_until(story.deadline() if late else story.due().at)
-    story.begin()
-    story.observe(TimePassed(), 5 * SECOND)
-    assert (story.job.phase, story.job.attempts) == (Phase.QUEUED, 1)
-    assert story.due().lane is Lane.SUBMIT
-    assert story.due().at > story.now
-    story.job = replace(story.job, callbacks_waiting=False)
-    story.called_back(at_work(10, provider_request_id=ID))
-    assert story.job.phase is Phase.RENDERING
-
-
 NOT_BILLED = {"queued", "queued again", "provider_refused", "not_submitted", "CANCELLED unsent"}
 
 
@@ -123,9 +105,6 @@ def test_rule_8_the_answer_outranks_an_id_that_a_callback_brought() -> None:
     assert story.job.provider_request_id == OTHER_ID
     story.observe(SubmitAccepted(ID))
     assert story.job.provider_request_id == ID
-    move = story.called_back(completed(provider_request_id=OTHER_ID))
-    assert verdicts(move) == [(Verdict.CONFLICT, None)]
-    assert story.due().at == story.now, "and the job is polled at once"
     story.observe(SubmitAccepted("samsar-3"))
     assert story.job.provider_request_id == ID
 

@@ -45,7 +45,6 @@ from tests.domain.jobs import (
     completed,
     failed,
     in_state,
-    one_callback,
     report,
     status_call,
 )
@@ -59,11 +58,8 @@ def soon(observation: observed.Observation | SubmitAnswer) -> Column:
     return lambda story: (observation, story.now + SECOND)
 
 
-def called_back(reported: Report, *, taken: bool = False) -> Column:
-    return lambda story: (
-        one_callback(NEW, story.now + SECOND, reported, taken=taken),
-        story.now + SECOND,
-    )
+def called_back(reported: Report) -> Column:
+    return soon(observed.CallbackReceived(NEW, reported))
 
 
 def polled(answer: Report | StatusAnswer) -> Column:
@@ -110,7 +106,6 @@ COLUMNS: dict[str, Column] = {
     "callback 40": called_back(at_work(40, provider_request_id=ID)),
     "callback pending": called_back(report(Status.PENDING)),
     "callback new word": called_back(report(Status.IN_PROGRESS, provider_status="STITCHING")),
-    "callback of another": called_back(completed(provider_request_id=OTHER_ID), taken=True),
     "callback completed": called_back(completed(provider_request_id=ID)),
     "callback completed unnamed": called_back(completed()),
     "callback linkless": called_back(completed(link=None, provider_request_id=ID)),

@@ -12,10 +12,9 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.observations import (
-    CallbackBatch,
+    CallbackReceived,
     CancelAnswer,
     CancelRequested,
-    ParsedCallback,
     SubmissionEnded,
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND
@@ -26,7 +25,6 @@ from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
     ID,
     MISSING,
-    OTHER_ID,
     UNAVAILABLE,
     Story,
     at_work,
@@ -44,9 +42,7 @@ URLS = {"status": "https://queue.example/1"}
 
 
 def verified(story: Story, reported: Report, callback_id: int = 7) -> Move | None:
-    return story.observe(
-        CallbackBatch((ParsedCallback(callback_id, story.now, reported, verified=True),))
-    )
+    return story.observe(CallbackReceived(callback_id, reported, verified=True))
 
 
 @pytest.mark.parametrize(
@@ -184,13 +180,6 @@ def test_a_claim_that_comes_again_verified_is_decided_by_itself() -> None:
     assert move is not None
     (verdict,) = move.verdicts
     assert (verdict.callback_id, verdict.verdict) == (claim.callback_id, Verdict.APPLIED)
-
-
-def test_a_verified_callback_of_another_job_is_a_conflict() -> None:
-    story = in_state("rendering")
-    move = verified(story, completed(provider_request_id=OTHER_ID))
-    assert verdicts(move) == [(Verdict.CONFLICT, None)]
-    assert not story.job.done
 
 
 def test_a_removed_result_fails_the_job_at_once() -> None:

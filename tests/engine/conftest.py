@@ -8,21 +8,19 @@ import pytest
 
 from receiver.domain.schedule import Rules
 from receiver.engine.context import ServiceContext
-from receiver.engine.inbox import Inbox
 from receiver.engine.status_calls import StatusCalls
 from receiver.engine.submission_queue import SubmissionQueue
 from receiver.metrics import Metrics
 from receiver.streams.hub import Hub
 from store.ids import Ids
 from store.open import open_store
-from store.records.jobs import Job
 from tests.engine.harness import HOLDER, Harness, QuickProvider
 from tests.http_api.conftest import quiet_log
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.store.world import NOW, World
 from tests.support.manual_clock import ManualClock
 
-__all__ = ["claims", "harness", "inbox", "provider", "quiet_log"]
+__all__ = ["harness", "provider", "quiet_log"]
 
 
 @pytest.fixture
@@ -51,14 +49,3 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
 async def provider() -> AsyncIterator[ScriptedProvider]:
     async with scripted_provider() as provider:
         yield provider
-
-
-@pytest.fixture
-def claims() -> list[Job]:
-    """The jobs that the inbox hands over for confirmation."""
-    return []
-
-
-@pytest.fixture
-def inbox(harness: Harness, claims: list[Job]) -> Inbox:
-    return Inbox(harness.services, harness.hub, claims.append)

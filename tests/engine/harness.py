@@ -3,19 +3,15 @@ answers at once."""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-
-import pytest
 
 from receiver.domain.answers import Report, StatusAnswer, StatusReport, SubmitAnswer
 from receiver.engine.context import ServiceContext
-from receiver.engine.missed_callbacks import MissedCallbacks
 from receiver.engine.poller import Poller
 from receiver.engine.status_calls import StatusCalls
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
-from receiver.signed_text import CallbackTokens
 from receiver.streams.hub import Hub
 from store.database import Store
 from store.keys import User
@@ -59,9 +55,9 @@ class QuickProvider(SamsarDouble):
         return self.answers.get(job.id, self.answer)
 
     def read(self, body: Mapping[str, Any]) -> Report:
-        if "poison" in body:
-            raise ZeroDivisionError("a body that our code cannot digest")
-        return super().read(body)
+        if body.get("poison") == "read":
+            raise ZeroDivisionError("a body that our code cannot read")
+        return replace(super().read(body), **body.get("says", {}))
 
 
 @dataclass
@@ -73,9 +69,6 @@ class Harness:
     clock: ManualClock
     provider: QuickProvider
     world: World
-    missed: MissedCallbacks = field(
-        default_factory=lambda: MissedCallbacks(CallbackTokens(["a secret of the tests"]))
-    )
 
     @property
     def store(self) -> Store:
@@ -85,7 +78,7 @@ class Harness:
         """A poller with limits of its own: calls per second, and concurrent calls."""
         calls = StatusCalls(self.clock, self.services.metrics, rate, concurrency)
         services = replace(self.services, status_calls=calls)
-        return Poller(services, self.hub, self.missed)
+        return Poller(services, self.hub)
 
     async def accepted_job(self, name: str, user: User | None = None, **fields: Any) -> Job:
         """A job that the provider knows under this name."""
@@ -135,21 +128,3 @@ async def step(harness: Harness, worker: Poller) -> int:
     begun = await worker.run_once()
     await worker._task_pool.drain()
     return begun
-
-
-async def receive(harness: Harness, job: Job, body: bytes) -> None:
-    final = b"COMPLETED" in body or b"FAILED" in body
-    assert await harness.world.receive(job, body, at=harness.clock.now(), final=final) == "accepted"
-
-
-def record_applied_jobs(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Records the ids of jobs whose callbacks are applied from now on, in order."""
-    order: list[str] = []
-    apply = harness.store.callbacks.apply
-
-    def noting(job_id: str, *rest: Any, **named: Any) -> Any:
-        order.append(job_id)
-        return apply(job_id, *rest, **named)
-
-    monkeypatch.setattr(harness.store.callbacks, "apply", noting)
-    return order

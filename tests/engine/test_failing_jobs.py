@@ -31,7 +31,7 @@ async def test_jobs_whose_last_call_failed_take_turns_with_half_of_the_slots(
     await failing(harness, worker, *(f"bad-{number}" for number in range(4)))
     await failing(harness, worker, "bob's", user=harness.world.bob)
     await due_polls(harness, 1)
-    claim = await claimed(harness, "claim", holder=None)
+    claim = await claimed(harness, "claim")
     worker._calls.queues["samsar"].failed(claim.id)
     for _ in range(7):
         harness.clock.advance(STEP)
@@ -74,7 +74,7 @@ async def test_claims_whose_calls_fail_wait_once_each_and_in_order(harness: Harn
     harness.provider.waits_for = answered = asyncio.Event()
     worker = harness.poller(concurrency=2)
     for number in range(5):
-        claim = await claimed(harness, f"claim-{number}", holder=None)
+        claim = await claimed(harness, f"claim-{number}")
         worker._calls.queues["samsar"].failed(claim.id)
     for _ in range(4):
         await worker.run_once()
@@ -106,7 +106,7 @@ async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
         while harness.clock.now() < NOW + at * SECOND:
             await step(harness, worker)
         if confirming:
-            good = await claimed(harness, f"good-{at}", holder=None, user=bob)
+            good = await claimed(harness, f"good-{at}", user=bob)
         else:
             good = await harness.accepted_job(f"good-{at}", bob, poll_at=harness.clock.now())
         while not (await harness.find(good)).done:
@@ -150,16 +150,16 @@ async def test_a_pass_looks_at_one_queued_job_though_it_may_have_ended(harness: 
     assert harness.provider.asked == ["waiting"]
 
 
-@pytest.mark.parametrize("handed_over", [True, False])
+@pytest.mark.parametrize("claims", [True, False])
 async def test_calls_that_a_breaker_refuses_take_nothing_from_the_rate(
-    harness: Harness, handed_over: bool
+    harness: Harness, claims: bool
 ) -> None:
     worker = harness.poller(rate=10.0)
     worker._calls.breakers["samsar"].failed(harness.clock.monotonic(), credentials_refused=True)
     await worker.run_once()
-    if handed_over:
+    if claims:
         for number in range(20):
-            worker.confirm(await claimed(harness, f"claim-{number}"))
+            await claimed(harness, f"claim-{number}")
     else:
         await due_polls(harness, 20)
     refused = 0
@@ -174,7 +174,7 @@ async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(
     harness.provider.answer = StatusUnavailable("503")
     worker = harness.poller()
     for number in range(6):
-        await claimed(harness, f"claim-{number}", holder=None)
+        await claimed(harness, f"claim-{number}")
     breaker = worker._calls.breakers["samsar"]
     while breaker.state == "closed":
         await step(harness, worker)
@@ -192,7 +192,7 @@ async def test_jobs_that_wait_behind_a_breaker_are_asked_about_once_it_closes(
     worker = harness.poller()
     await harness.accepted_job("first", poll_at=harness.clock.now())
     await step(harness, worker)
-    jobs = [await claimed(harness, f"claim-{number}", holder=None) for number in range(5)]
+    jobs = [await claimed(harness, f"claim-{number}") for number in range(5)]
     await step(harness, worker)
     finish_at_next_call(harness)
     breaker = worker._calls.breakers["samsar"]

@@ -12,10 +12,8 @@ import pytest
 from receiver import assembly
 from receiver.clock import SystemClock
 from receiver.domain import holds as rules
-from receiver.domain.answers import StatusUnavailable
 from receiver.domain.schedule import SECOND
 from receiver.engine import submission_leases, submission_queue, submitter
-from receiver.engine.inbox import Inbox
 from receiver.engine.submit_job import Submission, new_job, submit_job
 from store.errors import OutcomeUnknown
 from store.ids import Ids
@@ -25,7 +23,7 @@ from store.records.jobs import Job, Phase
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
 from tests.domain.jobs import new_job as any_job
-from tests.engine.harness import COMPLETED, RUNNING, CallRecorder, Harness, receive, step
+from tests.engine.harness import CallRecorder, Harness
 from tests.http_api.scripted_provider import ScriptedProvider, never
 from tests.store.world import add_key, event_data
 from tests.support.service import (
@@ -267,21 +265,3 @@ async def test_users_with_a_backlog_take_turns(tmp_path: Path, provider: Scripte
 
         seen = await eventually(whose, lambda seen: "bob" in seen, "bob's job")
         assert seen.index("bob") < 64
-
-
-async def test_further_callbacks_of_a_claimed_job_make_no_status_call_before_its_time(
-    harness: Harness,
-) -> None:
-    harness.provider.answer = StatusUnavailable("429", retry_after=50_000)
-    poller = harness.poller()
-    inbox = Inbox(harness.services, harness.hub, poller.confirm)
-    job = await harness.accepted_job("up-1")
-    for body in (COMPLETED, RUNNING, b'{"status":"IN_PROGRESS","progress":20}'):
-        await receive(harness, job, body)
-        await inbox.run_once()
-        await step(harness, poller)
-    assert harness.provider.asked == ["up-1"]
-
-    harness.clock.advance(50)
-    await step(harness, poller)
-    assert harness.provider.asked == ["up-1", "up-1"]

@@ -1,4 +1,4 @@
-"""The poller: the order of calls, and claims that are handed over."""
+"""The poller: the order of calls."""
 
 import asyncio
 from dataclasses import replace
@@ -19,24 +19,20 @@ from store.records.jobs import Job, Phase
 from store.records.moves import Move
 from store.records.times import Due, Lane
 from tests.engine.due_jobs import claimed, due_polls, finish_at_next_call
-from tests.engine.harness import HOLDER, RATE, STEP, CallRecorder, Harness, step
+from tests.engine.harness import RATE, STEP, Harness, step
 from tests.store.world import SECOND
 
 
-@pytest.mark.parametrize("handed_over", [True, False])
 @pytest.mark.parametrize("rate", [10.0, 50.0, 330.0])
 async def test_due_polls_get_a_fifth_of_the_rate_while_claims_wait(
-    harness: Harness, handed_over: bool, rate: float
+    harness: Harness, rate: float
 ) -> None:
     finish_at_next_call(harness)
     worker = harness.poller(rate)
     await due_polls(harness, 60)
-    holder = HOLDER if handed_over else None
     for batch in range(4):  # the writer's queue is bounded
         names = [f"claim-{batch}-{number}" for number in range(60)]
-        for job in await asyncio.gather(*(claimed(harness, name, holder=holder) for name in names)):
-            if handed_over:
-                worker.confirm(job)
+        await asyncio.gather(*(claimed(harness, name) for name in names))
 
     calls = 0
     while calls < 200:
@@ -53,7 +49,7 @@ async def test_claims_or_polls_alone_get_the_whole_rate(harness: Harness) -> Non
     await harness.accepted_job("poll-later", poll_at=harness.clock.now() + 60 * SECOND)
     assert await worker.run_once() == 0
     for number in range(20):
-        worker.confirm(await claimed(harness, f"claim-{number}"))
+        await claimed(harness, f"claim-{number}")
 
     assert [await step(harness, worker) for _ in range(4)] == [5] * 4
     assert harness.provider.asked == [f"claim-{number}" for number in range(20)]
@@ -62,46 +58,12 @@ async def test_claims_or_polls_alone_get_the_whole_rate(harness: Harness) -> Non
     assert [await step(harness, worker) for _ in range(4)] == [5] * 4
 
 
-async def test_a_claim_that_is_handed_over_needs_no_query(harness: Harness) -> None:
+async def test_users_take_turns_in_confirming_calls(harness: Harness) -> None:
     finish_at_next_call(harness)
     worker = harness.poller(RATE)
-    await worker.run_once()
-    job = await claimed(harness, "claim")
-    worker.confirm(job)
-    store = CallRecorder(harness.store.backlogs, "due", "lease")
-
-    assert await step(harness, worker) == 1
-
-    assert store.take() == []
-    assert (await harness.find(job)).done
-
-
-@pytest.mark.parametrize("taken", [True, False], ids=["by another", "by nobody"])
-async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness, taken: bool) -> None:
-    finish_at_next_call(harness)
-    worker = harness.poller(RATE)
-    await worker.run_once()
-    job = await claimed(harness, "claim")
-    worker.confirm(job)
-    harness.clock.advance(POLL_LEASE / SECOND)
-    if taken:
-        assert await harness.lease("another", Lane.CONFIRM) == [job.id]
-
-    assert await step(harness, worker) == (not taken)
-    assert harness.provider.asked == ([] if taken else ["claim"])
-
-
-@pytest.mark.parametrize(("ann_s", "bob_s"), [(HOLDER, HOLDER), (HOLDER, None), (None, None)])
-async def test_users_take_turns_in_confirming_calls(
-    harness: Harness, ann_s: str | None, bob_s: str | None
-) -> None:
-    finish_at_next_call(harness)
-    worker = harness.poller(RATE)
-    claims = [(f"ann's {number}", harness.world.ann, ann_s) for number in range(30)]
-    for name, user, holder in (*claims, ("bob's", harness.world.bob, bob_s)):
-        job = await claimed(harness, name, holder=holder, user=user)
-        if holder is not None:
-            worker.confirm(job)
+    for number in range(30):
+        await claimed(harness, f"ann's {number}", harness.world.ann)
+    await claimed(harness, "bob's", harness.world.bob)
 
     await step(harness, worker)
 
@@ -117,7 +79,7 @@ async def test_users_take_turns_with_what_is_due_in_the_store(
 
     async def make_due(name: str, user: User) -> None:
         if lane is Lane.CONFIRM:
-            await claimed(harness, name, holder=None, user=user)
+            await claimed(harness, name, user)
         else:
             await harness.accepted_job(name, user, poll_at=harness.clock.now())
 
@@ -143,26 +105,11 @@ async def test_while_another_waits_a_user_s_confirming_calls_take_half_of_the_sl
     worker = harness.poller(concurrency=4)
     for user in (harness.world.ann, harness.world.bob):
         for number in range(4):
-            worker.confirm(await claimed(harness, f"{user.name} {number}", user=user))
+            await claimed(harness, f"{user.name} {number}", user)
     for _ in range(4):
         harness.clock.advance(STEP)
         await worker.run_once()
     assert sorted(harness.provider.asked) == ["ann 0", "ann 1", "bob 0", "bob 1"]
-
-
-@pytest.mark.parametrize("limit", ["MAX_TO_CONFIRM", "MAX_TO_CONFIRM_PER_USER"])
-async def test_a_claim_over_a_limit_is_released(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch, limit: str
-) -> None:
-    monkeypatch.setattr(poller_module, limit, 1)
-    finish_at_next_call(harness)
-    worker = harness.poller(RATE)
-    await worker.run_once()
-    for name in ("first", "second"):
-        worker.confirm(await claimed(harness, name))
-
-    assert [await step(harness, worker) for _ in range(3)] == [1, 1, 0]
-    assert harness.provider.asked == ["first", "second"]
 
 
 @pytest.mark.parametrize("stopping", [False, True])
@@ -195,21 +142,9 @@ async def _asked(harness: Harness) -> tuple[Poller, Job, asyncio.Event]:
     harness.provider.waits_for = answered = asyncio.Event()
     worker = harness.poller(RATE)
     job = await claimed(harness, "claim")
-    worker.confirm(job)
     harness.clock.advance(STEP)
     assert await worker.run_once() == 1
     return worker, job, answered
-
-
-async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
-    worker, job, answered = await _asked(harness)
-    await asyncio.sleep(0)
-    worker.confirm(job)
-    harness.clock.advance(STEP)
-    assert await worker.run_once() == 0
-    answered.set()
-    await worker._task_pool.drain()
-    assert harness.provider.asked == ["claim"]
 
 
 async def test_after_an_outdated_answer_the_job_can_be_leased_again(harness: Harness) -> None:
@@ -252,47 +187,15 @@ async def test_an_unconfirmed_job_that_release_1_0_0_would_poll_waits_for_its_de
 
 
 async def test_stopping_releases_claims_that_were_not_started(harness: Harness) -> None:
-    worker = harness.poller(RATE)
+    finish_at_next_call(harness)
+    worker = harness.poller(rate=10.0)
     jobs = [await claimed(harness, f"claim-{number}") for number in range(3)]
-    for job in jobs:
-        worker.confirm(job)
+    assert await step(harness, worker) == 1
     assert await harness.lease("another", Lane.CONFIRM) == []
 
     await worker.stop()
 
-    assert await harness.lease("another", Lane.CONFIRM) == [job.id for job in jobs]
-    assert harness.provider.asked == []
-
-
-async def test_a_claim_that_is_handed_over_ends_the_wait(harness: Harness) -> None:
-    worker = harness.poller(RATE)
-    while await worker.run_once():
-        pass
-    await worker.idle()  # consumes earlier wake-ups
-    idling = asyncio.create_task(worker.idle())
-    await asyncio.sleep(0)
-    assert not idling.done()
-
-    worker.confirm(await claimed(harness, "claim"))
-
-    await asyncio.wait_for(idling, 10)
-
-
-async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness: Harness) -> None:
-    finish_at_next_call(harness)
-    worker = harness.poller()
-    later = harness.clock.now() + 60 * SECOND
-    jobs = [await harness.accepted_job(f"up-{n}", poll_at=later) for n in range(25)]
-    for job in jobs:
-        harness.missed.add(job.id)
-    asked = []
-    for _ in range(3):
-        await worker.run_once()  # makes them due
-        await worker.run_once()
-        await worker._task_pool.drain()
-        asked.append(len(harness.provider.asked))
-        harness.clock.advance(1.0)
-    assert asked == [20, 25, 25]
+    assert await harness.lease("another", Lane.CONFIRM) == [job.id for job in jobs[1:]]
 
 
 @pytest.mark.parametrize("is_given_up", [False, True])

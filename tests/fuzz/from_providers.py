@@ -51,13 +51,12 @@ def callback(raw: bytes) -> None:
     for provider in KINDS:
         report = provider.read(value)
         assert report.progress is None or 0 <= report.progress <= 100
-        texts = (report.message, report.provider_status, provider.read_id(value))
+        texts = (report.message, report.provider_status, report.provider_request_id)
         for text, longest in zip(texts, (8_192, 64, 200), strict=True):
             assert text is None or len(text) <= longest
             storable(text)
         compact_json({"result": report.result})
         storable(json.dumps(report.result, ensure_ascii=False))
-        assert provider.read_status(value) is report.status
 
 
 def answer(raw: bytes) -> None:

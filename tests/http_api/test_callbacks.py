@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-from unittest.mock import AsyncMock, Mock
 
 import httpx
-import pytest
 import structlog
 from starlette.responses import JSONResponse, Response
 from structlog.testing import capture_logs
 
-from receiver.app import load_shedder
-from store.errors import StoreUnavailable
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job, create_submitted_job
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
@@ -23,8 +19,8 @@ from tests.http_api.scripted_provider import (
     answering,
     call_back,
 )
-from tests.store.world import bodies, incoming_callback
-from tests.support.service import RunningService, eventually, history_of, metric
+from tests.store.world import bodies, incoming_callback, unchanged
+from tests.support.service import RunningService, history_of
 
 LINK = "https://cdn.example/v.mp4"
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
@@ -89,20 +85,6 @@ async def test_a_job_that_is_gone_is_410(service: RunningService, job: AcceptedJ
     assert paths == ["/webhooks/samsar/…"]
 
 
-async def test_the_callback_that_ended_a_job_is_410_after_its_removal(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False, retention_days=1e-7)
-    job = await create_accepted_job(service, provider)
-    await job.send(COMPLETED)
-    await job.wait_for(done=True)
-    assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
-
-    await eventually(
-        lambda: call_back(job.callback_url, COMPLETED), lambda answer: answer.status_code == 410
-    )
-
-
 async def test_a_body_over_the_limit_is_413_and_polls(
     start: Start, provider: ScriptedProvider
 ) -> None:
@@ -164,10 +146,11 @@ async def test_the_same_body_again_is_a_duplicate(trusting_job: AcceptedJob) -> 
 async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     service: RunningService, provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
+    receive = service.store.callbacks.receive
     arrivals = (incoming_callback(job.request_id, body) for body in bodies(200))
-    await asyncio.gather(*map(service.store.callbacks.receive, arrivals))
+    await asyncio.gather(*(receive(arrival, unchanged) for arrival in arrivals))
     assert provider.status_calls == []
-    for count in (1, 2):  # what is not stored is not remembered, so the same body polls again
+    for count in (1, 2):  # it is not stored, so the same body polls again
         await job.send(RUNNING | {"one": "more"}, receipt="duplicate")
         await provider.asked(count)
     provider.states["up-1"] = COMPLETED
@@ -178,53 +161,6 @@ async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
 
 
 # --- callbacks and submissions --------------------------------------------------------------------
-
-
-async def test_a_flood_of_duplicates_costs_the_store_nothing(
-    service: RunningService, job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    receive = Mock(wraps=service.store.callbacks.receive)
-    monkeypatch.setattr(service.store.callbacks, "receive", receive)
-    other = {"request_id": "somebody-else", **RUNNING}
-    for body, status, receipt in ((RUNNING, 200, "accepted"), (b"x", 400, ""), (other, 409, "")):
-        await job.send(body, status, receipt)
-    assert receive.call_count == 3
-
-    for body, status in ((RUNNING, 200), (b"x", 400), (other, 409)):
-        for _ in range(50):
-            await job.send(body, status, "duplicate")
-
-    assert receive.call_count == 3
-    for verdict, count in (("accepted", 1), ("duplicate", 50), ("rejected", 51), ("conflict", 51)):
-        labels = f'provider="samsar",verdict="{verdict}",verified="false"'
-        assert await metric(service, f"receiver_callbacks_total{{{labels}}}") == count
-
-
-async def test_a_callback_that_could_not_be_stored_makes_a_poll_and_is_not_remembered(
-    service: RunningService,
-    provider: ScriptedProvider,
-    job: AcceptedJob,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fails = AsyncMock(side_effect=StoreUnavailable("the disk is away"))
-    with monkeypatch.context() as broken:
-        broken.setattr(service.store.callbacks, "receive", fails)
-        await job.send(RUNNING, 503)
-    await provider.asked()  # long before POLL_FIRST
-    await job.send(RUNNING, receipt="accepted")
-    await job.wait_for_verdicts("applied")
-
-
-async def test_a_callback_that_was_shed_makes_a_poll(
-    service: RunningService, provider: ScriptedProvider, job: AcceptedJob
-) -> None:
-    provider.states["up-1"] = COMPLETED
-    shedder = load_shedder(service.inner.context)
-    while shedder.admit("GET", b"/v1/jobs"):
-        pass
-    assert not shedder.admit("POST", httpx.URL(job.callback_url).raw_path)
-    finished = await job.wait_for(done=True)  # long before POLL_FIRST
-    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
 
 
 async def test_a_callback_that_outruns_the_answer_is_applied(

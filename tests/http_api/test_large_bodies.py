@@ -11,15 +11,14 @@ from starlette.requests import ClientDisconnect, Request
 
 from receiver import large_bodies
 from receiver.engine import accept_callback
-from receiver.engine.accept_callback import read_object
 from receiver.engine.cancel_job import cancel_job
 from receiver.engine.submit_job import submit_job
 from receiver.http_api import limits
 from receiver.http_api.body import Bodies
 from receiver.http_api.errors import Problem
+from receiver.json_text import parse
 from receiver.large_bodies import LARGE, LargeBodies
 from tests.http_api.accepted_job import AcceptedJob
-from tests.http_api.scripted_provider import ScriptedProvider
 from tests.simulation.client import Exchange, scope
 from tests.support.manual_clock import ManualClock
 from tests.support.service import JOB, TIMEOUT, RunningService, submit
@@ -111,11 +110,11 @@ async def test_a_large_callback_is_parsed_beside_the_event_loop(
 ) -> None:
     threads: list[bool] = []
 
-    def noting(body: bytes) -> Any:
+    def noting(text: str) -> Any:
         threads.append(threading.current_thread() is threading.main_thread())
-        return read_object(body)
+        return parse(text)
 
-    monkeypatch.setattr(accept_callback, "read_object", noting)
+    monkeypatch.setattr(accept_callback, "parse", noting)
     for text in ("small", "x" * LARGE):
         await job.send({"status": "IN_PROGRESS", "message": text})
 
@@ -123,14 +122,12 @@ async def test_a_large_callback_is_parsed_beside_the_event_loop(
     assert threads == [True, False]
 
 
-async def test_of_too_many_large_callbacks_one_is_refused_and_its_job_polled(
-    job: AcceptedJob, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+async def test_of_too_many_large_callbacks_one_is_refused(
+    job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large_bodies, "MAX_LARGE", 0)
 
     await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
-
-    await provider.asked()  # long before POLL_FIRST
 
 
 @pytest.mark.parametrize(("length", "concurrency"), [(512, 1), (250, 3)])

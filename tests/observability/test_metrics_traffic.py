@@ -64,7 +64,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await _an_unconfirmed_submission(service, provider)
         await _a_finished_job(service, provider, files)
         await _a_refused_key(service, provider)
-        await _an_inbox_that_fails(service, provider, monkeypatch)
+        await _a_worker_that_fails(service, monkeypatch)
         await _a_hold(service, provider)
         await Janitor(service.inner.context.services, 10**12).run_once()
         await _a_clock_that_is_set(service)
@@ -133,18 +133,12 @@ async def _a_refused_key(service: RunningService, provider: ScriptedProvider) ->
     await provider.asked(calls + 1)
 
 
-async def _an_inbox_that_fails(
-    service: RunningService, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The inbox's worker fails and is restarted, while callbacks wait."""
+async def _a_worker_that_fails(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     fails = AsyncMock(side_effect=StoreUnavailable("the disk is away"))
-    monkeypatch.setattr(service.store.callbacks, "apply", fails)
-    client = await service.user()
-    await submit(client)
-    address = (await provider.submitted(4)).webhook_url
-    answer = await call_back(address, {"status": "IN_PROGRESS"})
-    assert answer.status_code == 200
-    await asyncio.sleep(0.05)  # otherwise the age would be zero
+    failures = 'receiver_worker_failures_total{worker="poller"}'
+    with monkeypatch.context() as broken:
+        broken.setattr(service.store.backlogs, "due", fails)
+        await eventually(lambda: metric(service, failures), bool, "a failure of the poller")
 
 
 async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:

@@ -92,6 +92,11 @@ class ProviderNetwork:
             self._world.judge.require(stored, "an acknowledged callback is on disk", job_id, body)
             if json.loads(response.body)["status"] == "accepted":
                 self.acknowledged.setdefault(job_id, []).append(body)
+                # Each body of the provider names the job, and a finished one may lack its id.
+                row = self._world.truth.row(
+                    job_id, "provider_request_id IS NULL AND done_at IS NULL"
+                )
+                self._world.judge.require(row != (1,), "what is accepted is applied", job_id, body)
 
     def _is_full(self, job_id: str) -> bool:
         """Whether the job has as many callbacks as are stored for one job: 200."""

@@ -85,7 +85,8 @@ class Truth:
         """By user id. The first event of a log has `seq` 1."""
         self.jobs: dict[str, JobHistory] = {}
         self._verdicts: dict[int, str] = {}
-        """Verdicts of callbacks that are no longer waiting or claimed."""
+        """Verdicts of callbacks that are not, or no longer, claims."""
+        self._newest_callback = 0
         self._ended: dict[str, str] = {}
         """Relay messages that have ended, and their final states."""
         self.at_lease: dict[str, Callable[[], None]] = {}
@@ -110,6 +111,7 @@ class Truth:
             self._check_verdicts(job_id)
         if changes is None or changes.relay:
             self._check_deliveries()
+        self._check_new_callbacks()
         self._run_lease_hooks()
         self._checks += 1
         if changes is None or changes.users or self._checks % 50 == 0:
@@ -249,8 +251,20 @@ class Truth:
             before = self._verdicts.get(callback_id, verdict)
             self._judge.require(verdict == before, "a verdict is given once", job_id, callback_id,
                                 before, verdict)  # fmt: skip
-            if verdict not in ("waiting", "claimed"):
+            if verdict != "claimed":
                 self._verdicts[callback_id] = verdict
+
+    def _check_new_callbacks(self) -> None:
+        rows = self.db.execute(
+            "SELECT c.id, verdict, lane, at FROM callbacks c LEFT JOIN due d USING (job_id)"
+            " WHERE c.id > ?",
+            (self._newest_callback,),
+        )
+        for self._newest_callback, verdict, lane, at in rows.fetchall():
+            is_due = lane != "poll" or at <= self._world.clock.now()
+            unused = verdict in ("rejected", "conflict", "failed")
+            self._judge.require(is_due or not unused, "what cannot be applied makes a poll due",
+                                self._newest_callback, verdict, at)  # fmt: skip
 
     def _run_lease_hooks(self) -> None:
         for what in list(self.at_lease):

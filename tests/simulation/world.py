@@ -202,8 +202,6 @@ class World:
         if len(self.machines) > 1 and self.truth.last_event_at + 3 * STORE_CHECK_SECONDS > now:
             return now
         one = self.truth.one
-        if one("SELECT 1 FROM callbacks WHERE verdict = 'waiting'"):
-            return now
         due = one(
             "SELECT min(max(coalesce(held_until, at), CASE lane WHEN 'submit' THEN coalesce(("
             " SELECT max(until, coalesce(json_extract(state, '$.users.\"' || user_id"
@@ -237,7 +235,6 @@ class World:
         return [
             self.clock.now(),
             (self.calls, self.submitting, [machine.at_rest for machine in self.machines]),
-            db.execute("SELECT id, job_id FROM callbacks WHERE verdict = 'waiting'").fetchall(),
             db.execute("SELECT * FROM due").fetchall(),
             db.execute("SELECT id, next_attempt_at, holder, held_until FROM deliveries"
                        " WHERE state = 'pending'").fetchall(),

@@ -3,21 +3,21 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self
 
-from store.callbacks import IncomingCallback
+from store.callbacks import IncomingCallback, Receipt
 from store.changes import CommitNotice
 from store.database import Store
 from store.delivery_reads import DeliveryFilter
 from store.ids import Ids
 from store.keys import ApiKey, User
-from store.records.callbacks import Callback
+from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Phase, Status
-from store.records.moves import Decide, Move, NewJob
+from store.records.moves import Decide, DecideCallback, Move, NewJob
 from store.records.times import Due, Lane, Lease, Millis
 
 NOW: Millis = 1_767_323_045_678
@@ -155,14 +155,21 @@ class World:
         job: Job,
         body: bytes = b'{"status":"IN_PROGRESS"}',
         provider_request_id: str | None = None,
+        use: DecideCallback | Verdict | None = None,
         *,
         at: Millis = NOW,
-        **flags: bool,
-    ) -> str:
-        given = incoming_callback(
-            job.id, body, job.provider, at=at, provider_request_id=provider_request_id, **flags
+        verified: bool = False,
+    ) -> Receipt:
+        """Receive a callback, which changes nothing of its job unless there is a `use`."""
+        arrival = incoming_callback(
+            job.id,
+            body,
+            job.provider,
+            at=at,
+            provider_request_id=provider_request_id,
+            verified=verified,
         )
-        return await self.store.callbacks.receive(given)
+        return (await self.store.callbacks.receive(arrival, use or unchanged)).receipt
 
     async def remove_finished(self, done_before: Millis = NOW + 1, limit: int = 100) -> int:
         """Remove jobs that ended before this time; returns how many."""
@@ -202,6 +209,11 @@ class World:
         return {each.seq: each.state for each in reversed(found)}
 
 
+def unchanged(callback_id: int, job: Job) -> Move:
+    """Apply a callback that changes nothing of its job."""
+    return Move(job, verdicts=(CallbackVerdict(callback_id, Verdict.APPLIED),))
+
+
 def incoming_callback(
     job_id: str,
     body: bytes,
@@ -209,8 +221,6 @@ def incoming_callback(
     *,
     at: Millis = NOW,
     provider_request_id: str | None = None,
-    readable: bool = True,
-    final: bool = False,
     verified: bool = False,
 ) -> IncomingCallback:
     """A callback to a job."""
@@ -222,8 +232,6 @@ def incoming_callback(
         "headers": "{}",
         "body": body,
         "provider_request_id": provider_request_id,
-        "readable": readable,
-        "final": final,
         "verified": verified,
     }
 
@@ -261,18 +269,6 @@ class FakeSlots:
         self._free -= 1
         self._hosts[host] += 1
         self._users[user_id] += 1
-
-
-async def waiting(store: Store, limit: int = 200) -> list[Callback]:
-    """The waiting callbacks, oldest first. They stay waiting."""
-    seen: list[Callback] = []
-
-    def look(_: Job, callbacks: Sequence[Callback]) -> None:
-        seen.extend(callbacks)
-
-    for job_id in await store.callbacks.jobs_waiting(limit):
-        await store.callbacks.apply(job_id, look, most=limit)
-    return sorted(seen, key=lambda callback: callback.id)
 
 
 def new(job: Job) -> NewJob:

@@ -109,8 +109,6 @@ function latency(now) {
       ["callback answered", within("callback_acknowledgement_seconds")],
       ["event to stream", within("stream_lag_seconds")],
       ["commit", within("store_commit_seconds")],
-      ["callbacks to apply", now.sum("inbox_rows")],
-      ["oldest callback", age(now.sum("inbox_oldest_age_seconds"))],
       ["streams open", now.sum("streams_open")],
     ]));
 }

@@ -43,7 +43,7 @@ class Minimal(Provider):
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
         body = {**body_input, "tell": callback_url}
-        return await self._api.submit("drawings", body, self.read_id)
+        return await self._api.submit("drawings", body, _read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         return await self._api.status(f"drawing?{urlencode({'id': job.id})}", self.read)
@@ -69,11 +69,15 @@ class Minimal(Provider):
             provider_status=parsing.read_provider_status(body.get("state")),
             result={"drawing": drawing} if status is Status.COMPLETED else None,
             message=parsing.read_message(body.get("why")),
-            provider_request_id=parsing.read_id(body.get("id")),
+            provider_request_id=_read_id(body),
         )
 
     async def close(self) -> None:
         self._api.close()
+
+
+def _read_id(body: Mapping[str, Any]) -> str | None:
+    return parsing.read_id(body.get("id"))
 
 
 def _read_why(body: Mapping[str, Any]) -> str | None:

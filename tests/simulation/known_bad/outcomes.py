@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -10,44 +11,49 @@ from receiver.domain import callbacks, outcomes, polls, schedule, serialization
 from receiver.domain.probe_queue import ProbeQueue
 from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
-from store.callbacks import Applied, Callbacks, Receipt
-from store.records.callbacks import Callback
+from store.callbacks import Callbacks, IncomingCallback, Receipt, Received
+from store.job_writer import JobWriter
+from store.records.callbacks import Verdict
+from store.records.moves import DecideCallback
 from tests.simulation import machine
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, instead_of, together, variant
+from tests.store.world import unchanged
 
 
 @variant("an acknowledged callback is on disk", "a forgery is answered", first=1)
 def acknowledged_before_commit() -> Patch:
     """A callback is answered `accepted` before its row is written."""
     receive = Callbacks.receive
-    begun: list[asyncio.Future[Receipt]] = []
+    begun: list[asyncio.Future[Received]] = []
 
-    async def answer_first(self: Callbacks, *given: Any, **named: Any) -> Receipt:
-        begun.append(asyncio.ensure_future(receive(self, *given, **named)))
-        return Receipt.ACCEPTED
+    async def answer_first(self: Callbacks, *given: Any) -> Received:
+        begun.append(asyncio.ensure_future(receive(self, *given)))
+        return Received(Receipt.ACCEPTED)
 
     return patch.object(Callbacks, "receive", answer_first)
 
 
-@variant("a verdict is given once", plan=plans.stalled_while_it_applies, seeds=100, first=6)
-@instead_of(Callbacks, "apply")
-async def callback_applied_twice(
-    apply: Any, self: Callbacks, job_id: str, decide: Any, **named: Any
-) -> object:
-    """Two workers that have read the same callback both apply it."""
-    seen: list[Callback] = []
-    looked = await apply(self, job_id, lambda _, callbacks: seen.extend(callbacks), **named)
-    if not seen:
-        return looked
-    return await self._writer.normal(
-        lambda db, notice: Applied(
-            *self._job_writer.change(
-                db, notice, job_id, lambda job: decide(job, seen), named["lease"]
-            ),
-            has_more=False,
+@variant("what is accepted is applied", "a verdict is given once")
+@instead_of(Callbacks, "receive")
+async def applied_after_the_answer(
+    receive: Any, self: Callbacks, arrival: IncomingCallback, use: DecideCallback | Verdict
+) -> Received:
+    """A callback is answered once it is stored, and applied in a transaction of its own."""
+    is_usable = not isinstance(use, Verdict)
+    stored: Received = await receive(self, arrival, unchanged if is_usable else use)
+    if stored.move is not None and not isinstance(use, Verdict):
+        change = partial(use, stored.move.verdicts[0].callback_id)
+        _ = self._writer.normal(
+            lambda db, notice: self._job_writer.change(db, notice, arrival["job_id"], change)
         )
-    )
+    return stored
+
+
+@variant("what cannot be applied makes a poll due")
+def unusable_and_not_polled() -> Patch:
+    """A callback that cannot be applied is stored, and its job is not polled for it."""
+    return patch.object(JobWriter, "make_poll_due", lambda *_: None)
 
 
 @variant(

@@ -116,20 +116,6 @@ def tried_again_beside_a_stall(seed: int) -> Schedule:
 # --- outcomes -------------------------------------------------------------------------------------
 
 
-def stalled_while_it_applies(seed: int) -> Schedule:
-    """Many callbacks, and two processes that stall while they apply them."""
-    random = Random(seed)
-    actions = submissions(
-        (random.uniform(1.0, 4.0) for _ in range(10)),
-        lambda fate: is_quick(fate) and len(fate.updates) >= 3,
-    )
-    actions += [
-        Action(random.uniform(1.5, 7.0), "stall", {"machine": machine, "lasts": 9.0})
-        for machine in range(2)
-    ]
-    return schedule_of(seed, actions, machines=2, confirm=False)
-
-
 def forged_while_it_renders(seed: int) -> Schedule:
     """Jobs that render for a while, and forged claims of another outcome meanwhile."""
     takes_a_while = having(submission="accept", renders=60.0, outcome="COMPLETED")

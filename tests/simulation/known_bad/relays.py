@@ -7,7 +7,7 @@ from unittest.mock import patch
 from receiver.engine import relay
 from receiver.engine.relay import Relay
 from receiver.engine.worker import TaskPool
-from store.callbacks import Applied, Callbacks
+from store.callbacks import Callbacks, Received
 from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.records.deliveries import Attempt, DeliveryState
@@ -23,27 +23,27 @@ IN_ORDER = "relays come in their job's order"
 @variant("one relay message for each event asked for")
 def relay_in_a_second_transaction() -> Patch:
     """The relay message is written after the change that caused it, in its own transaction."""
-    advance, apply, enqueue = Jobs.advance, Callbacks.apply, JobWriter._enqueue
+    advance, receive, enqueue = Jobs.advance, Callbacks.receive, JobWriter._enqueue
 
-    async def then_enqueue(store: Jobs | Callbacks, job: Job, move: Move | None) -> None:
+    async def then_enqueue(store: Jobs | Callbacks, move: Move | None) -> None:
         if move is not None and (message := move.relay) is not None:
             await store._writer.normal(
-                lambda db, notice: enqueue(store._job_writer, db, notice, job, message)
+                lambda db, notice: enqueue(store._job_writer, db, notice, move.job, message)
             )
 
     async def advance_first(self: Jobs, *given: Any, **named: Any) -> tuple[Job, Move | None]:
         job, move = await advance(self, *given, **named)
-        await then_enqueue(self, job, move)
+        await then_enqueue(self, move)
         return job, move
 
-    async def apply_first(self: Callbacks, *given: Any, **named: Any) -> Applied:
-        applied = await apply(self, *given, **named)
-        await then_enqueue(self, applied.job, applied.move)
-        return applied
+    async def receive_first(self: Callbacks, *given: Any) -> Received:
+        received = await receive(self, *given)
+        await then_enqueue(self, received.move)
+        return received
 
     return together(
         patch.object(Jobs, "advance", advance_first),
-        patch.object(Callbacks, "apply", apply_first),
+        patch.object(Callbacks, "receive", receive_first),
         patch.object(JobWriter, "_enqueue", lambda *_: None),
     )
 

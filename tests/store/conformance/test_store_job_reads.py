@@ -7,6 +7,7 @@ from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Evidence, Phase
 from store.records.moves import Move
+from tests.store.applying import received
 from tests.store.world import (
     HOOK,
     NOW,
@@ -16,7 +17,6 @@ from tests.store.world import (
     completed,
     quietly,
     rendering,
-    waiting,
 )
 
 
@@ -68,12 +68,11 @@ async def test_the_backlog_by_phase_counts_unfinished_jobs(world: World) -> None
 
 async def test_the_history_has_everything_oldest_first(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
-    await world.receive(job, b'{"status":"COMPLETED"}', at=NOW + 2)
-    (callback,) = await waiting(world.store)
+    callback_id = await received(world, job, b'{"status":"COMPLETED"}', NOW + 2)
     await world.advance(job, rendering(NOW + 2, relay=True))
     (delivery,) = await world.lease(at=NOW + 3)
     await world.settle(delivery, delivery.state, NOW + 9, made=attempt(NOW + 3))
-    ruling = CallbackVerdict(callback.id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
+    ruling = CallbackVerdict(callback_id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
     note = Note("poll", {"failed": "timeout"}, NOW + 5)
     await world.store.jobs.advance(job.id, lambda now: Move(now, None, None, (ruling,), (note,)))
     other = await world.create(world.bob)
@@ -88,10 +87,10 @@ async def test_the_history_has_everything_oldest_first(world: World) -> None:
         (3, "relay"),
         (5, "poll"),
     ]
-    created, received, changed, relayed, polled = (dict(line.detail) for line in history)
+    created, called_back, changed, relayed, polled = (dict(line.detail) for line in history)
     assert created["job"]["seq"] == 1
     assert changed["job"] == {"request_id": job.id, "seq": 2, "status": "IN_PROGRESS"}
-    assert received == {
+    assert called_back == {
         "verdict": "confirmed",
         "evidence": "deadline",
         "confirmed": False,

@@ -13,6 +13,7 @@ from store.records.events import Note
 from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
 from store.records.moves import Decide, Move
 from store.records.times import Due, Lane
+from tests.store.applying import received
 from tests.store.world import (
     HOOK,
     NOW,
@@ -25,7 +26,6 @@ from tests.store.world import (
     lease_due,
     message,
     quietly,
-    waiting,
 )
 
 EVERYTHING = Tracking(
@@ -108,8 +108,7 @@ async def test_every_field_of_a_job_is_read_as_it_was_written(world: World, deci
 
 async def test_a_change_writes_the_whole_move(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
-    await world.receive(job)
-    (callback,) = await waiting(world.store)
+    callback_id = await received(world, job)
     world.notified.clear()
 
     def decide(before: Job) -> Move:
@@ -121,13 +120,12 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
             seq=2,
             updated_at=NOW + 1,
             due=Due(Lane.POLL, NOW + 9),
-            callbacks_waiting=False,
         )
         return Move(
             after,
             event_data(after),
             message(after),
-            (CallbackVerdict(callback.id, Verdict.APPLIED, None, Evidence.CALLBACK),),
+            (CallbackVerdict(callback_id, Verdict.APPLIED, None, Evidence.CALLBACK),),
             (Note("poll", {"answer": "IN_PROGRESS"}, NOW + 2),),
         )
 
@@ -140,7 +138,6 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     (delivery,), _ = await world.store.deliveries.list_page(DeliveryFilter(), None, 9)
     assert (delivery.job_id, delivery.seq, delivery.status) == (job.id, 2, Status.IN_PROGRESS)
     assert (delivery.url, delivery.body) == (HOOK, event_data(after))
-    assert await waiting(world.store) == []
     history = await world.store.jobs.history_of(job.id)
     assert [line.type for line in history] == ["event", "callback", "event", "poll"]
     (changes,) = world.notified

@@ -11,7 +11,7 @@ from store.records.deliveries import DeliveryState
 from store.records.moves import Move
 from store.records.times import Due, Lane
 from store.retention import MAX_OVERDUE, Removed
-from tests.store.applying import give_verdict
+from tests.store.applying import applying
 from tests.store.world import (
     HOOK,
     NOW,
@@ -88,15 +88,13 @@ async def test_a_delivery_held_back_for_weeks_does_not_keep_its_job(world: World
 
 @pytest.mark.parametrize(
     ("verdict", "gone"),
-    [(None, 0), (Verdict.CLAIMED, 0), (Verdict.CONFIRMED, 1), (Verdict.LATE, 1)],
+    [(Verdict.CLAIMED, 0), (Verdict.CONFIRMED, 1), (Verdict.LATE, 1)],
 )
 async def test_an_undecided_callback_keeps_its_job(
-    world: World, verdict: Verdict | None, gone: int
+    world: World, verdict: Verdict, gone: int
 ) -> None:
     job = await world.advance(await world.create(), completed())
-    await world.receive(job)
-    if verdict is not None:
-        await give_verdict(world, job, verdict)
+    await world.receive(job, use=applying(verdict))
 
     assert await world.remove_finished() == gone
 

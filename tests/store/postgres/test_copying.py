@@ -24,6 +24,7 @@ from store.records.jobs import Job
 from store.records.moves import Move
 from store.records.times import Lane
 from store.sqlite.backup import back_up
+from tests.store.applying import leave_unapplied
 from tests.store.postgres.conftest import opened
 from tests.store.world import (
     HOOK,
@@ -36,7 +37,6 @@ from tests.store.world import (
     lease_due,
     new,
     rendering,
-    waiting,
 )
 from tests.support.postgres_server import PostgresServer
 
@@ -65,6 +65,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     for body in (b"{}", b'{"status":"\xff"}'):
         await world.receive(kept, body)
     await world.receive(kept, b"signed", verified=True)
+    await leave_unapplied(store)
     await world.advance(
         kept,
         lambda job: Move(
@@ -122,10 +123,10 @@ async def test_everything_is_copied_and_numbering_continues(
         assert found == job or found.message == "nul \N{SYMBOL FOR NULL} here"
         assert await store.jobs.input_of(job.id) == {"prompt": "a cat"}
         assert await store.jobs.history_of(job.id)
-    assert [callback.body for callback in await waiting(store)] == [
-        b"{}",
-        b'{"status":"\xff"}',
-        b"signed",
+    assert [(each.body, each.verified) for each in await store.callbacks.list_unapplied(0, 9)] == [
+        (b"{}", False),
+        (b'{"status":"\xff"}', False),
+        (b"signed", True),
     ]
     # Numbering continues.
     world = replace(world, store=store)

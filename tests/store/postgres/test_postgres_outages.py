@@ -101,9 +101,9 @@ def test_the_reason_of_a_lost_connection_is_what_happened() -> None:
 
 
 async def works(world: World, job: Job) -> bool:
-    """Whether a callback can be stored and read."""
+    """Whether a callback can be stored, and its job read."""
     try:
         await world.receive(job)
-        return (await world.find(job)).callbacks_waiting
+        return await world.find(job) == job
     except StoreUnavailable:
         return False

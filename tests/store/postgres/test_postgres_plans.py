@@ -101,9 +101,7 @@ VALUES: dict[str, object] = {
 }
 
 
-OWN: dict[str, dict[str, object]] = {
-    "callbacks.read": {"id": 9},
-}
+OWN: dict[str, dict[str, object]] = {}
 """Values for a statement whose parameter has another meaning than in the others."""
 
 READ_WHOLE = {

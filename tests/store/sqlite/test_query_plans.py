@@ -16,15 +16,10 @@ from store.sqlite.connection import STATEMENTS, connect_writer, prepare
 from tests.store.statements import PARTS, all_sql
 
 ALLOWED: dict[str, set[str]] = {
-    # Counts of unfinished or waiting rows: they read only the index of those rows.
+    # Counts of unfinished rows: they read only the index of those rows.
     "jobs.backlog-by-phase": {"SCAN jobs USING COVERING INDEX jobs_unfinished"},
-    "callbacks.backlog": {
-        "SCAN callbacks USING COVERING INDEX callbacks_waiting",
-        "SCAN callbacks USING INDEX callbacks_waiting",
-    },
     "deliveries.backlog": {"SCAN deliveries USING COVERING INDEX deliveries_pending"},
     # These read an index in order, up to a LIMIT. Only the sizes of one page are sorted.
-    "callbacks.jobs-waiting": {"SCAN callbacks USING INDEX callbacks_waiting"},
     "events.events-after of job": {"USE TEMP B-TREE FOR ORDER BY"},
     "events.events-after of user": {"USE TEMP B-TREE FOR ORDER BY"},
     "deliveries.next-due": {
@@ -88,7 +83,6 @@ CHOSEN = {
     "backlogs.end-leases": "due_held (lane=? AND held_until<?)",
     "backlogs.lease-of-user": "due_by_turn (lane=? AND provider=? AND user_id=? AND at<?)",
     "backlogs.list-backlogs": "due_by_turn (lane=? AND (provider,user_id,at)>(?,?,?))",
-    "callbacks.receive": "callbacks_by_content (job_id=?)",
     "deliveries.due-to-host": "deliveries_places (user_id=? AND host=? AND next_attempt_at<?)",
     "deliveries.due-hosts": "deliveries_places ((user_id,host,next_attempt_at)>(?,?,?))",
     "deliveries.list-page all": "sqlite_autoindex_deliveries_1 (id<?)",
@@ -113,7 +107,6 @@ CHOSEN = {
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "keys.list-users": "jobs_unfinished_by_user (user_id=?)",
     "jobs.find-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
-    "callbacks.list-waiting": "callbacks_waiting_by_job (job_id=?)",
     "statistics.count-attempts": "deliveries_by_user (user_id=? AND id>?)",
     "statistics.count-attempts of all": "sqlite_autoindex_deliveries_1 (id>?)",
     "statistics.count-jobs": "jobs_by_user (user_id=? AND id>?)",

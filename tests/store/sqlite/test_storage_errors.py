@@ -17,7 +17,7 @@ from store.sqlite.batches import BatchRunner, Failed
 from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import to_store_error
-from tests.store.world import World, waiting
+from tests.store.world import World
 
 
 async def test_a_lock_held_too_long_is_unavailable_and_passes(
@@ -151,7 +151,7 @@ async def test_no_read_stays_open(
         store.jobs.find(job.id),
         store.events.after_for_user(world.ann.id, 0, 10),
         store.events.snapshot_for_user(world.ann.id, 10),
-        waiting(store),
+        store.callbacks.list_unapplied(0, 9),
     )
 
     busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -1,0 +1,76 @@
+"""Callbacks that our code cannot apply, and those that 1.0.0 left unapplied."""
+
+import json
+from typing import Any
+
+import pytest
+
+from receiver.engine.accept_callback import CallbackIntake
+from receiver.large_bodies import LargeBodies
+from store.callbacks import Receipt
+from store.errors import NotFound
+from store.records.jobs import Job, Phase, Status
+from store.records.times import Due, Lane
+from tests.engine.harness import COMPLETED, RUNNING, Harness
+from tests.store.applying import leave_unapplied
+
+
+@pytest.fixture
+def intake(harness: Harness) -> CallbackIntake:
+    return CallbackIntake(harness.services, LargeBodies(harness.clock))
+
+
+async def accept(intake: CallbackIntake, job: Job, body: bytes) -> Receipt:
+    return await intake.accept("samsar", job.id, body, (), verified=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"poison": "read"},
+        {"says": {"progress": "half"}},
+        {"status": "FAILED", "says": {"message": "\ud800"}},
+    ],
+    ids=["read", "decided", "written"],
+)
+async def test_what_cannot_be_applied_is_kept_and_its_job_polled(
+    harness: Harness, intake: CallbackIntake, body: dict[str, Any]
+) -> None:
+    job = await harness.accepted_job("up-1", poll_at=harness.clock.now() + 60_000)
+    raw = json.dumps(body).encode()
+
+    assert await accept(intake, job, raw) is Receipt.FAILED
+
+    assert await harness.verdicts(job) == ["failed"]
+    found = await harness.find(job)
+    assert found.due == Due(Lane.POLL, harness.clock.now())
+    assert found.seq == job.seq
+    assert await accept(intake, job, raw) is Receipt.DUPLICATE
+    assert await accept(intake, job, RUNNING) is Receipt.ACCEPTED
+    assert (await harness.find(job)).phase is Phase.RENDERING
+
+
+async def test_what_was_left_unapplied_is_applied_in_order(
+    harness: Harness, intake: CallbackIntake
+) -> None:
+    """It may be the only proof that a job was submitted."""
+    job, other = await harness.world.create(), await harness.world.create()
+    for body in (RUNNING, b'{"request_id":"up-1"}', b"no object", b'{"poison":"read"}'):
+        await harness.world.receive(job, body)
+    await harness.world.receive(other, COMPLETED)
+    await leave_unapplied(harness.store)
+
+    await intake.apply_left()
+
+    assert await harness.verdicts(job) == ["applied", "applied", "rejected", "failed"]
+    found = await harness.find(job)
+    assert (found.status, found.provider_request_id) == (Status.IN_PROGRESS, "up-1")
+    assert found.due is not None
+    assert found.due.lane is Lane.POLL
+    assert await harness.verdicts(other) == ["claimed"]
+
+
+async def test_a_callback_of_no_job_is_not_kept(harness: Harness, intake: CallbackIntake) -> None:
+    for body in (RUNNING, b"no object", b'{"poison":"read"}'):
+        with pytest.raises(NotFound):
+            await accept(intake, harness.world.job(), body)
