@@ -8,7 +8,6 @@ from receiver.engine.worker import Worker
 from store.sqlite.writer import GroupCommitWriter
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant
-from tests.simulation.loop import running_loop
 
 
 @variant("SIGTERM ends it cleanly", plan=plans.stopped_with_a_full_disk, first=1)
@@ -25,17 +24,12 @@ async def stop_waits_for_the_disk(_: Any, self: Submitter, *given: Any) -> None:
     await self._report(*given)
 
 
-@variant("no work waits for a second while other work is served", plan=plans.flooded_while_jobs_end)
+@variant(
+    "no work waits for a second while other work is served",
+    plan=plans.flooded_while_jobs_end,
+    first=10,
+)
 @instead_of(GroupCommitWriter, "_take")
-def background_in_small_turns(take: Any, self: Any, urgent: int, normal: int) -> object:
-    """In a rush, two of the engine's writes run every 100 ms, however many wait."""
-    rush, rush_ends, turn_gap, turn_members = 8, 0.05, 0.1, 2
-    now = running_loop().time()
-    if len(self._urgent) >= rush:
-        self.rush_until = now + rush_ends
-    if now >= getattr(self, "rush_until", 0.0):
-        return take(self, urgent, normal)
-    if now < getattr(self, "turn_from", 0.0):
-        return take(self, urgent, 0)
-    self.turn_from = now + turn_gap
-    return take(self, urgent, turn_members)
+def background_last(take: Any, self: Any, urgent: int, normal: int) -> object:
+    """The engine's writes run only while no client's write waits."""
+    return take(self, urgent, 0 if self._urgent else normal)

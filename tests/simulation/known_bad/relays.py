@@ -86,7 +86,7 @@ async def sent_after_the_lease(
     return await send(self, delivery, began, 2**62)
 
 
-@variant(IN_ORDER, plan=plans.paused_as_they_send, first=6)
+@variant(IN_ORDER, plan=plans.paused_as_they_send, first=18)
 def second_attempt_beside_the_first() -> Patch:
     """After a long pause, a process leases a message again that it is itself still sending."""
     return patch.object(TaskPool, "is_running", lambda *_: False)
