@@ -26,8 +26,8 @@ from receiver.engine.status_calls import StatusCalls
 from receiver.engine.submission_queue import SubmissionQueue
 from receiver.http_api.context import ApiContext
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
-from receiver.http_client.resolver import Resolver
 from receiver.metrics import Metrics
+from receiver.net.resolver import Resolver
 from receiver.providers.contract import Provider
 from receiver.providers.registry import open_provider
 from receiver.sandbox.faults import SandboxRules
@@ -37,7 +37,7 @@ from receiver.server.listener import allow_many_connections
 from receiver.server.load_shedding import LoadShedder
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings
-from receiver.tracing import traced
+from receiver.tracing import start_tracing
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from store.database import Store
@@ -165,6 +165,7 @@ async def serve(settings: ServeSettings) -> None:
             )
         with listen(settings.host, settings.port) as listener:
             settings = settings.with_port(listener.getsockname()[1])
+            traced = start_tracing()
             async with _running_on(store, metrics, settings, SystemClock()) as service:
                 stop = stop_signal()
                 # Objects created so far stay. Scanning them for garbage, once a second under load,

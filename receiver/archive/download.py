@@ -12,18 +12,21 @@ import hashlib
 import re
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
+
+import httpcore
+import httpx
 
 from receiver.archive.contract import type_of
 from receiver.clock import Clock
 from receiver.domain.archive import LONGEST_LINK
 from receiver.domain.observations import FileFailed
-from receiver.http_client.connection import Connection
-from receiver.http_client.response import LONGEST_HEAD, AnswerTooLong, BadAnswer, Response
-from receiver.webhooks.network import CheckedNetwork, failure_code
+from receiver.net.backend import AnswerTooLong
+from receiver.net.transport import open_transport
+from receiver.webhooks.network import CheckedNetwork, failure_code, host_header
 from receiver.webhooks.targets import LONGEST_NAME, TargetRefused
 
 PIECE = 1024 * 1024
@@ -34,6 +37,7 @@ after a stall of `IDLE_SECONDS`."""
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
+LONGEST_HEAD = 64 * 1024
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 RESUME_AFTER = 0.5
@@ -47,7 +51,7 @@ _HEADERS = (
 _PART = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 """A Content-Range: the first byte, and the length of the whole file."""
 _SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
-_LOST = (OSError, BadAnswer)
+_LOST = (httpcore.NetworkError, httpcore.ReadTimeout, httpcore.RemoteProtocolError)
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 _RESERVED = "%/:=&?~#+!$,;'@()*[]"
 """Characters of a link that are left as they are. Spaces and non-ASCII characters, for example, are
@@ -84,8 +88,8 @@ class Download:
 
     content_type: str
     """The file's media type."""
-    _connection: Connection
-    """The latest one."""
+    _received: AsyncIterator[bytes]
+    """The body of the latest response."""
 
     def __init__(self, downloader: Downloader, link: str) -> None:
         self.size = 0
@@ -95,7 +99,7 @@ class Download:
         self._downloader = downloader
         self._link = link
         self._sha256 = hashlib.sha256()
-        self._closing = ExitStack()
+        self._closing = AsyncExitStack()
         """Closes the latest connection."""
 
     @property
@@ -109,13 +113,13 @@ class Download:
             with _translate_errors():
                 self._read_head(await self._get(()))
         except BaseException:
-            self._closing.close()
+            await self._closing.aclose()
             raise
         return self
 
-    def _read_head(self, response: Response) -> None:
+    def _read_head(self, response: httpx.Response) -> None:
         """Read the properties of the file from the first response."""
-        header, status = response.header, response.status
+        header, status = response.headers.get, response.status_code
         if status != 200:
             raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
         if not _is_plain(response):
@@ -131,7 +135,7 @@ class Download:
         self._check_size(self._length or 0)
 
     async def __aexit__(self, *_: object) -> None:
-        self._closing.close()
+        await self._closing.aclose()
 
     async def content(self) -> AsyncIterator[bytes]:
         """The content in pieces of about 1 MiB. Raises `DownloadFailed`, also at the end if the
@@ -158,40 +162,43 @@ class Download:
 
     # --- HTTP -----------------------------------------------------------------------------------
 
-    async def _get(self, headers: Sequence[tuple[str, str]]) -> Response:
+    async def _get(self, headers: Sequence[tuple[str, str]]) -> httpx.Response:
         """The response after redirects."""
         url = _encoded(self._link)
         for _ in range(MAX_REDIRECTS + 1):
-            self._closing.close()  # the previous connection
+            await self._closing.aclose()  # the previous connection
             response = await self._ask(url, headers)
-            location = response.header("location")
-            if response.status not in REDIRECTS or location is None:
+            location = response.headers.get("location")
+            if response.status_code not in REDIRECTS or location is None:
                 return response
-            # Headers are read as Latin-1: this restores the original bytes.
-            location = quote(location, safe=_RESERVED, encoding="latin-1")
+            location = quote(location, safe=_RESERVED, encoding=response.headers.encoding)
             url = urldefrag(urljoin(url, location)).url
         raise DownloadFailed("too_many_redirects")
 
-    async def _ask(self, url: str, headers: Sequence[tuple[str, str]]) -> Response:
+    async def _ask(self, url: str, headers: Sequence[tuple[str, str]]) -> httpx.Response:
         network = self._downloader.network_of(url)
         try:
-            target = network.check(url, LONGEST_LINK)
+            network.check(url, LONGEST_LINK)
         except TargetRefused as refusal:
             raise DownloadFailed(failure_code(refusal), final=True) from None
         # Chunked encoding needs more bytes than the file has.
         longest = 2 * self._downloader.most_bytes + LONGEST_HEAD
-        self._connection = await network.connect(target, CONNECT_SECONDS, longest)
-        self._closing.callback(self._connection.close)
+        timeouts = {"connect": CONNECT_SECONDS, "read": IDLE_SECONDS, "write": IDLE_SECONDS}
+        sent = [("Host", host_header(url)), *_HEADERS, *headers]
+        request = httpx.Request("GET", url, headers=sent, extensions={"timeout": timeouts})
+        opened = open_transport(network.backend(longest), network.tls)
+        transport = await self._closing.enter_async_context(opened)
         async with asyncio.timeout(IDLE_SECONDS):
-            own = [("Host", target.authority), *_HEADERS, *headers]
-            return await self._connection.request("GET", target.path, own)
+            response = await transport.handle_async_request(request)
+        await self._closing.enter_async_context(aclosing(response))
+        self._received = response.aiter_raw()
+        return response
 
     async def _read(self) -> bytes:
         """The next bytes of the file, over as many connections as needed; empty at its end."""
         while True:
             try:
-                async with asyncio.timeout(IDLE_SECONDS):
-                    data = await self._connection.read()
+                data = await anext(self._received, b"")
                 self.size += len(data)
                 self._check_size(self.size)
                 if data or self._length in (None, self.size) or self.size == self._size_at_connect:
@@ -207,20 +214,20 @@ class Download:
     async def _resume(self) -> None:
         rest = ("Range", f"bytes={self.size}-"), ("If-Range", self._validator)
         response = await self._get(rest)
-        part = _PART.fullmatch(response.header("content-range") or "")
-        if response.status != 206 or not part or int(part[1]) != self.size:
+        part = _PART.fullmatch(response.headers.get("content-range") or "")
+        if response.status_code != 206 or not part or int(part[1]) != self.size:
             raise DownloadFailed("cannot_resume")
         if not (_is_plain(response) and self._is_same(response)):
             raise DownloadFailed("cannot_resume")
         self._size_at_connect = self.size
         self._read_total(part[2])
         # In a partial response too, it is the digest of the whole file (RFC 9530, section 3).
-        self._digest = response.header("repr-digest") or self._digest
+        self._digest = response.headers.get("repr-digest") or self._digest
 
-    def _is_same(self, response: Response) -> bool:
+    def _is_same(self, response: httpx.Response) -> bool:
         """Whether a part is of the same file, as its headers tell: a host may ignore If-Range."""
-        name = "etag" if response.header("etag") else "last-modified"
-        return response.header(name) in (None, self._first.header(name))
+        name = "etag" if response.headers.get("etag") else "last-modified"
+        return response.headers.get(name) in (None, self._first.headers.get(name))
 
     def _read_total(self, total: str) -> None:
         """Set the file's length from `total`, a number or `*`. A host may send less than the rest
@@ -244,9 +251,9 @@ class Download:
             raise DownloadFailed("bad_digest: it does not match its Repr-Digest")
 
 
-def _is_plain(response: Response) -> bool:
+def _is_plain(response: httpx.Response) -> bool:
     """Whether the content is not compressed. Codings are case-insensitive (RFC 9110, 8.4.1)."""
-    return (response.header("content-encoding") or "identity").lower() == "identity"
+    return (response.headers.get("content-encoding") or "identity").lower() == "identity"
 
 
 def _encoded(link: str) -> str:

@@ -55,8 +55,6 @@ class Account:
     """For a submission, from connecting to the last byte."""
     status_timeout: float = 15.0
     """For every other call about a job, likewise."""
-    connect_timeout: float = 10.0
-    """For connecting, including TLS; part of the other two."""
     tls: ssl.SSLContext | None = None
     """See `HttpClient`."""
 
@@ -72,9 +70,7 @@ class Api(HttpClient):
     ) -> None:
         """`headers` are sent with every call. `read_message` extracts the provider's human-readable
         message from an answer's body."""
-        super().__init__(
-            account.base_url, headers, connect_timeout=account.connect_timeout, tls=account.tls
-        )
+        super().__init__(account.base_url, headers, account.tls)
         self._account = account
         self._read_message = read_message
 

@@ -1,36 +1,32 @@
 """HTTP calls to a provider. A failure says whether any byte of the request may have been sent.
 
 A submission that was certainly not sent is retried, and if that is wrong, the user pays twice. So
-what counts is how far the HTTP client got, not the class of an exception.
+what counts is whether anything was written, not the class of an exception.
 """
 
 import asyncio
 import json
 import re
 import ssl
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
+import httpcore
 import httpx
 
-from receiver.http_client.connection import Connection, connect, default_tls
-from receiver.http_client.resolver import IPAddress, NoAddress, Resolver
-from receiver.http_client.response import BadAnswer, Response
 from receiver.json_text import UnreadableJson, decode, parse_answer
+from receiver.net.backend import Backend
+from receiver.net.resolver import Resolver
+from receiver.net.transport import default_tls, open_transport
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The body of a longer answer is ignored. Some contain inputs, logs and whole results."""
-ADDRESSES_SECONDS = 30.0
-"""How long the addresses of the host's name are used. All calls share one lookup, which may wait
-for seconds for a dead name server or a lost packet."""
+CONNECT_SECONDS = 10.0
+"""Time limit for connecting, and again for TLS."""
 KEPT_CONNECTIONS = 16
 """Maximum number of idle connections kept for GETs: status calls, look-ups, requests for keys."""
-KEPT_SECONDS = 30.0
-"""How long they are kept. Firewalls silently drop idle connections, and a call on a dropped one
-gets no answer."""
 
 LARGE = 64 * 1024
 """Longer answers are parsed in a thread: they could block the event loop for seconds."""
@@ -38,7 +34,10 @@ LARGE = 64 * 1024
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
 _TOO_LONG = "is too long"
 _NO_OBJECT = "is not a JSON object"
+_UNREADABLE = "has a content encoding that cannot be read"
 _BROKE_OFF = "broke off: "
+_CODINGS = frozenset({"", "identity", "gzip", "deflate"})
+"""The content encodings that are read. None is asked for, but some gateways compress anyway."""
 
 T = TypeVar("T")
 
@@ -95,24 +94,11 @@ class NoAnswer(Exception):
         """Whether any byte of the request may have been sent."""
 
 
-class _ConnectionBroke(NoAnswer):
-    """If the connection was a kept one, the server may have closed it before the request."""
-
-
-_Request: TypeAlias = tuple[str, str, Sequence[tuple[str, str]], bytes]
-"""What `Connection.request` takes."""
-
-
 class HttpClient:
     """An HTTP client for one provider. It keeps idle connections: close it."""
 
     def __init__(
-        self,
-        base_url: str,
-        headers: Mapping[str, str],
-        *,
-        connect_timeout: float = 10.0,
-        tls: ssl.SSLContext | None = None,
+        self, base_url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None = None
     ) -> None:
         """Does no I/O.
 
@@ -120,30 +106,20 @@ class HttpClient:
             base_url: paths are appended to it, unless they begin with `/`. No call goes to another
                 scheme, host or port.
             headers: sent with every call; ASCII.
-            connect_timeout: seconds for connecting, including TLS.
             tls: by default, see `default_tls`.
         """
-        base = httpx.URL(base_url)
-        self._base = base
-        self._host = base.raw_host.decode("ascii")
-        self._port = base.port or (443 if base.scheme == "https" else 80)
-        self._path = base.raw_path.decode("ascii")
-        self._headers = [
-            ("Host", base.netloc.decode("ascii")),
-            ("Accept", "application/json"),
-            ("Accept-Encoding", "identity"),
-            ("User-Agent", "receiver"),
-            *headers.items(),
-        ]
-        self._connect_timeout = connect_timeout
+        self._base = httpx.URL(base_url)
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "receiver",
+            **headers,
+        }
         # Its own, so that a provider whose name cannot be resolved does not delay the others.
-        self._resolver = Resolver(timeout=connect_timeout, slots=1)
-        self._addresses: Sequence[IPAddress] = ()
-        self._look_up_at = 0.0
-        """Loop time at which the addresses are looked up again."""
-        self._tls = (tls or default_tls()) if base.scheme == "https" else None
-        self._idle: list[tuple[Connection, float]] = []
-        """With the loop time until which each is kept, the earliest first."""
+        self._resolve = Resolver().resolve
+        self._tls = tls or default_tls()
+        self._backend = Backend(self._resolve)
+        self._kept = open_transport(self._backend, self._tls, kept=KEPT_CONNECTIONS)
 
     async def send_once(
         self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float
@@ -153,108 +129,84 @@ class HttpClient:
         It uses a new connection: if the server closed a kept one just as it is reused, the request
         would look as if it may have arrived. Raises NoAnswer.
         """
-        until = asyncio.get_running_loop().time() + timeout
         content = b""
         if body is not None:
             # Not in a thread: the encoder never releases the GIL. Non-ASCII characters are escaped,
             # so any text can be encoded.
             content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-        with closing(await self._connect(until)) as connection:
-            return await self._exchange(connection, self._request(method, path, content), until)
+        request = self._request(method, path, content)
+        request.headers["Connection"] = "close"
+        backend = Backend(self._resolve)
+        async with open_transport(backend, self._tls) as transport:
+            return await _exchange(transport, backend, request, timeout)
 
     async def ask(self, path: str, timeout: float) -> Answer:
         """GET, on a kept connection if there is one. Raises NoAnswer."""
-        until = asyncio.get_running_loop().time() + timeout
-        while (kept := self._take_kept_connection()) is not None:
-            with suppress(_ConnectionBroke):  # a GET can safely be repeated
-                return await self._ask_on(kept, path, until)
-        return await self._ask_on(await self._connect(until), path, until)
+        return await _exchange(self._kept, self._backend, self._request("GET", path), timeout)
 
-    def close(self) -> None:
-        for connection, _ in self._idle:
-            connection.close()
-        self._idle.clear()
+    async def close(self) -> None:
+        await self._kept.aclose()
 
-    def _take_kept_connection(self) -> Connection | None:
-        """Take the connection that was used last; if even that one is too old, close them all."""
-        if self._idle and self._idle[-1][1] < asyncio.get_running_loop().time():
-            self.close()
-        return self._idle.pop()[0] if self._idle else None
+    def _request(self, method: str, path: str, content: bytes = b"") -> httpx.Request:
+        target = path.encode("ascii")
+        if not path.startswith("/"):
+            target = self._base.raw_path + target
+        headers = self._headers.copy()
+        if content:
+            headers["Content-Type"] = "application/json"
+        return httpx.Request(
+            method,
+            self._base.copy_with(raw_path=target),
+            headers=headers,
+            content=content,
+            extensions={"timeout": {"connect": CONNECT_SECONDS}},
+        )
 
-    async def _ask_on(self, connection: Connection, path: str, until: float) -> Answer:
-        try:
-            return await self._exchange(connection, self._request("GET", path), until)
-        finally:
-            if connection.is_reusable and len(self._idle) < KEPT_CONNECTIONS:
-                kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
-                self._idle.append((connection, kept_until))
-            else:
-                connection.close()
 
-    async def _exchange(self, connection: Connection, request: _Request, until: float) -> Answer:
-        """Send the request and read the answer by the loop time `until`. Raises NoAnswer.
+async def _exchange(
+    transport: httpx.AsyncBaseTransport, backend: Backend, request: httpx.Request, timeout: float
+) -> Answer:
+    """Send the request and read the answer within `timeout` seconds. Raises NoAnswer.
 
-        Once the head has been received there is an answer, even if its body breaks off.
-        """
-        response: Response | None = None
-        raw, flaw = bytearray(), ""
-        try:
-            async with asyncio.timeout_at(until):
-                response = await connection.request(*request)
-                while piece := await connection.read():
+    Once the head has been received there is an answer, even if its body breaks off.
+    """
+    response: httpx.Response | None = None
+    raw, flaw = bytearray(), ""
+    try:
+        async with asyncio.timeout(timeout):
+            response = await transport.handle_async_request(request)
+            async with aclosing(response):
+                async for piece in response.aiter_bytes():
                     raw += piece
                     if len(raw) > MAX_ANSWER_BYTES:
                         flaw = _TOO_LONG
                         break
-        except Exception as error:  # in any case, the request may have arrived
-            # Errors other than a timeout may quote the request.
-            late = isinstance(error, TimeoutError)
-            reason = (
-                "no answer in time" if late else f"the connection broke ({type(error).__name__})"
-            )
-            if response is None:
-                broke = isinstance(error, ConnectionError | BadAnswer)
-                kind = _ConnectionBroke if broke else NoAnswer
-                raise kind(reason, may_have_arrived=True) from error
-            flaw = f"{_BROKE_OFF}{reason}"
-        if not flaw and (response.header("content-encoding") or "identity").lower() != "identity":
-            raw, flaw = await asyncio.to_thread(_decompressed, raw)
-        retry_after = response.header("retry-after") or None
-        media_type = _read_media_type(response.header("content-type") or "")
-        return await _in_thread_if_large(
-            len(raw), read_answer, response.status, retry_after, raw, flaw, media_type
-        )
+    except Exception as error:
+        if response is None:
+            raise NoAnswer(_reason(error), may_have_arrived=backend.has_written) from error
+        flaw = f"{_BROKE_OFF}{_reason(error)}"
+        if isinstance(error, httpx.DecodingError):
+            flaw = _UNREADABLE
+    if response.headers.get("content-encoding", "").lower() not in _CODINGS:
+        flaw = _UNREADABLE  # httpx has left it as it came
+    retry_after = response.headers.get("retry-after") or None
+    media_type = _read_media_type(response.headers.get("content-type", ""))
+    return await _in_thread_if_large(
+        len(raw), read_answer, response.status_code, retry_after, raw, flaw, media_type
+    )
 
-    async def _connect(self, until: float) -> Connection:
-        """A new connection. Raises NoAnswer."""
-        loop = asyncio.get_running_loop()
-        seconds = min(until - loop.time(), self._connect_timeout)
-        try:
-            async with asyncio.timeout(seconds):
-                connection = await connect(await self._resolve(), self._port, seconds)
-                if self._tls is not None:
-                    await connection.start_tls(self._tls, self._host)
-                return connection
-        except (NoAddress, OSError, UnicodeError) as error:
-            # UnicodeError is for a name that cannot be encoded.
-            self._look_up_at = 0.0
-            late = isinstance(error, TimeoutError)
-            reason = "connecting took too long" if late else f"could not connect: {error}"
-            raise NoAnswer(reason, may_have_arrived=False) from error
 
-    async def _resolve(self) -> Sequence[IPAddress]:
-        """The host's IP addresses; at least one. Raises NoAddress."""
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._look_up_at:
-            self._addresses = await self._resolver.resolve(self._host)
-            self._look_up_at = loop.time() + ADDRESSES_SECONDS
-        return self._addresses
-
-    def _request(self, method: str, path: str, content: bytes = b"") -> _Request:
-        headers = self._headers.copy()
-        if content:
-            headers.append(("Content-Type", "application/json"))
-        return method, path if path.startswith("/") else self._path + path, headers, content
+def _reason(error: Exception) -> str:
+    """Why there is no whole answer, without quoting the request, as other errors may."""
+    match error:
+        case httpcore.ConnectError():
+            return f"could not connect: {error}"
+        case httpcore.ConnectTimeout():
+            return "connecting took too long"
+        case TimeoutError():
+            return "no answer in time"
+        case _:
+            return f"the connection broke ({type(error).__name__})"
 
 
 def read_answer(
@@ -281,12 +233,3 @@ def _read_media_type(given: str) -> str:
 async def _in_thread_if_large(size: int, work: Callable[..., T], *given: Any) -> T:
     """Run `work` and return its result; in a thread if `size` exceeds `LARGE`."""
     return await asyncio.to_thread(work, *given) if size > LARGE else work(*given)
-
-
-def _decompressed(raw: bytearray) -> tuple[bytearray, str]:
-    """The content of an answer that is compressed although we did not ask for it, and its flaw."""
-    try:
-        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, MAX_ANSWER_BYTES + 1)
-    except zlib.error:
-        return bytearray(), "has a content encoding that cannot be read"
-    return bytearray(content), _TOO_LONG if len(content) > MAX_ANSWER_BYTES else ""

@@ -63,7 +63,7 @@ class Fal(Provider):
         self._user_id = None if user_id is None else user_id.encode()
         headers = {"Authorization": f"Key {account.key}", "X-Fal-No-Retry": "1"}
         self._api = Api(account, headers, _read_message)
-        self._jwks = HttpClient(jwks_url, {}, tls=account.tls)
+        self._jwks = HttpClient(jwks_url, {}, account.tls)
         ask = partial(self._jwks.ask, "", ASK_TIMEOUT)
         self._keys = VerificationKeys(account.clock, ask, read_keys, lifetime=_KEYS_LIFETIME)
 
@@ -181,8 +181,8 @@ class Fal(Provider):
 
     async def close(self) -> None:
         await self._keys.close()
-        self._jwks.close()
-        self._api.close()
+        await self._jwks.close()
+        await self._api.close()
 
 
 def _read_id(body: Mapping[str, Any]) -> str | None:

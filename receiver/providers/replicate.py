@@ -116,7 +116,7 @@ class Replicate(Provider):
 
     async def close(self) -> None:
         await self._keys.close()
-        self._api.close()
+        await self._api.close()
 
 
 def _read_id(body: Mapping[str, Any]) -> str | None:

@@ -117,7 +117,7 @@ class Samsar(Provider):
         return read_report(body, self._key)
 
     async def close(self) -> None:
-        self._api.close()
+        await self._api.close()
 
 
 def read_report(body: Mapping[str, Any], secret: str = "") -> Report:

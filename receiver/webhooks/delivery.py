@@ -6,13 +6,15 @@ the schedule has few attempts. A new one also means that the address is checked 
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import aclosing
 from dataclasses import dataclass
+
+import httpx
 
 from receiver.clock import Clock
 from receiver.domain.retry_after import read_retry_after
-from receiver.http_client.response import Response
-from receiver.webhooks.network import CheckedNetwork, failure_code
+from receiver.net.transport import open_transport
+from receiver.webhooks.network import CheckedNetwork, failure_code, host_header
 from receiver.webhooks.targets import TargetRefused
 from store.records.times import Millis
 
@@ -63,29 +65,37 @@ class WebhookSender:
             timeout: seconds for the whole attempt, from name lookup to the last byte.
         """
         started = self._clock.monotonic()
-        response: Response | None = None
+        backend = self._network.backend(LONGEST_ANSWER)
+        response: httpx.Response | None = None
         excerpt = bytearray()
         error: str | None = None
-        is_connected = connect_failure = False
+        connect_failure = False
         try:
-            async with asyncio.timeout(timeout):
-                target = self._network.check(url)
-                connection = await self._network.connect(target, timeout, LONGEST_ANSWER)
-                is_connected = True
-                with closing(connection):
-                    own = {"Host": target.authority, "Connection": "close", **headers}
-                    response = await connection.request("POST", target.path, own.items(), body)
-                    while piece := await connection.read():
+            async with (
+                asyncio.timeout(timeout),
+                open_transport(backend, self._network.tls) as transport,
+            ):
+                self._network.check(url)
+                request = httpx.Request(
+                    "POST",
+                    url,
+                    headers={"Host": host_header(url), "Connection": "close", **headers},
+                    content=body,
+                    extensions={"timeout": {"connect": timeout}},
+                )
+                response = await transport.handle_async_request(request)
+                async with aclosing(response):
+                    async for piece in response.aiter_raw():
                         excerpt += piece[: _EXCERPT_BYTES - len(excerpt)]
         except Exception as failure:  # noqa: BLE001 - a hostile host may make the stack raise anything
             if response is None:
                 error = failure_code(failure)
-                connect_failure = not (is_connected or isinstance(failure, TargetRefused))
-        retry_after = None if response is None else response.header("retry-after")
+                connect_failure = not (backend.has_written or isinstance(failure, TargetRefused))
+        retry_after = None if response is None else response.headers.get("retry-after")
         # Databases do not accept NUL in text.
         text = excerpt.decode("utf-8", "replace").replace("\0", "\ufffd")
         return AttemptResult(
-            status_code=None if response is None else response.status,
+            status_code=None if response is None else response.status_code,
             error=error,
             duration_ms=round((self._clock.monotonic() - started) * 1000),
             retry_after_ms=read_retry_after(retry_after, self._clock.now()),

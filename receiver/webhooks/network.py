@@ -1,75 +1,54 @@
-"""Connects only to URLs and addresses that have been checked."""
+"""Calls URLs that users or providers have chosen, at checked addresses only."""
 
-import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from receiver.http_client.connection import Connection, connect, default_tls
-from receiver.http_client.resolver import IPAddress, NoAddress
-from receiver.http_client.response import AnswerTooLong, BadAnswer
+import httpcore
+import httpx
+
+from receiver.net.backend import AnswerTooLong, Backend, NoAddress, Resolve, TlsFailed
+from receiver.net.resolver import IPAddress
+from receiver.net.transport import default_tls
 from receiver.webhooks.targets import (
     LONGEST_URL,
     IPNetwork,
-    Target,
     TargetRefused,
     check_address,
     check_url,
 )
 
 
-class NotConnected(Exception):
-    """No connection was made. The message is the error code, `connect_failed` or `tls_failed`."""
-
-
 @dataclass(frozen=True, slots=True)
 class CheckedNetwork:
     """Which URLs may be called, and how to connect to them."""
 
-    resolve: Callable[[str], Awaitable[Sequence[IPAddress]]]
-    """Returns a host's addresses, at least one, or raises `NoAddress` (see `Resolver`)."""
+    resolve: Resolve
     allow_http: bool = False
     """See `check_url`, also for `allow_nets`."""
     allow_nets: Sequence[IPNetwork] = ()
     tls: ssl.SSLContext = field(default_factory=default_tls)
+    tcp: httpcore.AsyncNetworkBackend | None = None
+    """See `Backend`."""
 
-    def check(self, url: str, longest: int = LONGEST_URL) -> Target:
+    def check(self, url: str, longest: int = LONGEST_URL) -> None:
         """Check the text of a URL, as `check_url` does. Raises `TargetRefused`."""
-        return check_url(
-            url, allow_http=self.allow_http, allow_nets=self.allow_nets, longest=longest
-        )
+        check_url(url, allow_http=self.allow_http, allow_nets=self.allow_nets, longest=longest)
 
-    async def connect(self, target: Target, timeout: float, longest: int) -> Connection:
-        """Connect to the first of the host's addresses that answers, after a check of all of them.
+    def backend(self, longest: int) -> Backend:
+        """A backend for one answer of at most `longest` bytes, head included. It raises
+        `TargetRefused` if one of the host's addresses is not allowed."""
 
-        The address is pinned here instead of being put into the URL, so that TLS (SNI, the
-        certificate) and `Host` still see the name.
-
-        Args:
-            timeout: seconds for connecting, and again for TLS; `resolve` has its own.
-            longest: maximum number of bytes of the answer, including its head.
-
-        Raises:
-            NoAddress: the name has no address, or the lookup took too long.
-            TargetRefused: one of the addresses is not allowed; then none is tried.
-            NotConnected: no connection, or no TLS.
-            TimeoutError: no answer in time.
-        """
-        addresses = await self.resolve(target.host)
-        for address in addresses:
+        def check(address: IPAddress) -> None:
             check_address(address, self.allow_nets)
-        failure = "connect_failed"
-        try:
-            connection = await connect(addresses, target.port, timeout, longest=longest)
-            failure = "tls_failed"
-            if target.scheme == "https":
-                async with asyncio.timeout(timeout):
-                    await connection.start_tls(self.tls, target.host)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise NotConnected(failure) from error
-        return connection
+
+        return Backend(self.resolve, check, longest=longest, tcp=self.tcp)
+
+
+def host_header(url: str) -> str:
+    """The value of `Host` for a URL. Without one, httpx would decode a name in `xn--` form, and
+    refuse those that IDNA 2008 does not allow, such as emoji, although they are in the DNS."""
+    return httpx.URL(url).netloc.decode("ascii")
 
 
 def failure_code(failure: Exception) -> str:
@@ -81,15 +60,17 @@ def failure_code(failure: Exception) -> str:
             return f"refused_target: {failure}"
         case NoAddress():
             return "no_address"
-        case NotConnected():
-            return str(failure)
-        case TimeoutError():
+        case TlsFailed():
+            return "tls_failed"
+        case httpcore.ConnectError():
+            return "connect_failed"
+        case TimeoutError() | httpcore.TimeoutException():
             return "timeout"
         case AnswerTooLong():
             return "answer_too_long"
-        case BadAnswer():
+        case httpcore.RemoteProtocolError():
             return "bad_answer"
-        case OSError():
+        case httpcore.NetworkError():
             return "reset"
         case _:
             return f"unexpected: {type(failure).__name__}"

@@ -10,7 +10,6 @@ only our network can resolve.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import (
     AddressValueError,
     IPv4Address,
@@ -20,7 +19,7 @@ from ipaddress import (
     ip_network,
 )
 
-from receiver.http_client.resolver import IPAddress
+from receiver.net.resolver import IPAddress
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -33,27 +32,6 @@ LONGEST_NAME = 253
 class TargetRefused(Exception):
     """The URL, or an IP address of its host, is not allowed; the message tells its user why."""
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A checked URL, parsed only once so that no other parser can read it differently."""
-
-    scheme: str
-    """`https` or `http`."""
-    host: str
-    """A lower-case name, or an IP address without brackets."""
-    port: int
-    path: str
-    """Path and query; starts with a slash."""
-
-    @property
-    def authority(self) -> str:
-        """The value of `Host`: without the port if it is the scheme's default."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
-
-
-_PORTS = {"https": 443, "http": 80}
 
 _ALLOW_NETS = "the operator can allow it by RECEIVER_RELAY_ALLOW_NETS"
 _ALLOW_HTTP = "the operator can allow http:// by RECEIVER_RELAY_ALLOW_HTTP=true"
@@ -82,16 +60,13 @@ def check_url(
     allow_http: bool,
     allow_nets: Sequence[IPNetwork],
     longest: int = LONGEST_URL,
-) -> Target:
+) -> None:
     """Check the text of a webhook URL; names are not resolved here.
 
     Args:
         allow_http: whether `http://` is allowed too.
         allow_nets: special-use networks that are allowed.
         longest: maximum number of characters.
-
-    Returns:
-        The parsed URL.
 
     Raises:
         TargetRefused: it is not allowed.
@@ -111,27 +86,24 @@ def check_url(
         raise TargetRefused(f"the address must start with https://{other}")
     if parts["fragment"] is not None:
         raise TargetRefused("the address must not have a fragment (#…)")
-    host, port = _checked_authority(parts["authority"] or "", allow_nets)
-    path = (parts["path"] or "/") + (parts["query"] or "")
-    return Target(scheme, host, _PORTS[scheme] if port is None else port, path)
+    _check_authority(parts["authority"] or "", allow_nets)
 
 
-def _checked_authority(text: str, allow_nets: Sequence[IPNetwork]) -> tuple[str, int | None]:
-    """The host and the port, if there is one."""
+def _check_authority(text: str, allow_nets: Sequence[IPNetwork]) -> None:
     if "@" in text:
         raise TargetRefused("the address must not hold a user name or password")
     parts = _AUTHORITY.fullmatch(text)
     if not parts:
         raise TargetRefused("the host or the port of the address cannot be read")
-    port = int(parts["port"]) if parts["port"] else None
-    if port is not None and not 1 <= port <= 65535:
+    if parts["port"] and not 1 <= int(parts["port"]) <= 65535:
         raise TargetRefused("the port must be a number from 1 to 65535")
     if parts["ipv6"] is None:
-        return _checked_host(parts["host"].lower(), allow_nets), port
-    return _checked_ipv6(parts["ipv6"], allow_nets), port
+        _check_host(parts["host"].lower(), allow_nets)
+    else:
+        _check_ipv6(parts["ipv6"], allow_nets)
 
 
-def _checked_host(host: str, allow_nets: Sequence[IPNetwork]) -> str:
+def _check_host(host: str, allow_nets: Sequence[IPNetwork]) -> None:
     labels = host.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         try:
@@ -140,13 +112,11 @@ def _checked_host(host: str, allow_nets: Sequence[IPNetwork]) -> str:
             # Systems differ in how they read octal, hexadecimal and short forms (RFC 6943, 3.1.1).
             raise TargetRefused("an IPv4 address must be written as four decimal numbers") from None
         check_address(address, allow_nets)
-        return host
-    if len(host) > LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
+    elif len(host) > LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise TargetRefused("the address has no valid host name")
-    return host
 
 
-def _checked_ipv6(text: str, allow_nets: Sequence[IPNetwork]) -> str:
+def _check_ipv6(text: str, allow_nets: Sequence[IPNetwork]) -> None:
     if "%" in text:
         raise TargetRefused("an IPv6 address must not have a zone (RFC 6874)")
     try:
@@ -154,7 +124,6 @@ def _checked_ipv6(text: str, allow_nets: Sequence[IPNetwork]) -> str:
     except AddressValueError:
         raise TargetRefused("the address has no valid IPv6 host") from None
     check_address(address, allow_nets)
-    return str(address)
 
 
 # --- IP addresses ---------------------------------------------------------------------------------

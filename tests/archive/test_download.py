@@ -12,7 +12,7 @@ import pytest
 from receiver.archive import download
 from receiver.archive.download import LOOPBACK, Download, Downloader, DownloadFailed
 from receiver.clock import SystemClock
-from receiver.http_client.resolver import Resolver
+from receiver.net.resolver import Resolver
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPNetwork
 from tests.archive.file_host import Answer, FileHost, file_host, file_of
@@ -278,7 +278,7 @@ async def test_a_head_that_is_too_long_says_nothing_about_the_file(
     host: FileHost, given: dict[str, Any]
 ) -> None:
     answer = Answer(FILE, **({"headers": {"Long": "x" * 400_000}} | given))
-    assert await failure(host.link("/f", answer)) == ("answer_too_long", False)
+    assert await failure(host.link("/f", answer)) == ("bad_answer", False)
 
 
 @pytest.mark.parametrize("where", ["headers", "range_headers"])

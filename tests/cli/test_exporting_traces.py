@@ -50,6 +50,7 @@ def test_requests_become_spans_without_secrets(workspace: Workspace) -> None:
     spans = [span for each in resources for scope in each.scope_spans for span in scope.spans]
     names = {span.name for span in spans if span.kind == Span.SPAN_KIND_SERVER}
     assert {"POST /v1/jobs", "POST /webhooks/{provider}/{token}"} <= names
+    assert {span.name for span in spans if span.kind == Span.SPAN_KIND_CLIENT} == {"GET", "POST"}
     named = {each.key: each.value.string_value for each in resources[0].resource.attributes}
     assert named["service.name"] == "receiver"
     assert "secret-" not in str(spans)

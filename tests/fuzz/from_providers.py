@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterable
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -11,8 +10,6 @@ from receiver.archive.contract import key_of, type_of
 from receiver.domain import results as domain_results
 from receiver.domain.results import links_of, truncate_result
 from receiver.domain.serialization import compact_json
-from receiver.http_client.connection import Connection
-from receiver.http_client.response import Response
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers import fal, replicate
 from receiver.providers.api import Account
@@ -120,48 +117,6 @@ def keys(raw: bytes) -> None:
     replicate.read_keys({"key": raw.decode("latin-1")})
     for key in fal.read_keys(_object(raw)):
         assert len(key.public_bytes_raw()) == 32
-
-
-def exchange(raw: bytes) -> None:
-    """An answer to one of our requests. However it is split into pieces, which the first byte
-    decides, the result is the same; in the end it is complete or has failed."""
-    size, content = 1 + int.from_bytes(raw[:1], "big") % 16, raw[1:]
-    pieces = [content[at : at + size] for at in range(0, len(content), size)]
-    *whole, reusable = _answered([content])
-    *same, reusable_too = _answered(pieces)
-    assert same == whole
-    # A line end that arrives on its own after the answer closes the connection.
-    assert reusable or not reusable_too
-    status, complete, failure, *_ = whole
-    assert complete == (failure is None)
-    assert not complete or 200 <= status < 1_000
-
-
-def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
-    """The answer that is read from these pieces, and whether its connection can be reused."""
-    connection = Connection()
-    connection.connection_made(_FakeTransport())
-    response = connection._response = Response()
-    for piece in pieces:
-        connection.data_received(piece)
-    body, fields = bytes(response.body), response._fields if response.status else []
-    response.body.clear()
-    reusable = connection.is_reusable
-    connection.eof_received()
-    failure = None if response.failure is None else str(response.failure)
-    return response.status, response.is_complete, failure, fields, body, reusable
-
-
-class _FakeTransport(asyncio.Transport):
-    """The part of a transport that a connection needs."""
-
-    closing = False
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def abort(self) -> None:
-        self.closing = True
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -36,7 +36,6 @@ READERS: dict[str, Callable[[bytes], None]] = {
         from_clients.ranges,
         from_providers.results,
         from_providers.keys,
-        from_providers.exchange,
     )
 }
 
@@ -63,12 +62,6 @@ EXAMPLES: dict[str, list[bytes]] = {
         b'application/octet-stream\n{"a":' + json.dumps(9 * [["some text", 1.5]]).encode() + b"}",
     ],
     "keys": [json.dumps({"keys": [{"crv": "Ed25519", "x": 43 * "A"}]}).encode(), SECRET.encode()],
-    "exchange": [
-        b'\x02HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: "a"\r\n\r\nok',
-        b"\x07HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP",
-        b"\x01HTTP/1.1 202 \r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nA: b\r\n\r\n",
-        b"\x03HTTP/1.0 204 No Content\nConnection: close\n folded\n\nmore",
-    ],
     "signed": [
         TOKENS.sign("samsar", JOB_ID).encode(),
         TICKETS.issue(Ticket(1, "ab", JOB_ID, NOW + 1)).encode(),

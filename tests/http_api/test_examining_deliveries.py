@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from receiver.http_client import resolver
+from receiver.net import resolver
 from store.errors import StoreBusy
 from store.records.deliveries import Delivery
 from tests.http_api.conftest import Start

@@ -13,7 +13,6 @@ from receiver.domain.answers import (
     StatusUnavailable,
     SubmitAccepted,
 )
-from receiver.providers import calls
 from receiver.providers.contract import UpstreamJob
 from store.records.jobs import Status
 from tests.providers.faulty_server import (
@@ -72,16 +71,19 @@ async def test_the_whole_call_is_bounded(raw: bytes) -> None:
     assert len(server.bodies) == 1
 
 
-@pytest.mark.parametrize(("seconds", "connections"), [(30.0, 1), (-1.0, 3)])
-async def test_a_connection_is_kept_but_not_for_long(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, connections: int
-) -> None:
-    monkeypatch.setattr(calls, "KEPT_SECONDS", seconds)
-    async with faulty_server(answer_each(http_answer(200, b'{"status": "PENDING"}'))) as server:
+async def test_status_calls_share_a_connection_and_each_submission_has_its_own() -> None:
+    body = b'{"request_id": "up-1", "status": "PENDING"}'
+    keep_alive = http_answer(200, body, {"Connection": "keep-alive"})
+    async with faulty_server(answer_each(keep_alive)) as server:
         async with samsar(server.url) as provider:
             for _ in range(3):
                 assert isinstance(await provider.status(UP_1), StatusReport)
-        assert server.connections == connections
+            assert server.connections == 1
+            for _ in range(3):
+                said = await provider.submit("create_movie", INPUT, CALLBACK)
+                assert isinstance(said, SubmitAccepted)
+            assert isinstance(await provider.status(UP_1), StatusReport)
+        assert server.connections == 4
 
 
 async def test_the_body_is_the_input_and_the_callback_alone() -> None:
@@ -105,16 +107,6 @@ async def test_a_narrative_goes_upstream_with_an_array() -> None:
 async def test_authorization_carries_a_bearer_key() -> None:
     _, server = await submit_to(answer(200, ACCEPTED), auth_header="Authorization")
     assert "\r\nAuthorization: Bearer key-1\r\n" in server.heads[0]
-
-
-async def test_each_submission_has_a_connection_of_its_own() -> None:
-    keep_alive = http_answer(200, ACCEPTED, {"Connection": "keep-alive"})
-    async with faulty_server(stall_after(keep_alive)) as server, samsar(server.url) as provider:
-        for _ in range(3):
-            assert isinstance(
-                await provider.submit("create_movie", INPUT, CALLBACK), SubmitAccepted
-            )
-    assert server.connections == len(server.bodies) == 3
 
 
 async def test_a_cancelled_call_is_not_made_again() -> None:

@@ -1,19 +1,22 @@
 """The host of the provider's files: real HTTP, in bytes, over simulated connections.
 
-The service's whole HTTP client is real: redirects, address checks, resumed downloads, the parser.
+Below its addresses the network is simulated; the service's whole HTTP client is real: redirects,
+address checks, resumed downloads, the pool, the parser.
 """
 
 import asyncio
 import hashlib
 import re
 from base64 import b64encode
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+import httpcore
+
 from receiver.archive.download import IDLE_SECONDS
-from receiver.http_client.resolver import IPAddress
+from receiver.net.resolver import IPAddress
 from tests.simulation.file_fate import MAX_BYTES, FileFate
 from tests.simulation.loop import running_loop
 from tests.simulation.process import Process, current_process
@@ -32,8 +35,8 @@ Step = tuple[float, bytes | Exception | None]
 """Seconds to wait, and what comes then: bytes, a connection error, or the end (None)."""
 
 
-class FileHost:
-    """One host at one address."""
+class FileHost(httpcore.AsyncNetworkBackend):
+    """One host at one address, and the network to it."""
 
     def __init__(self, world: "World", address: str) -> None:
         self._world = world
@@ -43,8 +46,7 @@ class FileHost:
         self.gone: set[str] = set()
         """Links that have answered that they are dead."""
         self._asked: Counter[str] = Counter()
-        self._transports: dict[SimulatedTransport, Process | None] = {}
-        world.loop.hosts[address] = self._connect
+        self._connections: dict[SimulatedConnection, Process | None] = {}
 
     async def resolve(self, _host: str) -> Sequence[IPAddress]:
         """Replaces DNS."""
@@ -55,25 +57,28 @@ class FileHost:
         """The time of the next event on a connection whose client is alive; None if there is no
         such connection."""
         alive = [
-            transport.next_at
-            for transport, process in self._transports.items()
+            connection.next_at
+            for connection, process in self._connections.items()
             if process and not process.dead
         ]
         return min(alive, default=None)
 
-    async def _connect(self, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
+    async def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *_: object, **__: object
+    ) -> "SimulatedConnection":
         loop, process = running_loop(), current_process()
+        assert (host, port) == (self._address, 80)
         await loop.arrival(self._pause())
         if self.outages.at(loop.time()) == "refused":
-            raise ConnectionRefusedError("connection refused")
-        transport = SimulatedTransport(factory(), self)
-        self._transports[transport] = process
-        open_now = sum(each is process for each in self._transports.values())
+            raise httpcore.ConnectError("connection refused")
+        connection = SimulatedConnection(self)
+        self._connections[connection] = process
+        open_now = sum(each is process for each in self._connections.values())
         self._world.judge.require(open_now <= CONCURRENCY, "downloads are limited", open_now)
-        return transport
+        return connection
 
-    def closed(self, transport: "SimulatedTransport") -> None:
-        self._transports.pop(transport, None)
+    def closed(self, connection: "SimulatedConnection") -> None:
+        self._connections.pop(connection, None)
 
     def _pause(self) -> float:
         return self._world.file_random.choice([0.001, 0.02, 0.3])
@@ -156,7 +161,7 @@ class FileHost:
         yield self._pause(), body[:half]
         match fault:
             case "cut":
-                yield self._pause(), ConnectionResetError("connection reset")
+                yield self._pause(), httpcore.ReadError("connection reset")
             case "ended" if sized and half < len(body):
                 yield self._pause(), None
             case "stops":
@@ -172,23 +177,46 @@ class FileHost:
                 yield self._pause(), None
 
 
-class SimulatedTransport(asyncio.Transport):
+class SimulatedConnection(httpcore.AsyncNetworkStream):
     """The client's side of one connection."""
 
-    def __init__(self, protocol: asyncio.BaseProtocol, host: FileHost) -> None:
-        super().__init__()
-        self._protocol = protocol
+    def __init__(self, host: FileHost) -> None:
         self._host = host
         self._head = b""
-        self._closing = False
+        self._came: deque[bytes | Exception] = deque()
+        """What was not read yet; empty bytes are the end."""
+        self._news = asyncio.Event()
+        self._is_closed = False
         self.next_at = running_loop().time()
         """The time of the next event: a step of the host, or the client's timeout."""
-        protocol.connection_made(self)
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._head += bytes(data)
-        if self._head.endswith(b"\r\n\r\n"):
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._head += buffer
+        if buffer and self._head.endswith(b"\r\n\r\n"):
             self._schedule_step(self._host.answer(self._head))
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._came:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise httpcore.ReadTimeout("nothing came") from None
+        what = self._came.popleft()
+        if isinstance(what, Exception):
+            raise what
+        if len(what) > max_bytes or not what:
+            self._came.appendleft(what[max_bytes:])
+        return what[:max_bytes]
+
+    async def aclose(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._host.closed(self)
+
+    def get_extra_info(self, info: str) -> None:
+        """It has neither TLS nor a socket."""
 
     def _schedule_step(self, steps: Iterator[Step]) -> None:
         loop = running_loop()
@@ -198,43 +226,13 @@ class SimulatedTransport(asyncio.Transport):
             loop.hop(step[0], self._run_step, step[1], steps)
 
     def _run_step(self, what: bytes | Exception | None, steps: Iterator[Step]) -> None:
-        if self._closing:
+        if self._is_closed:
             return
-        protocol = self._protocol
-        assert isinstance(protocol, asyncio.Protocol)
-        match what:
-            case bytes():
-                if what:
-                    protocol.data_received(what)
-                self._schedule_step(steps)
-            case None:
-                protocol.eof_received()
-                self._close(None)
-            case error:
-                self._close(error)
-
-    def _close(self, error: Exception | None) -> None:
-        if not self._closing:
-            self._closing = True
-            self._host.closed(self)
-            running_loop().call_soon(self._protocol.connection_lost, error)
-
-    # --- what asyncio asks of a transport ---------------------------------------------------------
-
-    def close(self) -> None:
-        self._close(None)
-
-    def abort(self) -> None:
-        self._close(None)
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def pause_reading(self) -> None:
-        """Does nothing: the responses are small."""
-
-    def resume_reading(self) -> None:
-        """Does nothing; see `pause_reading`."""
+        if what != b"":
+            self._came.append(b"" if what is None else what)
+            self._news.set()
+        if isinstance(what, bytes):
+            self._schedule_step(steps)
 
 
 def _head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:

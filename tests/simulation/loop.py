@@ -24,7 +24,6 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 NEVER = float("inf")
-Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asyncio.Transport]]
 """Connects a protocol. Raises `OSError`."""
 
 
@@ -56,8 +55,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """If set, the run ends with this exception."""
         self.world_context = copy_context()
         """The context of everything that belongs to no process."""
-        self.hosts: dict[str, Connect] = {}
-        """The simulated hosts, by address."""
         self._now = 0.0
         self._count = 0
         self._tasks_made = 0
@@ -249,15 +246,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._count += 1
         heapq.heappush(self._timers, (when, self._count, context.get(PROCESS), handle))
         return handle
-
-    async def create_connection(
-        self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **_: Any
-    ) -> Any:
-        """Connect to one of the simulated hosts."""
-        protocol = protocol_factory()
-        transport = await self.hosts[str(host)](lambda: protocol)
-        self._opened.append(transport.abort)
-        return transport, protocol
 
     def run_in_executor(
         self, executor: Any, func: Callable[[*Ts], T], *args: *Ts

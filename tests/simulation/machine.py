@@ -131,7 +131,9 @@ class Machine:
             ),
             queue=SubmissionQueue(process.name, self._settings.submit_concurrency, world.clock),
         )
-        network = CheckedNetwork(world.file_host.resolve, allow_http=True, tls=NO_TLS)
+        network = CheckedNetwork(
+            world.file_host.resolve, allow_http=True, tls=NO_TLS, tcp=world.file_host
+        )
         downloader = Downloader(network, ExactClock(world.loop), MAX_BYTES)
         archiving = FolderArchive(world.file_disk.root), downloader
         service = assemble(self._settings, services, KEYS, world.sender, random, archiving)

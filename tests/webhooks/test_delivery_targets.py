@@ -1,6 +1,5 @@
 """No connection goes to a forbidden address: sockets that listen there count them."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
@@ -8,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.http_client.resolver import Resolver
+from receiver.net.resolver import Resolver
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw
@@ -103,14 +102,3 @@ async def test_one_refused_address_among_good_ones_fails_the_attempt(addresses: 
         attempt = await deliver(sender, sinks[0], host="mixed.example")
         assert (attempt.error or "").startswith("refused_target: ")
         assert [server.connections for server in sinks] == [0] * len(sinks)
-
-
-async def test_literals_ask_no_name_service() -> None:
-    names = Names()
-    sender = sender_with(names)
-    async with watched() as sinks:
-        await asyncio.gather(
-            deliver(sender, sinks[0]), deliver(sender, sinks[0], host="[::ffff:127.0.0.1]")
-        )  # the second reaches the same socket by its IPv4-mapped form
-        assert sinks[0].connections == 2
-    assert names.asked == []

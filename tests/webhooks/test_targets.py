@@ -4,13 +4,14 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
+import httpx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.webhooks.network import host_header
 from receiver.webhooks.targets import (
     LONGEST_URL,
     IPNetwork,
-    Target,
     TargetRefused,
     check_address,
     check_url,
@@ -81,16 +82,17 @@ def test_malformed_urls_are_refused_even_if_every_network_is_allowed() -> None:
         assert re.search(word, refusal(url, http=True, allowed=EVERYTHING)), url
 
 
-def test_valid_urls_are_parsed() -> None:
+def test_the_call_goes_to_the_host_and_path_that_were_checked() -> None:
     for url, host, port, path, authority in corpus.GOOD_URLS:
-        target = check_url(url, allow_http=False, allow_nets=())
-        assert target == Target("https", host, port, path), url
-        assert target.authority == authority, url
+        assert refusal(url) == "", url
+        called = httpx.Request("POST", url, headers={"Host": host_header(url)}).url
+        assert (called.scheme, called.raw_host.decode()) == ("https", host), url
+        assert (called.port or 443, called.raw_path.decode()) == (port, path), url
+        assert host_header(url) == authority, url
 
 
 def test_http_is_accepted_only_if_it_is_allowed() -> None:
-    target = check_url("http://example.com/", allow_http=True, allow_nets=())
-    assert (target.scheme, target.port, target.authority) == ("http", 80, "example.com")
+    assert refusal("http://example.com/", http=True) == ""
     why = refusal("http://example.com/")
     assert re.search(r"https://; .* by RECEIVER_RELAY_ALLOW_HTTP", why)
 

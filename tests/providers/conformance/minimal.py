@@ -73,7 +73,7 @@ class Minimal(Provider):
         )
 
     async def close(self) -> None:
-        self._api.close()
+        await self._api.close()
 
 
 def _read_id(body: Mapping[str, Any]) -> str | None:
