@@ -76,10 +76,8 @@ async def test_a_submission_and_the_urls_in_its_answer() -> None:
     "url",
     [
         "https://evil.example/x",
-        "//evil.example/x",
         "http://127.0.0.1:1/x",
         "http://user@127.0.0.1/x",
-        "/x",
         "http://[::1/x",
         "http://127.0.0.1/a b",
         "http://127.0.0.1/" + "x" * 2048,
@@ -115,24 +113,9 @@ async def status(state: Any, response: tuple[int, Any] = (404, {})) -> StatusAns
 
 
 @pytest.mark.parametrize(
-    ("provider_status", "expected"),
-    [
-        ("IN_QUEUE", Status.PENDING),
-        ("IN_PROGRESS", Status.IN_PROGRESS),
-        ("RESTING", Status.IN_PROGRESS),
-    ],
-)
-async def test_an_unfinished_request(provider_status: str, expected: Status) -> None:
-    said = await status({"status": provider_status})
-    assert isinstance(said, StatusReport)
-    assert (said.report.status, said.report.provider_status) == (expected, provider_status)
-
-
-@pytest.mark.parametrize(
     ("value", "result"),
     [
         ({"seed": 17454220438242315174}, {"seed": 17454220438242315174}),
-        (["a"], {"output": ["a"]}),
         (None, {"output": None}),
         ("text", {"output": "text"}),
     ],
@@ -188,7 +171,6 @@ FAULTS = {"detail": [{"loc": ["body", "prompt"], "msg": "field required", "type"
 @pytest.mark.parametrize(
     ("code", "body", "ended", "message"),
     [
-        (422, FAULTS, Status.FAILED, "body.prompt: field required"),
         (400, {"detail": "bad picture"}, Status.FAILED, "bad picture"),
         (410, {}, Status.FAILED, "The provider answered 410."),
         (500, FAULTS, Status.FAILED, "body.prompt: field required"),
@@ -222,13 +204,6 @@ async def test_a_result_call_that_does_not_show_the_outcome(code: int, body: Any
     assert said.only_this_job == (code not in (429, 500, 503))
 
 
-@pytest.mark.parametrize("error", [{"error": "boom"}, {"error_type": "internal_error"}])
-async def test_completed_with_an_error_has_failed(error: dict[str, str]) -> None:
-    said = await status({"status": "COMPLETED", **error}, (200, {}))
-    assert isinstance(said, StatusReport)
-    assert said.report.status is Status.FAILED
-
-
 @pytest.mark.parametrize(
     ("body", "ended", "has_result", "message"),
     [
@@ -244,9 +219,12 @@ async def test_completed_with_an_error_has_failed(error: dict[str, str]) -> None
             "Invalid status code: 422: body.prompt: field required",
         ),
         ({"status": "LATER"}, Status.IN_PROGRESS, False, None),
+        ({"status": "IN_QUEUE"}, Status.PENDING, False, None),
+        ({"status": "COMPLETED", "error": "boom"}, Status.FAILED, False, "boom"),
+        ({"status": "COMPLETED", "error_type": "internal_error"}, Status.FAILED, False, None),
     ],
 )
-async def test_webhooks(
+async def test_webhooks_and_status_answers(
     body: dict[str, Any], ended: Status, has_result: bool, message: str | None
 ) -> None:
     async with fal(PathServer()) as provider:

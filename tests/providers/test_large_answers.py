@@ -1,48 +1,36 @@
-"""Answers of several megabytes: others are served while one is read."""
+"""Large answers are read beside the event loop, which would stand still for seconds."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
-from unittest.mock import patch
 
-from receiver.json_text import parse_answer
+import pytest
+
+from receiver.domain.answers import Report
+from receiver.providers.api import Api
 from receiver.providers.calls import LARGE
-from receiver.providers.contract import UpstreamJob
-from receiver.providers.parsing import clean_and_redact
-from tests.providers.conformance.subjects import Subject, each_subject, opened
+from store.records.jobs import Status
+from tests.providers.conformance.subjects import account, closing
 from tests.providers.faulty_server import answer, faulty_server
 
 
-def noting(threads: list[int], read: Callable[..., Any]) -> Callable[..., Any]:
-    """A wrapper that notes the threads in which it is called."""
+@pytest.mark.parametrize(("size", "apart"), [(LARGE, False), (LARGE + 1, True)])
+async def test_large_answers_are_read_in_a_thread(size: int, apart: bool) -> None:
+    threads: list[int] = []
 
-    def note_and_read(*given: Any) -> Any:
+    def read_message(_: Mapping[str, Any]) -> str:
         threads.append(threading.get_ident())
-        return read(*given)
+        return "No."
 
-    return note_and_read
+    def read(_: Mapping[str, Any]) -> Report:
+        threads.append(threading.get_ident())
+        return Report(Status.PENDING)
 
-
-@each_subject()
-async def test_a_large_refusal_is_read_beside_the_event_loop(subject: Subject) -> None:
-    threads: list[int] = []
-    large = b'{"detail": "no"}'.ljust(LARGE + 1)
-    async with faulty_server(answer(422, large)) as server, opened(subject, server.url) as provider:
-        with patch("receiver.providers.api.clean_and_redact", noting(threads, clean_and_redact)):
-            await provider.submit(subject.good_kinds[-1], {}, "https://receiver.example/")
-    assert len(threads) == 1
-    assert threading.get_ident() not in threads
-
-
-@each_subject()
-async def test_a_large_answer_is_read_beside_the_event_loop(subject: Subject) -> None:
-    threads: list[int] = []
-    large = b'{"status": "unheard of"}'.ljust(LARGE + 1)
-    async with faulty_server(answer(200, large)) as server, opened(subject, server.url) as provider:
-        with (
-            patch("receiver.providers.calls.parse_answer", noting(threads, parse_answer)),
-            patch.object(provider, "read", noting(threads, provider.read)),
+    body = b"{}".ljust(size)
+    for behaviour in (answer(200, body), answer(422, body)):
+        async with (
+            faulty_server(behaviour) as server,
+            closing(Api(account(server.url), {}, read_message)) as api,
         ):
-            await provider.status(UpstreamJob("up-1", subject.good_kinds[-1], {}))
-    assert len(threads) == 2
-    assert threading.get_ident() not in threads
+            await api.status("status", read)
+    assert [each != threading.get_ident() for each in threads] == [apart, apart]

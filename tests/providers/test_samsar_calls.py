@@ -1,6 +1,5 @@
 """Samsar's calls: their bytes on the wire, and what the answers to status calls become."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -47,14 +46,6 @@ async def test_a_state_is_reported() -> None:
     assert "\r\nAPI-KEY: key-1\r\n" in server.heads[0]
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"status": "PAUSED"}', b'{"progress": 5}', b'{"result_url": "https://a.example/v"}']
-)
-async def test_any_known_member_makes_a_report(body: bytes) -> None:
-    said, _ = await ask(answer(200, body))
-    assert isinstance(said, StatusReport)
-
-
 @pytest.mark.parametrize(("name", "used"), [("request_id", False), ("session_id", True)])
 async def test_an_answer_about_another_job_is_of_no_use(name: str, used: bool) -> None:
     said, _ = await ask(answer(200, json.dumps({name: "up-2", "status": "FAILED"}).encode()))
@@ -63,9 +54,10 @@ async def test_an_answer_about_another_job_is_of_no_use(name: str, used: bool) -
     assert isinstance(said, StatusReport) is used
 
 
-@pytest.mark.parametrize("raw", [b"", http_answer(200, b'{"status"', length=500)])
-async def test_the_whole_call_is_bounded(raw: bytes) -> None:
-    said, server = await ask(stall_after(raw), status_timeout=1)
+async def test_the_whole_call_is_bounded() -> None:
+    said, server = await ask(
+        stall_after(http_answer(200, b'{"status"', length=500)), status_timeout=1
+    )
     assert isinstance(said, StatusUnavailable)
     assert "no answer in time" in said.reason
     assert len(server.bodies) == 1
@@ -91,33 +83,17 @@ async def test_the_body_is_the_input_and_the_callback_alone() -> None:
     assert json.loads(server.bodies[0]) == {"input": INPUT, "webhookUrl": CALLBACK}
     head = server.heads[0]
     assert head.startswith("POST /v1/video/create_movie HTTP/1.1\r\n")
-    assert "\r\nAPI-KEY: key-1\r\n" in head
-    assert "\r\nContent-Type: application/json\r\n" in head
+    for line in ("API-KEY: key-1", "Content-Type: application/json", "Connection: close"):
+        assert f"\r\n{line}\r\n" in head
 
 
 async def test_a_narrative_goes_upstream_with_an_array() -> None:
-    given = {"prompt_list": "One\r\n\n Two \rThree", "image_model": "IMAGEN3"}
     async with faulty_server(answer(200, ACCEPTED)) as server, samsar(server.url) as provider:
-        await provider.submit("create_narrative", given, CALLBACK)
-    assert json.loads(server.bodies[0])["input"]["prompt_list"] == ["One", " Two ", "Three"]
+        await provider.submit("create_narrative", {"prompt_list": "One\r\nTwo"}, CALLBACK)
+    assert json.loads(server.bodies[0])["input"] == {"prompt_list": ["One", "Two"]}
     assert server.heads[0].startswith("POST /v1/video/create_narrative ")
-    assert given["prompt_list"] == "One\r\n\n Two \rThree"
 
 
 async def test_authorization_carries_a_bearer_key() -> None:
     _, server = await submit_to(answer(200, ACCEPTED), auth_header="Authorization")
     assert "\r\nAuthorization: Bearer key-1\r\n" in server.heads[0]
-
-
-async def test_a_cancelled_call_is_not_made_again() -> None:
-    async with faulty_server(stall_after(b"")) as server, samsar(server.url) as provider:
-        for number, call in enumerate(
-            (provider.status(UP_1), provider.submit("create_movie", INPUT, CALLBACK)), start=1
-        ):
-            task = asyncio.ensure_future(call)
-            server.received.clear()
-            await server.received.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert len(server.bodies) == number

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.providers.contract import InputFault
 from receiver.providers.samsar import InputRules, upstream_input
 
 RULES = InputRules(
@@ -40,7 +39,6 @@ def changed(base: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
         ("image_model", "DALLE3", "Image model is not supported for this type"),
         *[("video_model", value, "Invalid video model") for value in (ABSENT, None, "NOPE", [1])],
         ("video_model", "VEO", "Video model is not supported for this type"),
-        ("video_model", "RUNWAYML", "Video model is not supported for this type"),
         *[
             ("duration", value, "Duration is invalid")
             for value in (*(ABSENT, None, "30", True, [30]), *(0, -1, -0.5), *NOT_FINITE)
@@ -95,12 +93,10 @@ def test_all_errors_are_reported_in_the_provider_s_order() -> None:
         ],
         ("prompt_list", ["One", " ", "Three"], "/input/prompt_list/1", "Prompt is required"),
         ("prompt_list", ["One", 2], "/input/prompt_list/1", "Prompt is required"),
-        ("prompt_list", ["x"] * 21, "/input/prompt_list", "Prompt is too long"),
+        ("prompt_list", [""] * 21, "/input/prompt_list", "Prompt is too long"),
         ("prompt_list", "x\n" * 21, "/input/prompt_list", "Prompt is too long"),
         ("image_model", "SANA", "/input/image_model", "Image model is not supported for this type"),
-        ("image_model", ABSENT, "/input/image_model", "Invalid image model"),
         ("video_model", "NOPE", "/input/video_model", "Invalid video model"),
-        ("video_model", 7, "/input/video_model", "Invalid video model"),
         ("add_generative_video", True, "/input/video_model", "Invalid video model"),
         (
             "add_generative_video",
@@ -110,7 +106,6 @@ def test_all_errors_are_reported_in_the_provider_s_order() -> None:
         ),
         ("speaker", 7, "/input/speaker", "Speaker is invalid"),
         ("provider", "openai", "/input/provider", "Provider is invalid"),
-        ("provider", ["OPENAI"], "/input/provider", "Provider is invalid"),
         ("aspect_ratio", 7, "/input/aspect_ratio", "Aspect ratio is invalid"),
     ],
     ids=lambda value: "absent" if value is ABSENT else repr(value)[:30],
@@ -130,17 +125,14 @@ def test_an_error_about_a_model_names_the_allowed_ones() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        NARRATIVE,
-        {**NARRATIVE, "prompt_list": ["x"] * 20},
-        {**NARRATIVE, "prompt_list": "x\n\n" * 20},
-        {**NARRATIVE, "video_model": None, "add_generative_video": False},
-        {**NARRATIVE, "video_model": "LUMA", "add_generative_video": True},
-        {**NARRATIVE, "video_model": "RUNWAYML", "add_generative_video": True},
-        {**NARRATIVE, "speaker": "alloy", "provider": "PLAYHT", "aspect_ratio": "16:9"},
+        {"prompt_list": ["x"] * 20, "video_model": None, "add_generative_video": False},
+        {"prompt_list": "x\n\n" * 20, "video_model": "LUMA", "add_generative_video": True},
+        {"video_model": "RUNWAYML", "add_generative_video": True},
+        {"speaker": "alloy", "provider": "PLAYHT", "aspect_ratio": "16:9"},
     ],
 )
 def test_a_narrative_without_fault(given: dict[str, Any]) -> None:
-    assert RULES.faults("create_narrative", given) == []
+    assert RULES.faults("create_narrative", NARRATIVE | given) == []
 
 
 @pytest.mark.parametrize(
@@ -158,11 +150,6 @@ def test_a_prompt_list_goes_upstream_as_an_array(prompts: Any, lines: list[str])
     before = copy.deepcopy(given)
     assert upstream_input("create_narrative", given) == {**given, "prompt_list": lines}
     assert given == before
-
-
-def test_the_lines_of_a_list_that_is_too_long_are_not_checked() -> None:
-    faults = RULES.faults("create_narrative", {**NARRATIVE, "prompt_list": [""] * 100_000})
-    assert faults == [InputFault("/input/prompt_list", "Prompt is too long")]
 
 
 @given(st.text())

@@ -2,12 +2,10 @@
 
 import math
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
 from receiver.domain.answers import Report
-from receiver.providers import parsing
 from receiver.providers.parsing import read_plain_text
 from receiver.providers.samsar import read_report
 from store.records.jobs import Status
@@ -20,12 +18,6 @@ URLS = [LINK, SECOND]
 @pytest.mark.parametrize(
     ("body", "report"),
     [
-        pytest.param({}, Report(), id="nothing"),
-        pytest.param(
-            {"request_id": "r", "status": "IN_PROGRESS", "progress": 20, "message": "Working"},
-            Report(Status.IN_PROGRESS, "IN_PROGRESS", 20, None, "Working", "r"),
-            id="the contract's update",
-        ),
         pytest.param(
             {
                 "request_id": "r",
@@ -157,16 +149,12 @@ def test_a_link_is_found_under_every_name(named: dict[str, Any]) -> None:
             {"result": {"seconds": 30, "videoUrl": None}, "result_url": LINK},
             {"seconds": 30, "result_url": LINK},
         ),
-        ({"result": {"videoUrl": LINK}, "result_urls": URLS}, {"result_urls": URLS}),
-        ({"result": LINK, "result_urls": URLS}, {"result_urls": URLS}),
         (
             {"result": {"url": None}, "url": LINK, "result_urls": [SECOND]},
             {"url": LINK, "result_urls": [SECOND], "videoUrl": SECOND},
         ),
         ({"result": {"url": SECOND}, "videoUrl": LINK}, {"url": SECOND}),
         ({"result": {"video": "n/a"}, "video": {"url": LINK}}, {"video": {"url": LINK}}),
-        ({"result": {"videoUrl": LINK, "url": SECOND}, "url": LINK}, {"url": SECOND}),
-        ({"result": {"videoUrl": LINK}, "url": None, "result_url": ""}, {}),
     ],
 )
 def test_links_beside_a_result_join_it(body: dict[str, Any], result: dict[str, Any]) -> None:
@@ -196,24 +184,11 @@ KEY = "operator-key-1"
 
 
 def test_nothing_that_is_read_holds_a_callbacks_token_or_the_operators_key() -> None:
-    text = f"{ADDRESS} by {KEY}, and {TOKEN}!"
-    shown = "https://receiver.example/webhooks/samsar/… by …, and …!"
-    body = {
-        "status": f"X {KEY}",
-        "message": text,
-        "result": {"videoUrl": LINK, "given": [{text: text}], "webhookUrl": ADDRESS},
-    }
-    report = read_report(body, KEY)
-    assert report.provider_status == "X …"
-    assert report.message == shown
-    assert report.result == {
-        "videoUrl": LINK,
-        "given": [{shown: shown}],
-        "webhookUrl": "https://receiver.example/webhooks/samsar/…",
-    }
-    assert read_report({"videoUrl": ADDRESS}).result == {
-        "videoUrl": "https://receiver.example/webhooks/samsar/…"
-    }
+    text, shown = f"{ADDRESS} by {KEY}", "https://receiver.example/webhooks/samsar/… by …"
+    result = {"videoUrl": LINK, "given": [{text: text}]}
+    report = read_report({"status": f"X {KEY}", "message": text, "result": result}, KEY)
+    assert (report.provider_status, report.message) == ("X …", shown)
+    assert report.result == {"videoUrl": LINK, "given": [{shown: shown}]}
     assert TOKEN not in (read_plain_text(text) or "")
 
 
@@ -228,11 +203,7 @@ def test_texts_are_truncated() -> None:
     assert report.provider_status == " " * 64
     assert report.message == "m" * 8_192
     assert read_plain_text("p" * 10**6) == "p" * 8_192
-
-
-def test_secrets_are_redacted_before_a_text_is_truncated() -> None:
-    report = read_report({"message": "m" * 8_150 + TOKEN})
-    assert report.message == "m" * 8_150 + "…"
+    assert read_report({"message": "m" * 8_150 + TOKEN}).message == "m" * 8_150 + "…"
 
 
 def test_links_are_not_truncated() -> None:
@@ -241,13 +212,3 @@ def test_links_are_not_truncated() -> None:
     assert read_report({"url": longest + "s"}).result is None
     urls = {"result_urls": [longest + "s", LINK]}
     assert read_report({"result": urls}).result == {"videoUrl": LINK} | urls
-
-
-def test_what_is_not_read_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forged callback can have a megabyte of it, and is read within the writer's transaction."""
-    cleaned = Mock(wraps=parsing.clean_and_redact)
-    monkeypatch.setattr(parsing, "clean_and_redact", cleaned)
-
-    read_report({"status": "PENDING", "message": "soon", "more": [{}] * 9})
-
-    assert cleaned.call_args.args[0] == {"status": "PENDING", "message": "soon"}

@@ -1,6 +1,7 @@
 """Each way in which a submission can fail: how it is reported, and how often it was sent."""
 
 import asyncio
+import gzip
 import ssl
 
 import pytest
@@ -39,26 +40,26 @@ async def test_an_answer_with_an_id_is_accepted_however_odd_it_is(status: int) -
 
 
 @pytest.mark.parametrize(
-    "declared", [{}, {"Content-Type": "text/plain"}, {"Content-Type": "text/html"}]
-)
-@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"Insufficient credits\n", "Insufficient credits"),
         (b"\xef\xbb\xbf a < b,\r\n\tc > d", "a < b,\r\n\tc > d"),
         (b"[E1] caf\xe9", "[E1] caf\ufffd"),
         (b"the key is long-key-1", "the key is \u2026"),
-        (b" \n", "The provider answered 402."),
-        (b"\n<!doctype html>No", "The provider answered 402."),
         (b'{"message": "No", "cost": NaN}', "No"),
-        (b'{"message": "No", }', "The provider answered 402."),
-        (b"\x1f\x8b\x08gzip", "The provider answered 402."),
-        ("No".encode("utf-16"), "The provider answered 402."),
+        *(
+            (body, "The provider answered 402.")
+            for body in (
+                b" \n",
+                b"\n<!doctype html>No",
+                b'{"message": "No", }',
+                b"\x1f\x8b\x08gzip",
+            )
+        ),
     ],
 )
-async def test_a_refusal_in_plain_text_is_its_message(
-    body: bytes, message: str, declared: dict[str, str]
-) -> None:
+async def test_a_refusal_in_plain_text_is_its_message(body: bytes, message: str) -> None:
+    declared = {"Content-Type": "text/html"}  # the content decides
     said, _ = await submit_to(answer(402, body, declared), key="long-key-1")
     assert said == SubmitRefused(402, message)
 
@@ -108,10 +109,14 @@ async def test_a_connect_or_tls_handshake_that_hangs_is_not_sent() -> None:
     assert server.connections == 1
 
 
-@pytest.mark.parametrize("coding", ["", "Identity"])
-async def test_content_that_is_declared_plain_is_read(coding: str) -> None:
-    said, _ = await submit_to(answer(200, ACCEPTED, {"Content-Encoding": coding}))
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [("", ACCEPTED), ("Identity", ACCEPTED), ("gzip", gzip.compress(ACCEPTED, mtime=0))],
+)
+async def test_a_content_encoding_that_was_not_asked_for(coding: str, body: bytes) -> None:
+    said, server = await submit_to(answer(200, body, {"Content-Encoding": coding}))
     assert said == SubmitAccepted("up-1")
+    assert "\r\nAccept-Encoding: identity\r\n" in server.heads[0]
 
 
 # --- what the network does, once bytes may have left ------------------------------------------
@@ -124,13 +129,9 @@ async def test_content_that_is_declared_plain_is_read(coding: str) -> None:
         pytest.param(answer(200, ACCEPTED, length=500), 1, id="half a body"),
         pytest.param(send_raw(b"HTTP/1.1 200 OK\r\nContent-Le"), 1, id="half a head"),
         pytest.param(send_raw(b"220 mail.example ESMTP\r\n"), 1, id="no HTTP"),
-        pytest.param(
-            send_raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"req'),
-            1,
-            id="half a chunk",
-        ),
-        pytest.param(
-            answer(200, ACCEPTED, {"Content-Encoding": "gzip"}), 1, id="gzip that is none"
+        *(
+            pytest.param(answer(200, ACCEPTED, {"Content-Encoding": coding}), 1, id=coding)
+            for coding in ("gzip", "br")
         ),
     ],
 )
@@ -154,7 +155,6 @@ async def drip(connection: Connection) -> None:
 @pytest.mark.parametrize(
     "behaviour",
     [
-        pytest.param(stall_after(b""), id="silence"),
         pytest.param(stall_after(b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n"), id="half a head"),
         pytest.param(stall_after(http_answer(200, b'{"req', length=22)), id="half a body"),
         drip,

@@ -60,9 +60,7 @@ def test_every_character_counts() -> None:
 @pytest.mark.parametrize(
     "token",
     [
-        *("", ".", JOB, f"{JOB}."),
-        *(TOKEN + end for end in ("=", "==", "\n", "\x00", "\u00e9")),
-        *(" " + TOKEN, "/" + TOKEN, TOKEN.upper(), TOKEN.lower(), TOKEN.swapcase(), TOKEN * 2),
+        *("", ".", JOB, f"{JOB}.", TOKEN + "==", TOKEN.upper(), TOKEN.lower(), TOKEN * 2),
         "a" * 10_000_000,
         "\ud800" * 100,
         "\u212aey",  # lower-cases into ASCII

@@ -201,10 +201,8 @@ async def test_the_status_decides_whatever_the_body_does(sender: WebhookSender, 
     assert attempt.excerpt == excerpt
 
 
-@pytest.mark.parametrize(
-    "name", ["gigabytes", "endless tiny chunks", "endless headers", "endless interim answers"]
-)
-async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
+@pytest.mark.parametrize("name", ["gigabytes", "endless tiny chunks", "endless interim answers"])
+async def test_a_flood_grows_no_memory_and_leaves_the_loop_its_time(
     sender: WebhookSender, name: str
 ) -> None:
     behaviour = (DECIDED | FAILURES)[name][0]
@@ -221,13 +219,12 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
         watching = asyncio.create_task(watch())
         await asyncio.gather(*(deliver(sender, server) for _ in range(8)))
         watching.cancel()
-        assert longest < 1  # our own CPU time, so that a busy machine is no failure
-
         tracemalloc.start()
         try:
             await asyncio.gather(*(deliver(sender, server) for _ in range(8)))
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
+    assert longest < 1  # our own CPU time, so that a busy machine is no failure
     # This includes the sinks' write buffers, since they are in this process.
     assert peak < 8 * 8 * LONGEST_ANSWER

@@ -7,7 +7,6 @@ from ipaddress import ip_network
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.net.resolver import Resolver
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw
@@ -59,17 +58,6 @@ async def test_no_special_address_is_connected_to_whether_written_or_resolved() 
                 assert (attempt.error or "").startswith("refused_target: "), (host, attempt)
                 assert not attempt.connect_failure
         assert [server.connections for server in sinks] == [0] * len(sinks)
-
-
-async def test_localhost_is_refused_when_it_is_resolved_unless_it_is_allowed() -> None:
-    async with watched() as sinks:
-        for allowed, connections in (((), 0), (("127.0.0.0/8", "::1/128"), 1)):
-            network = CheckedNetwork(Resolver().resolve, True, [*map(ip_network, allowed)])
-            sender = WebhookSender(network, SystemClock())
-            attempt = await deliver(sender, sinks[0], host="localhost")
-            assert (attempt.status_code == 200) is bool(connections)
-            assert (attempt.error or "").startswith("refused_target: ") is not bool(connections)
-            assert sum(server.connections for server in sinks) == connections
 
 
 async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() -> None:

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from receiver.clock import Clock, SystemClock
-from receiver.providers.api import Account
+from receiver.providers.api import Account, Api
 from receiver.providers.contract import Headers, Provider
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
@@ -22,7 +22,7 @@ from receiver.providers.samsar import InputRules, Samsar
 from store.records.jobs import Status
 from tests.providers.conformance.minimal import Minimal
 
-P = TypeVar("P", bound=Provider)
+P = TypeVar("P", bound="Provider | Api")
 
 KEY = "the-operators-key"
 TOKEN = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC." + "t" * 43
@@ -207,7 +207,7 @@ def each_subject(which: Callable[[Subject], bool] = lambda _: True) -> pytest.Ma
 
 @asynccontextmanager
 async def closing(provider: P) -> AsyncIterator[P]:
-    """A provider that is closed with the block."""
+    """A provider, or its client, that is closed with the block."""
     try:
         yield provider
     finally:

@@ -212,3 +212,22 @@ async def test_a_state_that_cannot_be_read(
 async def test_the_absent_job_has_a_status_call(subject: Subject) -> None:
     async with faulty_server(answer(404, b"{}")) as server, opened(subject, server.url) as provider:
         assert isinstance(await provider.status(provider.absent_job), StatusMissing)
+
+
+# --- cancelling -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(202, "accepted"), (400, "refused"), (429, "unavailable"), (500, "unavailable")],
+)
+async def test_cancelling(subject: Subject, status: int, outcome: str) -> None:
+    """A provider that cannot cancel refuses without a call."""
+    async with (
+        faulty_server(answer(status, b"{}")) as server,
+        opened(subject, server.url) as provider,
+    ):
+        said = await provider.cancel(UpstreamJob("up/1", subject.good_kinds[0], {}))
+    expected = (outcome, status) if subject.cancels else ("refused", None)
+    assert (said.outcome, said.status_code) == expected
+    assert ["up%2F1" in head for head in server.heads] == [True] * subject.cancels
