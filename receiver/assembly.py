@@ -38,8 +38,7 @@ from store.records.jobs import Job
 from store.records.times import Millis
 
 STORE_CHECK_SECONDS = 1.0
-"""How often to check whether another process has written to the store, and to repeat failed writes
-of answers."""
+"""How often to check whether another process has written to the store."""
 
 
 @dataclass(slots=True)
@@ -72,14 +71,12 @@ class Service:
             await self._ending
 
     async def _watch_store(self) -> None:
-        """Notify all subscribers when another process has written to the store, and store again the
-        first answers to idempotency keys that it could not take before."""
+        """Notify all subscribers when another process has written to the store."""
         services = self.context.services
         while True:
             await services.clock.sleep(STORE_CHECK_SECONDS)
             if await services.store.changed_elsewhere():
                 self.context.hub.notify_all()
-            await self.context.unstored_answers.retry()
 
 
 def rules(settings: ServeSettings) -> Rules:

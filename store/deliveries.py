@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from store.changes import CommitNotice
 from store.delivery_reads import DeliveryReads, delivery_from_row
-from store.errors import DeliveryPending, NotFound
+from store.errors import NotFound
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.times import Millis
 from store.repository import Backend, latest_lease_end
@@ -154,15 +154,14 @@ class Deliveries(DeliveryReads):
         await self._writer.normal(work)
 
     async def retry(self, delivery_id: str, now: Millis) -> Delivery:
-        """Make a delivery due now, out of the job's order, and restart its schedule. For a DISABLED
-        one, the job's webhook URL is turned on again.
-        Raises `NotFound`, and `DeliveryPending` if it is pending."""
+        """Make a delivery due now, and restart its schedule. A PENDING one keeps its place in the
+        job's order. For a DISABLED one, the job's webhook URL is turned on again.
+        Raises `NotFound`."""
 
         def work(db: Session, notice: CommitNotice) -> Delivery:
             self._lock_job(db, delivery_id)
             found = self._read(db, delivery_id)
-            if not self._retry(db, notice, delivery_id, found.state, now).rowcount:
-                raise DeliveryPending(delivery_id)
+            self._retry(db, notice, delivery_id, found.state, now)
             return self._read(db, delivery_id)
 
         return await self._writer.urgent(work)

@@ -19,8 +19,7 @@ StoreError
 ├── ProviderIdTaken       another job holds this provider_request_id
 ├── KeyReused             an idempotency key was reused with another body
 ├── KeyInUse               the first request of an idempotency key has no answer yet
-├── AmbiguousPrefix       a key prefix that matches several keys
-└── DeliveryPending       the delivery is still pending and needs no retry
+└── AmbiguousPrefix       a key prefix that matches several keys
 """
 
 
@@ -115,7 +114,3 @@ class AmbiguousPrefix(StoreError):
     def __init__(self, prefixes: list[str]) -> None:
         super().__init__(f"the prefix matches {len(prefixes)} keys")
         self.prefixes = prefixes
-
-
-class DeliveryPending(StoreError):
-    """The delivery is pending already."""

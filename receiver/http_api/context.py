@@ -10,11 +10,10 @@ from receiver.archive.contract import Archive
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.context import ServiceContext
 from receiver.engine.renew_link import LinkRenewals
-from receiver.engine.unstored_answers import UnstoredAnswers
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
 from receiver.http_api.errors import stopping
-from receiver.http_api.limits import LongMetadataLocks, RateLimit, UserLocks
+from receiver.http_api.limits import RateLimit, UserLocks
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
@@ -49,12 +48,8 @@ class ApiContext:
     auth: Authenticator = field(init=False)
     rate_limit: RateLimit = field(init=False)
     long_read_locks: UserLocks = field(init=False, default_factory=UserLocks)
-    long_metadata: LongMetadataLocks = field(init=False, default_factory=LongMetadataLocks)
-    whole_result_lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    """Held while a result that may be megabytes is read and encoded."""
     readiness: Readiness = field(init=False)
     renewals: LinkRenewals = field(init=False)
-    unstored_answers: UnstoredAnswers = field(init=False)
     tickets: Tickets = field(init=False)
     cursors: PayloadSigner = field(init=False)
     """Signs the cursors of lists."""
@@ -75,7 +70,6 @@ class ApiContext:
         self.rate_limit = RateLimit(self.settings.rate_limit, clock)
         self.readiness = Readiness(services.store, clock)
         self.renewals = LinkRenewals(services)
-        self.unstored_answers = UnstoredAnswers(services.store.idempotency)
         self.tickets = Tickets(keys)
         self.cursors = PayloadSigner(keys, b"receiver.cursor")
 

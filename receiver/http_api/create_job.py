@@ -37,16 +37,16 @@ class _JobCreation(Creation):
     def read(self, body: Mapping[str, Any]) -> Submission:
         return read_job(self.context, body)
 
-    def is_enough(self, job: Job) -> bool:
+    def is_settled(self, job: Job) -> bool:
         return job.done
 
-    def answer(self, job: Job, document: bytes | None = None) -> StoredResponse:
+    def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job.id}"}
         if self.wait is not None:
             headers["Preference-Applied"] = f"wait={self.wait:g}"
         return StoredResponse(202, headers, document or event_data(job))
 
-    async def answer_again(self, replay: Replay) -> StoredResponse:
+    async def rebuild_response(self, replay: Replay) -> StoredResponse:
         try:
             job = await self.context.services.store.jobs.find(replay.job_id)
         except StoreUnavailable as error:
@@ -62,7 +62,7 @@ class _JobCreation(Creation):
                 "The job of this Idempotency-Key was finished and has been removed.",
                 members={"request_id": replay.job_id},
             )
-        return self.answer(job)
+        return self.response(job)
 
 
 def preferred_wait(request: Request) -> int | None:

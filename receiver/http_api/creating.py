@@ -45,16 +45,16 @@ class Creation(ABC):
         """Read the body. Raises Problem 400."""
 
     @abstractmethod
-    def is_enough(self, job: Job) -> bool:
+    def is_settled(self, job: Job) -> bool:
         """Whether the wait can end with the job in this state."""
 
     @abstractmethod
-    def answer(self, job: Job, document: bytes | None = None) -> StoredResponse:
+    def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         """The response with the job in its present state: at once, after the wait, or to a replay.
         `document` is the job's, if it is known."""
 
     @abstractmethod
-    async def answer_again(self, replay: Replay) -> StoredResponse:
+    async def rebuild_response(self, replay: Replay) -> StoredResponse:
         """The response to a repeated request whose first response was not stored."""
 
     async def respond(self) -> Response:
@@ -73,29 +73,35 @@ class Creation(ABC):
             replay = await services.store.idempotency.find(caller.user_id, key)
         if replay is None:
             new = new_job(services, caller.user_id, caller.user, self.read(body))
-            first = None if self.wait else self.answer(new.job, new.events[0])
-            async with context.long_metadata.turn(caller.user_id, new.job.metadata):
-                made = await submit_job(services, new, key, first)
+            first = None if self.wait else self.response(new.job, new.events[0])
+            made = await submit_job(services, new, key, first)
             if isinstance(made, Job):
-                return _response(first or await self._answer_later(made, has_key=key is not None))
+                return _sent(first or await self._wait(made, has_key=key is not None))
             replay = made
-        answer = replay.answer or await self.answer_again(replay)
-        return _response(answer, {"Idempotency-Replayed": "true"})
+        first = replay.answer or await self.rebuild_response(replay)
+        return _sent(first, {"Idempotency-Replayed": "true"})
 
     def _parse(self, raw: bytes) -> tuple[Mapping[str, Any], IdempotencyKey | None]:
         body = parse_object(raw)
         return body, read_key(self.context, self.request, body, int((self.wait or 0) * 1_000))
 
-    async def _answer_later(self, job: Job, *, has_key: bool) -> StoredResponse:
-        answer = None
+    async def _wait(self, job: Job, *, has_key: bool) -> StoredResponse:
+        response = None
         try:
-            answer = self.answer(await self._wait_for(job))
+            response = self.response(await self._wait_for(job))
         finally:
             if has_key:
-                # Without an answer, normally because the client disconnected, this only marks the
+                # Without a response, normally because the client disconnected, this only marks the
                 # key as no longer in use: replays are then built from the job.
-                await self.context.unstored_answers.store(job.id, answer)
-        return answer
+                await self._store(job.id, response)
+        return response
+
+    async def _store(self, job_id: str, response: StoredResponse | None) -> None:
+        try:
+            await self.context.services.store.idempotency.store_answer(job_id, response)
+        except Exception as error:  # noqa: BLE001 - the job is stored in any case
+            # The key is in use until the wait would be over; then replays are built from the job.
+            log.warning("a first response is not stored", job=job_id, reason=str(error))
 
     async def _wait_for(self, job: Job) -> Job:
         """Wait until the job's state is enough, the time is over, or shutdown begins; returns the
@@ -115,7 +121,7 @@ class Creation(ABC):
                     left = self._until - context.services.clock.monotonic()
                     if gone.done():
                         raise ClientDisconnect
-                    if self.is_enough(job) or left <= 0 or context.stopping:
+                    if self.is_settled(job) or left <= 0 or context.stopping:
                         return job
                     await subscription.wait(left if found else min(left, READ_AGAIN_SECONDS))
         finally:
@@ -131,5 +137,5 @@ class Creation(ABC):
             return None
 
 
-def _response(answer: StoredResponse, further: Mapping[str, str] | None = None) -> Response:
-    return Response(answer.body, answer.status_code, {**answer.headers, **(further or {})})
+def _sent(stored: StoredResponse, further: Mapping[str, str] | None = None) -> Response:
+    return Response(stored.body, stored.status_code, {**stored.headers, **(further or {})})

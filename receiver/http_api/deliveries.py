@@ -34,7 +34,7 @@ from store.records.deliveries import Attempt, Delivery, DeliveryState, normal_ho
 RETRIED_AT_ONCE = 50
 """Maximum number of deliveries retried in one transaction."""
 
-_GIVEN_UP = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED)
+_RETRIED = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED, DeliveryState.PENDING)
 _TEXT = re.compile(r"[!-~]{1,300}")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 _LIST_PARAMETERS = ("state", "request_id", "host", "failing", *queries.PAGE, "user")
@@ -164,8 +164,8 @@ def _outcome(attempt: Attempt | AttemptResult) -> documents.Outcome:
 def _retry_faults(body: Mapping[str, Any]) -> Iterator[InputFault]:
     # A filter with a typo would select everything.
     yield from unknown_faults(body, ("state", "host", "request_id"))
-    if body.get("state") not in _GIVEN_UP:
-        yield InputFault("/state", f"state must be {' or '.join(_GIVEN_UP)}.")
+    if body.get("state") not in _RETRIED:
+        yield InputFault("/state", f"state must be one of {', '.join(_RETRIED)}.")
     for name in ("host", "request_id"):
         value = body.get(name, "any")
         if not isinstance(value, str) or not _TEXT.fullmatch(value):

@@ -15,7 +15,6 @@ from receiver.providers.contract import InputFault
 from receiver.server.responses import problem
 from store.errors import (
     AmbiguousPrefix,
-    DeliveryPending,
     KeyInUse,
     KeyReused,
     NotFound,
@@ -156,9 +155,6 @@ _PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
         "idempotency_key_in_use",
         "The first request with this Idempotency-Key is still running.",
         headers={"Retry-After": "1"},
-    ),
-    DeliveryPending: Problem(
-        409, "delivery_pending", "The delivery is already pending: it will be sent."
     ),
     AmbiguousPrefix: Problem(
         409, "ambiguous_prefix", "Several keys have this prefix; nothing was revoked."

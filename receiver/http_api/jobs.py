@@ -123,8 +123,8 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
     if job.result.get("truncated") is not True:
         return _link_or_whole(job.result, number)
-    # The whole result can be megabytes: one at a time is read, and encoded in a thread.
-    async with context.long_read_locks.of(caller.user_id), context.whole_result_lock:
+    # The whole result can be megabytes: each user's are read one by one, and encoded in a thread.
+    async with context.long_read_locks.of(caller.user_id):
         if await request.is_disconnected():
             raise ClientDisconnect
         whole = await whole_result(context.services.store, job)
@@ -149,8 +149,7 @@ async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> R
         raise Problem(
             403, "not_your_job", "An admin key can read other users' jobs, not cancel them."
         )
-    async with context.long_metadata.turn(caller.user_id, job.metadata):
-        canceled = await cancel(context.services, job.id)
+    canceled = await cancel(context.services, job.id)
     return json_response(job_document(canceled), 202)
 
 

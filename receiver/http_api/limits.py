@@ -3,8 +3,6 @@ are exempt from load shedding."""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -13,7 +11,6 @@ from starlette.types import Scope
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
 from receiver.setting_values import Rate
-from store.errors import StoreBusy
 
 TARGET_BYTES: Final = 8 * 1024
 """Path and query together."""
@@ -24,11 +21,6 @@ FAILED_LOGINS: Final = Rate(300, 60)
 """Maximum rate of requests with an invalid key or ticket, per IPv4 address or IPv6 /64."""
 
 _CLEANUP_SIZE: Final = 50_000
-
-LONG_METADATA: Final = 4_096
-"""Total characters of a job's metadata above which its writes are serialised by user."""
-LONGEST_TURN_WAIT: Final = 5.0
-"""Maximum wait for the user's earlier writes, in seconds; the same as for a locked database."""
 
 REFUSED: Final = "refused"
 """The route label in the metrics for requests that were shed before routing."""
@@ -107,29 +99,3 @@ class UserLocks:
 
     def of(self, user_id: int) -> asyncio.Lock:
         return self._locks.setdefault(user_id, asyncio.Lock())
-
-
-class LongMetadataLocks(UserLocks):
-    """Serialises each user's writes of jobs with long metadata: each member is a row, and each
-    event repeats them all, so such a write takes a hundred times as long as others."""
-
-    @asynccontextmanager
-    async def turn(self, user_id: int, metadata: Mapping[str, str] | None) -> AsyncIterator[None]:
-        """Hold the user's lock during the write of a job, if its metadata is long.
-
-        Raises:
-            StoreBusy: the user's earlier writes did not finish in time.
-        """
-        if sum(len(name) + len(value) for name, value in (metadata or {}).items()) <= LONG_METADATA:
-            yield
-            return
-        lock = self.of(user_id)
-        try:
-            async with asyncio.timeout(LONGEST_TURN_WAIT):
-                await lock.acquire()
-        except TimeoutError:
-            raise StoreBusy("too many writes of jobs with long metadata wait") from None
-        try:
-            yield
-        finally:
-            lock.release()

@@ -51,10 +51,10 @@ class _ProviderApiCreation(Creation):
     def read(self, body: Mapping[str, Any]) -> Submission:
         return read_submission(self.context, self.provider, self.kind, body)
 
-    def is_enough(self, job: Job) -> bool:
+    def is_settled(self, job: Job) -> bool:
         return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
 
-    def answer(self, job: Job, document: bytes | None = None) -> StoredResponse:
+    def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         """A provider's refusal with its status and message (502 if it rejects the operator's key);
         otherwise, the job is accepted."""
         if job.error is None or job.refused_with is None:
@@ -69,10 +69,10 @@ class _ProviderApiCreation(Creation):
         content = compact_json(problem.document())
         return StoredResponse(problem.status, {"Content-Type": CONTENT_TYPE}, content)
 
-    async def answer_again(self, replay: Replay) -> StoredResponse:
+    async def rebuild_response(self, replay: Replay) -> StoredResponse:
         """Only the id, if the job has been removed or cannot be read now."""
         job = await self.find(replay.job_id)
-        return _accepted(replay.job_id) if job is None else self.answer(job)
+        return _accepted(replay.job_id) if job is None else self.response(job)
 
 
 def _accepted(job_id: str) -> StoredResponse:

@@ -92,10 +92,11 @@ UPDATE jobs SET webhook_off = FALSE
                               WHERE deliveries.id = :delivery_id AND state = 'disabled');
 
 -- name: retry
--- Restart a delivery in the given state, out of its job's order.
+-- Restart a delivery in the given state: a pending one in its job's order, any other out of it.
 UPDATE deliveries
-   SET state = 'pending', next_attempt_at = :now, delivered_at = NULL, step = 0, retried = TRUE
- WHERE id = :delivery_id AND state = :state AND state <> 'pending';
+   SET state = 'pending', next_attempt_at = :now, delivered_at = NULL, step = 0,
+       retried = retried OR state <> 'pending'
+ WHERE id = :delivery_id AND state = :state;
 
 -- name: next-due
 -- When the next message can be leased. Messages behind one in flight do not count.

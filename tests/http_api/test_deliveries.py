@@ -51,8 +51,9 @@ async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
     await job.apply(COMPLETED)
     assert len(sink.messages) == 1  # one in flight for each job
     waiting = (await job.deliveries())[-1]
-    refused = await job.client.post(f"/v1/deliveries/{waiting['id']}/retry")
-    assert (refused.status_code, refused.json()["code"]) == (409, "delivery_pending")
+    retried = await job.client.post(f"/v1/deliveries/{waiting['id']}/retry")
+    assert (retried.status_code, retried.json()["state"]) == (202, "pending")
+    assert len(sink.messages) == 1  # it keeps its place
     release.set()
     _, skipped, *_ = await job.wait_for_states(
         "delivered", "skipped", "skipped", "skipped", "delivered"

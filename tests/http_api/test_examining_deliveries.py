@@ -163,7 +163,6 @@ async def test_storage_that_fails_on_the_way_does_not_deny_what_is_sent_again(
     [
         ({}, "/state"),
         ({"state": "delivered"}, "/state"),
-        ({"state": "pending"}, "/state"),
         ({"state": ["exhausted"]}, "/state"),
         ({"state": "exhausted", "hots": "a.example"}, "/hots"),
         ({"state": "exhausted", "host": None}, "/host"),

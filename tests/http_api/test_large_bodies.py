@@ -1,9 +1,7 @@
-"""Large bodies, one of which can take a tenth of a second of the event loop, and long metadata,
-which takes the store's time."""
+"""Large bodies, one of which can take a tenth of a second of the event loop."""
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,9 +9,6 @@ from starlette.requests import ClientDisconnect, Request
 
 from receiver import large_bodies
 from receiver.engine import accept_callback
-from receiver.engine.cancel_job import cancel_job
-from receiver.engine.submit_job import submit_job
-from receiver.http_api import limits
 from receiver.http_api.body import Bodies
 from receiver.http_api.errors import Problem
 from receiver.json_text import parse
@@ -21,7 +16,6 @@ from receiver.large_bodies import LARGE, LargeBodies
 from tests.http_api.accepted_job import AcceptedJob
 from tests.simulation.client import Exchange, scope
 from tests.support.manual_clock import ManualClock
-from tests.support.service import JOB, TIMEOUT, RunningService, submit
 
 ANN, BOB = 1, 2
 
@@ -128,54 +122,3 @@ async def test_of_too_many_large_callbacks_one_is_refused(
     monkeypatch.setattr(large_bodies, "MAX_LARGE", 0)
 
     await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
-
-
-@pytest.mark.parametrize(("length", "concurrency"), [(512, 1), (250, 3)])
-async def test_jobs_with_long_metadata_are_written_one_by_one(
-    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch, length: int, concurrency: int
-) -> None:
-    slots, all_run = asyncio.Semaphore(concurrency), asyncio.Event()
-
-    def counted(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def counted_write(*given: Any) -> Any:
-            assert not slots.locked()
-            async with slots:
-                if slots.locked():
-                    all_run.set()
-                await all_run.wait()
-                return await write(*given)
-
-        return counted_write
-
-    monkeypatch.setattr("receiver.http_api.creating.submit_job", counted(submit_job))
-    monkeypatch.setattr("receiver.http_api.jobs.cancel", counted(cancel_job))
-    client = await shared_service.user()
-    metadata = {str(number): "x" * length for number in range(16)}
-    async with asyncio.timeout(TIMEOUT):
-        jobs = await asyncio.gather(*(submit(client, metadata=metadata) for _ in range(3)))
-        all_run.clear()
-        ends = await asyncio.gather(*(client.post(job["links"]["cancel"]) for job in jobs))
-    assert [end.status_code for end in ends] == [202] * 3
-
-
-async def test_long_metadata_that_waits_too_long_is_refused(
-    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, goes_on = asyncio.Event(), asyncio.Event()
-
-    async def slow_submit(*given: Any) -> Any:
-        begun.set()
-        await goes_on.wait()
-        return await submit_job(*given)
-
-    monkeypatch.setattr("receiver.http_api.creating.submit_job", slow_submit)
-    monkeypatch.setattr(limits, "LONGEST_TURN_WAIT", 0.01)
-    client, metadata = await shared_service.user(), {str(n): "x" * 512 for n in range(16)}
-    async with asyncio.timeout(TIMEOUT):
-        first = asyncio.create_task(submit(client, metadata=metadata))
-        await begun.wait()
-        refused = await client.post("/v1/jobs", json=JOB | {"metadata": metadata})
-        assert (refused.status_code, refused.json()["code"]) == (503, "storage_unavailable")
-        goes_on.set()
-        await first
-        await submit(client, metadata=metadata)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from store.errors import DeliveryPending, NotFound
+from store.delivery_reads import DeliveryFilter
+from store.errors import NotFound
 from store.records.deliveries import DeliveryState
 from tests.store.outbox import (
     DELIVERED,
@@ -89,12 +90,21 @@ async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: Wor
     assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
 
 
-async def test_a_pending_delivery_cannot_be_retried(world: World) -> None:
-    await relayed(world)
-    delivery = await lease_one(world)
+async def test_a_pending_delivery_that_is_retried_keeps_its_place(world: World) -> None:
+    job = await relayed(world)
+    update = await lease_one(world)
+    await world.advance(job, completed(relay=True))
+    (last, _), _ = await world.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 9)
 
-    with pytest.raises(DeliveryPending):
-        await world.store.deliveries.retry(delivery.id, NOW)
+    retried = await world.store.deliveries.retry(last.id, NOW)
+    assert (retried.state, retried.next_attempt_at) == (PENDING, NOW)
+    assert await world.lease(at=NOW) == []
+    await world.settle(update, DELIVERED)
+    assert (await lease_one(world)).id == last.id
+    await world.settle(last, PENDING, NOW + 60 * SECOND)
+    assert (await world.store.deliveries.retry(last.id, NOW + SECOND)).step == 0
+    assert (await lease_one(world, at=NOW + SECOND)).id == last.id
+
     with pytest.raises(NotFound):
         await world.store.deliveries.retry("msg_unknown", NOW)
 
