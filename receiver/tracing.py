@@ -58,7 +58,7 @@ def _instrument() -> Wrap:
 
     async def hide_address(span: trace.Span, request: Any) -> None:
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
-        span.set_attributes(dict.fromkeys(_URLS, origin))
+        span.set_attributes({"http.url": origin, "url.full": origin})
 
     def traced_calls(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
         return AsyncOpenTelemetryTransport(transport, provider, request_hook=hide_address)

@@ -216,7 +216,7 @@ class Broadcast:
         for user_id in changes.users:
             channel = self._channels.get(user_id)
             if channel is not None:
-                channel.offer(changes.appended.get(user_id, ()))
+                channel.offered.extend(changes.appended.get(user_id, ()))
                 self._notify(channel)
 
     def _notify_all(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 
 from receiver.streams import frames
 from receiver.streams.reader import Reader
@@ -12,7 +11,7 @@ READS_AT_ONCE = 8
 """Maximum number of pages read at once for a user's readers that catch up. A process reads from
 PostgreSQL over only four connections, so all other reads wait behind these pages."""
 MAX_OFFERED = 1_000
-"""Events that wait to be pushed. With more, they are dropped and read from the store instead."""
+"""Events that wait to be pushed. With more, the store is read instead."""
 RECENT_BYTES = 64 * 1024
 """Bytes of recent events kept while readers are catching up, so that a reader can join without a
 gap between its last read of the log and the join."""
@@ -35,8 +34,9 @@ class Channel:
         """The number of readers, including those catching up."""
         self.reads = asyncio.Semaphore(READS_AT_ONCE)
         """Limits the reads of the log by readers that are catching up."""
-        self.offered: list[Event] = []
-        """Events that this process has committed, so that they need not be read from the store."""
+        self.offered: deque[Event] = deque(maxlen=MAX_OFFERED)
+        """Events that this process has committed, so that they need not be read from the store. If
+        there are too many, the first are lost: `take_offered` notices the gap."""
         self._recent: deque[tuple[Event, bytes]] = deque()
         """The last events up to `pushed`."""
         self._recent_bytes = 0
@@ -46,12 +46,6 @@ class Channel:
         if not self.is_open:
             self.is_open = True
             self.pushed = latest
-
-    def offer(self, events: Iterable[Event]) -> None:
-        """Keep events of a commit to be pushed."""
-        if len(self.offered) > MAX_OFFERED:
-            self.offered.clear()  # the gap is detected, and the store is read
-        self.offered.extend(events)
 
     def take_offered(self) -> list[Event]:
         """Return the offered events if they continue from `pushed` without a gap, else none, and

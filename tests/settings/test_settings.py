@@ -294,11 +294,6 @@ def test_this_machine() -> None:
         assert not is_this_machine(f"http://{host}/"), host
 
 
-@pytest.mark.parametrize("kind", [ServeSettings, ClientSettings])
-def test_every_setting_has_a_description(kind: type[ServeSettings | ClientSettings]) -> None:
-    assert all(field.description for field in kind.model_fields.values())
-
-
 def test_every_provider_needs_its_key(environment: Environment) -> None:
     [default] = errors_of(ServeSettings)
     assert "RECEIVER_SAMSAR_API_KEY" in default
