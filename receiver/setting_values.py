@@ -49,19 +49,14 @@ def _matching(pattern: str, needed: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def web_address(text: str) -> str:
-    """`text`, if it is an absolute http:// or https:// URL that a client can be given."""
+def _base_url(text: str) -> str:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:  # its message may quote a password
         raise ValueError("the URL's host or port is not valid, or it is too long") from None
     if url.scheme not in ("http", "https") or not url.host or not re.fullmatch(r"[!-~]+", text):
         raise ValueError("an absolute URL in visible ASCII is needed, as in https://example.com")
-    return text
-
-
-def _base_url(text: str) -> str:
-    if httpx.URL(web_address(text)).userinfo or "?" in text or "#" in text:
+    if url.userinfo or "?" in text or "#" in text:
         raise ValueError("the URL must have no query, fragment or user info")
     return text.rstrip("/")
 
@@ -96,12 +91,6 @@ def webhook_key(secret: str) -> bytes:
     return key
 
 
-def webhook_secret(text: str) -> str:
-    """`text`, if there is a key in it."""
-    webhook_key(text)
-    return text
-
-
 def _schedule(gaps: tuple[float, ...]) -> tuple[float, ...]:
     if not gaps or 0 in gaps[1:]:
         raise ValueError("at least one gap is needed, and only the first may be 0")
@@ -132,7 +121,8 @@ HeaderValue = Annotated[
 ]
 _LONG = f"each secret needs at least {MIN_SECRET_LENGTH} characters"
 SecretKeys = Listed[Annotated[SecretStr, _matching(f".{{{MIN_SECRET_LENGTH},}}", _LONG)]]
-WebhookSecrets = Listed[Annotated[SecretStr, BeforeValidator(webhook_secret)]]
+_WEBHOOK_SECRET = BeforeValidator(lambda text: webhook_key(text) and text)
+WebhookSecrets = Listed[Annotated[SecretStr, _WEBHOOK_SECRET]]
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 FolderUrl = Annotated[BaseUrl, AfterValidator(lambda url: f"{url}/")]
