@@ -42,8 +42,8 @@ class Broadcast:
         self._metrics = metrics
         self._clock = clock
         self._heartbeat = heartbeat
-        self.readers: set[Reader] = set()
-        """All open streams."""
+        self.readers: dict[Reader, None] = {}
+        """All open streams, the oldest first."""
         self._channels: dict[int, Channel] = {}
         """By user."""
         self._notified: dict[Channel, float] = {}
@@ -65,7 +65,7 @@ class Broadcast:
         the service."""
         while True:
             await self._clock.sleep(self._heartbeat / 2)  # reading many keys takes time too
-            for key_hash in {reader.key_hash for reader in self.readers}:
+            for key_hash in dict.fromkeys(reader.key_hash for reader in self.readers):
                 key = await self._store.keys.find(key_hash)
                 if key is None or key.revoked_at is not None:
                     for reader in self.readers:
@@ -90,7 +90,7 @@ class Broadcast:
         `final_bytes` is called before each read of the log, so all events are written before them.
         """
         channel = self._attach(reader.user_id)
-        self.readers.add(reader)
+        self.readers[reader] = None
         reader.beat(self._heartbeat)
         self._metrics.streams_open.inc()
         try:
@@ -102,7 +102,7 @@ class Broadcast:
         finally:
             self._detach(reader, channel)
             self._metrics.streams_open.dec()
-            self.readers.remove(reader)
+            del self.readers[reader]
             reader.end()
 
     async def _follow(self, reader: Reader, channel: Channel, final_bytes: FinalBytes) -> None:
