@@ -58,8 +58,8 @@ class Store(Repository, ABC):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self.on_commit: Callable[[CommitNotice], None] = ignore
-        """Called in the event loop once per batch, after its commit; with empty changes if it
-        failed. Set it before the first write."""
+        """Called in the event loop after each commit, before its callers continue; with an empty
+        notice if it failed. Set it before the first write."""
         backend.writer.on_commit = self._committed
         job_writer = JobWriter(backend)
         self.jobs = Jobs(backend, job_writer)
@@ -73,8 +73,8 @@ class Store(Repository, ABC):
         self.keys = Keys(backend)
         self.statistics = Statistics(backend)
 
-    def _committed(self, changes: CommitNotice) -> None:
-        self.on_commit(changes)
+    def _committed(self, notice: CommitNotice) -> None:
+        self.on_commit(notice)
 
     @property
     def busy(self) -> bool:

@@ -3,9 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
 
 from store.changes import CommitNotice
 from store.errors import OutcomeUnknown, StoreUnavailable
@@ -13,32 +11,15 @@ from store.session import Work
 from store.sqlite.failures import may_have_committed, to_store_error
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A member's value. Its caller gets it after the commit."""
+@dataclass(slots=True)
+class Member:
+    """A unit of work in a batch, and what has become of it."""
 
-    value: object
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A member's error. Nothing of the member was written, except maybe after `OutcomeUnknown`."""
-
-    error: BaseException
-
-
-Outcome: TypeAlias = Done | Failed
-
-
-class Batch(NamedTuple):
-    """The result of one batch."""
-
-    outcomes: list[Outcome]
-    """One for each member, in order."""
-    notice: CommitNotice
-    """What was committed; empty if the batch failed."""
-    failure: Exception | None = None
-    """Why the whole batch failed."""
+    work: Work[object]
+    value: object = None
+    """For its caller, after the commit."""
+    error: Exception | None = None
+    """Why it failed alone."""
 
 
 class BatchRunner:
@@ -58,23 +39,23 @@ class BatchRunner:
         self._check = check
         self._connection: sqlite3.Connection | None = None
 
-    def run(self, works: Sequence[Work[object]]) -> Batch:
-        """Run all of them in one transaction and commit it.
+    def run(self, members: Sequence[Member]) -> CommitNotice:
+        """Run all of them in one transaction and commit it. A member that raises is rolled back
+        alone.
 
-        A member that raises is rolled back alone. When the database itself fails (disk full, a
-        lock, a failing disk), all members are rolled back and fail with that error.
+        Raises when the database itself fails (disk full, a lock, a failing disk): then none of them
+        was written, except maybe after `OutcomeUnknown`.
         """
         try:
             self._check()
             if self._connection is None:
                 self._connection = self._connect()
-            return _run(self._connection, works)
-        except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
+            return _run(self._connection, members)
+        except Exception as error:
             self.close()
-            failure = to_store_error(error) or error
-            # Each caller raises a copy of its own, in a task of its own.
-            outcomes: list[Outcome] = [Failed(copy(failure)) for _ in works]
-            return Batch(outcomes, CommitNotice(), failure)
+            if (failure := to_store_error(error)) is not None:
+                raise failure from error
+            raise
 
     def close(self) -> None:
         """Roll back an open transaction, and close the connection."""
@@ -84,10 +65,11 @@ class BatchRunner:
                 connection.close()
 
 
-def _run(connection: sqlite3.Connection, works: Sequence[Work[object]]) -> Batch:
+def _run(connection: sqlite3.Connection, members: Sequence[Member]) -> CommitNotice:
     notice = CommitNotice()
     connection.execute("BEGIN IMMEDIATE")
-    outcomes = [_run_member(connection, notice, work) for work in works]
+    for member in members:
+        _run_member(connection, notice, member)
     try:
         connection.commit()
     except sqlite3.Error as error:
@@ -96,25 +78,23 @@ def _run(connection: sqlite3.Connection, works: Sequence[Work[object]]) -> Batch
                 f"the disk failed during a commit ({error.sqlite_errorname})"
             ) from error
         raise
-    return Batch(outcomes, notice)
+    return notice
 
 
-def _run_member(
-    connection: sqlite3.Connection, notice: CommitNotice, work: Work[object]
-) -> Outcome:
+def _run_member(connection: sqlite3.Connection, notice: CommitNotice, member: Member) -> None:
     own = CommitNotice()
     connection.execute("SAVEPOINT member")
     try:
-        value = work(connection, own)
+        member.value = member.work(connection, own)
     except Exception as error:
         # An error belongs to the member's caller, unless the database itself has failed.
         if to_store_error(error) is not None:
             raise
+        member.error = error
         _end_member(connection, "ROLLBACK TO member", "RELEASE member")
-        return Failed(error)
+        return
     _end_member(connection, "RELEASE member")
     notice.add(own)
-    return Done(value)
 
 
 def _end_member(connection: sqlite3.Connection, *statements: str) -> None:

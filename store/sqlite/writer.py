@@ -10,11 +10,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from copy import copy
+from typing import Any, TypeAlias, TypeVar, cast
 
+from store.changes import CommitNotice
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
 from store.session import Work
-from store.sqlite.batches import Batch, BatchRunner, Done, Failed, Outcome
+from store.sqlite.batches import BatchRunner, Member
 from store.writer import BatchReport, OnBatch, Writer, ignore
 
 T = TypeVar("T")
@@ -26,7 +28,10 @@ NORMAL_MEMBERS = 16
 MAX_QUEUED = 1_000
 """Members that may wait in each queue; further ones are refused at once."""
 
-RunBatch: TypeAlias = Callable[[Sequence[Work[object]]], Awaitable[Batch]]
+RunBatch: TypeAlias = Callable[[Sequence[Member]], Awaitable[CommitNotice]]
+_Waiting: TypeAlias = tuple[Member, asyncio.Future[Any]]
+"""A member, and the future of its caller."""
+_Queue: TypeAlias = deque[_Waiting]
 
 
 class WriterThread:
@@ -36,21 +41,14 @@ class WriterThread:
         self._runner = runner
         self._executor = ThreadPoolExecutor(1, "store-writer")
 
-    def run(self, works: Sequence[Work[object]]) -> Awaitable[Batch]:
-        return asyncio.get_running_loop().run_in_executor(self._executor, self._runner.run, works)
+    def run(self, members: Sequence[Member]) -> Awaitable[CommitNotice]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._executor, self._runner.run, members)
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._runner.close)
         self._executor.shutdown()
-
-
-class _Member(NamedTuple):
-    work: Work[object]
-    caller: asyncio.Future[Any]
-
-
-_Queue: TypeAlias = deque[_Member]
 
 
 class GroupCommitWriter(Writer):
@@ -94,7 +92,7 @@ class GroupCommitWriter(Writer):
         if len(queue) >= MAX_QUEUED:
             raise StoreBusy(f"{len(queue)} writes are waiting")
         caller: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        queue.append(_Member(work, caller))
+        queue.append((Member(work), caller))
         if self._running is None:
             # It begins after this iteration of the event loop, whose members share the batch.
             self._running = asyncio.create_task(self._run_batches(), name="store-writer")
@@ -102,44 +100,42 @@ class GroupCommitWriter(Writer):
 
     async def _run_batches(self) -> None:
         try:
-            while members := self._take(*self._members):
-                began = time.perf_counter()
-                batch = await self._run([member.work for member in members])
-                report = BatchReport(len(members), time.perf_counter() - began, self._waiting)
-                self._answer(members, batch, report)
+            while taken := self._take(*self._members):
+                await self._run_batch(taken)
         finally:
             self._running = None
 
-    @property
-    def _waiting(self) -> int:
-        return len(self._urgent) + len(self._normal)
-
-    def _take(self, urgent: int, normal: int) -> list[_Member]:
+    def _take(self, urgent: int, normal: int) -> list[_Waiting]:
         return [*_popped(self._urgent, urgent), *_popped(self._normal, normal)]
 
-    def _answer(self, members: list[_Member], batch: Batch, report: BatchReport) -> None:
+    async def _run_batch(self, taken: list[_Waiting]) -> None:
+        began = time.perf_counter()
+        notice = CommitNotice()
         try:
-            self._on_batch(report)
-            self.on_commit(batch.notice)
-        finally:
-            for member, outcome in zip(members, batch.outcomes, strict=True):
-                _set_outcome(member.caller, outcome)
-            if isinstance(batch.failure, StoreLocked):
+            notice = await self._run([member for member, _ in taken])
+        except Exception as error:  # noqa: BLE001 - every member's caller must get it
+            if isinstance(error, StoreLocked):
                 # Those that wait would wait as long, and then fail too.
-                for member in self._take(MAX_QUEUED, MAX_QUEUED):
-                    _set_outcome(member.caller, Failed(StoreLocked(*batch.failure.args)))
+                taken += self._take(MAX_QUEUED, MAX_QUEUED)
+            for member, _ in taken:
+                member.error = copy(error)  # each caller raises its own, in a task of its own
+        waiting = len(self._urgent) + len(self._normal)
+        try:
+            self._on_batch(BatchReport(len(taken), time.perf_counter() - began, waiting))
+            self.on_commit(notice)
+        finally:
+            for member, caller in taken:
+                _answer(caller, member)
 
 
-def _popped(queue: _Queue, most: int) -> list[_Member]:
+def _popped(queue: _Queue, most: int) -> list[_Waiting]:
     return [queue.popleft() for _ in range(min(most, len(queue)))]
 
 
-def _set_outcome(caller: asyncio.Future[Any], outcome: Outcome) -> None:
-    """Set the outcome of a waiting caller, unless it was cancelled."""
-    if caller.done():
+def _answer(caller: asyncio.Future[Any], member: Member) -> None:
+    if caller.done():  # it was cancelled
         return
-    match outcome:
-        case Done(value):
-            caller.set_result(value)
-        case Failed(error):
-            caller.set_exception(error)
+    if member.error is not None:
+        caller.set_exception(member.error)
+    else:
+        caller.set_result(member.value)

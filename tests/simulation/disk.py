@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from store.changes import CommitNotice
 from store.errors import OutcomeUnknown
 from store.session import Parameters, Row, Work
-from store.sqlite.batches import Batch, BatchRunner, Failed
+from store.sqlite.batches import BatchRunner, Member
 from store.sqlite.connection import uri
 from store.sqlite.failures import translate_errors
 from store.sqlite.writer import GroupCommitWriter
@@ -94,27 +94,27 @@ class InlineWriter(GroupCommitWriter):
         self._waits.add("normal", work, running_loop().time())
         return super().normal(work)
 
-    async def _commit_batch(self, works: Sequence[Work[object]]) -> Batch:
+    async def _commit_batch(self, members: Sequence[Member]) -> CommitNotice:
         loop = running_loop()
-        self._waits.take(works, loop.time())
+        self._waits.take([member.work for member in members], loop.time())
         await loop.exact_sleep(pause(self._random))
         try:
-            batch = self._runner.run(works)
+            notice = self._runner.run(members)
         except Killed:
             self._crash_point.crash()
             self._disk.after_commit(None)
             raise
-        notice = batch.notice
         self._disk.after_commit(notice)
-        if self._loses_the_answer(notice):
-            lost = [Failed(OutcomeUnknown("the commit's answer was lost")) for _ in works]
-            batch = batch._replace(outcomes=list(lost))
+        is_lost = self._loses_the_answer(notice)
+        if is_lost:
             self._runner.close()  # the real runner closes the connection whenever a batch fails
         # It is committed; the callers hear of it after the time of a commit and a hop.
-        took = COMMIT_SECONDS + len(works) * MEMBER_SECONDS
+        took = COMMIT_SECONDS + len(members) * MEMBER_SECONDS
         await loop.exact_sleep(took + pause(self._random))
+        if is_lost:
+            raise OutcomeUnknown("the commit's answer was lost")
         notice.jobs, notice.users = _Sorted(notice.jobs), _Sorted(notice.users)
-        return batch
+        return notice
 
     def _loses_the_answer(self, notice: CommitNotice) -> bool:
         if self._disk.answers_lost_until <= running_loop().time():

@@ -4,6 +4,7 @@ from typing import Any
 
 from store.changes import CommitNotice
 from store.session import Session, Work
+from store.sqlite.batches import BatchRunner, Member
 
 
 def put(key: str) -> Work[str]:
@@ -33,6 +34,13 @@ def limit_pages(pages: int) -> Work[None]:
         db.execute(f"PRAGMA max_page_count = {pages}")
 
     return work
+
+
+def run(runner: BatchRunner, *works: Work[object]) -> list[object]:
+    """The value or error of each work of one batch."""
+    members = [Member(work) for work in works]
+    runner.run(members)
+    return [member.error or member.value for member in members]
 
 
 def committed_keys(connection: Any) -> list[str]:

@@ -13,10 +13,11 @@ import pytest
 
 from store.errors import OutcomeUnknown, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
 from store.sqlite.backup import back_up
-from store.sqlite.batches import BatchRunner, Failed
+from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import to_store_error
+from tests.store.works import put, run
 from tests.store.world import World
 
 
@@ -217,11 +218,7 @@ def test_a_commit_that_fails_says_whether_it_may_have_been_written(
         lambda: cast(sqlite3.Connection, _FailingCommit(connect_writer(path), failure(name)))
     )
 
-    outcomes, notice, _ = runner.run([lambda *_: None, lambda *_: None])
+    with pytest.raises(kind) as raised:
+        run(runner, put("a"))
 
-    first, second = outcomes
-    assert isinstance(first, Failed)
-    assert isinstance(second, Failed)
-    assert type(first.error) is type(second.error) is kind
-    assert first.error is not second.error
-    assert not notice.jobs
+    assert type(raised.value) is kind
