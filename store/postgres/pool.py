@@ -80,21 +80,27 @@ class Threads:
 
     def __init__(self, name: str, number: int) -> None:
         self._executor = ThreadPoolExecutor(number, name)
+        self._number = number
         self._closed = False
-        self.unfinished = 0
+        self._unfinished = 0
         """Calls that are waiting or running."""
 
     @property
+    def waiting(self) -> int:
+        """Calls that wait for a thread."""
+        return max(0, self._unfinished - self._number)
+
+    @property
     def full(self) -> bool:
-        return self.unfinished >= MAX_WAITING
+        return self.waiting >= MAX_WAITING
 
     def run(self, call: Callable[[], T]) -> Awaitable[T]:
         """Run a call, whether or not the caller is cancelled. Raises `StoreBusy` at once."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
         if self.full:
-            raise StoreBusy(f"{self.unfinished} calls are waiting for PostgreSQL")
-        self.unfinished += 1
+            raise StoreBusy(f"{self.waiting} calls are waiting for PostgreSQL")
+        self._unfinished += 1
         running = asyncio.get_running_loop().run_in_executor(self._executor, call)
         running.add_done_callback(self._on_end)
         return asyncio.shield(running)
@@ -105,4 +111,4 @@ class Threads:
         await asyncio.to_thread(self._executor.shutdown)
 
     def _on_end(self, _: object) -> None:
-        self.unfinished -= 1
+        self._unfinished -= 1

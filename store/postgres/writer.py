@@ -65,7 +65,7 @@ class PostgresWriter(Writer):
         return value
 
     def _announce(self, notice: CommitNotice, seconds: float) -> None:
-        waiting = self._urgent.unfinished + self._normal.unfinished - 1
+        waiting = self._urgent.waiting + self._normal.waiting
         self._on_batch(BatchReport(1, seconds, waiting))
         self.on_commit(notice)
 
