@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -23,7 +24,6 @@ from receiver.clock import Clock, SystemClock
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
-from receiver.engine.submission_queue import SubmissionQueue
 from receiver.http_api.context import ApiContext
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
 from receiver.metrics import Metrics
@@ -110,7 +110,6 @@ async def _running_on(
                 sandboxes.append(own)
             providers[name] = open_provider(name, settings, clock, own)
             stack.push_async_callback(providers[name].close)
-            metrics.set_breaker(name, "closed")
         holder = os.urandom(8).hex()
         services = ServiceContext(
             store=store,
@@ -121,8 +120,9 @@ async def _running_on(
             providers=providers,
             metrics=metrics,
             status_calls=StatusCalls(clock, metrics, settings.poll_rate, settings.poll_concurrency),
-            queue=SubmissionQueue(holder, settings.submit_concurrency, clock),
         )
+        for name in providers:
+            metrics.watch_breaker(name, partial(services.status_calls.state, name))
         network = CheckedNetwork(
             Resolver().resolve,
             allow_http=settings.relay_allow_http,

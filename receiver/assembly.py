@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -13,15 +14,15 @@ from receiver.archive.download import Downloader
 from receiver.dashboard.pages import pages
 from receiver.domain.schedule import DAY, Rules
 from receiver.engine.accept_callback import CallbackIntake
-from receiver.engine.archiver import Archiver
 from receiver.engine.context import ServiceContext
-from receiver.engine.deadlines import Deadlines
+from receiver.engine.deliveries import Deliveries
+from receiver.engine.downloads import ArchiveUpkeep, Downloads
 from receiver.engine.janitor import Janitor
-from receiver.engine.poller import Poller
-from receiver.engine.relay import Relay
-from receiver.engine.submitter import Submitter
-from receiver.engine.supervisor import Supervisor
-from receiver.engine.worker import LEASE_SLACK, Worker
+from receiver.engine.lanes import LEASE_SLACK, Handler, LaneWorker
+from receiver.engine.polls import StatusPolls
+from receiver.engine.submissions import Submissions
+from receiver.engine.supervisor import Supervisor, Worker
+from receiver.engine.timeouts import Timeouts
 from receiver.http_api.application import application
 from receiver.http_api.body import Bodies
 from receiver.http_api.context import ApiContext
@@ -108,9 +109,8 @@ def assemble(
     services.store.on_commit = hub.announce
     tokens = CallbackTokens(keys)
     callback_address = partial(_callback_address, settings.public_url, tokens)
-    poller = Poller(services, hub)
-    submitter = Submitter(services, hub, callback_address)
-    relay = Relay(
+    submissions = Submissions(services, hub, callback_address, settings.submit_concurrency)
+    deliveries = Deliveries(
         services,
         hub,
         sender,
@@ -134,18 +134,18 @@ def assemble(
         rng=rng,
         archive=archiving and archiving[0],
     )
-    janitor = Janitor(services, round(settings.retention_days * DAY))
-    workers: list[Worker] = [
-        submitter,
-        submitter.leases,
-        poller,
-        relay,
-        Deadlines(services, hub),
-        janitor,
+    handlers: list[Handler[Any]] = [
+        submissions,
+        StatusPolls(services, hub, rng),
+        Timeouts(services, hub),
+        deliveries,
     ]
+    workers: list[Worker] = [Janitor(services, round(settings.retention_days * DAY))]
     if archiving is not None:
-        archiver = Archiver(services, hub, *archiving)
-        workers += [archiver, archiver.leases]
+        downloads = Downloads(services, hub, *archiving)
+        handlers.append(downloads)
+        workers.append(ArchiveUpkeep(services, archiving[0], downloads.swept))
+    workers += [LaneWorker(handler, services.clock) for handler in handlers]
     return Service(
         application(context, (*routes_of(settings), *_dashboard(settings))),
         context,

@@ -6,6 +6,7 @@ library. Each of ours, except `receiver_build`, is an attribute with its name
 the store by the janitor and the archiver, so they are right again soon after a restart.
 """
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Literal, get_args
 
@@ -88,10 +89,8 @@ class Metrics:
         self.provider_credentials_refused = gauge(
             "provider_credentials_refused", "1 while the provider refuses our key.", ("provider",)
         )
-        self.submissions_held_until_timestamp_seconds = gauge(
-            "submissions_held_until_timestamp_seconds",
-            "Until when all submissions to the provider are held; 0 if they are not.",
-            ("provider",),
+        self.submissions_paused = gauge(
+            "submissions_paused", "1 while all submissions to the provider pause.", ("provider",)
         )
 
         # The webhooks that we send.
@@ -175,10 +174,16 @@ class Metrics:
         self.store_commit_seconds.observe(batch.seconds)
         self.store_queue_depth.set(batch.waiting)
 
-    def set_breaker(self, provider: str, state: BreakerState) -> None:
+    def watch_breaker(self, provider: str, state: Callable[[], BreakerState]) -> None:
+        """Show what `state` returns at the time of reading."""
         for each in get_args(BreakerState):
-            self.provider_breaker.labels(provider, each).set(each == state)
+            gauge = self.provider_breaker.labels(provider, each)
+            gauge.set_function(partial(_is, state, each))
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, to be sent as `CONTENT_TYPE`."""
         return generate_latest(self.registry)
+
+
+def _is(state: Callable[[], BreakerState], wanted: BreakerState) -> float:
+    return float(state() == wanted)

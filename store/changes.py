@@ -15,10 +15,7 @@ class CommitNotice:
     users: set[int] = field(default_factory=set)
     """Users whose event log grew."""
     due: dict[Lane, Millis] = field(default_factory=dict)
-    """By lane: the earliest time at which a job is due again or its lease ends; 0 after a change of
-    holds."""
-    relay: bool = False
-    """Whether there are relay messages to send."""
+    """By lane: the earliest time at which something is due in it by this commit."""
     appended: dict[int, list[Event]] = field(default_factory=dict)
     """By user: the new events, in order, if this process has written them."""
 
@@ -27,7 +24,6 @@ class CommitNotice:
         self.users |= other.users
         for lane, at in other.due.items():
             self.add_due(lane, at)
-        self.relay = self.relay or other.relay
         for user_id, events in other.appended.items():
             self.appended.setdefault(user_id, []).extend(events)
 

@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from store.archive import Archive
-from store.backlogs import Backlogs
 from store.callbacks import Callbacks
 from store.changes import CommitNotice
 from store.deliveries import Deliveries
+from store.due import DueJobs
 from store.events import Events
-from store.holds import Holds
 from store.idempotency import Idempotency
 from store.job_writer import JobWriter
 from store.jobs import Jobs
@@ -63,8 +62,7 @@ class Store(Repository, ABC):
         backend.writer.on_commit = self._committed
         job_writer = JobWriter(backend)
         self.jobs = Jobs(backend, job_writer)
-        self.holds = Holds(backend)
-        self.backlogs = Backlogs(backend, job_writer)
+        self.due = DueJobs(backend, job_writer)
         self.callbacks = Callbacks(backend, job_writer)
         self.events = Events(backend)
         self.idempotency = Idempotency(backend)

@@ -1,100 +1,72 @@
 """The outbox: the webhooks to send to users, here called relay messages."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from itertools import chain, zip_longest
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeAlias
 
 from store.changes import CommitNotice
 from store.delivery_reads import DeliveryReads, delivery_from_row
+from store.due import ROWS_PER_LOOK, START, Found, Place
 from store.errors import NotFound
 from store.records.deliveries import Attempt, Delivery, DeliveryState
-from store.records.times import Millis
-from store.repository import Backend, latest_lease_end
+from store.records.times import Lane, Lease, Millis
 from store.session import Result, Session
-
-_MAX_USER_ID = 2**62
 
 ATTEMPTS_KEPT = 50
 """Attempts kept per delivery, the latest; the number of manual retries is not limited."""
 
-HOSTS_AT_ONCE = 128
-"""Each call looks at a user's first hosts, up to this number, and at as many others round-robin."""
-
-_JUST_ENDED: Mapping[str, Millis | None] = {"now": None, "latest_end": None}
-"""Instead of times, for messages whose leases this transaction has ended itself."""
+PER_PAIR = 8
+"""How many due messages of a user to one host a look reads at most."""
 
 
-class Slots(Protocol):
-    """The limits on messages in flight: how many more may be leased, by user and host."""
+class DueDelivery(NamedTuple):
+    """A message that is due."""
 
-    def room(self, user_id: int, host: str) -> int:
-        """How many more messages of this user to this host may be leased; may be negative."""
-        ...
-
-    def take(self, user_id: int, host: str) -> None:
-        """Use one slot."""
-        ...
-
-
-S = TypeVar("S", bound=Slots)
-
-
-class DueHost(NamedTuple):
-    """A host to which messages of a user are due."""
-
-    at: Millis
-    """When the first of them is due."""
+    id: str
+    job_id: str
     user_id: int
     host: str
-    is_last: bool
-    """Whether the query stopped here, at its limit of hosts per user; `at` may be in the future."""
+    at: Millis
+    """Since when."""
+    is_first: bool
+    """Whether it may be sent now: no other message of its job is in flight or goes before it."""
 
 
-def round_robin(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
-    """Order hosts round-robin by user, starting after `last_user`; most overdue first per user."""
-    by_user: dict[int, list[DueHost]] = {}
-    for each in sorted(hosts):
-        by_user.setdefault(each.user_id, []).append(each)
-    users = sorted(by_user, key=lambda user_id: (user_id <= last_user, user_id))
-    rounds = zip_longest(*(by_user[user_id] for user_id in users))
-    return filter(None, chain.from_iterable(rounds))
+ChooseDeliveries: TypeAlias = Callable[[Sequence[DueDelivery]], Sequence[DueDelivery]]
+"""As `store.due.Choose`."""
 
 
 class Deliveries(DeliveryReads):
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self._last_host: dict[int, str] = {}
-        """By user with many hosts: the host at which the last call stopped."""
-        self._last_user = 0
-        """The user whose message was leased last; the next lease starts after this user."""
-
     # --- sending --------------------------------------------------------------------------------
 
     async def lease(
-        self, now: Millis, until: Millis, holder: str, slots: Callable[[], S]
-    ) -> tuple[list[Delivery], S]:
-        """Lease due messages while there are slots: one in flight per job, the job's oldest first,
-        round-robin by user. The cost must not grow with the backlog of hosts without slots, nor
-        with the number of a user's hosts: of many hosts, each call looks at some, and the next call
-        at others. If nothing is due, it looks at none. A message can be leased again when its lease
-        has ended, or if the lease ends more than ten minutes after `until`: such a lease was taken
-        before the clock was set back.
+        self, now: Millis, most: int, choose: ChooseDeliveries, place: Place, lease: Lease
+    ) -> Found[Delivery]:
+        """Lease due messages: one in flight per job, the job's oldest first, users in turn (see
+        `store.due`). A message can be leased again when its lease has ended."""
 
-        `slots` creates the slots. It is called in the writer's thread, and again if the transaction
-        is repeated. Returns the messages, and the slots of the committed transaction."""
-
-        def work(db: Session, _: CommitNotice) -> tuple[list[Delivery], S]:
-            times = {"now": now, "latest_end": latest_lease_end(until)}
-            ended = db.execute(self._sql["list-ended-leases"], times).fetchall()
-            self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended), times)
-            free = slots()
-            ((next_due,),) = db.execute(self._sql["next-due"]).fetchall()
-            if not ended and (next_due is None or next_due > now):
-                return [], free
-            chosen = self._choose(db, times, free)
-            return self._lease(db, chosen, {**times, "holder": holder, "until": until}), free
+        def work(db: Session, _: CommitNotice) -> Found[Delivery]:
+            db.execute(self._sql["lock-lane"])
+            ended = db.execute(self._sql["end-leases"], {"now": now}).fetchall()
+            self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended))
+            bounds = {"now": now, "share": PER_PAIR, "most": ROWS_PER_LOOK}
+            parameters = {**bounds, "user_id": place.user_id, "host": place.host}
+            rows = db.execute(self._sql["list-due"], parameters).fetchall()
+            walked = [DueDelivery(*row) for row in rows]
+            ready = [each for each in walked if each.is_first]
+            due = [each for each in ready if each.at <= now]
+            chosen = [*choose(due)][:most]
+            later = [each.at for each in ready if each.at > now]
+            if len(walked) == ROWS_PER_LOOK:
+                user_id, host = max((each.user_id, each.host) for each in walked)
+                end = place.next(later, user_id=user_id, host=host)
+            else:
+                end = START
+            leased = self._lease(db, chosen, lease)
+            ((lease_end,),) = db.execute(self._sql["next-lease-end"]).fetchall()
+            times = [*later, *place.earlier, *filter(None, [lease_end])]
+            return Found(leased, end, len(chosen) < len(due), min(times, default=None))
 
         return await self._writer.normal(work)
 
@@ -137,7 +109,8 @@ class Deliveries(DeliveryReads):
                 db.execute(self._sql["turn-off"], job)
                 db.execute(self._sql["disable-waiting"], job)
             self._skip_overtaken(db, [delivery_id])
-            notice.relay = True
+            # The job's next message may be sent now.
+            notice.add_due(Lane.DELIVER, 0)
             return True
 
         return await self._writer.normal(work)
@@ -149,7 +122,7 @@ class Deliveries(DeliveryReads):
         def work(db: Session, notice: CommitNotice) -> None:
             released = db.execute(self._sql["release"], {"holder": holder}).fetchall()
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in released))
-            notice.relay = True
+            notice.add_due(Lane.DELIVER, 0)
 
         await self._writer.normal(work)
 
@@ -182,63 +155,18 @@ class Deliveries(DeliveryReads):
 
     # --- within a transaction -------------------------------------------------------------------
 
-    def _choose(self, db: Session, times: Mapping[str, Millis], free: Slots) -> Collection[str]:
-        """Choose due messages while there are slots, one per job."""
-        chosen: dict[str, str] = {}
-        hosts = self._due_hosts(db, times["now"])
-        for _, user_id, host, _ in round_robin(hosts, self._last_user):
-            room = free.room(user_id, host)
-            if room <= 0:
-                continue
-            parameters = {**times, "host": host, "user_id": user_id, "limit": room}
-            for delivery_id, job_id in db.execute(self._sql["due-to-host"], parameters).fetchall():
-                if job_id not in chosen:
-                    chosen[job_id] = delivery_id
-                    free.take(user_id, host)
-                    self._last_user = user_id
-        return chosen.values()
+    def _lease(self, db: Session, chosen: Iterable[DueDelivery], lease: Lease) -> list[Delivery]:
+        leased = []
+        for each in chosen:
+            parameters = {"delivery_id": each.id, **asdict(lease)}
+            if db.execute(self._sql["lease"], parameters).fetchone() is not None:
+                leased.append(self._read(db, each.id))
+        return leased
 
-    def _due_hosts(self, db: Session, now: Millis) -> list[DueHost]:
-        """The hosts to which messages are due. For a user with many hosts, these are the first
-        hosts and some of the others: each call continues where the last one stopped."""
-        found = self._read_due_hosts(db, now, (0, ""), _MAX_USER_ID)
-        last_host: dict[int, str] = {}
-        for user_id, host in _last_hosts(found).items():
-            after = self._last_host.get(user_id, host)
-            others = self._read_due_hosts(db, now, (user_id, after), user_id)
-            found += others
-            last_host |= _last_hosts(others)
-        self._last_host = last_host
-        return [each for each in found if each.at <= now]
-
-    def _read_due_hosts(
-        self, db: Session, now: Millis, after: tuple[int, str], last_user: int
-    ) -> list[DueHost]:
-        """The due hosts after the pair of user and host in `after`, up to `last_user`. A host at
-        the limit per user is included even if it is not due (`DueHost.is_last`)."""
-        place = {"user_id": after[0], "host": after[1], "last": last_user}
-        due = db.execute(self._sql["due-hosts"], {**place, "now": now, "most": HOSTS_AT_ONCE})
-        return [DueHost(*row) for row in due.fetchall()]
-
-    def _lease(
-        self, db: Session, delivery_ids: Iterable[str], lease: Mapping[str, object]
-    ) -> list[Delivery]:
-        leases = [{**lease, "delivery_id": delivery_id} for delivery_id in delivery_ids]
-        for each in leases:
-            db.execute(self._sql["lease"], each)
-        leased = [db.execute(self._sql["read-leased"], each) for each in leases]
-        return [delivery_from_row(row) for result in leased for row in result.fetchall()]
-
-    def _skip_overtaken(
-        self,
-        db: Session,
-        delivery_ids: Iterable[str],
-        times: Mapping[str, Millis | None] = _JUST_ENDED,
-    ) -> None:
-        """Skip the messages that were overtaken while they were being sent (see `settle`), unless
-        another process has leased them again by these `times`."""
+    def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
+        """Skip the messages that were overtaken while they were being sent (see `settle`)."""
         for delivery_id in delivery_ids:
-            db.execute(self._sql["skip-overtaken"], {**times, "delivery_id": delivery_id})
+            db.execute(self._sql["skip-overtaken"], {"delivery_id": delivery_id})
 
     def _retry(
         self, db: Session, notice: CommitNotice, delivery_id: str, state: DeliveryState, now: Millis
@@ -246,7 +174,7 @@ class Deliveries(DeliveryReads):
         parameters = {"delivery_id": delivery_id, "state": state.value, "now": now}
         if state is DeliveryState.DISABLED:
             db.execute(self._sql["turn-on"], parameters)
-        notice.relay = True
+        notice.add_due(Lane.DELIVER, 0)
         return db.execute(self._sql["retry"], parameters)
 
     def _lock_job(self, db: Session, delivery_id: str) -> None:
@@ -258,8 +186,3 @@ class Deliveries(DeliveryReads):
         if row is None:
             raise NotFound(delivery_id)
         return delivery_from_row(row)
-
-
-def _last_hosts(hosts: Iterable[DueHost]) -> dict[int, str]:
-    """By user with more hosts than were read: the last one read."""
-    return {each.user_id: each.host for each in hosts if each.is_last}

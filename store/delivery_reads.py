@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from store import repository
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.jobs import Status
-from store.records.times import Millis
 from store.repository import Queue
 from store.session import Row
 
@@ -43,11 +42,6 @@ class DeliveryReads(Queue):
     """The part of `Deliveries` that reads."""
 
     subject = "deliveries"
-
-    async def next_due(self) -> Millis | None:
-        """When the next message can be leased, ignoring slots. A message behind an in-flight one of
-        its job does not count; the end of that one's lease does."""
-        return await self._fetch_value("next-due")
 
     async def find(self, delivery_id: str) -> Delivery | None:
         return await self._find("read-delivery", delivery_from_row, delivery_id=delivery_id)

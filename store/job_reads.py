@@ -128,6 +128,11 @@ class JobReads(Repository):
         rows = await self._fetch("list-in-phase", phase=phase.value, limit=limit)
         return [job_id for (job_id,) in rows]
 
+    async def queued_before(self, created_before: Millis, limit: int) -> list[str]:
+        """Ids of the oldest unsent jobs that were created at this time or before."""
+        rows = await self._fetch("list-queued-before", created_before=created_before, limit=limit)
+        return [job_id for (job_id,) in rows]
+
     async def newest(self) -> Millis | None:
         """When the newest stored job was created."""
         return await self._fetch_value("read-newest")

@@ -4,7 +4,7 @@ Job row, due row, verdicts, notes and relay message first; the event last, becau
 user's log until the commit.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -14,10 +14,10 @@ from store.records.deliveries import DeliveryState, RelayMessage, normal_host
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 from store.records.moves import Decide, Move
-from store.records.times import Lane, Lease, Millis
+from store.records.times import Lane, Millis
 from store.repository import Backend
 from store.rows import changed_values, holder_in, job_from_row, to_json
-from store.session import Parameters, Row, Session
+from store.session import Parameters, Session
 
 
 class JobWriter:
@@ -31,11 +31,7 @@ class JobWriter:
         self._change_statement = cache(self._complete_change)
 
     def change(
-        self,
-        db: Session,
-        notice: CommitNotice,
-        job_id: str,
-        decide: Decide,
+        self, db: Session, notice: CommitNotice, job_id: str, decide: Decide
     ) -> tuple[Job, Move | None]:
         """Read a job, call `decide`, and write the move (see `Jobs.advance`). Returns the job
         afterwards, and the move. Raises `NotFound` and `ProviderIdTaken`."""
@@ -46,7 +42,7 @@ class JobWriter:
         if move is None:
             return before, None
         self._check_provider_id(db, before, move.job)
-        self._write(db, notice, before, move, holder_in(row))
+        self._write(db, notice, before, move, is_leased=holder_in(row) is not None)
         return move.job, move
 
     def lock(self, db: Session, job_id: str) -> None:
@@ -54,16 +50,12 @@ class JobWriter:
         if db.execute(self._jobs["lock-job"], {"job_id": job_id}).fetchone() is None:
             raise NotFound(job_id)
 
-    def read_leased(self, db: Session, leased: Iterable[Row]) -> list[Job]:
-        """Read leased jobs, earliest due first; the rows have the job's id and its due time."""
-        ids = [job_id for _, job_id in sorted((at, job_id) for job_id, at in leased)]
-        read = self._jobs["read-job"]
-        return [job_from_row(db.execute(read, {"job_id": each}).fetchone()) for each in ids]
+    def read(self, db: Session, job_id: str) -> Job:
+        """A job that exists."""
+        return job_from_row(db.execute(self._jobs["read-job"], {"job_id": job_id}).fetchone())
 
-    def set_due(
-        self, db: Session, notice: CommitNotice, job: Job, lease: Lease | None = None
-    ) -> None:
-        """Write the due row of a job that waits for something, and its lease, if any."""
+    def set_due(self, db: Session, notice: CommitNotice, job: Job) -> None:
+        """Write the due row of a job that waits for something; a lease of it ends."""
         assert job.due is not None
         values = {
             "job_id": job.id,
@@ -71,12 +63,9 @@ class JobWriter:
             "at": job.due.at,
             "provider": job.provider,
             "user_id": job.user_id,
-            "holder": lease and lease.holder,
-            "until": lease and lease.until,
         }
         db.execute(self._jobs["set-due"], values)
-        # The holder may die or never learn of the commit, so notify of the lease's end.
-        notice.add_due(job.due.lane, job.due.at if lease is None else lease.until)
+        notice.add_due(job.due.lane, job.due.at)
 
     def append_event(
         self, db: Session, notice: CommitNotice, job: Job, seq: int, data: bytes
@@ -112,12 +101,13 @@ class JobWriter:
         notice: CommitNotice,
         before: Job,
         move: Move,
-        holder: str | None,
+        *,
+        is_leased: bool,
     ) -> None:
         job = move.job
         if changed := changed_values(before, job):
             db.execute(self._change_statement(tuple(changed)), {**changed, "id": job.id})
-        self._write_due(db, notice, before, job, holder)
+        self._write_due(db, notice, before, job, is_leased=is_leased)
         for verdict in move.verdicts:
             values = {
                 "callback_id": verdict.callback_id,
@@ -153,18 +143,16 @@ class JobWriter:
         notice: CommitNotice,
         before: Job,
         after: Job,
-        holder: str | None,
+        *,
+        is_leased: bool,
     ) -> None:
         if after.due is None:
             if before.due is not None:
                 db.execute(self._jobs["clear-due"], {"job_id": after.id})
             return
         # A note is not a change: the lease holder keeps its lease.
-        ends_lease = holder is not None and after != before
-        if after.due != before.due or ends_lease:
+        if after.due != before.due or (is_leased and after != before):
             self.set_due(db, notice, after)
-        else:
-            notice.add_due(after.due.lane, after.due.at)
 
     def _enqueue(self, db: Session, notice: CommitNotice, job: Job, relay: RelayMessage) -> None:
         assert job.webhook_url is not None, f"a relay message for {job.id} without a webhook URL"
@@ -189,7 +177,8 @@ class JobWriter:
                 "body": relay.body,
             },
         )
-        notice.relay = True
+        if not job.webhook_off:
+            notice.add_due(Lane.DELIVER, now + relay.delay)
 
 
 def _notes(move: Move) -> Iterator[Parameters]:

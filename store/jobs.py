@@ -1,14 +1,12 @@
 """Jobs and their schedule."""
 
-from collections.abc import Sequence
-
 from store.changes import CommitNotice
 from store.idempotency import IdempotencyKey, Replay, StoredResponse, take_key
 from store.job_reads import JobReads
 from store.job_writer import JobWriter
 from store.records.jobs import Job
 from store.records.moves import Decide, Move, NewJob
-from store.records.times import Lane, Lease, Millis
+from store.records.times import Millis
 from store.repository import Backend
 from store.retention import START, Position, Removed, Retention
 from store.rows import TABLE_COLUMNS, job_to_row, to_json
@@ -31,11 +29,8 @@ class Jobs(JobReads):
         new: NewJob,
         idempotency: IdempotencyKey | None = None,
         answer: StoredResponse | None = None,
-        lease: Lease | None = None,
     ) -> Job | Replay:
-        """Write the job, its input, its events, its due row and its trace context in one
-        transaction. With a `lease`, its holder has already taken the submission: subscribers are
-        notified of the lease's end, not of a job that is due now.
+        """Write the job, its input, its events and its due row in one transaction.
 
         With an idempotency key, the key is written in the same transaction, with `answer` if the
         first answer is already known (the key is then not in use). If the key exists, `Replay` is
@@ -51,7 +46,7 @@ class Jobs(JobReads):
                 return replay
             self._write_new(db, new)
             if job.due is not None:
-                self._job_writer.set_due(db, notice, job, lease)
+                self._job_writer.set_due(db, notice, job)
             for seq, data in enumerate(new.events, job.seq - len(new.events) + 1):
                 self._job_writer.append_event(db, notice, job, seq, data)
             return job
@@ -77,34 +72,6 @@ class Jobs(JobReads):
         enqueue = self._writer.urgent if client_waits else self._writer.normal
         return await enqueue(lambda db, notice: self._job_writer.change(db, notice, job_id, decide))
 
-    # --- the schedule ---------------------------------------------------------------------------
-
-    async def release(self, holder: str, job_ids: Sequence[str]) -> None:
-        """Release unused leases of `holder`; the jobs are due as before."""
-
-        def work(db: Session, notice: CommitNotice) -> None:
-            for job_id in sorted(job_ids):
-                parameters = {"job_id": job_id, "holder": holder}
-                for lane, at in db.execute(self._sql["release-due"], parameters).fetchall():
-                    notice.add_due(Lane(lane), at)
-
-        await self._writer.normal(work)
-
-    async def renew(self, job_ids: Sequence[str], lease: Lease) -> set[str]:
-        """Renew the leases of `lease.holder` on these jobs until `lease.until`; returns the ids of
-        the jobs that it still holds."""
-
-        def work(db: Session, notice: CommitNotice) -> set[str]:
-            renewed = set()
-            for job_id in sorted(job_ids):
-                parameters = {"job_id": job_id, "holder": lease.holder, "until": lease.until}
-                for (lane,) in db.execute(self._sql["renew-due"], parameters).fetchall():
-                    renewed.add(job_id)
-                    notice.add_due(Lane(lane), lease.until)
-            return renewed
-
-        return await self._writer.normal(work)
-
     async def make_poll_due(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status
         call, the new due time takes effect when that call ends."""
@@ -114,20 +81,6 @@ class Jobs(JobReads):
             self._job_writer.make_poll_due(db, notice, job_id, now)
 
         await self._writer.normal(work)
-
-    async def make_status_call_due(self, job_id: str, now: Millis) -> bool:
-        """Move the job's next status call forward to `now`, even one that confirms a claim. Returns
-        whether a status call is scheduled."""
-
-        def work(db: Session, notice: CommitNotice) -> bool:
-            db.execute(self._sql["lock-job"], {"job_id": job_id})
-            parameters = {"job_id": job_id, "now": now}
-            row = db.execute(self._sql["make-status-call-due"], parameters).fetchone()
-            if row is not None:
-                notice.add_due(Lane(row[0]), now)
-            return row is not None
-
-        return await self._writer.normal(work)
 
     async def remove_finished(
         self, done_before: Millis, limit: int, after: Position = START

@@ -23,9 +23,6 @@ PAGE_BYTES = 1024 * 1024
 MAX_EXAMINED = 5_000
 """Maximum number of rows examined for one page of a list when no index covers the filter."""
 
-MAX_CLOCK_SKEW: Millis = 600_000
-"""The clock difference between two processes above which one ends the other's leases."""
-
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -124,12 +121,3 @@ def _within(rows: Sequence[Row], most: int) -> Sequence[Row]:
 def user_condition(user_id: int | None) -> Mapping[str, str]:
     """The part `{whose}` of a query: the rows of `:user_id`, or of everybody."""
     return {"whose": "TRUE" if user_id is None else "user_id = :user_id"}
-
-
-def latest_lease_end(until: Millis) -> Millis:
-    """The latest believable end of a lease, for a caller that takes one until `until`.
-
-    A lease that ends later was taken before the clock was set back. It counts as ended; otherwise
-    it would last for as long as the clock was set back.
-    """
-    return until + MAX_CLOCK_SKEW

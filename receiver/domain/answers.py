@@ -123,10 +123,11 @@ class StatusUnavailable:
     retry_after: Millis | None = None
     """The provider's Retry-After, in milliseconds from now."""
     credentials_refused: bool = False
-    """401 or 403: the operator's key was refused. Opens the breaker at once (unless the failures
-    are the job's own, see `ProbeQueue`), but fails no job."""
+    """401 or 403: the operator's key was refused. Calls pause at once, but no job fails."""
     only_this_job: bool = False
-    """The provider is up, but its answer is of no use for this job: a success for the breaker."""
+    """The provider is up, but its answer is of no use for this job: no reason to pause."""
+    paused_until: Millis | None = None
+    """Until when the calls to the provider pause: the job is asked again then, like all others."""
 
 
 StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable

@@ -140,7 +140,9 @@ def _make_claim(draft: Draft, callback: CallbackReceived, report: Report) -> Non
         schedule_status_call(draft, draft.now)
 
 
-def retry_confirmation(draft: Draft, retry_after: Millis | None) -> None:
+def retry_confirmation(
+    draft: Draft, retry_after: Millis | None, paused_until: Millis | None = None
+) -> None:
     """After an answer that decides no claim (none, 404, or COMPLETED without a result), retry.
     CONFIRM_TIMEOUT after the first of them, accept a claim."""
     tracking = draft.job.tracking
@@ -150,7 +152,9 @@ def retry_confirmation(draft: Draft, retry_after: Millis | None) -> None:
     if draft.now >= trusted_at:
         trust_claim(draft)
     else:
-        schedule_status_call(draft, min(plan_next_poll(draft, retry_after), trusted_at))
+        schedule_status_call(
+            draft, min(plan_next_poll(draft, retry_after, paused_until), trusted_at)
+        )
 
 
 def trust_claim(draft: Draft) -> None:

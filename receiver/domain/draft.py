@@ -62,9 +62,13 @@ def visible(job: Job) -> tuple[Any, ...]:
     return shown if job.done else (*shown, job.provider_request_id)
 
 
-def plan_next_poll(draft: Draft, retry_after: Millis | None) -> Millis:
+def plan_next_poll(
+    draft: Draft, retry_after: Millis | None, paused_until: Millis | None = None
+) -> Millis:
     """Increase the poll gap, and return the time of the next poll: after the gap, or the provider's
-    Retry-After if that is longer."""
+    Retry-After if that is longer. While calls to the provider pause, it is the end of the pause."""
+    if paused_until is not None:
+        return max(paused_until, draft.now)
     gap = schedule.next_gap(draft.job.tracking.poll_gap, draft.rules)
     draft.track(poll_gap=gap)
     return draft.now + max(schedule.jittered(draft.job, gap, draft.rules), retry_after or 0)

@@ -76,7 +76,7 @@ def _is_overtaken(job: Job, polled: Polled) -> bool:
 def _go_on(draft: Draft, polled: Polled) -> None:
     """Continue after a call that decided neither a claim nor the job."""
     if draft.job.tracking.claims:
-        retry_confirmation(draft, polled.answer.retry_after)
+        retry_confirmation(draft, polled.answer.retry_after, _pause_in(polled))
     else:
         _poll_again_or_fail(draft, polled)
 
@@ -93,7 +93,13 @@ def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
     elif polled.asked_at >= end:
         outcomes.miss_deadline(draft, retry_after)
     else:
-        schedule_status_call(draft, plan_next_poll(draft, retry_after))
+        schedule_status_call(draft, plan_next_poll(draft, retry_after, _pause_in(polled)))
+
+
+def _pause_in(polled: Polled) -> Millis | None:
+    """Until when the calls to the provider pause, if they do."""
+    answer = polled.answer
+    return answer.paused_until if isinstance(answer, StatusUnavailable) else None
 
 
 def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:

@@ -1,16 +1,20 @@
 """The services that the use cases share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from receiver.clock import Clock
 from receiver.domain.schedule import Rules
 from receiver.engine.status_calls import StatusCalls
-from receiver.engine.submission_queue import SubmissionQueue
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from store.database import Store
 from store.ids import Ids
+from store.records.jobs import Job
+
+CallbackAddress: TypeAlias = Callable[[Job], str]
+"""Returns the callback URL of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +30,3 @@ class ServiceContext:
     providers: Mapping[str, Provider]
     metrics: Metrics
     status_calls: StatusCalls
-    queue: SubmissionQueue

@@ -4,7 +4,7 @@ import structlog
 
 from receiver.domain.clock_trust import ClockTrust
 from receiver.engine.context import ServiceContext
-from receiver.engine.worker import Worker
+from receiver.engine.supervisor import Worker
 from receiver.metrics import UNFINISHED
 from store.records.jobs import Phase
 from store.records.times import Millis

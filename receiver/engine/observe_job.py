@@ -12,6 +12,7 @@ from receiver.domain.answers import SubmitAccepted
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import Observation, SubmissionEnded
 from receiver.engine.context import ServiceContext
+from store.due import Changed
 from store.errors import ProviderIdTaken
 from store.records.jobs import Job
 from store.records.moves import Move
@@ -46,6 +47,13 @@ async def observe_job(
             _compare_ids(job, observation)
         note_end(services, move)
         return job, move
+
+
+def note_change(services: ServiceContext, changed: Changed) -> None:
+    """The same for a change by a look at a lane."""
+    if changed.error is not None:
+        log.error("a job could not be changed", job=changed.job.id, exc_info=changed.error)
+    note_end(services, changed.move)
 
 
 def note_end(services: ServiceContext, move: Move | None) -> None:

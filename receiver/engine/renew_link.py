@@ -70,7 +70,7 @@ class LinkRenewals:
         try:
             async with asyncio.timeout(RENEWAL_SECONDS):
                 async with self._locks.setdefault(job.user_id, asyncio.Lock()):
-                    answer = await self._services.status_calls.ask_soon(provider, job.id, upstream)
+                    answer = await self._services.status_calls.ask_soon(provider, upstream)
         except TimeoutError:
             return job
         result = answer.report.result if isinstance(answer, StatusReport) else None

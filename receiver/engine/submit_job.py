@@ -1,9 +1,7 @@
 """Submits a job: it is on disk before anything else happens."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from receiver.domain.serialization import event_data, label_of
@@ -55,9 +53,7 @@ async def submit_job(
     idempotency: IdempotencyKey | None = None,
     answer: StoredResponse | None = None,
 ) -> Job | Replay:
-    """Commit a new job, and hand it over to the submitter if the queue accepts it; otherwise the
-    submitter finds it in the store. If a slot is free, the submission begins in the transaction
-    that creates the job, which saves a commit.
+    """Commit a new job; the commit wakes the lane of submissions.
 
     With an idempotency key that was used before, nothing is created and its replay is returned.
     `answer`, if already known, is stored with a new key.
@@ -66,11 +62,4 @@ async def submit_job(
         KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
-    create, queue = services.store.jobs.create, services.queue
-    queued = queue.accept(new, services.rules)
-    if queued is None:
-        return await create(new, idempotency, answer)
-    creation = create(queued.new or new, idempotency, answer, queued.lease)
-    writing = asyncio.ensure_future(creation)
-    writing.add_done_callback(partial(queue.end_creation, queued))
-    return await asyncio.shield(writing)  # if the caller is cancelled, the queue still gets it
+    return await services.store.jobs.create(new, idempotency, answer)

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from receiver.clock import Clock
-from receiver.engine.worker import STORE_RETRY_SECONDS, Worker
 from receiver.metrics import Metrics
 from store.errors import StoreUnavailable
 
@@ -15,7 +15,28 @@ RESTART_SECONDS = (0.5, 30.0)
 """Shortest and longest pause after an unexpected error. It doubles each time, and is reset once the
 worker has run for more than the longest."""
 
+STORE_RETRY_SECONDS = 1.0
+"""How long a worker waits for an unavailable store before it tries again."""
+
 log = structlog.get_logger()
+
+
+class Worker(Protocol):
+    """A background part of the service."""
+
+    name: str
+
+    async def run_once(self) -> int:
+        """Do or start work that is due now. Returns how much; after 0 the loop calls `idle`."""
+        ...
+
+    async def idle(self) -> None:
+        """Wait until there may be work."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish the work under way within a few seconds. `run_once` is not called after this."""
+        return
 
 
 class Supervisor:

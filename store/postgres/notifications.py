@@ -110,7 +110,6 @@ def _payload(node: str, notice: CommitNotice) -> str:
         "from": node,
         "jobs": sorted(notice.jobs)[:MAX_IDS],
         "users": sorted(notice.users)[:MAX_IDS],
-        "relay": notice.relay,
         "due": notice.due,
     }
     return json.dumps(message, separators=(",", ":"))

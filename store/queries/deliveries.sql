@@ -25,26 +25,84 @@ INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, 
 VALUES (:id, :job_id, :user_id, :seq, :status, :final, :self_declared, :url, :host, :state,
         :created_at, :next_attempt_at, :body);
 
+-- name: list-due
+-- Pending messages that are due, in fair order: a free slot goes to the user with the fewest in
+-- flight, counting those chosen before; ties go to the oldest. Behind them, the first message of each
+-- user and host that is not due yet. The last column says whether a message may go now: no other of
+-- its job is in flight, and none goes before it; requested retries go out of that order.
+-- See `list-candidates` in due.sql for the walk.
+WITH RECURSIVE walk (id, user_id, host, turn, n) AS (
+    SELECT (SELECT id FROM deliveries
+             WHERE state = 'pending' AND holder IS NULL
+               AND (user_id, host) > (+CAST(:user_id AS bigint), CAST(:host AS text) || '')
+             ORDER BY user_id, host, next_attempt_at, id
+             LIMIT 1),
+           CAST(0 AS bigint), CAST('' AS text), 0, 1
+     UNION ALL
+    SELECT (SELECT d.id FROM deliveries d
+             WHERE d.state = 'pending' AND d.holder IS NULL
+               AND (d.user_id, d.host, d.next_attempt_at, d.id)
+                   > (+here.user_id, here.host || '',
+                      CASE WHEN here.next_attempt_at <= :now
+                            AND (here.user_id <> walk.user_id OR here.host <> walk.host
+                                 OR walk.turn + 1 < :share)
+                           THEN here.next_attempt_at ELSE 9223372036854775807 END,
+                      here.id || '')
+             ORDER BY d.user_id, d.host, d.next_attempt_at, d.id
+             LIMIT 1),
+           here.user_id, here.host,
+           CASE WHEN here.user_id = walk.user_id AND here.host = walk.host
+                THEN walk.turn + 1 ELSE 1 END,
+           walk.n + 1
+      FROM walk CROSS JOIN deliveries here
+     WHERE here.id = walk.id AND walk.n < :most)
+SELECT d.id, d.job_id, d.user_id, d.host, d.next_attempt_at,
+       NOT EXISTS (SELECT 1 FROM deliveries other
+                    WHERE other.job_id = d.job_id AND other.state = 'pending' AND other.id <> d.id
+                      AND (other.holder IS NOT NULL
+                           OR (NOT d.retried AND NOT other.retried AND other.seq < d.seq)))
+  FROM walk CROSS JOIN deliveries d
+  LEFT JOIN (SELECT +user_id AS user_id, count(*) AS messages FROM deliveries
+              WHERE holder IS NOT NULL AND held_until > 0
+              GROUP BY +user_id) AS in_flight
+    ON in_flight.user_id = d.user_id
+ WHERE d.id = walk.id
+ ORDER BY d.next_attempt_at > :now,
+          coalesce(in_flight.messages, 0)
+          + row_number() OVER (PARTITION BY d.user_id ORDER BY d.next_attempt_at, d.id),
+          d.next_attempt_at, d.id;
+
 -- name: lease
--- Lease one message, unless it or another message of its job is leased already.
+-- Lease a message, unless another one of its job is in flight.
 UPDATE deliveries SET holder = :holder, held_until = :until
- WHERE id = :delivery_id AND state = 'pending'
-   AND NOT EXISTS (SELECT 1 FROM deliveries in_flight
-                    WHERE in_flight.job_id = deliveries.job_id AND in_flight.state = 'pending'
-                      AND in_flight.held_until > :now AND in_flight.held_until <= :latest_end);
+ WHERE id = :delivery_id AND state = 'pending' AND holder IS NULL
+   AND NOT EXISTS (SELECT 1 FROM deliveries other
+                    WHERE other.job_id = deliveries.job_id AND other.state = 'pending'
+                      AND other.holder IS NOT NULL)
+RETURNING id;
 
--- name: read-leased
--- A message that has just been leased; no row if another process was faster.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE d.id = :delivery_id
-   AND EXISTS (SELECT 1 FROM deliveries h
-                WHERE h.id = :delivery_id AND h.holder = :holder AND h.held_until = :until);
+-- name: end-leases
+-- End the leases that have expired: their messages can be leased again.
+UPDATE deliveries SET holder = NULL, held_until = NULL
+ WHERE holder IS NOT NULL AND held_until <= :now
+RETURNING id;
 
--- name: list-ended-leases
--- Messages whose lease has expired, or was taken before the clock was set back.
-SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until <= :now
-UNION ALL
-SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :latest_end;
+-- name: next-lease-end
+-- When the first lease ends.
+SELECT min(held_until) FROM deliveries WHERE holder IS NOT NULL;
+
+-- name: skip-overtaken
+-- Skip a message that was overtaken while it was being sent: an update by a newer message of its
+-- job, or a self-declared failure by the job's real outcome.
+UPDATE deliveries
+   SET state = 'skipped', next_attempt_at = NULL
+ WHERE id = :delivery_id AND state = 'pending' AND NOT retried AND holder IS NULL
+   AND (NOT final AND EXISTS (SELECT 1 FROM deliveries newer
+                               WHERE newer.job_id = deliveries.job_id AND newer.state = 'pending'
+                                 AND newer.seq > deliveries.seq)
+        OR self_declared AND EXISTS (SELECT 1 FROM jobs
+                                      WHERE jobs.id = deliveries.job_id
+                                        AND jobs.seq > deliveries.seq));
 
 -- name: release
 -- Release a holder's messages unchanged. The first two conditions only let SQLite search the
@@ -97,18 +155,6 @@ UPDATE deliveries
    SET state = 'pending', next_attempt_at = :now, delivered_at = NULL, step = 0,
        retried = retried OR state <> 'pending'
  WHERE id = :delivery_id AND state = :state;
-
--- name: next-due
--- When the next message can be leased. Messages behind one in flight do not count.
-SELECT min(at) FROM (
-    SELECT * FROM (SELECT d.next_attempt_at AS at FROM deliveries d
-                    WHERE d.state = 'pending' AND d.job_id NOT IN (
-                          SELECT job_id FROM deliveries WHERE holder IS NOT NULL)
-                    ORDER BY d.next_attempt_at LIMIT 1) AS free
-    UNION ALL
-    SELECT * FROM (SELECT held_until FROM deliveries
-                    WHERE holder IS NOT NULL
-                    ORDER BY held_until LIMIT 1) AS leased) AS next;
 
 -- name: read-delivery
 -- One delivery of any user, with its attempts.

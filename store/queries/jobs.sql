@@ -38,13 +38,12 @@ UPDATE jobs SET {changes} WHERE id = :id;
 SELECT 1 FROM jobs WHERE provider_request_id = :provider_request_id AND provider = :provider;
 
 -- name: set-due
--- Set what a job waits for next, and its lease, if any. The previous lease ends.
-INSERT INTO due (job_id, lane, at, provider, user_id, holder, held_until)
-VALUES (:job_id, :lane, :at, :provider, :user_id, CAST(:holder AS text),
-        CAST(:until AS bigint))
+-- Set what a job waits for next. A lease of it ends.
+INSERT INTO due (job_id, lane, at, provider, user_id)
+VALUES (:job_id, :lane, :at, :provider, :user_id)
     ON CONFLICT (job_id) DO UPDATE
    SET lane = excluded.lane, at = excluded.at, provider = excluded.provider,
-       user_id = excluded.user_id, holder = excluded.holder, held_until = excluded.held_until;
+       user_id = excluded.user_id, holder = NULL, held_until = NULL;
 
 -- name: clear-due
 -- Remove the due row: the job waits for nothing.
@@ -113,26 +112,17 @@ SELECT id FROM jobs
  ORDER BY created_at
  LIMIT :limit;
 
--- name: release-due
--- Release the unused lease of a job.
-UPDATE due SET holder = NULL, held_until = NULL
- WHERE job_id = :job_id AND holder = :holder
-RETURNING lane, at;
-
--- name: renew-due
--- Renew the lease of a holder; no row if it was lost.
-UPDATE due SET held_until = :until WHERE holder = :holder AND job_id = :job_id RETURNING lane;
-
 -- name: make-poll-due
 -- Make a job's next poll due now. During a poll, the job is due again when that one ends.
 UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
--- name: make-status-call-due
--- Make a job's next status call due now, even one that confirms a claim. No row if there is none.
-UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
- WHERE job_id = :job_id AND lane IN ('poll', 'confirm')
-RETURNING lane;
+-- name: list-queued-before
+-- The oldest unsent jobs that were created before a time.
+SELECT id FROM jobs
+ WHERE phase = 'queued' AND phase <> 'finished' AND created_at <= :created_before
+ ORDER BY created_at
+ LIMIT :limit;
 
 -- name: list-removable
 -- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim

@@ -24,6 +24,8 @@ class Lane(StrEnum):
     provider."""
     ARCHIVE = "archive"
     """The next download of a result file."""
+    DELIVER = "deliver"
+    """The next attempt at a webhook. Its rows are in `deliveries`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from receiver.domain import holds, schedule
-from receiver.engine import submission_queue
+from receiver.domain import schedule
 from tests.providers import faulty_server as faulty
 from tests.support.service import (
     MOVIE,
@@ -90,9 +89,6 @@ async def provider(row: Row) -> AsyncIterator[tuple[str, faulty.FaultyServer]]:
 async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for two attempts, or for one of a later job: what is sent again has been by then."""
     monkeypatch.setattr(schedule, "SUBMIT_BACKOFF_MIN", 100)
-    monkeypatch.setattr(holds, "DEFAULT_HOLD", 100)
-    # A new job takes its place behind those that are due in the store.
-    monkeypatch.setattr(submission_queue, "MAX_HANDED_OVER_PER_USER", 0)
     async with (
         provider(row) as (url, server),
         running_service(

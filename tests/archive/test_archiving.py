@@ -10,9 +10,7 @@ import pytest
 
 from receiver.archive.folder import PARTIAL, FolderArchive
 from receiver.domain import archive
-from receiver.engine import archiver
-from store.records.jobs import Job
-from store.records.times import Lane
+from receiver.engine import downloads
 from tests.archive.archive_world import ArchiveWorld, archiving
 from tests.archive.file_host import Answer, file_of
 from tests.http_api.scripted_provider import refusing_status
@@ -52,24 +50,6 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
         lose()
         answer = await world.client.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
-
-
-async def test_a_download_that_another_process_has_leased_is_looked_at_again(
-    world: ArchiveWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backlogs = world.service.store.backlogs
-    lease, passes = backlogs.lease, 0
-
-    async def too_late(lane: Lane, *given: Any) -> list[Job]:
-        """The other process is faster in the first pass, and then it dies."""
-        nonlocal passes
-        passes += lane is Lane.ARCHIVE
-        return [] if lane is Lane.ARCHIVE and passes == 1 else await lease(lane, *given)
-
-    monkeypatch.setattr(archiver, "LOOK_AGAIN", 1)
-    monkeypatch.setattr(backlogs, "lease", too_late)
-    await world.create_stored("/late", Answer(FILE))
-    assert passes > 1
 
 
 async def test_every_link_of_a_result_is_archived_the_main_one_first(world: ArchiveWorld) -> None:
@@ -214,7 +194,7 @@ async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(tmp_
 async def test_files_are_removed_while_no_slot_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "MAINTENANCE_SECONDS", 0.1)
 
     async def folders() -> list[Path]:
         return list(world.kept.glob("ada/*"))
@@ -237,7 +217,7 @@ async def test_files_are_removed_while_no_slot_is_free(
 async def test_an_attempt_has_a_time_limit(
     world: ArchiveWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiver, "TOTAL_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "TOTAL_SECONDS", 0.1)
     job = await world.create_failing("/slow", Answer(FILE, pause=0.2))
     assert job["archive"][0]["error"] == "timeout"
     assert list((world.kept / PARTIAL).iterdir()) == []
@@ -257,7 +237,7 @@ async def test_a_failed_attempt_is_repeated_and_leaves_nothing_behind(
 ) -> None:
     """Retention removes files with their jobs; a start removes a dead process's partial files."""
     monkeypatch.setattr(archive, "GAP_MIN", 100)
-    monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "MAINTENANCE_SECONDS", 0.1)
     kept = tmp_path / "kept"
     (kept / PARTIAL).mkdir(parents=True)
     (kept / PARTIAL / "left").write_bytes(b"part")

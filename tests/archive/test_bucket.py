@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from receiver.archive import open_archive
 from receiver.archive.bucket import BucketArchive
 from receiver.archive.contract import ArchiveUnavailable
-from receiver.engine import archiver
+from receiver.engine import downloads
 from tests.archive.archive_world import archiving
 from tests.archive.file_host import Answer, file_of
 from tests.archive.test_folder import pieces
@@ -87,7 +87,7 @@ async def test_a_missing_bucket_is_reported(bucket: Any) -> None:
 async def test_a_result_is_stored_and_a_signed_link_to_it_returned(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "MAINTENANCE_SECONDS", 0.1)
     body = file_of(20_000_000)
     given = {"archive_url": f"s3://{BUCKET}", "archive_max_bytes": 30_000_000}
     async with archiving(tmp_path, **given) as world:

@@ -20,7 +20,7 @@ from store.open import open_store
 from store.records.times import Lane, Millis
 from tests.benchmarks.table import Line, show
 from tests.benchmarks.world import fill
-from tests.store.world import incoming_callback, unchanged
+from tests.store.world import incoming_callback, lease_due, unchanged
 
 FAR: Millis = 4_000_000_000_000
 SMALL = 1_000
@@ -94,7 +94,7 @@ def _calls(store: Store, ids: list[str]) -> dict[str, Call]:
         return store.callbacks.receive(incoming_callback(job_id, body, at=FAR), unchanged)
 
     return {
-        "due query, nothing due": lambda: store.backlogs.due(Lane.POLL, 1),
+        "due query, nothing due": lambda: lease_due(store, Lane.POLL, 1, 2, "me", 9),
         "acknowledge a callback": receive,
         "list, 50 jobs": lambda: store.jobs.list_page(1, JobFilter(), None, 50),
         "status": lambda: store.jobs.find(ids[next(numbers) % SMALL]),

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 
 import httpx
 
-from receiver.domain.holds import LONGEST_HOLD
+from receiver.engine.submissions import USER_PAUSES
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.process_faults import set_trap
 from tests.crash.processes import Service, caller
@@ -23,8 +23,8 @@ FINISH_TIMEOUT = 60.0
 WATCH_EVERY = 5
 """One in this many jobs is followed on its own stream."""
 
-Unfinished: TypeAlias = tuple[list[str], list[dict[str, Any]], list[dict[str, Any]]]
-"""The metrics of holds on submissions, the pending webhook messages, and all jobs."""
+Unfinished: TypeAlias = tuple[list[dict[str, Any]], list[dict[str, Any]]]
+"""The pending webhook messages, and all jobs."""
 QUICK = {
     "SUBMIT_WAIT": "1",
     "SUBMIT_TIMEOUT": "5",
@@ -181,13 +181,11 @@ class World:
         )
 
         async def look() -> Unfinished:
-            metrics = (await self.client.get("/metrics")).text.splitlines()
-            holds = [line for line in metrics if line.startswith("receiver_submissions_held")]
             page = await self.get("/v1/deliveries", state="pending", limit=200)
-            return holds, page["deliveries"], await self.all_jobs()
+            return page["deliveries"], await self.all_jobs()
 
         def over(seen: Unfinished) -> bool:
-            _, pending, jobs = seen
+            pending, jobs = seen
             events = sum(job["seq"] for job in jobs)
             return (
                 all(job["done"] for job in jobs)
@@ -195,11 +193,11 @@ class World:
                 and len(self.reader.updates) >= events
             )
 
-        # Refusals in a row hold submissions for 1, 2, 4 … 256 s and then LONGEST_HOLD each. The
+        # Refusals in a row pause a user's submissions for 1, 2, 4 … 60 s. The
         # sandbox counts its refusals, so waiting does not end them, as it would at a provider: one
         # world of kills in 600 waits for more than six minutes, and one in 1,000 for more than 15.
-        timeout = FINISH_TIMEOUT + 12 * LONGEST_HOLD / 1_000 + len(self.orders) / 20
-        _, _, jobs = await eventually(look, over, timeout=timeout)
+        timeout = FINISH_TIMEOUT + 12 * USER_PAUSES.longest + len(self.orders) / 20
+        _, jobs = await eventually(look, over, timeout=timeout)
         return jobs
 
     def accepted(self) -> list[Receipt]:

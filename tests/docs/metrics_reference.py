@@ -41,8 +41,8 @@ retried); `no_answer`; `exhausted`; `disabled` (410) |
 | `phase` | `receiver_jobs` | [the phases](troubleshooting.md#a-job-does-not-end) |
 | `status`, `evidence` | `receiver_jobs_finished_total` | [as in the job](integration.md#a-job) |
 | `state` | `receiver_provider_breaker` | `closed`, `half_open`, `open` |
-| `worker` | `receiver_worker_failures_total` | `submitter`, `submission leases`, `poller`, \
-`deadlines`, `relay`, `archive`, `download leases`, `janitor`, `broadcast`, \
+| `worker` | `receiver_worker_failures_total` | `submissions`, `status polls`, \
+`timeouts`, `deliveries`, `downloads`, `archive upkeep`, `janitor`, `broadcast`, \
 `revocation`, `safety` |
 | `route` | `receiver_http_…` | the route's template, such as `/v1/jobs/{request_id}`; `refused`: \
 refused under load before any work |

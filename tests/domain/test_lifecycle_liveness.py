@@ -120,6 +120,8 @@ def live(
                 story.observe(CancelAnswer("unavailable"), 100)
             case Lane.POLL | Lane.CONFIRM:
                 story.observe(status_call(story.now, answer()), 100)
+            case Lane.DELIVER:
+                raise AssertionError("messages are no rows of jobs")
             case Lane.ARCHIVE:
                 index = next_file(job)
                 assert index is not None

@@ -1,4 +1,4 @@
-"""Fixtures for workers."""
+"""Fixtures for the engine's tests."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,12 +9,11 @@ import pytest
 from receiver.domain.schedule import Rules
 from receiver.engine.context import ServiceContext
 from receiver.engine.status_calls import StatusCalls
-from receiver.engine.submission_queue import SubmissionQueue
 from receiver.metrics import Metrics
 from receiver.streams.hub import Hub
 from store.ids import Ids
 from store.open import open_store
-from tests.engine.harness import HOLDER, Harness, QuickProvider
+from tests.engine.harness import HOLDER, Harness, ScriptedUpstream
 from tests.http_api.conftest import quiet_log
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.store.world import NOW, World
@@ -27,7 +26,7 @@ __all__ = ["harness", "provider", "quiet_log"]
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     store = await open_store(f"sqlite:///{tmp_path}/receiver.db", serving=True)
     world = await World.begin(store)
-    clock, hub, provider = ManualClock(NOW), Hub(), QuickProvider()
+    clock, hub, provider = ManualClock(NOW), Hub(), ScriptedUpstream()
     store.on_commit = hub.announce
     metrics = Metrics("test")
     services = ServiceContext(
@@ -38,7 +37,6 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
         rules=Rules(),
         providers={provider.name: provider},
         status_calls=StatusCalls(clock, metrics, rate=1_000, concurrency=1_000),
-        queue=SubmissionQueue(HOLDER, 4, clock),
         metrics=metrics,
     )
     yield Harness(services, hub, clock, provider, world)

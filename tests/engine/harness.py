@@ -1,27 +1,32 @@
-"""What the workers' tests share: a store, a hub, a clock that the test moves, and a provider that
-answers at once."""
+"""What the engine's tests share: a real store, a hub, a clock that the test moves, and doubles of
+the provider and of the users' webhook servers."""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from receiver.domain.answers import Report, StatusAnswer, StatusReport, SubmitAnswer
+from receiver.domain.answers import (
+    Report,
+    StatusAnswer,
+    StatusReport,
+    SubmitAccepted,
+    SubmitAnswer,
+)
+from receiver.domain.observations import CancelAnswer
 from receiver.engine.context import ServiceContext
-from receiver.engine.poller import Poller
-from receiver.engine.status_calls import StatusCalls
+from receiver.engine.lanes import LaneWorker
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from receiver.streams.hub import Hub
+from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from store.database import Store
 from store.keys import User
 from store.records.jobs import Job
-from store.records.times import Lane, Millis
+from store.records.times import Due, Lane, Millis
 from tests.store.world import World, accepted, lease_due
 from tests.support.manual_clock import ManualClock
 from tests.support.samsar_double import SamsarDouble
-
-T = TypeVar("T")
 
 HOLDER = "me"
 LEASE: Millis = 60_000
@@ -32,27 +37,51 @@ STEP = 0.1
 """In seconds. The rate allows five calls in one step."""
 
 
-class QuickProvider(SamsarDouble):
-    """Answers each status call at once, and records the ids that it was asked about."""
+class ScriptedUpstream(SamsarDouble):
+    """Answers each call as the test wants, and records it."""
+
+    can_cancel = True
 
     def __init__(self) -> None:
+        self.submit_answer: Callable[[str], SubmitAnswer] = lambda _: SubmitAccepted(None)
+        """By the callback address, which in these tests is the job's id."""
+        self.submitted: list[str] = []
+        self.called = asyncio.Event()
+        """Set by the first call."""
         self.answer: StatusAnswer = StatusReport(read_report({"status": "IN_PROGRESS"}))
         self.answers: dict[str, StatusAnswer] = {}
         """Answers for some jobs, instead of `answer`."""
         self.waits_for: asyncio.Event | None = None
-        """If set, status calls are answered only after this event."""
+        """If set, calls are answered only after this event."""
         self.asked: list[str] = []
+        self.results: list[str] = []
+        """Those of `asked` that were calls for the result alone."""
+        self.cancelled: list[str] = []
 
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
-        raise AssertionError("nothing is submitted here")
+        self.submitted.append(callback_url)
+        await self._wait()
+        return self.submit_answer(callback_url)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         self.asked.append(job.id)
+        await self._wait()
+        return self.answers.get(job.id, self.answer)
+
+    async def result(self, job: UpstreamJob) -> StatusAnswer:
+        self.results.append(job.id)
+        return await self.status(job)
+
+    async def cancel(self, job: UpstreamJob) -> CancelAnswer:
+        self.cancelled.append(job.id)
+        return CancelAnswer("accepted", 200)
+
+    async def _wait(self) -> None:
+        self.called.set()
         if self.waits_for is not None:
             await self.waits_for.wait()
-        return self.answers.get(job.id, self.answer)
 
     def read(self, body: Mapping[str, Any]) -> Report:
         if body.get("poison") == "read":
@@ -60,25 +89,47 @@ class QuickProvider(SamsarDouble):
         return replace(super().read(body), **body.get("says", {}))
 
 
+class ScriptedSender(WebhookSender):
+    """Answers each webhook as the test wants, and records it."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        """Addresses."""
+        self.result = AttemptResult(204, None, 7, None, None, connect_failure=False)
+        self.waits_for: asyncio.Event | None = None
+        self._sending = asyncio.Event()
+
+    async def sending(self, count: int) -> list[str]:
+        """The addresses, once so many attempts have begun."""
+        while len(self.sent) < count:
+            self._sending.clear()
+            await self._sending.wait()
+        return self.sent
+
+    async def deliver(
+        self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> AttemptResult:
+        self.sent.append(url)
+        self._sending.set()
+        if self.waits_for is not None:
+            await self.waits_for.wait()
+        return self.result
+
+
 @dataclass
 class Harness:
-    """What a worker under test needs."""
+    """What a lane under test needs."""
 
     services: ServiceContext
     hub: Hub
     clock: ManualClock
-    provider: QuickProvider
+    provider: ScriptedUpstream
     world: World
+    sender: ScriptedSender = field(default_factory=ScriptedSender)
 
     @property
     def store(self) -> Store:
         return self.services.store
-
-    def poller(self, rate: float = 1_000.0, concurrency: int = 1_000) -> Poller:
-        """A poller with limits of its own: calls per second, and concurrent calls."""
-        calls = StatusCalls(self.clock, self.services.metrics, rate, concurrency)
-        services = replace(self.services, status_calls=calls)
-        return Poller(services, self.hub)
 
     async def accepted_job(self, name: str, user: User | None = None, **fields: Any) -> Job:
         """A job that the provider knows under this name."""
@@ -87,10 +138,14 @@ class Harness:
             job, accepted(self.clock.now(), **{"provider_request_id": name, **fields})
         )
 
+    async def due_poll(self, name: str, user: User | None = None, lane: Lane = Lane.POLL) -> Job:
+        """A job whose status call is due."""
+        return await self.accepted_job(name, user, due=Due(lane, self.clock.now()))
+
     async def lease(self, holder: str, lane: Lane) -> list[str]:
         """The ids of all jobs that `holder` can lease now."""
         now = self.clock.now()
-        leased = await lease_due(self.store, lane, now, now + LEASE, holder, 1_000)
+        leased = await lease_due(self.store, lane, now, now + LEASE, holder, 100)
         return [job.id for job in leased]
 
     async def verdicts(self, job: Job) -> list[str]:
@@ -101,30 +156,17 @@ class Harness:
         return await self.world.find(job)
 
 
-class CallRecorder:
-    """Records the calls of some of an object's methods."""
-
-    def __init__(self, owner: object, *names: str) -> None:
-        self.calls: list[str] = []
-        for name in names:
-            setattr(owner, name, self._record(name, getattr(owner, name)))
-
-    def _record(self, name: str, method: Callable[..., T]) -> Callable[..., T]:
-        def recording(*arguments: Any, **named: Any) -> T:
-            self.calls.append(name)
-            return method(*arguments, **named)
-
-        return recording
-
-    def take(self) -> list[str]:
-        """The calls since the last `take`."""
-        calls, self.calls = self.calls, []
-        return calls
+async def begin(worker: LaneWorker[Any]) -> int:
+    """Take all that may be taken now, without waiting for it to end; returns how much."""
+    begun = 0
+    while taken := await worker.run_once():
+        begun += taken
+    return begun
 
 
-async def step(harness: Harness, worker: Poller) -> int:
-    """Advance the clock, and wait until the calls that begin have ended; returns how many."""
-    harness.clock.advance(STEP)
+async def step(harness: Harness, worker: LaneWorker[Any], seconds: float = STEP) -> int:
+    """Advance the clock, take what is due, and wait until it is done; returns how much it was."""
+    harness.clock.advance(seconds)
     begun = await worker.run_once()
-    await worker._task_pool.drain()
+    await worker.finish()
     return begun

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.engine import submitter
+from receiver.engine.submissions import Submissions
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
@@ -33,7 +33,7 @@ from tests.support.service import (
 async def test_a_drop_in_submission_is_answered_at_once(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submitter, "SUBMISSION_DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(Submissions, "drain_seconds", 0.1)
     provider.submit = never
     async with running_service(tmp_path, **provider.settings(), submit_wait=60) as service:
         client = await service.user()
@@ -81,7 +81,7 @@ async def test_a_submission_in_flight_gets_its_time(
 async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submitter, "SUBMISSION_DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr(Submissions, "drain_seconds", 0.2)
     provider.submit = never
     async with running_service(tmp_path, **provider.settings()) as service:
         key = await service.key()

@@ -33,8 +33,7 @@ def test_a_request_is_counted_by_its_route() -> None:
 
 def test_a_breaker_is_in_exactly_one_state() -> None:
     metrics = Metrics("1")
-    metrics.set_breaker("samsar", "open")
-    metrics.set_breaker("samsar", "half_open")
+    metrics.watch_breaker("samsar", lambda: "half_open")
     for state, expected in (("closed", 0), ("half_open", 1), ("open", 0)):
         labels = {"provider": "samsar", "state": state}
         assert metrics.registry.get_sample_value("receiver_provider_breaker", labels) == expected

@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 import pytest
 from prometheus_client import CollectorRegistry
 
-from receiver.engine import archiver
+from receiver.engine import downloads
 from receiver.engine.janitor import Janitor
 from store.changes import CommitNotice
 from store.errors import StoreUnavailable
@@ -44,7 +44,7 @@ def moved(registry: CollectorRegistry) -> set[str]:
 
 
 async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "MAINTENANCE_SECONDS", 0.1)
     async with (
         scripted_provider() as provider,
         file_host() as files,
@@ -65,7 +65,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await _a_finished_job(service, provider, files)
         await _a_refused_key(service, provider)
         await _a_worker_that_fails(service, monkeypatch)
-        await _a_hold(service, provider)
+        await _a_pause(service, provider)
         await Janitor(service.inner.context.services, 10**12).run_once()
         await _a_clock_that_is_set(service)
 
@@ -135,17 +135,18 @@ async def _a_refused_key(service: RunningService, provider: ScriptedProvider) ->
 
 async def _a_worker_that_fails(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     fails = AsyncMock(side_effect=StoreUnavailable("the disk is away"))
-    failures = 'receiver_worker_failures_total{worker="poller"}'
+    failures = 'receiver_worker_failures_total{worker="status polls"}'
     with monkeypatch.context() as broken:
-        broken.setattr(service.store.backlogs, "due", fails)
-        await eventually(lambda: metric(service, failures), bool, "a failure of the poller")
+        broken.setattr(service.store.due, "lease", fails)
+        service.inner.context.hub.notify_all()
+        await eventually(lambda: metric(service, failures), bool, "a failure of the lane")
 
 
-async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
+async def _a_pause(service: RunningService, provider: ScriptedProvider) -> None:
     provider.submit = answering(429, {}, **{"Retry-After": "60"})
     await submit(await service.user())
-    until = 'receiver_submissions_held_until_timestamp_seconds{provider="samsar"}'
-    await eventually(lambda: metric(service, until), bool, "submissions that are held")
+    paused = 'receiver_submissions_paused{provider="samsar"}'
+    await eventually(lambda: metric(service, paused), bool, "submissions that pause")
 
 
 async def _a_clock_that_is_set(service: RunningService) -> None:

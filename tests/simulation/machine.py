@@ -15,7 +15,6 @@ from receiver.assembly import Service, assemble, rules
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
-from receiver.engine.submission_queue import SubmissionQueue
 from receiver.environment import load
 from receiver.metrics import Metrics
 from receiver.server.connection import CONNECTION
@@ -129,7 +128,6 @@ class Machine:
             status_calls=StatusCalls(
                 world.clock, metrics, self._settings.poll_rate, self._settings.poll_concurrency
             ),
-            queue=SubmissionQueue(process.name, self._settings.submit_concurrency, world.clock),
         )
         network = CheckedNetwork(
             world.file_host.resolve, allow_http=True, tls=NO_TLS, tcp=world.file_host

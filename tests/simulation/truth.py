@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from store.changes import CommitNotice
+from store.records.times import Lane
 from tests.simulation.disk import connect
 from tests.simulation.loop import running_loop
 
@@ -28,7 +29,7 @@ BY_PROVIDER = (None, "provider_failed", "canceled_by_provider")
 UNSENT = ("queued", "submitting")
 LEASED = {
     "relay": "SELECT 1 FROM deliveries WHERE holder IS NOT NULL",
-    "submission": "SELECT 1 FROM due WHERE lane = 'submit' AND holder IS NOT NULL",
+    "submission": "SELECT 1 FROM due WHERE lane = 'submitting'",
 }
 RELAYED_MEMBERS = ("request_id", "status", "progress", "result", "message")
 
@@ -109,7 +110,7 @@ class Truth:
         for job_id in sorted(self.jobs if changes is None else changes.jobs):
             self._check_row(job_id)
             self._check_verdicts(job_id)
-        if changes is None or changes.relay:
+        if changes is None or changes.jobs or Lane.DELIVER in changes.due:
             self._check_deliveries()
         self._check_new_callbacks()
         self._run_lease_hooks()

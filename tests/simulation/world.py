@@ -202,12 +202,7 @@ class World:
         if len(self.machines) > 1 and self.truth.last_event_at + 3 * STORE_CHECK_SECONDS > now:
             return now
         one = self.truth.one
-        due = one(
-            "SELECT min(max(coalesce(held_until, at), CASE lane WHEN 'submit' THEN coalesce(("
-            " SELECT max(until, coalesce(json_extract(state, '$.users.\"' || user_id"
-            " || '\".hold.until'), 0)) FROM submission_holds h WHERE h.provider = due.provider"
-            "), 0) ELSE 0 END)) FROM due"
-        )
+        due = one("SELECT min(coalesce(held_until, at)) FROM due")
         relay = one(
             "SELECT min(coalesce(held_until, next_attempt_at)) FROM deliveries d"
             " WHERE state = 'pending' AND (retried = 1 OR NOT EXISTS ("

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from store.callbacks import IncomingCallback, Receipt
 from store.changes import CommitNotice
 from store.database import Store
+from store.deliveries import ChooseDeliveries
 from store.delivery_reads import DeliveryFilter
+from store.due import START, Look
 from store.ids import Ids
 from store.keys import ApiKey, User
 from store.records.callbacks import CallbackVerdict, Verdict
@@ -19,6 +20,8 @@ from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMess
 from store.records.jobs import ErrorCode, Job, JobError, Phase, Status
 from store.records.moves import Decide, DecideCallback, Move, NewJob
 from store.records.times import Due, Lane, Lease, Millis
+
+T = TypeVar("T")
 
 NOW: Millis = 1_767_323_045_678
 SECOND: Millis = 1_000
@@ -102,6 +105,11 @@ def attempt(at: Millis = NOW) -> Attempt:
     return Attempt(at, 500, None, 12, "oops")
 
 
+def everything(candidates: Sequence[T]) -> Sequence[T]:
+    """Choose all that is due."""
+    return candidates
+
+
 @dataclass
 class World:
     """A store, its users, and the changes that it announced."""
@@ -176,13 +184,16 @@ class World:
         return (await self.store.jobs.remove_finished(done_before, limit)).jobs
 
     async def lease(
-        self, holder: str = "me", at: Millis = NOW, until: Millis | None = None, **limits: Any
+        self,
+        holder: str = "me",
+        at: Millis = NOW,
+        until: Millis | None = None,
+        limit: int = 64,
+        choose: ChooseDeliveries = everything,
     ) -> list[Delivery]:
         until = at + 60 * SECOND if until is None else until
-        leased, _ = await self.store.deliveries.lease(
-            at, until, holder, lambda: FakeSlots(**limits)
-        )
-        return leased
+        lease = Lease(holder, until)
+        return (await self.store.deliveries.lease(at, limit, choose, START, lease)).taken
 
     async def find(self, job: Job) -> Job:
         """The job as stored."""
@@ -239,36 +250,9 @@ def incoming_callback(
 async def lease_due(
     store: Store, lane: Lane, now: Millis, until: Millis, holder: str, limit: int
 ) -> list[Job]:
-    """Lease due jobs, at most this many of each user."""
-    most = dict.fromkeys((await store.backlogs.due(lane, now)).backlogs, limit)
-    return await store.backlogs.lease(lane, most, now, Lease(holder, until))
-
-
-class FakeSlots:
-    """Slots for messages; see `store.deliveries.Slots`."""
-
-    def __init__(
-        self,
-        limit: int = 64,
-        per_host: int = 4,
-        per_user: int = 16,
-        busy_hosts: Mapping[str, int] | None = None,
-        busy_users: Mapping[int, int] | None = None,
-    ) -> None:
-        self._free, self._per_host, self._per_user = limit, per_host, per_user
-        self._hosts, self._users = Counter(busy_hosts), Counter(busy_users)
-        self.asked: list[str] = []
-        """Hosts for which a slot was requested."""
-
-    def room(self, user_id: int, host: str) -> int:
-        self.asked.append(host)
-        busy_host, busy_user = self._hosts[host], self._users[user_id]
-        return min(self._free, self._per_host - busy_host, self._per_user - busy_user)
-
-    def take(self, user_id: int, host: str) -> None:
-        self._free -= 1
-        self._hosts[host] += 1
-        self._users[user_id] += 1
+    """Lease due jobs, at most so many."""
+    look = Look(lane, now, limit, everything)
+    return (await store.due.lease(look, Lease(holder, until))).taken
 
 
 def new(job: Job) -> NewJob:

@@ -11,7 +11,7 @@ from receiver.archive import folder
 from receiver.archive.contract import folder_of
 from receiver.archive.download import Download
 from receiver.archive.folder import FolderArchive
-from receiver.engine.archiver import REMOVALS_PER_BATCH, Archiver
+from receiver.engine.downloads import REMOVALS_PER_BATCH, ArchiveUpkeep
 from store.files import fsync
 from tests.simulation.known_bad import file_plans
 from tests.simulation.known_bad.variant import Patch, instead_of, variant
@@ -78,8 +78,8 @@ def partial_files_left() -> Patch:
 
 
 @variant(NOTHING_LEFT, plan=file_plans.killed_at_retention)
-@instead_of(Archiver, "_remove")
-async def files_forgotten_first(_: Any, self: Archiver) -> None:
+@instead_of(ArchiveUpkeep, "_remove")
+async def files_forgotten_first(_: Any, self: ArchiveUpkeep) -> None:
     """Retention forgets which files to remove before it removes them."""
     removals = await self._store.archive.removals("", REMOVALS_PER_BATCH)
     if removals:

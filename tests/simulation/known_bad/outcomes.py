@@ -8,8 +8,8 @@ from typing import Any
 from unittest.mock import patch
 
 from receiver.domain import callbacks, outcomes, polls, schedule, serialization
-from receiver.domain.probe_queue import ProbeQueue
 from receiver.domain.schedule import Rules
+from receiver.engine.throttle import Throttle
 from receiver.settings import ServeSettings
 from store.callbacks import Callbacks, IncomingCallback, Receipt, Received
 from store.job_writer import JobWriter
@@ -17,7 +17,7 @@ from store.records.callbacks import Verdict
 from store.records.moves import DecideCallback
 from tests.simulation import machine
 from tests.simulation.known_bad import plans
-from tests.simulation.known_bad.variant import Patch, instead_of, together, variant
+from tests.simulation.known_bad.variant import Patch, instead_of, variant
 from tests.store.world import unchanged
 
 
@@ -71,7 +71,7 @@ def claims_trusted_at_once(
 
 @variant("a claim is trusted only where nobody answers", plan=plans.forged_in_an_outage)
 @instead_of(polls, "retry_confirmation")
-def claim_trusted_at_the_first_failure(_: Any, draft: Any, _retry_after: Any) -> None:
+def claim_trusted_at_the_first_failure(_: Any, draft: Any, *_answer: Any) -> None:
     """If one status call fails, the claim that it was to confirm is trusted."""
     callbacks.trust_claim(draft)
 
@@ -104,21 +104,10 @@ def deadline_without_the_providers_word() -> Patch:
     return patch.object(schedule, "GRACE", 0)
 
 
-@variant("an available outcome is reported in time", plan=plans.failing_beside_a_lost_callback)
-def probed_by_the_same_job() -> Patch:
-    """Every failure counts for the breaker, and the job that failed first is always the probe."""
-
-    def the_same(self: ProbeQueue, now: float) -> str | None:
-        self._next = next(iter(self._failing), None)
-        return self._next
-
-    def counted(self: ProbeQueue, job_id: str) -> bool:
-        self._failing.setdefault(job_id, 0)
-        return True
-
-    return together(
-        patch.object(ProbeQueue, "failed", counted), patch.object(ProbeQueue, "take_next", the_same)
-    )
+@variant("the service comes to rest", plan=plans.failing_beside_a_lost_callback)
+@instead_of(Throttle, "succeeded")
+def pause_that_no_answer_ends(_: Any, self: Throttle, _began: float) -> None:
+    """Failures add up whatever is answered in between, and a pause never ends."""
 
 
 @variant("a job is lost after five misses in ten minutes", plan=plans.unknown_for_a_while)

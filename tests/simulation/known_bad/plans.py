@@ -53,16 +53,6 @@ is_slow = having(submission="accept_slowly", is_told_at_once=True)
 # --- submissions ----------------------------------------------------------------------------------
 
 
-def cancelled_while_it_waits(seed: int) -> Schedule:
-    """The provider is slow, more jobs wait than may be submitted at once, and users cancel some of
-    them."""
-    actions = submissions((1.0 + label / 50 for label in range(40)), is_slow)
-    for label in range(32, 40):
-        canceled = {"label": label, "user": 0}
-        actions.append(Action(5.0 + (seed + label) % 20, "cancel", canceled))
-    return schedule_of(seed, actions)
-
-
 def put_off_while_the_disk_is_full(seed: int) -> Schedule:
     """The provider answers submissions with a Retry-After, and the disk is full for a while."""
     actions = submissions(
@@ -78,24 +68,6 @@ def put_off_while_answers_are_lost(seed: int) -> Schedule:
     is_put_off = having(submission="not_sent", latency=8.0, renders=20.0, updates=())
     lost = Action(1.0, "answers_lost", {"lasts": 40.0})
     return schedule_of(seed, [lost, *submissions((1.1 + label for label in range(8)), is_put_off)])
-
-
-def stopped_before_it_begins(seed: int) -> Schedule:
-    """The provider cannot be reached at a job's first attempt. A process that has just leased the
-    job for the second one is stopped, and suspended for longer than the lease just before that
-    attempt begins. Meanwhile another process submits the job and waits for the answer."""
-
-    def is_slow(fate: Fate) -> bool:
-        slow = fate.submission == "accept_slowly" and fate.renders > 60
-        return slow and not fate.updates
-
-    pause = {"stalls_after": 0.004 + 0.0005 * (seed % 5), "lasts": 45.0}
-    actions = [
-        Action(0.4, "outage", {"kind": "refused", "lasts": 1.2}),
-        Action(0.5, "stop_at_submission", pause),
-        *submissions([1.0], is_slow),
-    ]
-    return schedule_of(seed, actions, machines=2)
 
 
 def tried_again_beside_a_stall(seed: int) -> Schedule:

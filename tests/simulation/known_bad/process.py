@@ -2,15 +2,20 @@
 
 from typing import Any
 
-from receiver.engine.submitter import Submitter
-from receiver.engine.supervisor import Supervisor
-from receiver.engine.worker import Worker
+from receiver.domain.observations import SubmissionEnded
+from receiver.engine.submissions import Submissions
+from receiver.engine.supervisor import Supervisor, Worker
 from store.sqlite.writer import GroupCommitWriter
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant
 
 
-@variant("SIGTERM ends it cleanly", plan=plans.stopped_with_a_full_disk, first=1)
+@variant(
+    "SIGTERM ends it cleanly",
+    "nothing unexpected is logged",
+    plan=plans.stopped_with_a_full_disk,
+    first=29,
+)
 @instead_of(Supervisor, "_stop")
 async def stop_ends_at_the_first_error(_: Any, self: Supervisor, worker: Worker) -> None:
     """At SIGTERM, one worker's trouble with the store stops the shutdown of all."""
@@ -18,10 +23,10 @@ async def stop_ends_at_the_first_error(_: Any, self: Supervisor, worker: Worker)
 
 
 @variant("SIGTERM ends it within ten seconds", plan=plans.stopped_with_a_full_disk, first=1)
-@instead_of(Submitter, "_report_once")
-async def stop_waits_for_the_disk(_: Any, self: Submitter, *given: Any) -> None:
+@instead_of(Submissions, "_report_once")
+async def stop_waits_for_the_disk(_: Any, self: Submissions, attempt: Any, answer: Any) -> None:
     """At SIGTERM, a submission's outcome is retried until the store can take it."""
-    await self._report(*given)
+    await self._report(attempt.job.id, SubmissionEnded(attempt.begun, answer))
 
 
 @variant(

@@ -4,9 +4,8 @@ import json
 from typing import Any
 from unittest.mock import patch
 
-from receiver.engine import relay
-from receiver.engine.relay import Relay
-from receiver.engine.worker import TaskPool
+from receiver.engine import deliveries
+from receiver.engine.deliveries import Deliveries, Message
 from store.callbacks import Callbacks, Received
 from store.job_writer import JobWriter
 from store.jobs import Jobs
@@ -49,25 +48,22 @@ def relay_in_a_second_transaction() -> Patch:
 
 
 @variant("what is called delivered has arrived", ONE_AT_A_TIME, first=7)
-@instead_of(Relay, "_send")
-async def relay_settled_before_it_is_sent(
-    send: Any, self: Relay, delivery: Any, *given: Any
-) -> object:
+@instead_of(Deliveries, "handle")
+async def relay_settled_before_it_is_sent(handle: Any, self: Deliveries, work: Message) -> None:
     """A relay message counts as delivered when its attempt begins: a crash then loses it."""
     attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
     await self._services.store.deliveries.settle(
-        delivery.id, self._services.holder, attempt, DeliveryState.DELIVERED, None
+        work.delivery.id, self._services.holder, attempt, DeliveryState.DELIVERED, None
     )
-    return await send(self, delivery, *given)
+    await handle(self, work)
 
 
 @variant(ONE_AT_A_TIME, IN_ORDER, plan=plans.two_processes_and_a_slow_sink)
 def lease_of_another_ignored() -> Patch:
     """A relay message is leased while another process sends it, or an older one of its job."""
     return together(
-        with_sql("deliveries", "next-due", "WHERE holder IS NOT NULL)", "WHERE FALSE)"),
-        with_sql("deliveries", "due-to-host", "held_until > :now", "FALSE"),
-        with_sql("deliveries", "lease", "in_flight.held_until > :now", "FALSE"),
+        with_sql("deliveries", "end-leases", "AND held_until <= :now", ""),
+        with_sql("deliveries", "list-due", "(other.holder IS NOT NULL\n", "(FALSE\n"),
     )
 
 
@@ -78,18 +74,19 @@ def lost_lease_ignored() -> Patch:
 
 
 @variant(IN_ORDER, plan=plans.paused_between_lease_and_sending, seeds=200, first=8)
-@instead_of(Relay, "_send")
-async def sent_after_the_lease(
-    send: Any, self: Relay, delivery: Any, began: int, _begin_by: int
-) -> object:
+@instead_of(Deliveries, "handle")
+async def sent_after_the_lease(handle: Any, self: Deliveries, work: Message) -> None:
     """A process that was suspended sends what it had leased, although the lease has expired."""
-    return await send(self, delivery, began, 2**62)
+    await handle(self, work._replace(begin_by=2**62))
 
 
-@variant(IN_ORDER, plan=plans.paused_as_they_send, first=18)
-def second_attempt_beside_the_first() -> Patch:
+@variant(IN_ORDER, plan=plans.paused_as_they_send, first=6)
+@instead_of(Deliveries, "_choose")
+def second_attempt_beside_the_first(
+    choose: Any, self: Deliveries, most: int, _running: Any, *given: Any
+) -> object:
     """After a long pause, a process leases a message again that it is itself still sending."""
-    return patch.object(TaskPool, "is_running", lambda *_: False)
+    return choose(self, most, [], *given)
 
 
 @variant("410 turns the address off for a job", plan=plans.gone_as_they_render)
@@ -102,7 +99,7 @@ def gone_for_one_message() -> Patch:
 
 
 @variant("a relay is signed")
-@instead_of(relay, "sign")
+@instead_of(deliveries, "sign")
 def signed_other_bytes(sign: Any, secrets: Any, message_id: str, at: int, body: bytes) -> object:
     """The signature is of the body serialized anew, not of the bytes that are sent."""
     return sign(secrets, message_id, at, json.dumps(json.loads(body)).encode())

@@ -1,16 +1,18 @@
 """Variants that submit too early, twice, or after a cancel."""
 
+import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from receiver.domain import submission
 from receiver.domain.answers import SubmitNotSent
 from receiver.domain.observations import SubmissionBegins
-from receiver.engine.submitter import Submitter
+from receiver.engine import submissions
 from store import jobs
+from store.due import Changed, DueJobs, Found, Look
 from store.errors import KeyInUse, StoreUnavailable
-from store.records.jobs import Job
+from store.records.moves import Decide
+from store.records.times import Lane, Lease
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant
 
@@ -22,18 +24,27 @@ TWICE = "no second submission unless the first was surely not sent"
 
 
 @variant(*BEFORE_THE_COMMIT, first=19)
-@instead_of(Submitter, "_begin")
-async def submitted_before_commit(begin: Any, self: Submitter, job: Any, begins: Any) -> bool:
+@instead_of(DueJobs, "advance")
+async def submitted_before_commit(
+    advance: Any, self: DueJobs, look: Look, decide: Decide
+) -> Found[Changed]:
     """The provider is called before the step to `submitting` is committed."""
-    self._task_pool.begin("begin", begin, self, job, begins)
-    return True
+    if look.lane is not Lane.SUBMIT:
+        found: Found[Changed] = await advance(self, look, decide)
+        return found
+    leased = await self.lease(look, Lease("nobody", look.now + 60_000))
+    writing = [self._writer.normal(_written(self, job.id, decide)) for job in leased.taken]
+    begun.update(map(asyncio.ensure_future, writing))
+    taken = [Changed(move.job, move) for job in leased.taken if (move := decide(job)) is not None]
+    return Found(taken, leased.place, leased.has_more, leased.next_at)
 
 
-@variant(*BEFORE_THE_COMMIT, plan=plans.cancelled_while_it_waits)
-@instead_of(Submitter, "_begin")
-async def cancelled_and_sent(begin: Any, self: Submitter, job: Job, begins: Any) -> bool:
-    """A job that was cancelled while it waited is submitted anyway."""
-    return await begin(self, job, begins) or job.attempts == 0
+begun = set[asyncio.Future[Any]]()
+"""Keeps the writes of `submitted_before_commit` until they end."""
+
+
+def _written(due: DueJobs, job_id: str, decide: Decide) -> Any:
+    return lambda db, notice: due._job_writer.change(db, notice, job_id, decide)
 
 
 @variant(TWICE, first=1)
@@ -55,17 +66,6 @@ def recovery_sends_again(unconfirmed: Any, draft: Any, reason: str, attempt: Any
     submission.requeue(draft, begun, SubmitNotSent(reason))
 
 
-@variant(TWICE, plan=plans.stopped_before_it_begins)
-@instead_of(submission, "requeue")
-def attempt_of_another_taken_back(
-    requeue: Any, draft: Any, begun: SubmissionBegins, not_sent: SubmitNotSent
-) -> None:
-    """A worker that was suspended undoes the attempt that another worker has begun meanwhile."""
-    if draft.job.due is not None:  # the number alone decides, and not who made the attempt
-        begun = replace(begun, lease_until=draft.job.due.at)
-    requeue(draft, begun, not_sent)
-
-
 @variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost)
 @instead_of(submission, "requeue")
 def not_sent_of_any_attempt(requeue: Any, draft: Any, _begun: Any, not_sent: Any) -> None:
@@ -76,8 +76,8 @@ def not_sent_of_any_attempt(requeue: Any, draft: Any, _begun: Any, not_sent: Any
 
 
 @variant("what was surely not sent is not unknown", plan=plans.put_off_while_the_disk_is_full)
-@instead_of(Submitter, "_until_stored")
-async def answer_lost_with_the_disk(_: Any, self: Submitter, write: Any) -> None:
+@instead_of(submissions, "retry_until_stored")
+async def answer_lost_with_the_disk(_: Any, _clock: Any, _what: str, write: Any) -> None:
     """The provider's answer is written once, and lost if the store cannot take it then."""
     with suppress(StoreUnavailable):
         await write()

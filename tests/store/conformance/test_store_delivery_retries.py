@@ -5,6 +5,7 @@ import pytest
 from store.delivery_reads import DeliveryFilter
 from store.errors import NotFound
 from store.records.deliveries import DeliveryState
+from store.records.times import Lane
 from tests.store.outbox import (
     DELIVERED,
     DISABLED,
@@ -47,7 +48,7 @@ async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> 
     assert (retried.state, retried.step, retried.next_attempt_at) == (PENDING, 0, NOW + 7)
     assert (retried.delivered_at, len(retried.attempts)) == (None, 1)
     assert (await lease_one(world, at=NOW + 7)).id == delivery.id
-    assert world.notified[0].relay
+    assert Lane.DELIVER in world.notified[0].due
     assert not (await world.find(job)).webhook_off  # a retry turns the URL on again
 
 
@@ -125,5 +126,5 @@ async def test_many_deliveries_are_retried_by_state(world: World) -> None:
     job = await world.store.jobs.find(off.job_id)
     assert job is not None
     assert not job.webhook_off
-    assert world.notified[0].relay
+    assert Lane.DELIVER in world.notified[0].due
     assert {job.id for job in jobs} == {each.job_id for each in (off, failed, pending)}

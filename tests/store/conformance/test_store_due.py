@@ -1,27 +1,172 @@
-"""`Backlogs` and `Jobs`: due times and leases; `Holds`."""
+"""`DueJobs`: fair looks at a lane, and leases. `Jobs.make_poll_due`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from store.backlogs import Backlog, BacklogsDue
+from store import due
+from store.due import PUT_OFF, START, Candidate, Choose, Found, Look, Place
+from store.keys import User
 from store.records.events import Note
-from store.records.holds import Hold, LimitedUser, ProviderHolds, Refusal
-from store.records.jobs import Job
+from store.records.jobs import Job, Phase
 from store.records.moves import Decide, Move
 from store.records.times import Due, Lane, Lease
-from tests.store.world import NOW, SECOND, World, lease_due, new, quietly
+from tests.store.world import NOW, SECOND, World, everything, lease_due, quietly
+
+LEASE = Lease("me", NOW + 10 * SECOND)
 
 
 async def lease(world: World, holder: str = "me", at: int = NOW, limit: int = 10) -> list[Job]:
     return await lease_due(world.store, Lane.SUBMIT, at, at + 10 * SECOND, holder, limit)
 
 
-async def test_a_lease_from_before_the_clock_was_set_back_has_ended(world: World) -> None:
-    """The lease lasts ten seconds, and the clocks of two processes may differ by ten minutes."""
-    job = await world.create(at=NOW - 3_600 * SECOND)
-    assert await lease(world, "me") == [job]
+async def look(
+    world: World,
+    lane: Lane = Lane.SUBMIT,
+    most: int = 10,
+    *,
+    at: int = NOW,
+    choose: Choose = everything,
+    place: Place = START,
+) -> Found[Job]:
+    return await world.store.due.lease(Look(lane, at, most, choose, place), replace(LEASE))
 
-    assert await lease(world, "you", at=NOW - 600 * SECOND) == []
-    assert await lease(world, "you", at=NOW - 601 * SECOND) == [job]
+
+async def due_jobs(world: World, user: User, *ages: int, lane: Lane = Lane.SUBMIT) -> list[Job]:
+    """Jobs that have been due for so many milliseconds."""
+    return [await world.create(user, due=Due(lane, NOW - age)) for age in ages]
+
+
+# --- what a look takes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lane", [Lane.SUBMIT, Lane.CONFIRM, Lane.POLL, Lane.ARCHIVE])
+async def test_a_look_takes_what_is_due_in_its_lane_oldest_first(world: World, lane: Lane) -> None:
+    second, first, third = await due_jobs(world, world.ann, 5, 9, 1, lane=lane)
+    await world.create(due=Due(lane, NOW + SECOND))
+    await world.create(due=Due(Lane.WAIT, NOW - SECOND))
+
+    found = await look(world, lane, most=2)
+    assert (found.taken, found.place) == ([first, second], START)
+
+    found = await look(world, lane)
+    assert (found.taken, found.has_more, found.next_at) == ([third], False, NOW + SECOND)
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "taken"),
+    [
+        ((0, 0), ["ann", "bob", "ann", "bob"]),
+        ((1, 0), ["bob", "ann", "bob", "ann"]),
+        ((4, 0), ["bob", "bob", "bob", "bob"]),
+        ((0, 2), ["ann", "ann", "ann", "bob"]),
+    ],
+)
+async def test_a_free_slot_goes_to_the_user_with_the_fewest_in_flight(
+    world: World, in_flight: tuple[int, int], taken: list[str]
+) -> None:
+    """Ties go to the oldest: ann's jobs are older."""
+    for user, count in zip((world.ann, world.bob), in_flight, strict=True):
+        await due_jobs(world, user, *[99_000] * count, lane=Lane.POLL)
+    await look(world, Lane.POLL)
+    await due_jobs(world, world.ann, *range(50, 55), lane=Lane.POLL)
+    await due_jobs(world, world.bob, *range(20, 25), lane=Lane.POLL)
+
+    found = await look(world, Lane.POLL, most=4)
+
+    assert [job.user for job in found.taken] == taken
+
+
+async def test_submissions_under_way_count_as_in_flight(world: World) -> None:
+    under_way = Due(Lane.SUBMITTING, NOW + SECOND)
+    await world.create(world.ann, phase=Phase.SUBMITTING, due=under_way)
+    await due_jobs(world, world.ann, 9)
+    await due_jobs(world, world.bob, 1)
+    assert [job.user for job in (await look(world, most=1)).taken] == ["bob"]
+
+
+async def test_only_what_was_chosen_is_taken(world: World) -> None:
+    first, second = await due_jobs(world, world.ann, 2, 1)
+    seen: list[Candidate] = []
+
+    def choose(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        seen.extend(candidates)
+        return candidates[1:]
+
+    found = await look(world, choose=choose)
+
+    assert (found.taken, found.has_more) == ([second], True)
+    assert seen[0] == (first.id, "samsar", world.ann.id, NOW - 2)
+    assert (await look(world)).taken == [first]
+
+
+async def test_a_look_reads_a_bounded_number_of_rows_and_the_next_one_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So one user's many jobs, and many users, cost no more than a few."""
+    monkeypatch.setattr(due, "ROWS_PER_LOOK", 3)
+    ann = await due_jobs(world, world.ann, *range(9, 5, -1))
+    (bob,) = await due_jobs(world, world.bob, 1)
+    await world.create(world.ann, provider="aaa", due=Due(Lane.SUBMIT, NOW + SECOND))
+
+    found = await look(world, most=1)
+    assert found.taken == [ann[0]]
+    assert (found.place.provider, found.place.user_id) == ("samsar", world.ann.id)
+
+    found = await look(world, most=1, place=found.place)
+    assert (found.taken, found.place) == ([bob], START)
+    assert found.next_at == NOW + SECOND, "found by the first look"
+
+
+async def test_many_jobs_of_the_same_time_are_taken_once_each(world: World) -> None:
+    jobs = await due_jobs(world, world.ann, *[1] * 20)
+    taken = [job for _ in range(5) for job in (await look(world, most=5)).taken]
+    assert sorted(job.id for job in taken) == sorted(job.id for job in jobs)
+
+
+# --- changing at once -----------------------------------------------------------------------------
+
+
+async def test_due_jobs_can_be_changed_where_they_are_taken(world: World) -> None:
+    jobs = await due_jobs(world, world.ann, 2, 1) + await due_jobs(world, world.bob, 3)
+    world.notified.clear()
+
+    later = Due(Lane.WAIT, NOW + 5 * SECOND)
+    given = Look(Lane.SUBMIT, NOW, 10, everything)
+    found = await world.store.due.advance(given, quietly(due=later))
+
+    assert {changed.job.id for changed in found.taken} == {job.id for job in jobs}
+    assert [(await world.find(job)).due for job in jobs] == [later] * 3
+    assert world.notified[-1].due == {Lane.WAIT: later.at}
+    assert (await world.store.due.advance(given, quietly(due=later))).taken == []
+
+
+async def test_a_job_that_cannot_be_decided_is_put_off_and_stops_no_other(world: World) -> None:
+    poisoned, good = await due_jobs(world, world.ann, 2, 1)
+
+    def decide(job: Job) -> Move | None:
+        if job.id == poisoned.id:
+            raise ZeroDivisionError
+        return quietly(due=None)(job)
+
+    found = await world.store.due.advance(Look(Lane.SUBMIT, NOW, 10, everything), decide)
+
+    errors = {changed.job.id: type(changed.error) for changed in found.taken}
+    assert errors == {poisoned.id: ZeroDivisionError, good.id: type(None)}
+    assert (await world.find(good)).due is None
+    assert (await world.find(poisoned)).due == Due(Lane.SUBMIT, NOW + PUT_OFF)
+
+
+# --- leases ---------------------------------------------------------------------------------------
+
+
+async def test_a_leased_job_is_not_due_until_its_lease_ends(world: World) -> None:
+    job = await world.create()
+    assert await lease(world, "me") == [job]
+    assert (await look(world)).next_at == LEASE.until
+    assert await lease(world, "you", at=LEASE.until - 1) == []
+    assert await lease(world, "you", at=LEASE.until) == [job]
 
 
 async def test_a_released_job_is_due_as_before(world: World) -> None:
@@ -29,31 +174,14 @@ async def test_a_released_job_is_due_as_before(world: World) -> None:
     assert await lease(world, "me") == [job, kept]
     world.notified.clear()
 
-    await world.store.jobs.release("another", [job.id])
+    await world.store.due.release("another", [job.id])
     assert await lease(world, "you") == []
 
-    await world.store.jobs.release("me", [job.id])
-    assert {lane for changes in world.notified for lane in changes.due} == {Lane.SUBMIT}
+    await world.store.due.release("me", [job.id])
+    assert {lane for notice in world.notified for lane in notice.due} == {Lane.SUBMIT}
     assert await lease(world, "you") == [job]
     await world.store.end_leases()
     assert await lease(world, "me") == [job, kept]
-
-
-async def test_a_renewed_lease_lasts_longer_unless_it_was_lost(world: World) -> None:
-    mine, lost, changed = [await world.create(at=NOW - at) for at in (3, 2, 1)]
-    assert await lease(world, "me") == [mine, lost, changed]
-    await world.store.jobs.release("me", [lost.id])
-    assert await lease(world, "you", limit=1) == [lost]
-    await world.advance(changed, quietly(due=Due(Lane.SUBMIT, NOW + 99 * SECOND)))
-    world.notified.clear()
-
-    renewed = Lease("me", NOW + 20 * SECOND)
-    jobs = [mine.id, lost.id, changed.id, "job_gone"]
-    assert await world.store.jobs.renew(jobs, renewed) == {mine.id}
-
-    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: renewed.until}]
-    assert await lease(world, at=NOW + 10 * SECOND) == [lost]
-    assert await lease(world, at=NOW + 20 * SECOND) == [mine, lost]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +200,9 @@ async def test_a_change_ends_the_lease(world: World, decide: Decide, ends: bool)
     later = await world.advance(job, decide)
 
     assert await lease(world, "you") == ([later] if ends else [])
+
+
+# --- polls that are due earlier -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -94,24 +225,8 @@ async def test_make_poll_due_brings_a_poll_forward(
 
     found = await world.find(job)
     assert found.due == Due(lane, after)
-    notified = {lane for changes in world.notified for lane in changes.due}
+    notified = {lane for notice in world.notified for lane in notice.due}
     assert notified == ({Lane.POLL} if before != after else set())
-
-
-@pytest.mark.parametrize("lane", [Lane.POLL, Lane.CONFIRM, Lane.WAIT])
-@pytest.mark.parametrize("before", [NOW + SECOND, NOW - SECOND])
-async def test_make_status_call_due_brings_a_poll_or_a_confirmation_forward(
-    world: World, lane: Lane, before: int
-) -> None:
-    job = await world.create(due=Due(lane, before))
-    world.notified.clear()
-
-    found = await world.store.jobs.make_status_call_due(job.id, NOW)
-
-    assert found is (lane is not Lane.WAIT)
-    assert (await world.find(job)).due == Due(lane, min(before, NOW) if found else before)
-    notified = {lane for changes in world.notified for lane in changes.due}
-    assert notified == ({lane} if found else set())
 
 
 async def test_make_poll_due_during_a_poll_takes_effect_when_it_ends(world: World) -> None:
@@ -124,98 +239,3 @@ async def test_make_poll_due_during_a_poll_takes_effect_when_it_ends(world: Worl
     assert await lease_due(world.store, Lane.POLL, NOW + SECOND, NOW + 9 * SECOND, "you", 1) == []
     found = await world.find(job)
     assert found.due == Due(Lane.POLL, NOW + SECOND)
-
-
-# --- users with due jobs --------------------------------------------------------------------------
-
-
-LEASE = Lease("me", NOW + 10 * SECOND)
-
-
-@pytest.fixture(params=[Lane.SUBMIT, Lane.POLL, Lane.ARCHIVE])
-def lane(request: pytest.FixtureRequest) -> Lane:
-    return Lane(request.param)
-
-
-async def backlogs(world: World, lane: Lane, at: int = NOW) -> list[Backlog]:
-    return list((await world.store.backlogs.due(lane, at)).backlogs)
-
-
-async def lease_of(
-    world: World, lane: Lane, *most: tuple[int, int], at: int = NOW, holder: str = "me"
-) -> list[Job]:
-    wanted = {Backlog("samsar", user_id): limit for user_id, limit in most}
-    return await world.store.backlogs.lease(lane, wanted, at, Lease(holder, at + 10 * SECOND))
-
-
-async def test_due_lists_each_user_once_longest_due_first(world: World, lane: Lane) -> None:
-    ann, bob = world.ann.id, world.bob.id
-    assert await world.store.backlogs.due(lane, NOW) == BacklogsDue((), None)
-    for _ in range(3):
-        await world.create(due=Due(lane, NOW))
-    await world.create(world.bob, due=Due(lane, NOW - SECOND))
-    await world.create(world.bob, provider="other", due=Due(lane, NOW))
-    await world.create(provider="later", due=Due(lane, NOW + SECOND))
-    await world.create(provider="of another lane", due=Due(Lane.CONFIRM, NOW - SECOND))
-
-    found = await world.store.backlogs.due(lane, NOW)
-
-    assert found.backlogs[0] == ("samsar", bob)
-    assert set(found.backlogs) == {("samsar", bob), ("samsar", ann), ("other", bob)}
-    assert found.next_at == NOW + SECOND
-
-
-async def test_a_users_jobs_are_leased_earliest_first(world: World, lane: Lane) -> None:
-    ann = [await world.create(due=Due(lane, NOW - at)) for at in (1, 3, 2)]
-    bob = await world.create(world.bob, due=Due(lane, NOW))
-    await world.create(provider="other", due=Due(lane, NOW))
-    await world.create(due=Due(Lane.CONFIRM, NOW))
-    await world.create(due=Due(lane, NOW + 1))
-
-    assert await lease_of(world, lane, (world.ann.id, 2)) == [ann[1], ann[2]]
-    assert await lease_of(world, lane, (world.ann.id, 9), (world.bob.id, 9)) == [ann[0], bob]
-    assert await lease_of(world, lane, (world.ann.id, 9), (world.bob.id, 9)) == []
-
-
-async def test_a_lease_that_has_ended_is_free(world: World, lane: Lane) -> None:
-    job = await world.create(due=Due(lane, NOW))
-    assert await lease_of(world, lane, (world.ann.id, 1)) == [job]
-    assert await backlogs(world, lane) == []
-    assert (await world.store.backlogs.due(lane, NOW)).next_at == NOW + 10 * SECOND
-
-    assert await backlogs(world, lane, NOW + 10 * SECOND) == [("samsar", world.ann.id)]
-    again = await lease_of(world, lane, (world.ann.id, 1), at=NOW + 10 * SECOND, holder="you")
-    assert again == [job]
-
-
-async def test_a_job_can_be_created_with_a_lease(world: World) -> None:
-    job = world.job()
-    await world.store.jobs.create(new(job), lease=LEASE)
-
-    # No process needs to look before that.
-    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: LEASE.until}]
-    assert await backlogs(world, Lane.SUBMIT) == []
-    assert await backlogs(world, Lane.SUBMIT, LEASE.until) == [("samsar", world.ann.id)]
-    await world.store.jobs.release("me", [job.id])
-    assert await lease_of(world, Lane.SUBMIT, (world.ann.id, 1)) == [job]
-
-
-# --- holds ----------------------------------------------------------------------------------------
-
-
-async def test_holds_are_stored_and_announced(world: World) -> None:
-    assert await world.store.holds.read() == {}
-    refusal = Refusal("job_1", world.ann.id, "ann", 503)
-    hold = Hold(NOW + 5 * SECOND, 5 * SECOND, (refusal,), ("job_2",))
-    holds = ProviderHolds(
-        hold, {world.ann.id: LimitedUser(NOW, hold), 7: LimitedUser(NOW)}, {"j": NOW}
-    )
-
-    assert await world.store.holds.change("samsar", lambda before: holds) == holds
-    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: 0}]
-    assert await world.store.holds.change("samsar", lambda before: before) == holds
-    assert len(world.notified) < 2 or not world.notified[-1].due
-
-    assert await world.store.holds.read() == {"samsar": holds}
-    await world.store.holds.change("samsar", lambda _: ProviderHolds())
-    assert await world.store.holds.read() == {"samsar": ProviderHolds()}

@@ -142,7 +142,7 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     assert [line.type for line in history] == ["event", "callback", "event", "poll"]
     (changes,) = world.notified
     assert (changes.jobs, changes.users) == ({job.id}, {job.user_id})
-    assert (changes.due, changes.relay) == ({Lane.POLL: NOW + 9}, True)
+    assert changes.due == {Lane.POLL: NOW + 9, Lane.DELIVER: delivery.created_at}
 
 
 async def test_no_move_writes_nothing(world: World) -> None:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 
-from store.backlogs import Backlog
 from store.changes import CommitNotice
+from store.due import Look
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
@@ -49,6 +49,5 @@ def other(postgres_url: str) -> Iterator[psycopg.Connection]:
 
 async def lease_submissions(world: World, limit: int, holder: str = "me") -> list[Job]:
     """Lease Ann's due submissions for a minute."""
-    most = {Backlog("samsar", world.ann.id): limit}
-    lease = Lease(holder, NOW + 60 * SECOND)
-    return await world.store.backlogs.lease(Lane.SUBMIT, most, NOW, lease)
+    look = Look(Lane.SUBMIT, NOW, limit, lambda due: [e for e in due if e.user_id == world.ann.id])
+    return (await world.store.due.lease(look, Lease(holder, NOW + 60 * SECOND))).taken

@@ -19,7 +19,6 @@ from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.records.deliveries import DeliveryState
-from store.records.holds import Hold, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.moves import Move
 from store.records.times import Lane
@@ -73,9 +72,6 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
             whole_result={"seed": 2**70},
         ),
     )
-    refusal = Refusal(job.id, world.ann.id, "ann", 429)
-    holds = ProviderHolds(Hold(NOW + SECOND, SECOND, (refusal,)))
-    await store.holds.change("samsar", lambda _: holds)
     jobs = [found for each in (job, hooked, kept) if (found := await store.jobs.find(each.id))]
     await store.close()
     return world, jobs
@@ -135,7 +131,6 @@ async def test_everything_is_copied_and_numbering_continues(
     assert (await store.events.latest(world.bob.id)).seq == before + 1
     await world.receive(jobs[0], b"[]")
     assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "me", 9)
-    assert (await store.holds.read())["samsar"].everybody is not None
     await store.close()
 
 

@@ -1,0 +1,152 @@
+"""Sends webhooks to users: signed, one in flight per job, within limits per user and host, so that
+a slow or dead host delays no others."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+import structlog
+
+from receiver.domain.relay import after_attempt
+from receiver.engine.context import ServiceContext
+from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
+from receiver.engine.throttle import Pauses, Throttles
+from receiver.streams.hub import Hub
+from receiver.webhooks.delivery import AttemptResult, WebhookSender
+from receiver.webhooks.signing import secrets_of, sign
+from store.deliveries import DueDelivery
+from store.records.deliveries import Attempt, Delivery
+from store.records.times import Lane, Lease, Millis
+
+ATTEMPTS_AT_ONCE: Final = 64
+PER_USER: Final = 16
+PER_HOST: Final = 4
+HOST_PAUSES: Final = Pauses(after=5, first=60.0, longest=60.0)
+"""After so many connect failures in a row, a host gets one attempt a minute."""
+
+log = structlog.get_logger()
+
+
+class Message(NamedTuple):
+    """A leased message."""
+
+    delivery: Delivery
+    begin_by: Millis
+    """An attempt that begins later could outlast the lease."""
+
+
+class Deliveries(Handler[Message]):
+    """The lane of webhook messages."""
+
+    name = "deliveries"
+    drain_seconds = 5.0
+
+    def __init__(
+        self,
+        services: ServiceContext,
+        hub: Hub,
+        sender: WebhookSender,
+        *,
+        schedule: Sequence[Millis],
+        timeout: float,
+        jitter: Callable[[], float],
+    ) -> None:
+        """`timeout` of one attempt is in seconds; `jitter` returns numbers from 0 to 1."""
+        self._queue = DueQueue(services.clock, hub, Lane.DELIVER)
+        super().__init__(ATTEMPTS_AT_ONCE, [self._queue])
+        self._services = services
+        self._sender = sender
+        self._schedule = schedule
+        self._timeout = timeout
+        self._jitter = jitter
+        self._hosts = Throttles[str](HOST_PAUSES)
+        services.metrics.relay_host_breakers_open.set_function(self._paused_hosts)
+
+    def key_of(self, work: Message) -> str:
+        return work.delivery.id
+
+    # --- taking -----------------------------------------------------------------------------------
+
+    async def take(self, free: int, running: Mapping[str, Message]) -> Sequence[Message]:
+        """Lease messages that are due, within the limits."""
+        now = self._services.clock.now()
+        until = now + round(self._timeout * 1_000) + LEASE_SLACK
+        lease = Lease(self._services.holder, until)
+        under_way = [message.delivery for message in running.values()]
+        choose = partial(self._choose, free, under_way, self._services.clock.monotonic())
+        leased = await self._queue.look(
+            lambda place: self._services.store.deliveries.lease(now, free, choose, place, lease),
+            free,
+        )
+        for each in leased:
+            self._hosts[each.host].began()
+        if self._queue.has_more:
+            pauses = self._hosts.pauses_left(self._services.clock.monotonic())
+            if pauses:
+                self._queue.look_after(min(pauses))
+        return [Message(each, now + LEASE_SLACK) for each in leased]
+
+    def _choose(
+        self,
+        most: int,
+        running: Sequence[Delivery],
+        monotonic: float,
+        candidates: Sequence[DueDelivery],
+    ) -> list[DueDelivery]:
+        """The messages that may be sent: one per job, and within the limits per user and host."""
+        users = Counter(each.user_id for each in running)
+        hosts = Counter(each.host for each in running)
+        taken = {each.job_id for each in running}
+        chosen: list[DueDelivery] = []
+        for each in candidates:
+            throttle = self._hosts[each.host]
+            most_at_host = PER_HOST if throttle.state == "closed" else 1
+            if (
+                len(chosen) < most
+                and each.job_id not in taken
+                and users[each.user_id] < PER_USER
+                and hosts[each.host] < most_at_host
+                and throttle.admits(monotonic)
+            ):
+                chosen.append(each)
+                users[each.user_id] += 1
+                hosts[each.host] += 1
+                taken.add(each.job_id)
+        return chosen
+
+    def _paused_hosts(self) -> float:
+        return len(self._hosts.pauses_left(self._services.clock.monotonic()))
+
+    # --- one attempt ------------------------------------------------------------------------------
+
+    async def handle(self, work: Message) -> None:
+        delivery, clock = work.delivery, self._services.clock
+        began, monotonic = clock.now(), clock.monotonic()
+        user = await self._services.store.keys.user(delivery.user_id)
+        # After a suspension the message may be another process's: it is due when its lease ends.
+        if user is None or clock.now() > work.begin_by:
+            self._hosts[delivery.host].abandoned(monotonic)
+            return
+        headers = sign(secrets_of(user, began), delivery.id, began, delivery.body)
+        sent = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
+        if sent.connect_failure:
+            self._hosts.failed(delivery.host, monotonic, clock.monotonic())
+        else:
+            self._hosts[delivery.host].succeeded(monotonic)
+        await self._settle(delivery, began, sent)
+
+    async def release(self, works: Sequence[Message]) -> None:
+        await self._services.store.deliveries.release(self._services.holder)
+
+    async def _settle(self, delivery: Delivery, began: Millis, sent: AttemptResult) -> None:
+        now, step = self._services.clock.now(), delivery.step
+        state, next_at = after_attempt(
+            sent.status_code, sent.retry_after_ms, step, self._schedule, now, self._jitter()
+        )
+        outcome = state if sent.error is None else "no_answer"
+        self._services.metrics.relay_attempts.labels(outcome).inc()
+        attempt = Attempt(began, sent.status_code, sent.error, sent.duration_ms, sent.excerpt)
+        await self._services.store.deliveries.settle(
+            delivery.id, self._services.holder, attempt, state, next_at
+        )

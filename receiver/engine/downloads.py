@@ -1,0 +1,215 @@
+"""Downloads result files to the archive, and removes the files of removed jobs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+
+from receiver.archive.contract import Archive, ArchiveUnavailable, folder_of, key_of
+from receiver.archive.download import Download, Downloader, DownloadFailed
+from receiver.domain.archive import next_file
+from receiver.domain.lifecycle import decider
+from receiver.domain.observations import (
+    DownloadEnded,
+    FileFailed,
+    FileStored,
+    Observation,
+    ResultRead,
+)
+from receiver.engine.context import ServiceContext
+from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
+from receiver.engine.supervisor import Worker
+from receiver.engine.whole_result import whole_result
+from receiver.streams.hub import Hub
+from store.due import Candidate, Look
+from store.errors import NotFound
+from store.records.jobs import Job
+from store.records.times import Lane, Lease, Millis
+
+DOWNLOADS_AT_ONCE: Final = 4
+PER_USER: Final = 2
+"""A slow host can keep a slot for half an hour, so one user gets at most half of them."""
+TOTAL_SECONDS: Final = 1800.0
+"""Maximum duration of an attempt, until the file is durable."""
+DOWNLOAD_LEASE: Final[Millis] = 1_800_000 + LEASE_SLACK
+MAINTENANCE_SECONDS: Final = 30.0
+ARCHIVE_SWEEP_SECONDS: Final = 3600.0
+REMOVALS_PER_BATCH: Final = 64
+REMOVAL_PAUSE_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class Downloads(Handler[Job]):
+    """The lane of result files behind ARCHIVE_URL; each work is one file of a job."""
+
+    name = "downloads"
+    drain_seconds = 1.0
+
+    def __init__(
+        self, services: ServiceContext, hub: Hub, archive: Archive, downloader: Downloader
+    ) -> None:
+        self._queue = DueQueue(services.clock, hub, Lane.ARCHIVE)
+        super().__init__(DOWNLOADS_AT_ONCE, [self._queue])
+        self._services = services
+        self._archive = archive
+        self._downloader = downloader
+        self.swept = asyncio.Event()
+        """Set when the first sweep has ended; no download starts before that."""
+
+    def key_of(self, work: Job) -> str:
+        return work.id
+
+    async def take(self, free: int, running: Mapping[str, Job]) -> Sequence[Job]:
+        now = self._services.clock.now()
+        lease = Lease(self._services.holder, now + DOWNLOAD_LEASE)
+
+        def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
+            users = Counter(job.user_id for job in running.values())
+            chosen = []
+            for each in candidates:
+                if users[each.user_id] < PER_USER and each.job_id not in running:
+                    users[each.user_id] += 1
+                    chosen.append(each)
+            return chosen
+
+        return await self._queue.look(
+            lambda place: self._services.store.due.lease(
+                Look(Lane.ARCHIVE, now, free, choose, place), lease
+            ),
+            free,
+        )
+
+    async def handle(self, work: Job) -> None:
+        try:
+            await self._step(work)
+        except NotFound:
+            # The job was removed meanwhile, perhaps its files too: remove what was stored since.
+            await self._archive.remove(folder_of(work.user, work.id))
+
+    async def release(self, works: Sequence[Job]) -> None:
+        await self._services.store.due.release(self._services.holder, [job.id for job in works])
+
+    async def _step(self, job: Job) -> None:
+        """Try to download the next file of a job, or find its files if they are not known yet."""
+        clock = self._services.clock
+        if (index := next_file(job)) is None:
+            await retry_until_stored(clock, "the files of a result", partial(self._find, job))
+            return
+        await self.swept.wait()
+        outcome = await self._download(job, index)
+        ended = DownloadEnded(index, job.archive[index].tries, outcome)
+        await retry_until_stored(clock, "a download", partial(self._observe, job, ended))
+        self._count(job, index, outcome)
+
+    async def _find(self, job: Job) -> None:
+        await self._observe(job, ResultRead(await whole_result(self._services.store, job)))
+
+    async def _observe(self, job: Job, observation: Observation) -> None:
+        decide = decider(observation, self._services.clock.now, self._services.rules)
+        _, move = await self._services.store.jobs.advance(job.id, decide)
+        if move is None:  # a stale outcome: the job is due as before
+            await self._services.store.due.release(self._services.holder, [job.id])
+
+    async def _download(self, job: Job, index: int) -> FileStored | FileFailed:
+        try:
+            async with (
+                asyncio.timeout(TOTAL_SECONDS),
+                Download(self._downloader, job.archive[index].link) as file,
+            ):
+                key = key_of(job.user, job.id, index + 1, file.content_type)
+                await self._archive.put(key, file.content_type, file.content())
+                return FileStored(file.size, file.content_type, file.sha256, key)
+        except DownloadFailed as failure:
+            return failure.outcome
+        except TimeoutError:
+            return FileFailed("timeout")
+        except ArchiveUnavailable as error:
+            log.warning("the archive cannot be written to", job=job.id, reason=str(error))
+            return FileFailed("archive_unavailable")
+        except Exception as error:
+            # Probably a bug. Without an outcome there would be no backoff, and no last attempt.
+            log.error("a file could not be archived", job=job.id, exc_info=error)
+            return FileFailed("archive_unavailable")
+
+    def _count(self, job: Job, index: int, outcome: FileStored | FileFailed) -> None:
+        metrics = self._services.metrics
+        match outcome:
+            case FileStored(size):
+                metrics.archive_downloads.labels("stored").inc()
+                metrics.archive_stored_bytes.inc(size)
+            case FileFailed(error):
+                metrics.archive_downloads.labels("failed").inc()
+                log.warning("a download failed", job=job.id, file=index + 1, reason=error)
+
+
+class ArchiveUpkeep(Worker):
+    """Removes partial files of dead processes, and the files of removed jobs."""
+
+    name = "archive upkeep"
+
+    def __init__(self, services: ServiceContext, archive: Archive, swept: asyncio.Event) -> None:
+        """`swept` is set when the first sweep has ended, even if it failed."""
+        self._services = services
+        self._store = services.store
+        self._archive = archive
+        self._swept = swept
+        self._sweep_at = services.clock.monotonic()
+        self._removed_to = ""
+        """The last job of the previous batch of removals; empty if the next batch is the first."""
+
+    async def run_once(self) -> int:
+        """Sweep if it is time, and remove the files of one batch of jobs; returns 1 if more may
+        follow at once."""
+        await self._measure()
+        try:
+            if (monotonic := self._services.clock.monotonic()) >= self._sweep_at:
+                self._sweep_at = monotonic + ARCHIVE_SWEEP_SECONDS
+                await self._sweep()
+            if await self._remove():
+                # Syncing the deletions slows down a database on the same disk.
+                await self._services.clock.sleep(REMOVAL_PAUSE_SECONDS)
+                return 1
+        except ArchiveUnavailable as error:
+            log.warning("files cannot be removed from the archive", reason=str(error))
+        return 0
+
+    async def idle(self) -> None:
+        await self._services.clock.sleep(MAINTENANCE_SECONDS)
+
+    async def _measure(self) -> None:
+        waiting, since = await self._store.archive.backlog()
+        age = 0 if since is None else max(0, self._services.clock.now() - since)
+        self._services.metrics.archive_backlog.set(waiting)
+        self._services.metrics.archive_oldest_age_seconds.set(age / 1_000)
+
+    async def _sweep(self) -> None:
+        # Before the first download, every partial file was left by a dead process.
+        alone = self._store.exclusive and not self._swept.is_set()
+        try:
+            left = await self._archive.sweep(0 if alone else 2 * TOTAL_SECONDS)
+        finally:
+            self._swept.set()
+        if left:
+            log.info("removed partial files", files=left)
+
+    async def _remove(self) -> bool:
+        """Delete the files of one batch of removed jobs; returns whether there may be more, and
+        some of these could be deleted."""
+        removals = await self._store.archive.removals(self._removed_to, REMOVALS_PER_BATCH)
+        # What cannot be removed is tried again after all others.
+        self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_PER_BATCH else ""
+        folders = [folder_of(removal.user, removal.job_id) for removal in removals]
+        failures = await asyncio.gather(*map(self._archive.remove, folders), return_exceptions=True)
+        gone = []
+        for removal, folder, failure in zip(removals, folders, failures, strict=True):
+            if failure is None:
+                gone.append(removal)
+            else:
+                log.warning("files cannot be removed", folder=folder, reason=str(failure))
+        if gone:
+            await self._store.archive.forget(gone)
+        return bool(gone and self._removed_to)

@@ -1,0 +1,211 @@
+"""The engine: all that is due waits in the store, in lanes. A lane's worker takes what is due,
+users in turn, and handles each in a task of its own.
+
+A commit announces what becomes due by it, and when; commits of other processes are noticed once a
+second. All that is kept in memory is the time of the next look, and what is under way.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ClassVar, Final, Generic, TypeVar
+
+import structlog
+
+from receiver.clock import Clock
+from receiver.engine.supervisor import STORE_RETRY_SECONDS, Worker
+from receiver.streams.hub import Hub, Subscription
+from store.changes import CommitNotice
+from store.due import START, Found, Place
+from store.errors import StoreUnavailable
+from store.records.times import Lane, Millis
+
+W = TypeVar("W")
+T = TypeVar("T")
+
+LEASE_SLACK: Final[Millis] = 15_000
+"""How much longer a lease lasts than the longest call that it covers."""
+MAX_IDLE_SECONDS: Final = 1.0
+"""How long a worker waits at most before it compares the clock again: somebody may have set it."""
+
+log = structlog.get_logger()
+
+
+class DueQueue:
+    """A lane of the store, as seen by its worker: when to look, and where the last look stopped."""
+
+    def __init__(self, clock: Clock, hub: Hub, lane: Lane) -> None:
+        self.lane = lane
+        self.at: Millis | None = 0  # an earlier process may have left something
+        """When to look."""
+        self.has_more = False
+        """Whether the last look left due work, for want of a slot."""
+        self.wake = Subscription()
+        """Notified when the next look comes earlier."""
+        self._clock = clock
+        self._place = START
+        hub.add_commit_listener(self._on_commit)
+        hub.add_foreign_listener(lambda: self.look_at(0))
+
+    @property
+    def is_due(self) -> bool:
+        return self.at is not None and self.at <= self._clock.now()
+
+    def look_at(self, at: Millis) -> None:
+        """Look at this time, or earlier if that is planned already."""
+        if self.at is None or at < self.at:
+            self.at = at
+            self.wake.notify()
+
+    def look_after(self, seconds: float) -> None:
+        """The same, in so many seconds."""
+        self.look_at(self._clock.now() + max(1, round(seconds * 1_000)))
+
+    async def look(self, look: Callable[[Place], Awaitable[Found[T]]], most: int) -> list[T]:
+        """Take at most `most` by a look that begins at the given place, and plan the next look."""
+        self.at = None
+        try:
+            found = await look(self._place)
+        except BaseException:
+            self.look_at(0)
+            raise
+        self._place, self.has_more = found.place, found.has_more
+        if found.place != START or len(found.taken) >= most:
+            self.look_at(0)
+        elif found.next_at is not None:
+            self.look_at(found.next_at)
+        return found.taken
+
+    def _on_commit(self, notice: CommitNotice) -> None:
+        if (at := notice.due.get(self.lane)) is not None:
+            self.look_at(at)
+
+
+class Handler(ABC, Generic[W]):
+    """What a lane's worker does with its work."""
+
+    name: ClassVar[str]
+    drain_seconds: ClassVar[float] = 0.0
+    """How long work under way may go on at a shutdown, before it is cancelled."""
+    stopping = False
+    """Whether nothing new may begin."""
+
+    def __init__(self, slots: int, queues: Sequence[DueQueue]) -> None:
+        """`slots`: how many works are handled at once."""
+        self.slots = slots
+        self.queues = queues
+
+    @abstractmethod
+    async def take(self, free: int, running: Mapping[str, W]) -> Sequence[W]:
+        """Take at most `free` works that are due, for this process alone. `running` are those under
+        way, by key; none of them may be taken again, although its lease may have ended."""
+
+    @abstractmethod
+    def key_of(self, work: W) -> str: ...
+
+    @abstractmethod
+    async def handle(self, work: W) -> None:
+        """Do the work and store its result."""
+
+    async def release(self, works: Sequence[W]) -> None:
+        """Give back what was cancelled at a shutdown, so that another process need not wait."""
+        return
+
+
+class LaneWorker(Worker, Generic[W]):
+    """Runs a handler: `run_once` takes what is due while slots are free."""
+
+    def __init__(self, handler: Handler[W], clock: Clock) -> None:
+        self.name = handler.name
+        self._handler = handler
+        self._clock = clock
+        self._running: dict[str, W] = {}
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._wake = Subscription()
+        for queue in handler.queues:
+            queue.wake = self._wake
+
+    async def run_once(self) -> int:
+        """Take what is due and begin to handle it; returns how many."""
+        free = self._handler.slots - len(self._running)
+        if self._handler.stopping or free <= 0 or not self._is_due():
+            return 0
+        taking = asyncio.ensure_future(self._handler.take(free, self._running))
+        try:
+            works = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # What has been taken must be ended by its handler, too.
+            self._handler.stopping = True
+            self._begin(await taking)
+            raise
+        self._begin(works)
+        if works:
+            await asyncio.sleep(0)  # they begin, and what they take from a rate limit counts
+        return len(works)
+
+    async def idle(self) -> None:
+        """Wait until it is time to look, and a slot is free."""
+        seconds = MAX_IDLE_SECONDS
+        if len(self._running) < self._handler.slots:
+            now = self._clock.now()
+            due = [
+                (queue.at - now) / 1_000 for queue in self._handler.queues if queue.at is not None
+            ]
+            seconds = max(0.001, min([seconds, *due]))
+        await self._wake.wait(seconds)
+
+    async def stop(self) -> None:
+        """Begin nothing more; give what is under way some time, then cancel it."""
+        self._handler.stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._handler.drain_seconds)
+        if late := [*self._tasks]:
+            works = [*self._running.values()]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            await self._handler.release(works)
+
+    async def finish(self) -> None:
+        """Wait until nothing is under way (for tests that call `run_once`)."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _is_due(self) -> bool:
+        return any(queue.is_due for queue in self._handler.queues)
+
+    def _begin(self, works: Sequence[W]) -> None:
+        for work in works:
+            key = self._handler.key_of(work)
+            self._running[key] = work
+            task = asyncio.create_task(self._run(key, work), name=f"{self.name} {key}")
+            self._tasks[task] = None
+            task.add_done_callback(self._tasks.pop)
+
+    async def _run(self, key: str, work: W) -> None:
+        try:
+            await self._handler.handle(work)
+        except StoreUnavailable as error:
+            log.warning("a task could not use the store", task=key, reason=str(error))
+        except Exception as error:
+            # Nobody awaits the task, so the error would be lost.
+            log.error("a task failed", lane=self.name, task=key, exc_info=error)
+        finally:
+            del self._running[key]
+            for queue in self._handler.queues:
+                if queue.has_more:
+                    queue.look_at(0)
+            self._wake.notify()
+
+
+async def retry_until_stored(
+    clock: Clock, what: str, write: Callable[[], Awaitable[object]]
+) -> None:
+    """Retry a write until the store takes it; `what` names it in the log."""
+    while True:
+        try:
+            await write()
+            return
+        except StoreUnavailable as error:
+            log.warning("a result could not be stored; retrying", result=what, reason=str(error))
+            await clock.sleep(STORE_RETRY_SECONDS)

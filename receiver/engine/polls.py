@@ -1,0 +1,165 @@
+"""Asks providers for the status of jobs: to confirm claims, and for jobs whose poll is due. Cancel
+requests go from here too, as soon as the job's id at the provider is known.
+
+If a call is not made because the calls to its provider pause, it counts for its job as one without
+an answer, so deadlines follow the same rules while a provider is down.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Final
+
+import structlog
+
+from receiver.domain.answers import StatusUnavailable
+from receiver.domain.observations import CancelAnswer, Observation, Polled
+from receiver.engine.context import ServiceContext
+from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
+from receiver.engine.observe_job import observe_job
+from receiver.providers.contract import UpstreamJob, upstream_job
+from receiver.streams.hub import Hub
+from store.due import Candidate, Look
+from store.errors import NotFound
+from store.records.jobs import Job
+from store.records.times import Lane, Lease, Millis
+
+POLL_LEASE: Final[Millis] = 15_000 + LEASE_SLACK
+"""How long a job is leased for one call."""
+CANCEL_WAIT: Final[Millis] = 24 * 3_600_000
+"""How long a cancel waits for its provider to be configured again. It must not wait for ever, since
+retention does not remove the job meanwhile."""
+CONFIRMS_PER_POLL: Final = 4
+"""Confirming calls for each poll while polls are due: every fifth call is a poll."""
+
+log = structlog.get_logger()
+
+
+class StatusPolls(Handler[Job]):
+    """The lanes of jobs that are due for a status call."""
+
+    name = "status polls"
+    drain_seconds = 2.0
+
+    def __init__(self, services: ServiceContext, hub: Hub, rng: Random) -> None:
+        self._confirm = DueQueue(services.clock, hub, Lane.CONFIRM)
+        self._poll = DueQueue(services.clock, hub, Lane.POLL)
+        super().__init__(services.status_calls.concurrency, [self._confirm, self._poll])
+        self._services = services
+        self._calls = services.status_calls
+        self._rng = rng
+        self._confirms = 0
+        """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
+
+    def key_of(self, work: Job) -> str:
+        return work.id
+
+    # --- taking -----------------------------------------------------------------------------------
+
+    async def take(self, free: int, running: Mapping[str, Job]) -> Sequence[Job]:
+        """Lease jobs within the rate: claims first, but every fifth call is left to polls."""
+        room = min(free, self._calls.free())
+        if room <= 0:
+            for queue in self.queues:
+                if queue.is_due:
+                    queue.at = None
+                    queue.look_after(self._calls.seconds_until_free())
+            return []
+        polls_are_due = self._poll.is_due
+        kept = (self._confirms + room) // (CONFIRMS_PER_POLL + 1) if polls_are_due else 0
+        confirms = await self._lease(self._confirm, room - kept, running)
+        polls = await self._lease(self._poll, room - len(confirms), running)
+        if polls_are_due:
+            self._confirms += len(confirms)
+        self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL * len(polls))
+        return [*confirms, *polls]
+
+    async def _lease(self, queue: DueQueue, most: int, running: Mapping[str, Job]) -> list[Job]:
+        if most <= 0 or not queue.is_due:
+            return []
+        now = self._services.clock.now()
+        lease = Lease(self._services.holder, now + POLL_LEASE)
+
+        def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
+            # A change of a job ends its lease, so it can be due again during its call.
+            return self._admitted([each for each in candidates if each.job_id not in running])
+
+        return await queue.look(
+            lambda place: self._services.store.due.lease(
+                Look(queue.lane, now, most, choose, place), lease
+            ),
+            most,
+        )
+
+    def _admitted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """All, but of a provider whose calls have paused one as the probe, and none until it is
+        answered. The probe is a random job of a random user: one whose calls always fail must not
+        always be it. While a pause lasts, jobs are taken, and go on without their calls."""
+        admitted: list[Candidate] = []
+        by_user: dict[str, dict[int, list[Candidate]]] = {}
+        for each in candidates:
+            state = self._calls.state(each.provider)
+            if state == "open" and self._calls.admits_one(each.provider):
+                of_provider = by_user.setdefault(each.provider, {})
+                of_provider.setdefault(each.user_id, []).append(each)
+            elif state != "half_open":
+                admitted.append(each)
+        choice = self._rng.choice
+        probes = [choice(choice([*of_provider.values()])) for of_provider in by_user.values()]
+        return [*probes, *admitted]
+
+    async def release(self, works: Sequence[Job]) -> None:
+        await self._services.store.due.release(self._services.holder, [job.id for job in works])
+
+    # --- one call ---------------------------------------------------------------------------------
+
+    async def handle(self, work: Job) -> None:
+        observation = await self._ask(work)
+        if observation is None:
+            return  # the job is tried again when its lease ends
+        try:
+            observe = partial(self._observe, work.id, observation)
+            await retry_until_stored(self._services.clock, "a status answer", observe)
+        except NotFound:
+            return  # the job was removed meanwhile
+
+    async def _observe(self, job_id: str, observation: Observation) -> None:
+        job, move = await observe_job(self._services, job_id, observation)
+        if move is None and job.due is not None:
+            # The answer was outdated: the job is due as before.
+            await self._services.store.due.release(self._services.holder, [job_id])
+
+    async def _ask(self, job: Job) -> Observation | None:
+        """Make the call that the job waits for. None if it is a cancel request that waits for its
+        provider to be configured again."""
+        asked_at, number = self._services.clock.now(), job.tracking.polls + 1
+        upstream = upstream_job(job)
+        if upstream is None:
+            return None
+        if job.cancel_wanted:
+            return await self._pass_on_cancel(job, upstream)
+        provider = self._services.providers.get(job.provider)
+        if provider is None:
+            answer = StatusUnavailable(f"provider {job.provider} is not configured")
+            return Polled(number, asked_at, upstream.id, answer)
+        # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
+        # of its own: the status may lag.
+        only_result = job.tracking.link_missing
+        said = await self._calls.ask(
+            provider,
+            lambda asked: asked.result(upstream) if only_result else asked.status(upstream),
+        )
+        return Polled(number, asked_at, upstream.id, said)
+
+    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer | None:
+        """Ask the provider to cancel a job that its user has cancelled. Pauses are ignored: there
+        is only one such call, and without it the job goes on costing money."""
+        provider = self._services.providers.get(job.provider)
+        if provider is None:
+            if self._services.clock.now() - (job.done_at or 0) < CANCEL_WAIT:
+                return None
+            return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
+        self._calls.count()
+        answer = await provider.cancel(upstream)
+        log.info("cancel passed on", job=job.id, outcome=answer.outcome)
+        return answer

@@ -1,0 +1,237 @@
+"""Sends queued jobs to their providers, each job once.
+
+The step to `submitting` is the taking itself, committed before the first byte. The answer is an
+observation, and counts whatever became of the lease.
+
+After an answer "later" (429, or 503 with Retry-After) the job waits, all submissions to that
+provider pause for a second, and those of that user for a growing time. So a user who is always
+refused costs the others a second, and nothing else. Pauses are in memory alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+import structlog
+
+from receiver.domain.answers import (
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitAnswer,
+    SubmitNotSent,
+    SubmitRefused,
+)
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded, TimePassed
+from receiver.engine.context import CallbackAddress, ServiceContext
+from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
+from receiver.engine.observe_job import note_change, observe_job
+from receiver.engine.throttle import Pauses, Throttle, Throttles
+from receiver.streams.hub import Hub
+from store.due import Candidate, Changed, Found, Look, Place
+from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
+from store.records.jobs import Job, Phase
+from store.records.moves import Move
+from store.records.times import Lane, Millis
+
+PROVIDER_PAUSES: Final = Pauses(after=1, first=1.0, longest=1.0)
+USER_PAUSES: Final = Pauses(after=1, first=1.0, longest=60.0)
+EXPIRED_PER_LOOK: Final = 100
+"""How many jobs past their deadline are ended at once."""
+EXPIRY_SECONDS: Final = 1.0
+
+Call: TypeAlias = Callable[[], Awaitable[SubmitAnswer]]
+"""Sends a submission."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One submission that has begun."""
+
+    job: Job
+    begun: SubmissionBegins
+    began: float
+    """Monotonic time of the taking."""
+
+
+class Submissions(Handler[Attempt]):
+    """The lane of jobs that are due for submission."""
+
+    name = "submissions"
+    drain_seconds = 7.0
+
+    def __init__(
+        self, services: ServiceContext, hub: Hub, callback_address: CallbackAddress, slots: int
+    ) -> None:
+        self._queue = DueQueue(services.clock, hub, Lane.SUBMIT)
+        super().__init__(slots, [self._queue])
+        self._services = services
+        self._callback_address = callback_address
+        self._providers = Throttles[str](PROVIDER_PAUSES)
+        self._users = Throttles[tuple[str, int]](USER_PAUSES)
+        self._expire_at = 0.0
+        """Monotonic time of the next search for jobs past their deadline."""
+        for name in services.providers:
+            paused = services.metrics.submissions_paused.labels(name)
+            paused.set_function(partial(self._is_paused, name))
+
+    def seconds_paused(self, provider: str) -> float:
+        """How long all submissions to the provider still pause."""
+        return self._providers[provider].seconds_left(self._services.clock.monotonic())
+
+    def _is_paused(self, provider: str) -> float:
+        return float(self.seconds_paused(provider) > 0)
+
+    def key_of(self, work: Attempt) -> str:
+        return work.job.id
+
+    # --- taking -----------------------------------------------------------------------------------
+
+    async def take(self, free: int, running: Mapping[str, Attempt]) -> Sequence[Attempt]:
+        """Begin attempts: each is committed before its first byte is sent."""
+        services, begun = self._services, dict[str, SubmissionBegins]()
+        now, monotonic = services.clock.now(), services.clock.monotonic()
+        choose = partial(self._choose, free, monotonic)
+
+        def begin(job: Job) -> Move | None:
+            begun[job.id] = SubmissionBegins(job.attempts + 1, now + services.rules.submit_lease)
+            return decide(job, begun[job.id], services.clock.now(), services.rules)
+
+        def look(place: Place) -> Awaitable[Found[Changed]]:
+            return services.store.due.advance(Look(Lane.SUBMIT, now, free, choose, place), begin)
+
+        try:
+            changed = await self._queue.look(look, free)
+        except OutcomeUnknown:
+            # They may be `submitting` now, and would wait for answers in vain.
+            unsent = SubmitNotSent("the store failed before it was sent")
+            for job_id, attempt in begun.items():
+                await self._report(job_id, SubmissionEnded(attempt, unsent))
+            raise
+        if self._queue.has_more:
+            await self._look_after_those_left(now)
+        for each in changed:
+            note_change(services, each)
+        jobs = [each.job for each in changed if each.job.phase is Phase.SUBMITTING]
+        for job in jobs:
+            self._providers[job.provider].began()
+            self._users[job.provider, job.user_id].began()
+        return [Attempt(job, begun[job.id], monotonic) for job in jobs]
+
+    def _choose(
+        self, most: int, monotonic: float, candidates: Sequence[Candidate]
+    ) -> list[Candidate]:
+        """The candidates that may be sent. After a pause one goes at a time, until it is answered;
+        users who were not refused go first."""
+        chosen: list[Candidate] = []
+        probing = set[Throttle]()
+        throttles = {
+            each: (self._users[each.provider, each.user_id], self._providers[each.provider])
+            for each in candidates
+        }
+        for each in sorted(candidates, key=lambda each: throttles[each][0].state != "closed"):
+            both = throttles[each]
+            if len(chosen) < most and all(
+                throttle.admits(monotonic) and throttle not in probing for throttle in both
+            ):
+                chosen.append(each)
+                probing.update(throttle for throttle in both if throttle.state != "closed")
+        return chosen
+
+    async def _look_after_those_left(self, now: Millis) -> None:
+        """Plan the next look for jobs that wait for a slot or the end of a pause, and end those
+        whose deadline has passed meanwhile."""
+        services, monotonic = self._services, self._services.clock.monotonic()
+        left = [*self._providers.pauses_left(monotonic), *self._users.pauses_left(monotonic)]
+        self._queue.look_after(min([EXPIRY_SECONDS, *left]))
+        if monotonic < self._expire_at:
+            return
+        self._expire_at = monotonic + EXPIRY_SECONDS
+        created_before = now - services.rules.job_deadline
+        for job_id in await services.store.jobs.queued_before(created_before, EXPIRED_PER_LOOK):
+            with suppress(NotFound):
+                await observe_job(services, job_id, TimePassed())
+
+    # --- one attempt ------------------------------------------------------------------------------
+
+    async def handle(self, work: Attempt) -> None:
+        cancelled: SubmitAnswer = SubmitNotSent("the service stopped before it was sent")
+        try:
+            prepared = await self._prepare(work)
+            if isinstance(prepared, SubmitNotSent):
+                answer: SubmitAnswer = prepared
+            else:
+                cancelled = SubmitAmbiguous("the service stopped meanwhile")
+                answer = await self._send(work.job, prepared)
+        except asyncio.CancelledError:
+            await self._report_once(work, cancelled)
+            raise
+        job, metrics = work.job, self._services.metrics
+        metrics.submissions.labels(job.provider, answer.outcome).inc()
+        log.info("submission ended", job=job.id, outcome=answer.outcome)
+        self._learn(work, answer)
+        await self._report(job.id, SubmissionEnded(work.begun, answer))
+
+    async def _prepare(self, attempt: Attempt) -> Call | SubmitNotSent:
+        """What to send, or why nothing may be sent."""
+        job, services = attempt.job, self._services
+        provider = services.providers.get(job.provider)
+        if provider is None:
+            return SubmitNotSent(f"provider {job.provider} is not configured")
+        try:
+            body_input = await services.store.jobs.input_of(job.id)
+        except StoreUnavailable as error:
+            return SubmitNotSent(f"the job could not be read: {error}")
+        if self.stopping:
+            return SubmitNotSent("the service stopped before it was sent")
+        # This process may have been suspended, and the job is unconfirmed by now.
+        if services.clock.now() >= attempt.begun.lease_until:
+            return SubmitNotSent("its lease ended before it was sent")
+        return partial(provider.submit, job.kind, body_input, self._callback_address(job))
+
+    async def _send(self, job: Job, call: Call) -> SubmitAnswer:
+        try:
+            return await call()
+        except Exception as error:
+            # Adapters should not raise; whatever this is, bytes may have been sent.
+            log.error("a provider failed", job=job.id, exc_info=error)
+            return SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
+
+    def _learn(self, attempt: Attempt, answer: SubmitAnswer) -> None:
+        """Begin or end pauses by the answer, and note whether our key was accepted."""
+        job, now = attempt.job, self._services.clock.monotonic()
+        key, user = job.provider, (job.provider, job.user_id)
+        match answer:
+            case SubmitNotSent(status_code=int(), retry_after=retry_after):
+                pause = None if retry_after is None else retry_after / 1_000
+                self._providers.failed(key, attempt.began, now, pause)
+                self._users.failed(user, attempt.began, now, pause)
+            case SubmitAccepted() | SubmitRefused():
+                self._providers[key].succeeded(attempt.began)
+                self._users[user].succeeded(attempt.began)
+                refused = isinstance(answer, SubmitRefused) and answer.credentials_refused
+                self._services.metrics.provider_credentials_refused.labels(key).set(refused)
+            case _:
+                self._providers[key].abandoned(attempt.began)
+                self._users[user].abandoned(attempt.began)
+
+    async def _report(self, job_id: str, ended: SubmissionEnded) -> None:
+        """Store an answer, however long it takes: a lost one could cost money."""
+        with suppress(NotFound):
+            write = partial(observe_job, self._services, job_id, ended)
+            await retry_until_stored(self._services.clock, "a submission's answer", write)
+
+    async def _report_once(self, attempt: Attempt, answer: SubmitAnswer) -> None:
+        """Store an answer without retries, at a shutdown. If that fails, the job becomes
+        unconfirmed at the next start, or at the end of its lease."""
+        try:
+            await observe_job(
+                self._services, attempt.job.id, SubmissionEnded(attempt.begun, answer)
+            )
+        except StoreUnavailable as error:
+            log.warning("an answer could not be stored", job=attempt.job.id, reason=str(error))

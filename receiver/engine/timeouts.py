@@ -1,0 +1,52 @@
+"""Ends what has waited long enough and needs no call for it: submissions whose lease has ended; and
+of jobs that cannot be polled, deadlines and claims."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Never, assert_never
+
+from receiver.domain.lifecycle import decider
+from receiver.domain.observations import TimePassed
+from receiver.engine.context import ServiceContext
+from receiver.engine.lanes import DueQueue, Handler
+from receiver.engine.observe_job import note_change
+from receiver.streams.hub import Hub
+from store.due import Look
+from store.records.times import Lane
+
+TIMEOUTS_PER_LOOK: Final = 32
+
+
+class Timeouts(Handler[Never]):
+    """The lanes of timeouts. They are applied in the look itself: nothing is left to handle."""
+
+    name = "timeouts"
+
+    def __init__(self, services: ServiceContext, hub: Hub) -> None:
+        lanes = Lane.SUBMITTING, Lane.WAIT
+        super().__init__(1, [DueQueue(services.clock, hub, lane) for lane in lanes])
+        self._services = services
+
+    async def take(self, free: int, running: Mapping[str, Never]) -> Sequence[Never]:
+        for queue in self.queues:
+            if queue.is_due:
+                await self._apply(queue)
+        return []
+
+    def key_of(self, work: Never) -> str:
+        assert_never(work)
+
+    async def handle(self, work: Never) -> None:
+        assert_never(work)
+
+    async def _apply(self, queue: DueQueue) -> None:
+        services = self._services
+        now, most = services.clock.now(), TIMEOUTS_PER_LOOK
+        decide = decider(TimePassed(), services.clock.now, services.rules)
+        changed = await queue.look(
+            lambda place: services.store.due.advance(
+                Look(queue.lane, now, most, lambda candidates: candidates, place), decide
+            ),
+            most,
+        )
+        for each in changed:
+            note_change(services, each)

@@ -1,0 +1,3 @@
+-- name: lock-lane
+-- Nothing to do: SQLite has one writer.
+SELECT 1;

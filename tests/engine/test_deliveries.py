@@ -1,0 +1,163 @@
+"""Webhooks to users: limits per user and host, pauses, and leases."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from receiver.engine.deliveries import PER_HOST, PER_USER, Deliveries, Message
+from receiver.engine.lanes import LEASE_SLACK, LaneWorker
+from receiver.webhooks.delivery import AttemptResult
+from store.keys import User
+from store.records.deliveries import DeliveryState
+from store.records.jobs import Job
+from tests.engine.harness import Harness, begin, step
+from tests.store.world import SECOND, completed, rendering
+
+REFUSED = AttemptResult(None, "connect_failed", 3, None, None, connect_failure=True)
+
+
+@pytest.fixture
+def lane(harness: Harness) -> Deliveries:
+    return Deliveries(
+        harness.services,
+        harness.hub,
+        harness.sender,
+        schedule=[0, 5 * SECOND, 300 * SECOND],
+        timeout=15,
+        jitter=lambda: 0,
+    )
+
+
+@pytest.fixture
+def worker(harness: Harness, lane: Deliveries) -> LaneWorker[Message]:
+    return LaneWorker(lane, harness.clock)
+
+
+async def message(harness: Harness, host: str, user: User | None = None) -> Job:
+    job = await harness.world.create(user, webhook_url=f"https://{host}/")
+    return await harness.world.advance(job, rendering(harness.clock.now(), relay=True))
+
+
+async def messages(harness: Harness, count: int, host: str, user: User | None = None) -> list[Job]:
+    """`{}` in the host stands for the number."""
+    return [await message(harness, host.format(number), user) for number in range(count)]
+
+
+async def state_of(harness: Harness, job: Job) -> list[DeliveryState]:
+    return [*(await harness.world.deliveries(job)).values()]
+
+
+async def test_a_message_is_sent_when_it_is_due(
+    harness: Harness, worker: LaneWorker[Message]
+) -> None:
+    await worker.run_once()
+    job = await message(harness, "one.example")
+    assert await step(harness, worker, 0) == 1
+    assert await state_of(harness, job) == [DeliveryState.DELIVERED]
+    assert await step(harness, worker, 60) == 0
+
+
+async def test_a_failed_attempt_is_repeated_by_the_schedule(
+    harness: Harness, worker: LaneWorker[Message]
+) -> None:
+    harness.sender.result = replace(harness.sender.result, status_code=500)
+    job = await message(harness, "one.example")
+    assert [await step(harness, worker, at) for at in (0, 4.9, 0.1, 299, 1)] == [1, 0, 1, 0, 1]
+    assert await state_of(harness, job) == [DeliveryState.EXHAUSTED]
+
+
+@pytest.mark.parametrize(("host", "most"), [("one.example", PER_HOST), ("h{}.example", PER_USER)])
+async def test_a_user_and_a_host_have_a_limit_that_delays_no_other(
+    harness: Harness, worker: LaneWorker[Message], host: str, most: int
+) -> None:
+    harness.sender.waits_for = answered = asyncio.Event()
+    await messages(harness, most + 3, host)
+    assert await begin(worker) == most
+
+    await message(harness, "bob.example", harness.world.bob)
+    assert await begin(worker) == 1
+    assert "https://bob.example/" in await harness.sender.sending(most + 1)
+
+    answered.set()
+    await worker.finish()
+    assert await begin(worker) == 3
+    await worker.finish()
+
+
+async def test_all_attempts_at_once_are_bounded_and_shared(
+    harness: Harness, lane: Deliveries, worker: LaneWorker[Message]
+) -> None:
+    harness.sender.waits_for = answered = asyncio.Event()
+    lane.slots = 4
+    await messages(harness, 6, "a{}.example")
+    await messages(harness, 6, "b{}.example", harness.world.bob)
+    assert await begin(worker) == 4
+    assert sorted(url[8] for url in await harness.sender.sending(4)) == ["a", "a", "b", "b"]
+    answered.set()
+    await worker.finish()
+
+
+async def test_one_message_of_a_job_is_in_flight(
+    harness: Harness, worker: LaneWorker[Message]
+) -> None:
+    harness.sender.waits_for = answered = asyncio.Event()
+    job = await message(harness, "one.example")
+    assert await begin(worker) == 1
+    await harness.world.advance(job, completed(harness.clock.now(), relay=True))
+    assert await begin(worker) == 0
+    answered.set()
+    await worker.finish()
+    assert await step(harness, worker, 0) == 1
+    assert await state_of(harness, job) == [DeliveryState.DELIVERED] * 2
+
+
+async def test_a_host_that_refuses_connections_gets_one_attempt_a_minute(
+    harness: Harness, worker: LaneWorker[Message]
+) -> None:
+    harness.sender.result = REFUSED
+    await messages(harness, 12, "dead.example")
+    await begin(worker)
+    await worker.finish()
+    await begin(worker)
+    await worker.finish()
+    sent = len(harness.sender.sent)
+    assert sent == 2 * PER_HOST
+
+    for _ in range(59):
+        await step(harness, worker, 1)
+    assert len(harness.sender.sent) == sent, "what waits uses up no attempt"
+    await step(harness, worker, 1.1)
+    assert len(harness.sender.sent) == sent + 1
+
+    harness.sender.result = AttemptResult(204, None, 3, None, None, connect_failure=False)
+    for _ in range(70):
+        await step(harness, worker, 1)
+    assert len(harness.sender.sent) >= sent + 12
+
+
+async def test_what_was_leased_before_a_suspension_is_not_sent(
+    harness: Harness, lane: Deliveries, worker: LaneWorker[Message]
+) -> None:
+    """Another process may be sending it by now, or a newer one."""
+    job = await message(harness, "one.example")
+    (leased,) = await lane.take(9, {})
+    harness.clock.advance(LEASE_SLACK / SECOND + 0.001)
+    await lane.handle(leased)
+    assert harness.sender.sent == []
+    assert await step(harness, worker, 60) == 1
+    assert await state_of(harness, job) == [DeliveryState.DELIVERED]
+
+
+async def test_what_is_still_being_sent_is_not_leased_again(
+    harness: Harness, worker: LaneWorker[Message]
+) -> None:
+    harness.sender.waits_for = answered = asyncio.Event()
+    await message(harness, "one.example")
+    assert await begin(worker) == 1
+    await harness.sender.sending(1)
+    harness.clock.advance(60)
+    assert await begin(worker) == 0
+    answered.set()
+    await worker.finish()
+    assert len(harness.sender.sent) == 1

@@ -1,0 +1,231 @@
+"""The worker of a lane: slots, the time of the next look, errors, and the stop."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from receiver.engine.lanes import DueQueue, Handler, LaneWorker
+from receiver.streams.hub import Hub
+from store.changes import CommitNotice
+from store.due import START, Found, Place
+from store.errors import StoreUnavailable
+from store.records.times import Lane, Millis
+from tests.support.manual_clock import ManualClock
+
+NOW = 1_700_000_000_000
+
+
+class Letters(Handler[str]):
+    """Handles letters, which a test makes due; each is handled until the test lets it end."""
+
+    name = "letters"
+    drain_seconds = 0.01
+
+    def __init__(self, clock: ManualClock, hub: Hub, slots: int) -> None:
+        self.queue = DueQueue(clock, hub, Lane.POLL)
+        super().__init__(slots, [self.queue])
+        self.due = ""
+        self.next_at: Millis | None = None
+        self.place = START
+        self.looks: list[Place] = []
+        self.error: Exception | None = None
+        self.blocked: asyncio.Event | None = None
+        self.ends: dict[str, asyncio.Future[None]] = {}
+
+    def key_of(self, work: str) -> str:
+        return work
+
+    async def take(self, free: int, running: Mapping[str, str]) -> Sequence[str]:
+        return await self.queue.look(lambda place: self._look(free, place), free)
+
+    async def _look(self, free: int, place: Place) -> Found[str]:
+        self.looks.append(place)
+        if self.blocked is not None:
+            await self.blocked.wait()
+        if self.error is not None:
+            raise self.error
+        taken, self.due = self.due[:free], self.due[free:]
+        return Found([*taken], self.place, bool(self.due), self.next_at)
+
+    async def handle(self, work: str) -> None:
+        self.ends[work] = asyncio.get_running_loop().create_future()
+        await self.ends[work]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def letters(clock: ManualClock, hub: Hub) -> Letters:
+    return Letters(clock, hub, slots=2)
+
+
+@pytest.fixture
+def worker(letters: Letters, clock: ManualClock) -> LaneWorker[str]:
+    return LaneWorker(letters, clock)
+
+
+async def end(letters: Letters, work: str, error: Exception | None = None) -> None:
+    if error is None:
+        letters.ends[work].set_result(None)
+    else:
+        letters.ends[work].set_exception(error)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_no_more_is_taken_than_slots_are_free(
+    letters: Letters, worker: LaneWorker[str]
+) -> None:
+    letters.due = "abc"
+    assert [await worker.run_once(), await worker.run_once()] == [2, 0]
+    assert [*letters.ends] == ["a", "b"]
+
+    await end(letters, "a")
+    assert [await worker.run_once(), await worker.run_once()] == [1, 0]
+    assert [*letters.ends] == ["a", "b", "c"]
+
+
+async def test_without_news_nobody_looks_again(letters: Letters, worker: LaneWorker[str]) -> None:
+    letters.due = "a"
+    assert [await worker.run_once() for _ in range(3)] == [1, 0, 0]
+    await end(letters, "a")
+    assert await worker.run_once() == 0
+    assert len(letters.looks) == 1
+
+
+async def test_a_commit_says_when_to_look(
+    letters: Letters, worker: LaneWorker[str], hub: Hub, clock: ManualClock
+) -> None:
+    await worker.run_once()
+    hub.announce(CommitNotice(due={Lane.SUBMIT: 0}))
+    hub.announce(CommitNotice(due={Lane.POLL: NOW + 2_000}))
+    hub.announce(CommitNotice(due={Lane.POLL: NOW + 9_000}))
+    letters.due = "a"
+    clock.advance(1.999)
+    assert await worker.run_once() == 0
+    clock.advance(0.001)
+    assert await worker.run_once() == 1
+
+
+async def test_the_store_says_when_more_is_due(
+    letters: Letters, worker: LaneWorker[str], clock: ManualClock
+) -> None:
+    letters.next_at = NOW + 1_000
+    assert await worker.run_once() == 0
+    letters.due = "a"
+    assert await worker.run_once() == 0
+    clock.advance(1)
+    assert await worker.run_once() == 1
+
+
+async def test_a_commit_of_another_process_is_a_reason_to_look(
+    letters: Letters, worker: LaneWorker[str], hub: Hub
+) -> None:
+    await worker.run_once()
+    letters.due = "a"
+    hub.notify_all()
+    assert await worker.run_once() == 1
+
+
+async def test_a_look_goes_on_where_the_last_one_stopped(
+    letters: Letters, worker: LaneWorker[str]
+) -> None:
+    letters.place = Place("samsar", 7)
+    await worker.run_once()
+    letters.place = START
+    await worker.run_once()
+    await worker.run_once()
+    assert letters.looks == [START, Place("samsar", 7)]
+
+
+async def test_work_that_was_left_is_looked_for_when_a_task_ends(
+    letters: Letters, worker: LaneWorker[str], clock: ManualClock
+) -> None:
+    """It was not chosen although a slot was free, such as that of a busy host."""
+    letters.due = "ab"
+    letters.slots = 1
+    await worker.run_once()
+    letters.slots = 2
+    letters.queue.at = None  # the look found nothing that it might take
+    assert await worker.run_once() == 0
+    await end(letters, "a")
+    assert await worker.run_once() == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ZeroDivisionError()])
+async def test_after_a_failed_look_the_next_one_is_due(
+    letters: Letters, worker: LaneWorker[str], error: Exception
+) -> None:
+    letters.due, letters.error = "a", error
+    with pytest.raises(type(error)):
+        await worker.run_once()
+    letters.error = None
+    assert await worker.run_once() == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ZeroDivisionError()])
+async def test_a_task_that_fails_gives_its_slot_back(
+    letters: Letters,
+    worker: LaneWorker[str],
+    error: Exception,
+    quiet_log: None,
+) -> None:
+    letters.due, letters.slots = "ab", 1
+    await worker.run_once()
+    await end(letters, "a", error)
+    assert await worker.run_once() == 1
+
+
+async def test_idling_ends_with_news_a_free_slot_and_the_time(
+    letters: Letters, worker: LaneWorker[str], hub: Hub
+) -> None:
+    letters.due = "abc"
+    await worker.run_once()
+    idling = asyncio.create_task(worker.idle())
+    await asyncio.sleep(0)
+    hub.notify_all()
+    await asyncio.wait_for(idling, 1)
+
+    idling = asyncio.create_task(worker.idle())
+    await end(letters, "a")
+    await asyncio.wait_for(idling, 1)
+    await asyncio.wait_for(worker.idle(), 1)
+
+
+async def test_a_stop_waits_a_while_and_cancels_the_rest(
+    letters: Letters, worker: LaneWorker[str], hub: Hub
+) -> None:
+    letters.due = "ab"
+    await worker.run_once()
+    await end(letters, "a")
+    await worker.stop()
+    assert letters.ends["b"].cancelled()
+    letters.due = "c"
+    hub.notify_all()
+    assert await worker.run_once() == 0
+
+
+async def test_what_a_cancelled_look_has_taken_is_handled(
+    letters: Letters, worker: LaneWorker[str]
+) -> None:
+    """The look is committed whatever becomes of its caller."""
+    letters.due, letters.blocked = "a", asyncio.Event()
+    looking = asyncio.create_task(worker.run_once())
+    await asyncio.sleep(0)
+    looking.cancel()
+    await asyncio.sleep(0)
+    letters.blocked.set()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    await asyncio.sleep(0)
+    assert [*letters.ends] == ["a"]
+    assert letters.stopping

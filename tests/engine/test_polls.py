@@ -1,0 +1,270 @@
+"""Status calls: their order and limits, pauses, and requests to cancel."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
+from receiver.domain.lifecycle import decider
+from receiver.domain.observations import CancelRequested, Polled
+from receiver.engine.lanes import LaneWorker
+from receiver.engine.polls import CANCEL_WAIT, POLL_LEASE, StatusPolls
+from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
+from receiver.providers.samsar import read_report
+from store.errors import StoreUnavailable
+from store.records.jobs import Claim, Job, Phase, Status, Tracking
+from store.records.moves import Move
+from store.records.times import Lane
+from tests.engine.harness import RATE, STEP, Harness, begin, step
+from tests.store.world import SECOND, accepted
+
+FAILED = StatusUnavailable("500")
+
+
+@pytest.fixture
+def worker(harness: Harness) -> LaneWorker[Job]:
+    return polling(harness)
+
+
+def polling(harness: Harness, rate: float = 1_000.0, concurrency: int = 100) -> LaneWorker[Job]:
+    """A worker with limits of its own: calls per second, and calls at once."""
+    calls = StatusCalls(harness.clock, harness.services.metrics, rate, concurrency)
+    services = replace(harness.services, status_calls=calls)
+    return LaneWorker(StatusPolls(services, harness.hub, Random(5)), harness.clock)
+
+
+def finish_at_next_call(harness: Harness) -> None:
+    """Make each call finish its job, so that no job is polled twice."""
+    said = {"status": "FAILED", "message": "Out of credits."}
+    harness.provider.answer = StatusReport(read_report(said))
+
+
+async def due(harness: Harness, lane: Lane, *names: str) -> list[Job]:
+    return [await harness.due_poll(name, lane=lane) for name in names]
+
+
+# --- order and limits -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [10.0, 50.0, 330.0])
+async def test_due_polls_get_a_fifth_of_the_rate_while_claims_wait(
+    harness: Harness, rate: float
+) -> None:
+    finish_at_next_call(harness)
+    worker = polling(harness, rate)
+    await due(harness, Lane.POLL, *(f"poll-{number}" for number in range(40)))
+    await due(harness, Lane.CONFIRM, *(f"claim-{number}" for number in range(130)))
+
+    calls = 0
+    while calls < 100:
+        calls += await step(harness, worker)
+
+    polls = sum(name.startswith("poll-") for name in harness.provider.asked)
+    # Within two calls: a step need not allow a multiple of five calls.
+    assert calls / 5 - 2 <= polls <= calls / 5 + 2
+
+
+@pytest.mark.parametrize("lane", [Lane.CONFIRM, Lane.POLL])
+async def test_claims_or_polls_alone_get_the_whole_rate_in_order(
+    harness: Harness, lane: Lane
+) -> None:
+    finish_at_next_call(harness)
+    worker = polling(harness, RATE)
+    assert await worker.run_once() == 0
+    names = []
+    for number in range(20):
+        names.append(f"job-{number:02}")
+        await due(harness, lane, names[-1])
+        harness.clock.advance(0.001)
+
+    assert [await step(harness, worker) for _ in range(4)] == [5] * 4
+    assert harness.provider.asked == names
+
+
+async def test_all_calls_at_once_are_bounded(harness: Harness) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    worker = polling(harness, concurrency=3)
+    await due(harness, Lane.POLL, "a", "b")
+    await due(harness, Lane.CONFIRM, "c", "d")
+    assert await begin(worker) == 3
+    finish_at_next_call(harness)
+    answered.set()
+    await worker.finish()
+    assert await begin(worker) == 1
+    await worker.finish()
+
+
+async def test_a_user_s_calls_that_hang_leave_slots_to_others_as_they_end(
+    harness: Harness,
+) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    worker = polling(harness, concurrency=4)
+    await due(harness, Lane.POLL, *(f"ann's {number}" for number in range(8)))
+    assert await begin(worker) == 4
+    await harness.due_poll("bob's", harness.world.bob)
+    finish_at_next_call(harness)
+    answered.set()
+    await worker.finish()
+    await begin(worker)
+    assert "bob's" in harness.provider.asked[4:6]
+    await worker.finish()
+
+
+# --- one job, one call ----------------------------------------------------------------------------
+
+
+async def test_a_job_that_is_due_again_during_its_call_has_one_call_at_a_time(
+    harness: Harness, worker: LaneWorker[Job]
+) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    (job,) = await due(harness, Lane.POLL, "up")
+    assert await begin(worker) == 1
+    harness.clock.advance(POLL_LEASE / SECOND)
+    assert await begin(worker) == 0, "its lease has ended"
+    answered.set()
+    await worker.finish()
+    assert harness.provider.asked == ["up"]
+    assert (await harness.find(job)).tracking.polls == 1
+
+
+async def test_after_an_outdated_answer_the_job_can_be_leased_again(
+    harness: Harness, worker: LaneWorker[Job]
+) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    (job,) = await due(harness, Lane.POLL, "up")
+    await begin(worker)
+    now, rules = harness.clock.now(), harness.services.rules
+    earlier = Polled(1, now - SECOND, "up", StatusMissing())
+    later, _ = await harness.store.jobs.advance(job.id, decider(earlier, lambda: now, rules))
+    assert later.due is not None
+
+    harness.clock.advance((later.due.at - now) / SECOND)
+    answered.set()
+    await worker.finish()
+
+    assert (await harness.find(job)).tracking.polls == 1
+    assert await harness.lease("another", Lane.POLL) == [job.id]
+
+
+async def test_an_answer_is_kept_until_the_store_takes_it(
+    harness: Harness, worker: LaneWorker[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_at_next_call(harness)
+    (job,) = await due(harness, Lane.POLL, "up")
+    advance, refusals = harness.store.jobs.advance, iter(range(3))
+
+    async def refuse(*args: Any, **named: Any) -> Any:
+        await asyncio.sleep(0)
+        if next(refusals, None) is not None:
+            raise StoreUnavailable("the disk is away")
+        return await advance(*args, **named)
+
+    monkeypatch.setattr(harness.store.jobs, "advance", refuse)
+    await step(harness, worker)
+    assert (await harness.find(job)).done
+    assert harness.provider.asked == ["up"]
+
+
+async def test_once_completed_only_the_result_is_asked_for(
+    harness: Harness, worker: LaneWorker[Job]
+) -> None:
+    job = await harness.due_poll("up")
+    linkless = replace(job, tracking=Tracking(link_missing=True))
+    await harness.world.advance(job, lambda _: Move(linkless))
+    await step(harness, worker)
+    assert harness.provider.results == ["up"]
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+async def test_after_five_failures_calls_pause_and_jobs_go_on_without_them(
+    harness: Harness, quiet_log: Sequence[Mapping[str, object]]
+) -> None:
+    harness.provider.answer = FAILED
+    one_by_one = polling(harness, concurrency=1)
+    jobs = await due(harness, Lane.POLL, *(f"up-{number}" for number in range(8)))
+    for _ in range(8):
+        await step(harness, one_by_one, 0)
+    assert len(harness.provider.asked) == 5
+    waits = [(await harness.find(job)).due for job in jobs]
+    assert all(due is not None and due.at > harness.clock.now() for due in waits)
+
+    finish_at_next_call(harness)
+    for _ in range(int((PROVIDER_PAUSES.first + 6) / STEP)):
+        await step(harness, one_by_one)
+    assert all([(await harness.find(job)).done for job in jobs]), "soon after the recovery"
+
+
+async def test_claims_are_taken_after_their_time_although_calls_pause(
+    harness: Harness, worker: LaneWorker[Job], quiet_log: Sequence[Mapping[str, object]]
+) -> None:
+    harness.provider.answer = StatusUnavailable("the key", credentials_refused=True)
+    job = await harness.due_poll("up", lane=Lane.CONFIRM)
+    claim = Claim(1, harness.clock.now(), Status.FAILED, None, None, "No.")
+    claimed = replace(job, phase=Phase.CONFIRMING, tracking=Tracking(claims=(claim,)))
+    await harness.world.advance(job, lambda _: Move(claimed))
+    timeout = harness.services.rules.confirm_timeout / SECOND
+    began = harness.clock.monotonic()
+    while not (await harness.find(job)).done:
+        await step(harness, worker, 0.5)
+        assert harness.clock.monotonic() - began < 1.1 * timeout + 5
+    assert harness.clock.monotonic() - began >= timeout
+
+
+async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
+    harness: Harness, worker: LaneWorker[Job], quiet_log: Sequence[Mapping[str, object]]
+) -> None:
+    finish_at_next_call(harness)
+    bad = [f"bad-{number}" for number in range(20)]
+    harness.provider.answers = dict.fromkeys(bad, FAILED)
+    await due(harness, Lane.POLL, *bad)
+    waits = []
+    for number in range(5):
+        for _ in range(20):
+            await step(harness, worker, 2)
+        began = harness.clock.monotonic()
+        good = await harness.due_poll(f"good-{number}", harness.world.bob)
+        while not (await harness.find(good)).done:
+            await step(harness, worker, 0.5)
+        waits.append(harness.clock.monotonic() - began)
+    assert max(waits) <= 8 * PROVIDER_PAUSES.longest, "every second probe is Bob's, at random"
+
+
+# --- cancel requests ------------------------------------------------------------------------------
+
+
+async def cancelled(harness: Harness, name: str, provider: str = "samsar") -> Job:
+    job = await harness.world.create(provider=provider)
+    now = harness.clock.now()
+    job = await harness.world.advance(job, accepted(now, provider_request_id=name, maybe_sent=True))
+    requested = CancelRequested(frozenset({provider}))
+    decide = decider(requested, harness.clock.now, harness.services.rules)
+    return await harness.world.advance(job, decide)
+
+
+async def test_a_cancel_is_passed_on_once_although_calls_pause(
+    harness: Harness, worker: LaneWorker[Job], quiet_log: Sequence[Mapping[str, object]]
+) -> None:
+    harness.provider.answer = StatusUnavailable("the key", credentials_refused=True)
+    await due(harness, Lane.POLL, "other")
+    await step(harness, worker)
+    job = await cancelled(harness, "up")
+    for _ in range(5):
+        await step(harness, worker)
+    assert harness.provider.cancelled == ["up"]
+    assert (await harness.find(job)).due is None
+
+
+async def test_a_cancel_waits_a_day_for_its_provider_to_be_configured(
+    harness: Harness, worker: LaneWorker[Job]
+) -> None:
+    job = await cancelled(harness, "up", provider="gone")
+    await step(harness, worker)
+    assert (await harness.find(job)).cancel_wanted
+    await step(harness, worker, CANCEL_WAIT / SECOND)
+    assert not (await harness.find(job)).cancel_wanted

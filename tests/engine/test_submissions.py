@@ -1,0 +1,326 @@
+"""Submissions: each job is sent once, users take turns, and pauses after an answer "later"."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from receiver.domain.answers import (
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitAnswer,
+    SubmitNotSent,
+    SubmitRefused,
+)
+from receiver.engine.lanes import LaneWorker
+from receiver.engine.submissions import Attempt, Submissions
+from store.errors import OutcomeUnknown, StoreUnavailable
+from store.keys import User
+from store.records.jobs import ErrorCode, Job, Phase
+from store.records.times import Lane
+from tests.engine.harness import Harness, begin, step
+from tests.store.world import SECOND
+
+LATER = SubmitNotSent("busy", status_code=429)
+
+
+@pytest.fixture
+def lane(harness: Harness) -> Submissions:
+    return Submissions(harness.services, harness.hub, lambda job: job.id, slots=4)
+
+
+@pytest.fixture
+def worker(harness: Harness, lane: Submissions) -> LaneWorker[Attempt]:
+    return LaneWorker(lane, harness.clock)
+
+
+async def phases(harness: Harness, jobs: Sequence[Job]) -> list[Phase]:
+    return [(await harness.find(job)).phase for job in jobs]
+
+
+async def create(harness: Harness, user: User | None = None, count: int = 1) -> list[Job]:
+    now = harness.clock.now()
+    return [await harness.world.create(user, at=now) for _ in range(count)]
+
+
+def later_for(*jobs: Job, **details: Any) -> Callable[[str], SubmitAnswer]:
+    refused = {job.id for job in jobs}
+    later = SubmitNotSent("busy", status_code=429, **details)
+    return lambda job_id: later if job_id in refused else SubmitAccepted(f"up-{job_id}")
+
+
+# --- once -----------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_submitting_on_disk_before_it_is_sent(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    (job,) = await create(harness)
+    assert await worker.run_once() == 1
+    await harness.provider.called.wait()
+    assert await phases(harness, [job]) == [Phase.SUBMITTING]
+
+    answered.set()
+    await worker.finish()
+    assert await phases(harness, [job]) == [Phase.ACCEPTED]
+    assert await begin(worker) == 0
+    assert harness.provider.submitted == [job.id]
+
+
+@pytest.mark.parametrize(
+    ("answer", "phase"),
+    [
+        (SubmitAccepted("up-1"), Phase.ACCEPTED),
+        (SubmitRefused(422, "no"), Phase.FINISHED),
+        (SubmitNotSent("refused"), Phase.QUEUED),
+        (SubmitAmbiguous("reset"), Phase.SUBMIT_UNCONFIRMED),
+        (ZeroDivisionError(), Phase.SUBMIT_UNCONFIRMED),
+    ],
+)
+async def test_an_answer_is_stored_although_the_store_fails_at_first(
+    harness: Harness,
+    worker: LaneWorker[Attempt],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: SubmitAnswer | Exception,
+    phase: Phase,
+    quiet_log: Sequence[Mapping[str, object]],
+) -> None:
+    def submit_answer(_: str) -> SubmitAnswer:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    harness.provider.submit_answer = submit_answer
+    (job,) = await create(harness)
+    advance, refusals = harness.store.jobs.advance, iter(range(3))
+
+    async def refuse(*args: Any, **named: Any) -> Any:
+        await asyncio.sleep(0)
+        if next(refusals, None) is not None:
+            raise StoreUnavailable("the disk is away")
+        return await advance(*args, **named)
+
+    monkeypatch.setattr(harness.store.jobs, "advance", refuse)
+    await step(harness, worker)
+    assert await phases(harness, [job]) == [phase]
+
+
+async def test_a_job_whose_beginning_may_not_be_stored_is_queued_again(
+    harness: Harness, worker: LaneWorker[Attempt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = await create(harness)
+    advance = harness.store.due.advance
+
+    async def lose_the_answer(*given: Any) -> Any:
+        await advance(*given)
+        raise OutcomeUnknown("the connection was lost")
+
+    monkeypatch.setattr(harness.store.due, "advance", lose_the_answer)
+    with pytest.raises(OutcomeUnknown):
+        await worker.run_once()
+    monkeypatch.undo()
+    assert await phases(harness, [job]) == [Phase.QUEUED]
+    assert harness.provider.submitted == []
+
+    await step(harness, worker, 2)
+    assert await phases(harness, [job]) == [Phase.ACCEPTED]
+
+
+async def test_nothing_is_sent_after_the_end_of_its_lease(
+    harness: Harness, worker: LaneWorker[Attempt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was suspended could send hours later."""
+    (job,) = await create(harness)
+    input_of = harness.store.jobs.input_of
+
+    async def after_a_suspension(job_id: str) -> Any:
+        harness.clock.advance(harness.services.rules.submit_lease / SECOND)
+        return await input_of(job_id)
+
+    monkeypatch.setattr(harness.store.jobs, "input_of", after_a_suspension)
+    await step(harness, worker)
+    assert harness.provider.submitted == []
+    assert await phases(harness, [job]) == [Phase.QUEUED]
+
+
+# --- at a stop ------------------------------------------------------------------------------------
+
+
+async def test_a_stop_sends_nothing_more_and_leaves_nothing_in_between(
+    harness: Harness, lane: Submissions, worker: LaneWorker[Attempt]
+) -> None:
+    harness.provider.waits_for = asyncio.Event()
+    lane.drain_seconds = 0.01  # type: ignore[misc]  # of this instance alone
+    (sent,) = await create(harness)
+    await worker.run_once()
+    await harness.provider.called.wait()
+    (taken,) = await create(harness)
+    taking = asyncio.create_task(worker.run_once())
+    await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    await worker.stop()
+
+    assert await phases(harness, [sent, taken]) == [Phase.SUBMIT_UNCONFIRMED, Phase.QUEUED]
+    assert harness.provider.submitted == [sent.id]
+
+
+async def test_at_a_stop_an_answer_that_cannot_be_stored_is_not_waited_for(
+    harness: Harness,
+    lane: Submissions,
+    worker: LaneWorker[Attempt],
+    monkeypatch: pytest.MonkeyPatch,
+    quiet_log: Sequence[Mapping[str, object]],
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the disk is full")
+
+    harness.provider.waits_for = asyncio.Event()
+    lane.drain_seconds = 0.01  # type: ignore[misc]  # of this instance alone
+    (job,) = await create(harness)
+    await worker.run_once()
+    await harness.provider.called.wait()
+    monkeypatch.setattr(harness.store.jobs, "advance", refuse)
+    await asyncio.wait_for(worker.stop(), 5)
+    assert await phases(harness, [job]) == [Phase.SUBMITTING], "the next start finds it"
+
+
+# --- in turn --------------------------------------------------------------------------------------
+
+
+async def test_one_user_s_many_jobs_cost_another_user_one_slot_s_time(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    ann = await create(harness, harness.world.ann, 12)
+    assert await begin(worker) == 4
+    bob = await create(harness, harness.world.bob, 2)
+    harness.clock.advance(1)
+    assert await begin(worker) == 0
+
+    answered.set()
+    await worker.finish()
+    assert await begin(worker) == 4
+    await worker.finish()
+    second_round = set(harness.provider.submitted[4:])
+    assert {job.id for job in bob} <= second_round
+    assert len(second_round & {job.id for job in ann}) == 2
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+async def test_after_later_all_pause_for_a_second_then_one_of_another_user_goes_first(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    (refused,) = await create(harness, harness.world.ann)
+    harness.provider.submit_answer = later_for(refused)
+    await step(harness, worker, 0)
+    anns = await create(harness, harness.world.ann, 2)
+    bobs = await create(harness, harness.world.bob, 3)
+    assert await step(harness, worker, 0.9) == 0
+
+    assert await step(harness, worker, 0.1) == 1
+    assert harness.provider.submitted[1:] == [bobs[0].id]
+
+    # It was accepted: bob's others go at once, and ann's one at a time, until one is answered.
+    assert await step(harness, worker, 0) == 3
+    sent = {*harness.provider.submitted[2:]}
+    assert sent >= {bobs[1].id, bobs[2].id}
+    assert len(sent & {refused.id, *(job.id for job in anns)}) == 1
+
+
+async def test_a_user_who_is_always_told_later_costs_the_others_a_second_each_time(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    anns = await create(harness, harness.world.ann, 4)
+    told = {job.id for job in anns}
+    harness.provider.submit_answer = later_for(*anns)
+    waits: list[int] = []
+    for _ in range(200):
+        (bob,) = await create(harness, harness.world.bob)
+        wait = 0
+        while (await harness.find(bob)).phase is not Phase.ACCEPTED and wait < 30:
+            await step(harness, worker, 0.05)
+            wait += 1
+        waits.append(wait)
+    refusals = [each for each in harness.provider.submitted if each in told]
+    assert max(waits) <= 22, "in steps of 50 ms"
+    assert sum(wait > 2 for wait in waits) <= len(refusals)
+    assert 5 <= len(refusals) <= 8, "the user's own pauses grow"
+
+
+@pytest.mark.parametrize(("retry_after", "paused"), [(None, 1), (300, 0.3), (86_400 * SECOND, 1)])
+async def test_a_retry_after_holds_the_job_itself_and_a_short_one_shortens_the_pause(
+    harness: Harness,
+    lane: Submissions,
+    worker: LaneWorker[Attempt],
+    retry_after: int | None,
+    paused: float,
+) -> None:
+    (refused,) = await create(harness, harness.world.ann)
+    harness.provider.submit_answer = later_for(refused, retry_after=retry_after)
+    await step(harness, worker, 0)
+    assert lane.seconds_paused("samsar") == pytest.approx(paused)
+    job = await harness.find(refused)
+    assert job.due is not None
+    wait = job.due.at - harness.clock.now()
+    assert wait >= min(retry_after or 0, harness.services.rules.job_deadline - SECOND)
+
+
+async def test_refusals_of_calls_under_way_count_as_one(
+    harness: Harness, lane: Submissions, worker: LaneWorker[Attempt]
+) -> None:
+    jobs = await create(harness, harness.world.ann, 4)
+    harness.provider.submit_answer = later_for(*jobs)
+    await step(harness, worker, 0)
+    assert len(harness.provider.submitted) == 4
+    harness.provider.submit_answer = later_for()
+    (bob,) = await create(harness, harness.world.bob)
+    await step(harness, worker, 1)
+    assert await phases(harness, [bob]) == [Phase.ACCEPTED]
+    # Ann's own pause has doubled once at most.
+    await step(harness, worker, 1)
+    assert len(harness.provider.submitted) == 6
+
+
+async def test_a_waiting_job_fails_at_its_deadline_although_all_pause(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    (refused,) = await create(harness, harness.world.ann)
+    day = 86_400 * SECOND
+    harness.provider.submit_answer = lambda _: SubmitNotSent("busy", day, 503)
+    await step(harness, worker, 0)
+    for _ in range(int(harness.services.rules.job_deadline / SECOND / 60) + 1):
+        await step(harness, worker, 60)
+    job = await harness.find(refused)
+    assert job.error is not None
+    assert job.error.code is ErrorCode.NOT_SUBMITTED
+    assert not job.error.may_have_been_billed
+    assert harness.provider.submitted == [refused.id]
+
+
+async def test_jobs_that_wait_for_a_slot_fail_at_their_deadline(
+    harness: Harness, lane: Submissions, worker: LaneWorker[Attempt]
+) -> None:
+    lane.slots = 1
+    harness.provider.submit_answer = lambda _: LATER
+    await create(harness, harness.world.ann)
+    await step(harness, worker, 0)
+    waiting = await create(harness, harness.world.ann, 2)
+    harness.clock.advance(harness.services.rules.job_deadline / SECOND)
+    for _ in range(4):
+        await step(harness, worker, 1)
+    assert await phases(harness, waiting) == [Phase.FINISHED] * 2
+
+
+async def test_a_job_of_a_provider_that_is_not_configured_waits(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    job = await harness.world.create(provider="gone")
+    await step(harness, worker)
+    found = await harness.find(job)
+    assert (found.phase, found.due and found.due.lane) == (Phase.QUEUED, Lane.SUBMIT)
