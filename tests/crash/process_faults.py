@@ -28,7 +28,6 @@ from store.records.times import Millis
 TRANSACTIONS = [
     ("jobs", "create"),
     ("callbacks", "receive"),
-    ("callbacks", "apply"),
     ("deliveries", "lease"),
     ("deliveries", "settle"),
     ("idempotency", "store_answer"),
@@ -127,9 +126,10 @@ class _Trap:
         trap = self
 
         class Connection(connection):  # type: ignore[misc] # whichever it is
-            def executescript(self, sql: str, /) -> sqlite3.Cursor:
-                trap._written.clear()  # a batch begins
-                cursor: sqlite3.Cursor = super().executescript(sql)
+            def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+                if sql == "BEGIN IMMEDIATE":
+                    trap._written.clear()  # a batch begins
+                cursor: sqlite3.Cursor = super().execute(sql, *parameters)
                 return cursor
 
             def commit(self) -> None:

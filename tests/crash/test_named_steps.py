@@ -21,7 +21,7 @@ RULES = SandboxRules(render_seconds=0.8, seed=7)
 STEPS = [
     f"{step}/{when}/{1 if step == 'store_answer' else 2}"
     for step in (
-        *("create", "store_answer", "receive", "apply", "status"),
+        *("create", "store_answer", "receive", "status"),
         *("Polled", "lease", "deliver", "settle"),
     )
     for when in ("before", "after")
