@@ -1,12 +1,12 @@
 """The event log, numbered per user."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from operator import itemgetter
 
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 from store.repository import PAGE_BYTES, Repository
-from store.rows import job_from_row
+from store.rows import job_from_row, to_json
 
 
 class Events(Repository):
@@ -71,5 +71,9 @@ class Events(Repository):
 
     async def latest(self, user_id: int) -> Cursor:
         """The position of the user's latest event, or the log's origin."""
-        found = await self._find("read-latest", lambda row: Cursor(*row), user_id=user_id)
-        return found or Cursor(0, "")
+        return (await self.ends([user_id])).get(user_id, Cursor(0, ""))
+
+    async def ends(self, user_ids: Collection[int]) -> Mapping[int, Cursor]:
+        """By user: the position of the latest event. One read, whatever their number."""
+        rows = await self._fetch("read-ends", users=to_json(list(user_ids)))
+        return {user_id: Cursor(*end) for user_id, *end in rows}

@@ -52,7 +52,9 @@ class Broadcast:
         self.closing = False
         """Whether the service is shutting down and streams end."""
         hub.add_commit_listener(self._on_commit)
-        hub.add_foreign_listener(self._notify_all)
+        self._may_have_missed = False
+        """Whether the log of any channel may have grown without a notification."""
+        hub.add_foreign_listener(self._look)
 
     def close(self) -> None:
         """End every stream cleanly, including those requested from now on."""
@@ -77,6 +79,8 @@ class Broadcast:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._may_have_missed:
+                await self._find_missed()
             notified = [channel for channel in self._notified if channel.is_open]
             for first in range(0, len(notified), USERS_AT_ONCE):
                 some = notified[first : first + USERS_AT_ONCE]
@@ -219,7 +223,22 @@ class Broadcast:
                 channel.offered.extend(changes.appended.get(user_id, ()))
                 self._notify(channel)
 
-    def _notify_all(self) -> None:
-        """Notify every channel: something has changed, and it is unknown what."""
-        for channel in self._channels.values():
-            self._notify(channel)
+    def _look(self) -> None:
+        """Something has changed, and it is unknown what."""
+        self._may_have_missed = True
+        self._wake.set()
+
+    async def _find_missed(self) -> None:
+        """Notify the channels that are not at the ends of their logs: one read for all of them."""
+        self._may_have_missed = False
+        channels = [channel for channel in self._channels.values() if channel.is_open]
+        if not channels:
+            return
+        try:
+            ends = await self._store.events.ends([channel.user_id for channel in channels])
+        except StoreUnavailable:
+            self._look()
+            raise
+        for channel in channels:
+            if ends.get(channel.user_id) != channel.pushed:
+                self._notify(channel)

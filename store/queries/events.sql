@@ -38,9 +38,9 @@ SELECT seq, nonce, job_id, at, data FROM events
         WHERE before < :bytes)
  ORDER BY seq;
 
--- name: read-latest
--- The end of a user's log.
-SELECT event_seq, event_nonce FROM users WHERE id = :user_id;
+-- name: read-ends
+-- The ends of some users' logs.
+SELECT id, event_seq, event_nonce FROM users WHERE id IN ({listed_users});
 
 -- name: take-position
 -- Allocate the next position in a user's log, which is locked until the commit.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -37,6 +37,7 @@ class Log:
         self.events = {
             user: [event(seq, user) for seq in range(1, FIRST + 1)] for user in (ANN, BOB)
         }
+        self.looks: list[list[int]] = []
         self.reads: list[tuple[int, int]] = []
         """Each read: the user, and the `seq` after which it reads."""
         self.running = Counter[int]()
@@ -49,6 +50,10 @@ class Log:
 
     async def latest(self, user_id: int) -> Cursor:
         return self.events[user_id][-1].cursor
+
+    async def ends(self, user_ids: Collection[int]) -> dict[int, Cursor]:
+        self.looks.append([*user_ids])
+        return {user_id: await self.latest(user_id) for user_id in user_ids}
 
     async def after_for_user(self, user_id: int, seq: int, limit: int) -> list[Event]:
         self.reads.append((user_id, seq))
@@ -266,6 +271,18 @@ async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> No
     streams.commit(6)
     await settled()
     assert again.chunks == chunks_of(5, 6)
+
+
+async def test_one_read_finds_the_logs_that_have_grown_elsewhere(streams: Streams) -> None:
+    readers = [await streams.open(), await streams.open(BOB)]
+    streams.log.append(5, user=BOB)
+
+    streams.hub.notify_all()
+    await settled()
+
+    assert streams.log.looks == [[ANN, BOB]]
+    assert [user for user, _ in streams.log.reads[-2:]] == [BOB, BOB]
+    assert [reader.chunks for reader in readers] == [[], chunks_of(5, user=BOB)]
 
 
 # --- a log that has gone back ---------------------------------------------------------------------

@@ -16,6 +16,11 @@ async def test_a_users_log_has_no_gaps(world: World) -> None:
     bobs = [await world.create(world.bob) for _ in range(3)]
     await asyncio.gather(*(world.advance(job, change(), change()) for job in anns + bobs))
 
+    ends = await world.store.events.ends([world.ann.id, world.bob.id, 999])
+    assert {user_id: end.seq for user_id, end in ends.items()} == {
+        world.ann.id: 15,
+        world.bob.id: 9,
+    }
     for user, count in ((world.ann, 15), (world.bob, 9)):
         events = await world.store.events.after_for_user(user.id, 0, 200)
         assert [event.cursor.seq for event in events] == list(range(1, count + 1))
