@@ -28,31 +28,31 @@ class LinkRenewals:
 
     def __init__(self, services: ServiceContext) -> None:
         self._services = services
-        self._locks: WeakValueDictionary[str | int, asyncio.Lock] = WeakValueDictionary()
-        """By job and by user."""
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        """By user."""
 
     async def renew(self, job: Job) -> Job:
         """The job, with a renewed link if its link is older than `LINK_MAX_AGE`.
 
         Unchanged if the link is newer or cannot be renewed: its provider is no longer configured,
         no status call is allowed now or answered within `RENEWAL_SECONDS`, the answer has no link,
-        or the store fails. If another request is renewing it, waits for that one.
+        or the store fails.
 
         Raises:
             NotFound: the job was removed meanwhile.
         """
         if job.status is not Status.COMPLETED or not self._is_old(job):
             return job
-        lock = self._locks.setdefault(job.id, asyncio.Lock())
         try:
-            if lock.locked():
-                async with lock:
-                    pass  # those who wait read the job together
-                return await self._services.store.jobs.find(job.id) or job
-            async with lock:
+            async with (
+                asyncio.timeout(RENEWAL_SECONDS),
+                self._locks.setdefault(job.user_id, asyncio.Lock()),
+            ):
                 # Another request may have renewed it since `job` was read.
                 job = await self._services.store.jobs.find(job.id) or job
                 return await self._renewed(job) if self._is_old(job) else job
+        except TimeoutError:
+            return job
         except StoreUnavailable as error:
             log.warning("a link cannot be renewed now", job=job.id, reason=str(error))
             return job
@@ -67,12 +67,7 @@ class LinkRenewals:
         upstream = upstream_job(job)
         if provider is None or upstream is None:
             return job
-        try:
-            async with asyncio.timeout(RENEWAL_SECONDS):
-                async with self._locks.setdefault(job.user_id, asyncio.Lock()):
-                    answer = await self._services.status_calls.ask_soon(provider, upstream)
-        except TimeoutError:
-            return job
+        answer = await self._services.status_calls.ask_soon(provider, upstream)
         result = answer.report.result if isinstance(answer, StatusReport) else None
         if result is None:
             return job

@@ -16,7 +16,6 @@ from tests.http_api.scripted_provider import (
     FAILED,
     ScriptedProvider,
     Submission,
-    answering,
     call_back,
 )
 from tests.store.world import bodies, incoming_callback, unchanged
@@ -180,14 +179,3 @@ async def test_a_callback_that_outruns_the_answer_is_applied(
     assert (await job.wait_for(done=True))["status"] == "COMPLETED"
     assert (await job.wait_for(provider_request_id="up-1"))["done"]
     assert answers == [{"status": "accepted"}]
-
-
-async def test_the_history_shows_an_id_that_another_job_has(
-    provider: ScriptedProvider, job: AcceptedJob
-) -> None:
-    provider.submit = answering(200, {"request_id": "up-1"})
-    other = await create_submitted_job(job.client, provider)
-    await other.wait_for(phase="accepted", provider_request_id=None)
-    (line,) = await history_of(other.client, other.request_id, "submission")
-    assert (line["outcome"], line["provider_request_id"]) == ("accepted", None)
-    assert line["reason"] == "the id up-1 belongs to another job"

@@ -1,6 +1,5 @@
 """Finding a failed webhook, inspecting it, retrying many, and testing a URL."""
 
-import asyncio
 import json
 from ipaddress import ip_address
 from typing import Any
@@ -12,13 +11,12 @@ from starlette.responses import Response
 
 from receiver.net import resolver
 from store.errors import StoreBusy
-from store.records.deliveries import Delivery
 from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
 from tests.support.documented import assert_problem
-from tests.support.service import TIMEOUT, RunningService, listed, submit
+from tests.support.service import RunningService, listed, submit
 
 
 async def exhausted(webhook_jobs: WebhookJobs, url: str | None = None) -> WebhookJob:
@@ -112,26 +110,6 @@ async def test_all_that_match_are_sent_again(webhook_jobs: WebhookJobs, sink: Si
     await jobs[1].wait_for_states("delivered")
     (left,) = await other.deliveries()
     assert left["state"] == "exhausted"
-
-
-async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
-    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client, begun = await shared_service.user(), asyncio.Event()
-
-    async def list_page(*_: object) -> tuple[list[Delivery], str]:
-        begun.set()
-        await asyncio.sleep(0)
-        return [], "msg_x"  # there is always a next page
-
-    monkeypatch.setattr(shared_service.store.deliveries, "list_page", list_page)
-    async with asyncio.timeout(TIMEOUT):
-        retry = asyncio.create_task(
-            client.post("/v1/deliveries/retry", json={"state": "exhausted"})
-        )
-        await begun.wait()
-        retry.cancel()
-        assert (await client.get("/v1/deliveries")).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -193,24 +193,6 @@ async def test_unknown_members_are_named_and_counted(
 
 
 @pytest.mark.parametrize(
-    ("members", "pointer"),
-    [
-        ({"webhookEvents": ["COMPLETED"] * 6}, "/webhookEvents"),
-        ({"metadata": {str(number): 0 for number in range(17)}}, "/metadata"),
-        ({"kind": "create_narrative", "input": {"prompt_list": [0] * 21}}, "/input/prompt_list"),
-    ],
-)
-async def test_what_is_too_long_is_one_fault(
-    shared_client: httpx.AsyncClient, members: dict[str, Any], pointer: str
-) -> None:
-    problem = (await shared_client.post("/v1/jobs", json=JOB | members)).json()
-
-    found = [each["pointer"] for each in problem["errors"] if each["pointer"].startswith(pointer)]
-    assert found.count(pointer) == 1
-    assert set(found) == {pointer}
-
-
-@pytest.mark.parametrize(
     ("name", "meant"),
     [
         ("webhook_url", "webhookUrl"),

@@ -207,14 +207,6 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
     assert len(provider.submissions) == 1
 
 
-async def test_a_refusal_comes_again(client: httpx.AsyncClient, provider: ScriptedProvider) -> None:
-    provider.submit = answering(402, {"message": "Insufficient credits"})
-    first = await create(client, "k", "/v1/video/create_movie")
-    assert first.status_code == 402
-    assert_replay(first, await create(client, "k", "/v1/video/create_movie"))
-    assert len(provider.submissions) == 1
-
-
 async def test_what_was_refused_before_there_was_a_job_is_not_kept(
     shared_client: httpx.AsyncClient,
 ) -> None:

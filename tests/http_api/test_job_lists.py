@@ -1,19 +1,16 @@
 """Lists of jobs: filters, pages, and search by label."""
 
 import asyncio
-from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from store.delivery_reads import DeliveryFilter
-from store.records.jobs import Job
 from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
-from tests.support.service import MOVIE, TIMEOUT, RunningService, listed, submit
+from tests.support.service import MOVIE, listed, submit
 
 NARRATIVE = {"prompt_list": ["The fox finds a map."], "image_model": "IMAGEN3"}
 
@@ -140,43 +137,3 @@ async def test_jobs_are_found_by_label_and_provider(shared_client: httpx.AsyncCl
     for query in ({"q": "x" * 121}, {"provider": "another"}):
         refused = await shared_client.get("/v1/jobs", params=query)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
-
-
-@pytest.mark.parametrize(
-    ("table", "method", "path", "body"),
-    [
-        ("jobs", "GET", "/v1/jobs", None),
-        ("deliveries", "POST", "/v1/deliveries/retry", {"state": "exhausted"}),
-    ],
-)
-async def test_the_lists_of_a_user_are_read_one_by_one(
-    shared_service: RunningService,
-    monkeypatch: pytest.MonkeyPatch,
-    table: str,
-    method: str,
-    path: str,
-    body: dict[str, str] | None,
-) -> None:
-    ann, bob = (
-        await shared_service.user(f"reads-{table}"),
-        await shared_service.user(f"also-reads-{table}"),
-    )
-    reading: defaultdict[int | None, asyncio.Lock] = defaultdict(asyncio.Lock)
-    both = asyncio.Event()
-
-    async def list_page(whose: int | DeliveryFilter, *_: object) -> tuple[list[Job], None]:
-        user_id = whose.user_id if isinstance(whose, DeliveryFilter) else whose
-        assert not reading[user_id].locked()
-        async with reading[user_id]:
-            if len(reading) == 2:
-                both.set()
-            await both.wait()
-        return [], None
-
-    monkeypatch.setattr(getattr(shared_service.store, table), "list_page", list_page)
-    async with asyncio.timeout(TIMEOUT):
-        answers = await asyncio.gather(
-            *(who.request(method, path, json=body) for who in (ann, ann, ann, bob))
-        )
-
-    assert all(answer.is_success for answer in answers)

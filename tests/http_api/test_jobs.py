@@ -1,6 +1,5 @@
 """Jobs as their users see them."""
 
-import asyncio
 import re
 import time
 from typing import Any
@@ -223,9 +222,3 @@ async def test_a_cancelled_job_stays_so_whatever_the_provider_says(job: Accepted
     again = await job.cancel()
     assert (again.status_code, again.json()["code"]) == (409, "job_finished")
     assert again.json()["job"] == answer.json()
-
-
-async def test_cancelling_at_once_cancels_once(client: httpx.AsyncClient) -> None:
-    path = (await submit(client))["links"]["cancel"]
-    answers = await asyncio.gather(*(client.post(path) for _ in range(8)))
-    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7

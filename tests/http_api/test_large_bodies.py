@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import pytest
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from receiver import large_bodies
 from receiver.engine import accept_callback
@@ -50,39 +50,6 @@ async def test_large_bodies_take_turns_by_user_with_pauses_between() -> None:
     )
 
     assert reading.begun == [("ann 0", 0.0), ("bob", 0.2), ("ann 1", 0.4), ("ann 2", 0.6)]
-
-
-async def test_other_bodies_do_not_wait() -> None:
-    reading = Reading()
-
-    await asyncio.gather(
-        *(reading.read(f"ann {n}", ANN, LARGE + 1) for n in range(2)),
-        reading.read("small", ANN, LARGE),
-    )
-
-    assert [name for name, _ in reading.begun if name != "ann 0"] == ["small", "ann 1"]
-
-
-async def test_a_refused_body_ends_its_turn() -> None:
-    bodies = Bodies(2 * LARGE, LargeBodies(ManualClock()))
-
-    def refuse(_raw: bytes) -> None:
-        raise Problem(400, "invalid_json", "no")
-
-    for _ in range(2):
-        request = Request(scope("POST", "/", {}), Exchange(b"x" * (LARGE + 1)).receive)
-        with pytest.raises(Problem, match="no"):
-            await bodies.read(request, ANN, refuse)
-
-
-async def test_a_client_that_has_gone_leaves_the_queue() -> None:
-    reading = Reading()
-    gone = asyncio.create_task(reading.read("gone", ANN, LARGE + 1, is_gone=True))
-    await reading.read("ann", ANN, LARGE + 1)
-
-    with pytest.raises(ClientDisconnect):
-        await gone
-    assert [name for name, _ in reading.begun] == ["ann"]
 
 
 async def test_the_queue_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
-from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, refusing_status
+from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, refusing_status
 from tests.support.service import (
     RunningService,
-    history_of,
     job_of,
     submit,
     wait_for_job,
@@ -61,28 +58,3 @@ async def test_a_deadline_needs_an_answer_of_the_provider(
     provider.states["up-1"] = COMPLETED
     corrected = await wait_for_job(client, request_id, status="COMPLETED")
     assert corrected["error"] is None
-
-
-async def test_polls_that_change_nothing_are_no_history(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    request_id = (await submit(client))["request_id"]
-    await wait_for_job(client, request_id, provider_status="PENDING")
-    before = await history_of(client, request_id)
-    await provider.asked(5)
-    assert await history_of(client, request_id) == before
-
-
-async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
-    service: RunningService, provider: ScriptedProvider
-) -> None:
-    number = 10**30
-    provider.submit = answering(200, {"request_id": number})
-    job = await create_accepted_job(service, provider)
-    assert (await job.document())["provider_request_id"] == str(number)
-    await job.send({"request_id": number, "status": "IN_PROGRESS"})
-    await job.send({"request_id": number + 1, "status": "IN_PROGRESS"}, 409)
-    provider.states[str(number)] = {"request_id": number, **COMPLETED}
-    await job.wait_for(status="COMPLETED")
-    found = await job.client.get("/v1/video/status", params={"request_id": str(number)})
-    assert found.json()["request_id"] == job.request_id

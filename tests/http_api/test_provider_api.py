@@ -39,24 +39,6 @@ async def test_a_movie_is_submitted_as_its_user_wrote_it(
     assert (job["metadata"], job["provider_request_id"]) == ({"order": "7"}, "up-1")
 
 
-async def test_errors_use_the_providers_words(shared_client: httpx.AsyncClient) -> None:
-    """tests/providers/test_samsar_input.py has all of them."""
-    narrative = {"prompt_list": ["One"], "image_model": "IMAGEN3", "add_generative_video": True}
-    for kind, given, at, message in (
-        ("movie", {}, "prompt", "Prompt is required"),
-        ("movie", {"input": MOVIE | {"prompt": ""}}, "prompt", "Prompt is required"),
-        ("movie", {"input": MOVIE | {"duration": 10**300}}, "duration", "Duration is too long"),
-        ("narrative", {"input": narrative}, "video_model", "Invalid video model"),
-    ):
-        answer = await shared_client.post(f"/v1/video/create_{kind}", json=given)
-        assert (answer.status_code, answer.json()["message"]) == (400, message), given
-        assert answer.json()["errors"][0]["pointer"] == f"/input/{at}"
-    assert (
-        await shared_client.post("/v1/video/create_movie", json={"input": []})
-    ).status_code == 400
-    assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []
-
-
 async def test_the_routes_are_there_where_samsar_runs(
     start: Start, provider: ScriptedProvider
 ) -> None:
@@ -104,17 +86,6 @@ async def test_a_refusal_passes_through_and_that_of_the_operators_key_is_502(
         assert (job["status"], job["evidence"]) == ("FAILED", "submit")
         assert error.items() <= job["error"].items()
     assert len(provider.submissions) == len(ANSWERS)
-
-
-async def test_an_ambiguous_submission_is_taken(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    """tests/acceptance/test_submission_faults.py checks that it is never sent again."""
-    provider.submit = answering(503, {})
-    taken = await client.post("/v1/video/create_movie", json={"input": MOVIE})
-    assert taken.status_code == 200
-    job = await job_of(client, taken.json()["request_id"])
-    assert (job["status"], job["phase"], job["done"]) == ("PENDING", "submit_unconfirmed", False)
 
 
 async def test_a_hung_provider_is_waited_for_no_longer_than_submit_wait(

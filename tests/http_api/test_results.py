@@ -8,13 +8,12 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from starlette.responses import JSONResponse, Response
 
 from store.errors import StoreUnavailable
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, refusing_status
-from tests.support.service import RunningService, metric
+from tests.support.service import RunningService
 
 OLD, NEW = "https://cdn.example/old.mp4", "https://cdn.example/new.mp4"
 AWAY = StoreUnavailable("the disk is away")
@@ -147,13 +146,6 @@ async def test_every_link_of_an_old_result_is_renewed(
     assert provider.status_calls == ["up-1"]
 
 
-async def test_the_link_of_a_provider_that_runs_no_more_is_handed_out(
-    aging: Aged, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(aging.service.inner.context.services.providers, "samsar")
-    assert await aging.link() == OLD
-
-
 async def test_there_is_one_call_at_a_time_for_a_job(
     aging: Aged, provider: ScriptedProvider
 ) -> None:
@@ -164,80 +156,6 @@ async def test_there_is_one_call_at_a_time_for_a_job(
 
     assert await asyncio.gather(*asking) == [NEW] * 5
     assert provider.status_calls == ["up-1"]
-    assert not aging.service.inner.context.renewals._locks
-
-
-async def test_who_waited_for_a_renewal_that_failed_makes_no_further_call(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    aging = await aged(start, provider)
-    renewals = aging.service.inner.context.renewals
-    job = await aging.service.store.jobs.find(aging.jobs[0].request_id)
-    assert job is not None
-    release = asyncio.Event()
-
-    async def fail(_: str) -> Response:
-        await release.wait()
-        return JSONResponse({}, 500)
-
-    provider.status = fail
-    first = asyncio.create_task(renewals.renew(job))
-    await provider.asked()
-    second = asyncio.create_task(renewals.renew(job))
-    await asyncio.sleep(0)
-    release.set()
-
-    renewed = await asyncio.gather(first, second)
-    assert [each.result for each in renewed] == [{"videoUrl": OLD}] * 2
-    assert provider.status_calls == ["up-1"]
-
-
-async def test_there_is_one_call_at_a_time_for_a_user(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    aging = await aged(start, provider, jobs=2)
-    under_way: list[int] = [0]
-
-    async def slow(_: str) -> Response:
-        under_way.append(under_way[-1] + 1)
-        await asyncio.sleep(0.3)  # longer than the gap between two calls
-        under_way.append(under_way[-1] - 1)
-        return JSONResponse(completed(NEW))
-
-    provider.status = slow
-    assert await asyncio.gather(*map(aging.link, range(2))) == [NEW, NEW]
-    assert under_way == [0, 1, 0, 1, 0]
-
-
-async def test_if_the_new_link_cannot_be_read_who_waited_for_it_gets_the_old_one(
-    aging: Aged, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs, renewals = aging.service.store.jobs, aging.service.inner.context.renewals
-    job = await jobs.find(aging.jobs[0].request_id)
-    assert job is not None
-    release = provider.hold_status()
-    first = asyncio.create_task(renewals.renew(job))
-    await provider.asked()
-    second = asyncio.create_task(renewals.renew(job))
-    await asyncio.sleep(0)
-    monkeypatch.setattr(jobs, "find", AsyncMock(side_effect=AWAY))
-    release.set()
-
-    renewed = await asyncio.gather(first, second)
-    assert [each.result for each in renewed] == [{"videoUrl": NEW}, {"videoUrl": OLD}]
-
-
-async def test_a_link_that_was_just_renewed_is_not_renewed_again(
-    aging: Aged, provider: ScriptedProvider
-) -> None:
-    read_before = await aging.service.store.jobs.find(aging.jobs[0].request_id)
-    assert read_before is not None
-    assert await aging.link() == NEW
-
-    job = await aging.service.inner.context.renewals.renew(read_before)
-
-    assert job.result == {"videoUrl": NEW}
-    assert provider.status_calls == ["up-1"]
 
 
 async def test_a_renewed_link_that_cannot_be_kept_is_no_error(
@@ -247,17 +165,3 @@ async def test_a_renewed_link_that_cannot_be_kept_is_no_error(
         broken.setattr(aging.service.store.jobs, "advance", AsyncMock(side_effect=AWAY))
         assert await aging.link() == OLD
     assert await aging.link() == NEW
-
-
-async def test_no_renewal_while_the_breaker_is_open(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    aging = await aged(start, provider, jobs=2)
-    provider.status = refusing_status(401)
-    assert await aging.link(0) == OLD
-    assert await metric(aging.service, 'receiver_provider_credentials_refused{provider="samsar"}')
-    provider.status = None
-
-    assert await aging.link(1) == OLD
-
-    assert len(provider.status_calls) == 1

@@ -13,12 +13,7 @@ from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.relay_sink import Sink
-from tests.http_api.scripted_provider import (
-    COMPLETED,
-    ScriptedProvider,
-    call_back,
-    never,
-)
+from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, call_back, never
 from tests.http_api.webhook_job import RELAY
 from tests.support.service import (
     MOVIE,

@@ -1,8 +1,6 @@
 """Jobs at providers that sign: verified callbacks count at once, everything else is a claim."""
 
 import asyncio
-import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.providers import fal, replicate
 from tests.http_api.signed_job import (
-    CREATE,
     FAL,
     REPLICATE,
     SEED,
@@ -20,18 +17,13 @@ from tests.http_api.signed_job import (
     settings_of,
     success_body,
 )
-from tests.providers.conformance.subjects import sign_replicate
 from tests.providers.path_server import PathServer, path_server
 from tests.support.service import (
     RunningService,
     eventually,
     history_of,
-    job_of,
     metric,
     running_service,
-    submit,
-    wait_for_length,
-    wait_for_verdicts,
 )
 
 
@@ -86,16 +78,6 @@ async def test_the_order_of_the_checks(
     assert (await signed_job.call_back(b"{}", signed=False)).json()["code"] == "bad_token"
 
 
-async def test_a_job_that_is_gone_is_gone_before_its_signature_is_bad(
-    signing_service: RunningService, upstream: PathServer
-) -> None:
-    signed_job = await create_signed_job(signing_service, upstream, REPLICATE)
-    await signed_job.call_back(success_body(signed_job))
-    await signed_job.wait_for(done=True)
-    await signing_service.store.jobs.remove_finished(2**60, 1_000)
-    assert (await signed_job.call_back(b"{}", signed=False)).status_code == 410
-
-
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_a_stale_signature_makes_a_claim(
     signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
@@ -113,22 +95,6 @@ async def test_a_stale_signature_makes_a_claim(
     assert (line["verified"], line["confirmed"]) == (False, True)
     assert signed_job.status_calls() == 1
     assert job["result"] in ({"images": []}, {"output": "https://b.example"}), "the call counts"
-
-
-async def test_a_claim_that_comes_again_with_its_signature_counts(
-    signing_service: RunningService, upstream: PathServer
-) -> None:
-    signed_job = await create_signed_job(signing_service, upstream, REPLICATE)
-    upstream.answers[signed_job.status_path] = (500, {})
-    body = success_body(signed_job)
-    await signed_job.call_back(body, ago=400)
-    await signed_job.wait_for(phase="confirming")
-    await signed_job.wait_for_verdicts("claimed")
-    assert (await signed_job.call_back(body)).json() == {"status": "duplicate"}
-    await signed_job.wait_for(status="COMPLETED")
-    (line,) = await signed_job.wait_for_verdicts("applied")
-    assert line["verified"] is True
-    assert (await signed_job.call_back(body, ago=400)).json() == {"status": "duplicate"}
 
 
 # --- cancelling -----------------------------------------------------------------------------------
@@ -167,36 +133,6 @@ async def test_a_cancel_is_passed_on_once(
     await signed_job.wait_for_verdicts("late")
     assert upstream.asked(call) == [call]
     assert (await signed_job.document())["error"]["code"] == "canceled_by_user"
-
-
-@pytest.mark.parametrize("by", ["answer", "callback"])
-async def test_a_cancel_is_passed_on_when_the_id_is_known(
-    signing_service: RunningService, upstream: PathServer, by: str
-) -> None:
-    name, client = f"cancelled-{by}", await signing_service.user()
-    cancel = f"POST /v1/predictions/{name}/cancel"
-    upstream.answers |= {CREATE: (201, {"id": name}), cancel: (200, {})}
-    upstream.held[CREATE] = asyncio.Event()
-    before = len(upstream.calls)
-    try:
-        request_id = (await submit(client, **REPLICATE))["request_id"]
-        await wait_for_length(upstream.calls, before + 1, "the submission")
-        assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
-        assert await history_of(client, request_id, "provider_cancel") == []
-        if by == "callback":  # the callback is the first to name the id
-            path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
-            body = json.dumps({"id": name, "status": "starting"}).encode()
-            headers = sign_replicate(body, int(time.time()))
-            assert (await client.post(path, content=body, headers=headers)).status_code == 200
-            await wait_for_verdicts(client, request_id, "late")
-        else:
-            upstream.held[CREATE].set()
-        assert (await passed_on(client, request_id))["outcome"] == "accepted"
-    finally:
-        upstream.held.pop(CREATE).set()
-    job = await job_of(client, request_id)
-    assert (job["status"], job["provider_request_id"]) == ("CANCELLED", name)
-    assert upstream.asked(cancel) == [cancel]
 
 
 # --- what runs ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from store.errors import OutcomeUnknown, StoreFull, StoreUnavailable
 from tests.http_api.conftest import Start
-from tests.http_api.scripted_provider import ScriptedProvider, answering, never
+from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.documented import assert_problem
 from tests.support.service import (
     JOB,
@@ -19,9 +19,7 @@ from tests.support.service import (
     RunningService,
     eventually,
     listed,
-    submit,
     wait_for_job,
-    wait_for_metric,
 )
 
 DROP_IN = "/v1/video/create_movie"
@@ -115,18 +113,6 @@ async def test_while_no_read_works_the_answer_is_what_is_known(
     assert 1 <= reads.await_count <= 10, "no busy loop"
 
 
-async def test_reads_that_work_again_bring_the_outcome(site: Site, way: Way) -> None:
-    site.provider.submit = answering(402, {"message": "Insufficient credits"})
-    site.break_("jobs", "find", times=2)
-
-    answer = await way.post(site.client, **({} if way.path == DROP_IN else {"Prefer": "wait=30"}))
-
-    if way.path == DROP_IN:
-        assert_problem(answer, 402, "provider_refused")
-    else:
-        assert (answer.status_code, answer.json()["status"]) == (way.status, "FAILED")
-
-
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, way: Way) -> None:
     keeping = site.break_("idempotency", "store_answer")
 
@@ -141,38 +127,6 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, w
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (way.status, "true")
     assert again.json()["request_id"] == answer.json()["request_id"]
     assert await site.jobs() == 1
-
-
-async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_kept(
-    site: Site,
-) -> None:
-    site.provider.submit = never
-    keeping = site.break_("idempotency", "store_answer")
-    first = asyncio.create_task(Way(DROP_IN, KEY, 200).post(site.leaving()))
-    await site.provider.submitted()
-    first.cancel()
-
-    gone = f'receiver_http_requests_total{{method="POST",route="{DROP_IN}",status="499"}}'
-    await wait_for_metric(site.service, gone, 1)
-    assert keeping.await_count >= 1
-
-
-async def test_a_cancel_needs_nothing_after_its_commit(site: Site) -> None:
-    site.provider.submit = never
-    job = await submit(site.client)
-    await site.provider.submitted()
-    advance = site.service.store.jobs.advance
-
-    async def advance_and_fail(*given: Any, **named: Any) -> Any:
-        changed = await advance(*given, **named)
-        site.break_("jobs", "find")
-        return changed
-
-    site.patch.setattr(site.service.store.jobs, "advance", advance_and_fail)
-
-    answer = await site.client.post(f"/v1/jobs/{job['request_id']}/cancel")
-
-    assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
 
 
 async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(site: Site, way: Way) -> None:

@@ -6,7 +6,6 @@ from unittest.mock import AsyncMock
 import httpx
 import pytest
 
-from store.records.events import Event
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
@@ -153,29 +152,6 @@ async def test_the_header_outranks_the_query(
     assert frame.data["progress"] == 1
 
 
-async def test_an_event_that_arrives_just_after_a_read_is_still_sent(
-    service: RunningService, job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`done` never overtakes the event that finished the job."""
-    read = service.store.events.after_for_job
-
-    async def read_and_cancel(job_id: str, seq: int, limit: int) -> list[Event]:
-        page = await read(job_id, seq, limit)
-        if not page:
-            monkeypatch.undo()
-            assert (await job.cancel()).status_code == 202
-        return page
-
-    monkeypatch.setattr(service.store.events, "after_for_job", read_and_cancel)
-    stream = (await job.client.get(f"{job.path}/events")).text
-
-    *_, last, done, end = stream.split("\n\n")
-    assert "event: update" in last
-    assert '"status":"CANCELLED"' in last
-    assert "event: done" in done
-    assert end == ""
-
-
 # --- all jobs of a user ---------------------------------------------------------------------------
 
 
@@ -275,23 +251,3 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
 
 
 # --- a slow reader --------------------------------------------------------------------------------
-
-
-async def send_long_progress(job: AcceptedJob, number: int) -> None:
-    """Send progress with 8,000 letters that take six times as many bytes in ASCII."""
-    long = {"status": "IN_PROGRESS", "message": f"{number}:" + "é" * 8_000}
-    await job.send(long | {"progress": number / 2})
-    await job.wait_for(progress=number / 2)  # otherwise two may become one event
-
-
-async def test_a_slow_reader_misses_nothing(job: AcceptedJob) -> None:
-    """It reads nothing while more is written than all buffers in between hold."""
-    async with event_stream(job.client, "/v1/events") as stream:
-        (snapshot,) = await stream.events(1)
-        for number in range(150):
-            await send_long_progress(job, number)
-        await job.cancel()
-        updates = await stream.until(lambda frame: bool(frame.data and frame.data["done"]))
-    first = snapshot.data["jobs"][0]["seq"] + 1
-    assert [frame.data["seq"] for frame in updates] == [*range(first, first + 151)]
-    assert sum(len(frame.raw) for frame in updates) > 6_000_000
