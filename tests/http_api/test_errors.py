@@ -12,7 +12,7 @@ from receiver.server import incoming
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, MOVIE, RunningService, metric, wait_for_metric
+from tests.support.service import JOB, MOVIE, RunningService
 
 # --- addresses and methods ------------------------------------------------------------------------
 
@@ -138,13 +138,6 @@ async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.Mo
             assert await connection.ended()
 
 
-async def test_a_length_of_thousands_of_digits_is_a_number(shared_service: RunningService) -> None:
-    length = "2".zfill(5_000)  # int() refuses more than 4,300 digits
-    request = f"POST /session HTTP/1.1\r\nContent-Length: {length}\r\nX-Requested-With: a\r\n\r\n[]"
-    async with raw_connection(shared_service.url) as connection:
-        assert_problem(await connection.ask(request.encode()), 400, "invalid_json")
-
-
 async def test_an_encoded_body_is_415(shared_client: httpx.AsyncClient) -> None:
     for encoding in ("gzip", "br", "identity, gzip", "x"):
         answer = await shared_client.post(
@@ -153,26 +146,6 @@ async def test_an_encoded_body_is_415(shared_client: httpx.AsyncClient) -> None:
         assert_problem(answer, 415, "unsupported_content_encoding")
     plain = await shared_client.post("/v1/jobs", json=JOB, headers={"Content-Encoding": "Identity"})
     assert plain.status_code == 202
-
-
-async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
-    shared_service: RunningService,
-) -> None:
-    key = await shared_service.key("gone")
-    client = shared_service.client(key)
-    body = json.dumps(JOB).encode()
-    length = str(len(body) + 1)
-    head = request_bytes(
-        "POST", "/v1/jobs", API_KEY=key, Content_Length=length, Expect="100-continue"
-    )
-    gone = 'receiver_http_requests_total{method="POST",route="/v1/jobs",status="499"}'
-    before = await metric(shared_service, gone)
-    async with raw_connection(shared_service.url) as connection:
-        await connection.send(head)
-        await connection.until(b"100 Continue\r\n\r\n")
-        await connection.send(body)
-    await wait_for_metric(shared_service, gone, before + 1)
-    assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 
 # --- ids and faults of ours -----------------------------------------------------------------------

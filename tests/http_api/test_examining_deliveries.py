@@ -7,12 +7,11 @@ from unittest.mock import AsyncMock
 
 import httpx
 import pytest
-from starlette.responses import Response
 
 from receiver.net import resolver
 from store.errors import StoreBusy
 from tests.http_api.conftest import Start
-from tests.http_api.relay_sink import Message, Sink, always
+from tests.http_api.relay_sink import Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
 from tests.support.documented import assert_problem
@@ -113,30 +112,6 @@ async def test_all_that_match_are_sent_again(webhook_jobs: WebhookJobs, sink: Si
 
 
 @pytest.mark.parametrize(
-    ("retried", "detail"),
-    [
-        ([], "Storage is unavailable; nothing was saved. Please retry."),
-        ([3], "3 messages are due again, then storage failed. Repeat the request."),
-    ],
-)
-async def test_storage_that_fails_on_the_way_does_not_deny_what_is_sent_again(
-    shared_service: RunningService,
-    monkeypatch: pytest.MonkeyPatch,
-    retried: list[int],
-    detail: str,
-) -> None:
-    client, deliveries = await shared_service.user(), shared_service.store.deliveries
-    always_a_next_page = AsyncMock(return_value=([], "msg_x"))
-    retry_those = AsyncMock(side_effect=[*retried, StoreBusy("a queue is full")])
-    monkeypatch.setattr(deliveries, "list_page", always_a_next_page)
-    monkeypatch.setattr(deliveries, "retry_those", retry_those)
-
-    answer = await client.post("/v1/deliveries/retry", json={"state": "exhausted"})
-
-    assert assert_problem(answer, 503, "storage_unavailable")["detail"] == detail
-
-
-@pytest.mark.parametrize(
     ("body", "pointer"),
     [
         ({}, "/state"),
@@ -205,23 +180,6 @@ async def test_an_address_is_tried_with_a_signed_message(
     assert await listed(client, "deliveries") == [], "a test is not a delivery"
 
 
-async def test_one_test_at_a_time_for_each_user(webhook_jobs: WebhookJobs, sink: Sink) -> None:
-    client, bob = await webhook_jobs.service.user("ada"), await webhook_jobs.service.user("bob")
-    inner: list[int] = []
-
-    async def meanwhile(_: Message) -> Response:
-        sink.answer = None
-        for each in (client, bob):
-            answer = await each.post("/v1/webhook-tests", json={"url": sink.url})
-            inner.append(answer.status_code)
-        return Response()
-
-    sink.answer = meanwhile
-    assert (await client.post("/v1/webhook-tests", json={"url": sink.url})).status_code == 200
-    assert inner == [429, 200]
-    assert (await client.post("/v1/webhook-tests", json={"url": sink.url})).status_code == 200
-
-
 @pytest.mark.parametrize("url", ["http://10.0.0.1/", "https://[fe80::1]/", "ftp://a.example/", 7])
 async def test_a_literal_address_that_is_refused_is_a_fault(
     shared_client: httpx.AsyncClient, url: object
@@ -251,3 +209,27 @@ async def test_a_name_that_is_refused_or_not_found_is_an_answer(
         assert answer.status_code == 200
         assert answer.json()["status_code"] is None
         assert answer.json()["error"].startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("retried", "detail"),
+    [
+        ([], "Storage is unavailable; nothing was saved. Please retry."),
+        ([3], "3 messages are due again, then storage failed. Repeat the request."),
+    ],
+)
+async def test_storage_that_fails_on_the_way_does_not_deny_what_is_sent_again(
+    shared_service: RunningService,
+    monkeypatch: pytest.MonkeyPatch,
+    retried: list[int],
+    detail: str,
+) -> None:
+    client, deliveries = await shared_service.user(), shared_service.store.deliveries
+    always_a_next_page = AsyncMock(return_value=([], "msg_x"))
+    retry_those = AsyncMock(side_effect=[*retried, StoreBusy("a queue is full")])
+    monkeypatch.setattr(deliveries, "list_page", always_a_next_page)
+    monkeypatch.setattr(deliveries, "retry_those", retry_those)
+
+    answer = await client.post("/v1/deliveries/retry", json={"state": "exhausted"})
+
+    assert assert_problem(answer, 503, "storage_unavailable")["detail"] == detail

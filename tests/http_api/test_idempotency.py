@@ -207,14 +207,6 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
     assert len(provider.submissions) == 1
 
 
-async def test_what_was_refused_before_there_was_a_job_is_not_kept(
-    shared_client: httpx.AsyncClient,
-) -> None:
-    assert (await create(shared_client, "k", input={})).status_code == 400
-    first = await create(shared_client, "k")
-    assert (first.status_code, "Idempotency-Replayed" in first.headers) == (202, False)
-
-
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/video/create_movie"])
 async def test_refused_credentials_free_the_key(
     client: httpx.AsyncClient, provider: ScriptedProvider, path: str
@@ -227,15 +219,6 @@ async def test_refused_credentials_free_the_key(
     assert "Idempotency-Replayed" not in again.headers
     assert again.json()["request_id"] != refused
     await wait_for_job(client, again.json()["request_id"], phase="accepted")
-
-
-async def test_a_key_is_kept_seven_days(service: RunningService, client: httpx.AsyncClient) -> None:
-    first = await create(client, "k")
-    service.clock.ahead_ms = 7 * 24 * 3_600_000 - 60_000
-    assert_replay(first, await create(client, "k"))
-    service.clock.ahead_ms += 120_000
-    assert "Idempotency-Replayed" not in (await create(client, "k")).headers
-    assert await count(client) == 2
 
 
 async def test_a_key_outlives_a_restart(tmp_path: Any, provider: ScriptedProvider) -> None:

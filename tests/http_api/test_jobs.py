@@ -137,10 +137,11 @@ async def test_prefer_wait_holds_the_answer_until_the_job_is_done(
     for prefer, applied in (
         ('a="b, c", wait=20', "wait=20"),
         ("wait=99999999999999999999", "wait=60"),
+        *((bad, None) for bad in ("wait", "wait=", "wait=-1", "wait=x", "wait=1.5", 'a="wait=1"')),
     ):
         answer = await shared_client.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
-        assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, applied)
-        assert (answer.json()["status"], answer.json()["done"]) == ("COMPLETED", True)
+        assert (answer.status_code, answer.headers.get("Preference-Applied")) == (202, applied)
+        assert answer.json()["done"] is (applied is not None)
 
 
 async def test_prefer_wait_ends_with_the_job_as_it_is(client: httpx.AsyncClient) -> None:
@@ -149,15 +150,6 @@ async def test_prefer_wait_ends_with_the_job_as_it_is(client: httpx.AsyncClient)
     assert 0.9 < time.monotonic() - began < 20  # less than the longest wait
     assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=1")
     assert answer.json()["phase"] == "accepted"
-
-
-async def test_a_preference_that_cannot_be_read_is_ignored(
-    shared_client: httpx.AsyncClient,
-) -> None:
-    for prefer in ("wait", "wait=", "wait=-1", "wait=x", "wait=1.5", "Wait", 'a="b, wait=1"'):
-        answer = await shared_client.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
-        assert answer.status_code == 202
-        assert "Preference-Applied" not in answer.headers
 
 
 # --- reading --------------------------------------------------------------------------------------

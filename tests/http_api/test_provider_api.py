@@ -6,10 +6,9 @@ from typing import Any
 
 import httpx
 
-from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import API_KEY, ScriptedProvider, answering, call_back, never
-from tests.support.service import MOVIE, RunningService, eventually, job_of, submit, wait_for_job
+from tests.support.service import MOVIE, RunningService, job_of, wait_for_job
 
 # --- submissions ----------------------------------------------------------------------------------
 
@@ -156,26 +155,6 @@ async def test_a_status_is_read_from_the_store_by_either_id(
         },
     }
     assert provider.status_calls == []
-
-
-async def test_the_jobs_of_other_providers_have_no_status_here(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), providers="sandbox-replicate")
-    client = await service.user()
-    ours = await create_accepted_job(client, provider)
-    other = await submit(client, provider="sandbox-replicate", kind="owner/name")
-    sent = await eventually(
-        lambda: job_of(client, other["request_id"]), lambda job: job["provider_request_id"], "an id"
-    )
-
-    for given, status in (
-        (sent["request_id"], 404),
-        (sent["provider_request_id"], 404),
-        (ours.request_id, 200),
-    ):
-        answer = await client.get("/v1/video/status", params={"request_id": given})
-        assert answer.status_code == status, given
 
 
 async def test_a_status_without_an_id_or_with_an_unknown_one(

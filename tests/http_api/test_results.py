@@ -55,20 +55,6 @@ async def test_a_result_with_further_links_is_answered_as_it_is(trusting_job: Ac
         assert (answer.status_code, answer.headers["Location"]) == (302, result[name])
 
 
-async def test_numbers_are_those_of_the_whole_result(trusting_job: AcceptedJob) -> None:
-    """The job shows only the first 64 KiB of the result, and its last link is cut."""
-    links = [f"https://cdn.example/{n}?{'q' * 600}" for n in range(150)]
-    await trusting_job.send(
-        {"status": "COMPLETED", "result": {"videoUrl": links[0], "frames": links}}
-    )
-    await trusting_job.wait_for(done=True)
-    path = f"{trusting_job.path}/result"
-    for n, link in enumerate(links[90:], 91):
-        assert (await trusting_job.client.get(path, params={"n": n})).headers["Location"] == link
-    answer = await trusting_job.client.get(path, params={"n": 151})
-    assert (answer.status_code, answer.json()["detail"]) == (404, "The result has 150 files.")
-
-
 # --- old links ------------------------------------------------------------------------------------
 
 

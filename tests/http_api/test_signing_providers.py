@@ -1,29 +1,23 @@
 """Jobs at providers that sign: verified callbacks count at once, everything else is a claim."""
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from receiver.clock import SystemClock
-from receiver.providers import fal, replicate
 from tests.http_api.signed_job import (
     FAL,
     REPLICATE,
     SEED,
     create_signed_job,
-    settings_of,
     success_body,
 )
-from tests.providers.path_server import PathServer, path_server
+from tests.providers.path_server import PathServer
 from tests.support.service import (
     RunningService,
     eventually,
     history_of,
     metric,
-    running_service,
 )
 
 
@@ -149,25 +143,3 @@ async def test_jobs_are_checked_by_their_provider(signing_service: RunningServic
         answer = await client.post("/v1/jobs", json=order)
         assert answer.status_code == 400, order
         assert [fault["pointer"] for fault in answer.json()["errors"]] == pointers, order
-
-
-async def test_a_provider_that_hangs_delays_neither_start_nor_end_nor_a_callback_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fal, "ASK_TIMEOUT", 30.0)
-    monkeypatch.setattr(replicate, "ASK_TIMEOUT", 30.0)
-    async with path_server() as away:
-        for path in ("/v1/webhooks/default/secret", "/.well-known/jwks.json"):
-            away.held[f"GET {path}"] = asyncio.Event()
-        clock = SystemClock()
-        began = clock.monotonic()
-        async with running_service(tmp_path, **settings_of(away)) as service:
-            assert clock.monotonic() - began < 15
-            signed_job = await create_signed_job(service, away, FAL)
-            began = clock.monotonic()
-            assert (await signed_job.call_back(success_body(signed_job))).status_code == 200
-            assert clock.monotonic() - began < 15
-            began = clock.monotonic()
-        assert clock.monotonic() - began < 15
-        for held in away.held.values():
-            held.set()

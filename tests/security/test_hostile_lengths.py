@@ -19,15 +19,14 @@ from starlette.requests import Request
 
 from receiver import logs
 from receiver.clock import SystemClock
-from receiver.dashboard import pages
 from receiver.domain.retry_after import read_retry_after
-from receiver.http_api import auth, body, create_job, idempotency, jobs, queries, responses
+from receiver.http_api import auth, idempotency, queries
 from receiver.http_api.errors import Problem
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
 from receiver.providers import parsing, samsar
 from receiver.providers.samsar import InputRules, upstream_input
-from receiver.signed_text import CallbackTokens, PayloadSigner
+from receiver.signed_text import PayloadSigner
 from receiver.streams import frames
 from receiver.webhooks import targets
 from store.ids import time_of
@@ -102,17 +101,8 @@ def log_line(text: str) -> None:
 
 
 READERS: dict[str, Callable[[str], object]] = {
-    "redaction": logs.redact,
     "redaction of a text that is not cut": logs._hide,
     "a log line": log_line,
-    "json": lambda text: body.parse_object(text.encode("utf-8", "surrogatepass")),
-    "json, a text": lambda text: body.parse_object(json.dumps({"a": text}).encode()),
-    "json, a raw text": lambda text: body.parse_object(
-        f'{{"a": "{text}"}}'.encode("utf-8", "surrogatepass")
-    ),
-    "json, a list": lambda text: body.parse_object(
-        f'{{"a": [{text.rstrip(",")}]}}'.encode("utf-8", "surrogatepass")
-    ),
     "a provider's json": lambda text: provider_json(json.dumps([text]).encode()),
     "a provider's bytes": lambda text: provider_json(text.encode("utf-16", "replace")),
     "a provider's report": report,
@@ -123,31 +113,17 @@ READERS: dict[str, Callable[[str], object]] = {
     "a webhook address": lambda text: targets.check_url(
         f"https://{text}", allow_http=False, allow_nets=()
     ),
-    "a callback token": lambda text: CallbackTokens(KEYS).verify("samsar", text),
     "a signed text": lambda text: PayloadSigner(KEYS, b"salt").read(text),
     "a list's cursor": lambda text: queries.read_cursor(
         PayloadSigner(KEYS, b"salt"), "jobs", 1, text
     ),
     "a stream's cursor": frames.read_cursor,
     "an id": time_of,
-    "a key": lambda text: auth._given_key(scope_of(authorization=text)),
     "a client's address": lambda text: auth._network_of({"client": (text, 1)}),
-    "a cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=text)),
     "our cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=f'{COOKIE}="{text}"')),
-    "Idempotency-Key": lambda text: idempotency.read_key(
-        PARTS, request_with(idempotency_key=f'"{text}'), {}, 0
-    ),
     "a body's fingerprint": lambda text: idempotency.fingerprint(
         {"texts": [text], "numbers": [1e308] * (len(text) // 6)}
     ),
-    "Prefer": lambda text: create_job.preferred_wait(request_with(prefer=text)),
-    "Prefer: wait": lambda text: create_job.preferred_wait(request_with(prefer=f"wait{text}")),
-    "If-None-Match": lambda text: responses.etag_matches(text, "x"),
-    "a query's names": lambda text: queries.check_parameters(request_with(text), *queries.PAGE),
-    "a query's limit": lambda text: queries.read_limit(request_with(f"limit={text}")),
-    "a query's filter": lambda text: jobs._read_filter(request_with(f"created_after={text}")),
-    "a stream's query": lambda text: request_with(text).query_params.get("ticket"),
-    "Host": lambda text: pages._names_us(text, {"localhost"}),
 }
 
 
