@@ -34,7 +34,7 @@ def application(context: ApiContext, table: Iterable[Row[Any]]) -> ASGIApp:
     by_path: defaultdict[str, dict[str, ASGIApp]] = defaultdict(dict)
     for row in table:
         methods = by_path[row.path]
-        methods[row.method] = row.credential.bind(context, row.handler)
+        methods[row.method] = row.credential(context, row.handler)
         # Not for event streams: the response to a HEAD request would not end.
         if row.method == "GET" and row.credential is not KEY_OR_TICKET:
             methods["HEAD"] = methods["GET"]

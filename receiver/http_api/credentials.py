@@ -22,13 +22,8 @@ CallbackHandler: TypeAlias = Callable[[ApiContext, str, Scope, Receive, Send], A
 """Sends its own response. The `str` is the job id in the token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credential(Generic[Handler]):
-    """What a route requires, and how a handler behind it becomes an endpoint."""
-
-    schemes: tuple[str, ...]
-    """Its security schemes in the OpenAPI document; any one is enough."""
-    bind: Callable[[ApiContext, Handler], ASGIApp]
+Credential: TypeAlias = Callable[[ApiContext, Handler], ASGIApp]
+"""What a route requires: makes an endpoint of a handler behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +113,19 @@ def _bind_one_by_one(context: ApiContext, handler: KeyHandler) -> ASGIApp:
                 raise ClientDisconnect
             return await handler(context, request, caller)
 
-    return KEY.bind(context, when_free)
+    return KEY(context, when_free)
 
 
-_KEY_SCHEMES: Final = ("key", "bearer")
-PUBLIC: Final = Credential((), _bind_public)
-KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_rate_limited_caller))
+PUBLIC: Final = _bind_public
+KEY: Final = _bind_by(_rate_limited_caller)
 """An API key or a session; the request counts against its rate limit."""
-KEY_ONE_BY_ONE: Final = Credential(_KEY_SCHEMES, _bind_one_by_one)
+KEY_ONE_BY_ONE: Final = _bind_one_by_one
 """Like `KEY`, but a user's requests are served one by one, for long reads."""
-KEY_WITHOUT_RATE_LIMIT: Final = Credential(
-    _KEY_SCHEMES, _bind_by(lambda context, scope: context.auth.caller(scope))
-)
+KEY_WITHOUT_RATE_LIMIT: Final = _bind_by(lambda context, scope: context.auth.caller(scope))
 """Like `KEY`, but without the rate limit, for cheap reads."""
-ADMIN_KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_admin))
+ADMIN_KEY: Final = _bind_by(_admin)
 """Like `KEY`, but only an admin's."""
-KEY_OR_TICKET: Final = Credential((*_KEY_SCHEMES, "ticket"), _bind_by(_caller_by_key_or_ticket))
+KEY_OR_TICKET: Final = _bind_by(_caller_by_key_or_ticket)
 """For event streams."""
-CALLBACK_TOKEN: Final = Credential((), _bind_by_token)
+CALLBACK_TOKEN: Final = _bind_by_token
 """The token in a callback's path, which names its job."""

@@ -164,12 +164,22 @@ async def test_health(start_signed_in: StartSignedIn, provider: ScriptedProvider
     page = visitor.page
     # As the proxies in deploy/ do.
     await page.route(f"{service.url}/metrics", lambda route: route.fulfill(status=404))
+
+    async def paused(route: Route) -> None:
+        text = await (await route.fetch()).text()
+        zero, one = (
+            f'receiver_submissions_paused{{provider="samsar"}} {n}' for n in ("0.0", "1.0")
+        )
+        await route.fulfill(body=text.replace(zero, one))
+
+    await page.route("**/session/metrics", paused)
     await submit(await service.user("bob"))
     await provider.submitted()
     await page.get_by_role("link", name="Health").click()
     breaker = page.get_by_role("region", name="Provider and breaker")
     await expect(breaker).to_contain_text("Closed")  # before its first status call
     await expect(breaker).to_contain_text("submission: ")
+    await expect(breaker).to_contain_text("the provider limits our rate: samsar")
     assert visitor.console == []
 
     # Without samples for long enough, and before the next one fails, the figures are out of date.
