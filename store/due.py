@@ -142,19 +142,15 @@ class DueJobs(Repository):
 
         await self._writer.normal(work)
 
-    async def renew(self, job_ids: Sequence[str], lease: Lease) -> set[str]:
-        """Renew the leases of `lease.holder` on these jobs; returns the ids of the jobs that it
-        still holds."""
+    async def postpone(self, holder: str, job_id: str, at: Millis) -> None:
+        """Release an unused lease of `holder`; the job is due at `at`."""
 
-        def work(db: Session, _: CommitNotice) -> set[str]:
-            renew = self._sql["renew"]
-            return {
-                job_id
-                for job_id in job_ids
-                if db.execute(renew, {"job_id": job_id, **asdict(lease)}).fetchone() is not None
-            }
+        def work(db: Session, notice: CommitNotice) -> None:
+            parameters = {"job_id": job_id, "holder": holder, "at": at}
+            for (lane,) in db.execute(self._sql["postpone"], parameters).fetchall():
+                notice.add_due(Lane(lane), at)
 
-        return await self._writer.normal(work)
+        await self._writer.normal(work)
 
     # --- within a transaction -------------------------------------------------------------------
 

@@ -2,9 +2,7 @@
 
 The link comes from a provider, and its host may redirect. So each hop is checked like a webhook
 address (`receiver.webhooks.targets`), and redirects, bytes and idle time are limited. The caller
-limits the total time. If a connection is lost, the download is resumed with a range request,
-provided that the host sent a validator and the connection brought at least one byte. Otherwise the
-attempt fails, and the next one starts from the beginning.
+limits the total time. An attempt that breaks off is begun anew.
 """
 
 import asyncio
@@ -17,7 +15,6 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
-import httpcore
 import httpx
 
 from receiver.archive.contract import type_of
@@ -32,15 +29,13 @@ from receiver.webhooks.targets import LONGEST_NAME, TargetRefused
 PIECE = 1024 * 1024
 """Approximate number of bytes hashed and written at a time."""
 PIECE_SECONDS = 120.0
-"""Time limit for a piece: a slower host would hold up other downloads. It leaves time to resume
-after a stall of `IDLE_SECONDS`."""
+"""Time limit for a piece: a slower host would hold up other downloads."""
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
 LONGEST_HEAD = 64 * 1024
 CONNECT_SECONDS = 10.0
-IDLE_SECONDS = 60.0
-RESUME_AFTER = 0.5
+IDLE_SECONDS = 20.0
 
 _HEADERS = (
     ("Connection", "close"),
@@ -48,10 +43,7 @@ _HEADERS = (
     ("Accept-Encoding", "identity"),
     ("User-Agent", "job-receiver"),
 )
-_PART = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
-"""A Content-Range: the first byte, and the length of the whole file."""
 _SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
-_LOST = (httpcore.NetworkError, httpcore.ReadTimeout, httpcore.RemoteProtocolError)
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 _RESERVED = "%/:=&?~#+!$,;'@()*[]"
 """Characters of a link that are left as they are. Spaces and non-ASCII characters, for example, are
@@ -88,14 +80,10 @@ class Download:
 
     content_type: str
     """The file's media type."""
-    _received: AsyncIterator[bytes]
-    """The body of the latest response."""
 
     def __init__(self, downloader: Downloader, link: str) -> None:
         self.size = 0
         """Bytes received so far."""
-        self._size_at_connect = 0
-        """`size` when the latest connection was made."""
         self._downloader = downloader
         self._link = link
         self._sha256 = hashlib.sha256()
@@ -111,27 +99,25 @@ class Download:
         """Send the request and read the response head. Raises `DownloadFailed`."""
         try:
             with _translate_errors():
-                self._read_head(await self._get(()))
+                self._read_head(await self._get())
         except BaseException:
             await self._closing.aclose()
             raise
         return self
 
     def _read_head(self, response: httpx.Response) -> None:
-        """Read the properties of the file from the first response."""
         header, status = response.headers.get, response.status_code
         if status != 200:
             raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
-        if not _is_plain(response):
+        # Codings are case-insensitive (RFC 9110, 8.4.1).
+        if header("content-encoding", "identity").lower() != "identity":
             raise DownloadFailed("bad_answer: it has a Content-Encoding, which was not requested")
-        self._first = response
-        length, tag = header("content-length"), header("etag") or ""
         self.content_type = type_of(header("content-type"), urlsplit(self._link).path)
+        length = header("content-length")
         self._length = None if length is None else int(length)
-        self._digest = header("repr-digest") or ""
+        self._digest = header("repr-digest", "")
         """As in RFC 9530; empty if there is none."""
-        self._validator = tag if tag.startswith('"') else header("last-modified") or ""
-        """The validator for resuming: a strong ETag, or Last-Modified; empty if there is none."""
+        self._received = response.aiter_raw()
         self._check_size(self._length or 0)
 
     async def __aexit__(self, *_: object) -> None:
@@ -151,8 +137,12 @@ class Download:
         piece, limit = bytearray(), asyncio.timeout(PIECE_SECONDS)
         try:
             async with limit:
-                while len(piece) < PIECE and (data := await self._read()):
+                while len(piece) < PIECE and (data := await anext(self._received, b"")):
                     piece += data
+                    self.size += len(data)
+                    self._check_size(self.size)
+        except AnswerTooLong as error:
+            raise DownloadFailed("too_large", final=True) from error
         except TimeoutError:
             if limit.expired():
                 slow = f"less than 1 MiB came within {PIECE_SECONDS:.0f} s"
@@ -162,12 +152,12 @@ class Download:
 
     # --- HTTP -----------------------------------------------------------------------------------
 
-    async def _get(self, headers: Sequence[tuple[str, str]]) -> httpx.Response:
+    async def _get(self) -> httpx.Response:
         """The response after redirects."""
         url = _encoded(self._link)
         for _ in range(MAX_REDIRECTS + 1):
             await self._closing.aclose()  # the previous connection
-            response = await self._ask(url, headers)
+            response = await self._ask(url)
             location = response.headers.get("location")
             if response.status_code not in REDIRECTS or location is None:
                 return response
@@ -175,7 +165,7 @@ class Download:
             url = urldefrag(urljoin(url, location)).url
         raise DownloadFailed("too_many_redirects")
 
-    async def _ask(self, url: str, headers: Sequence[tuple[str, str]]) -> httpx.Response:
+    async def _ask(self, url: str) -> httpx.Response:
         network = self._downloader.network_of(url)
         try:
             network.check(url, LONGEST_LINK)
@@ -184,59 +174,14 @@ class Download:
         # Chunked encoding needs more bytes than the file has.
         longest = 2 * self._downloader.most_bytes + LONGEST_HEAD
         timeouts = {"connect": CONNECT_SECONDS, "read": IDLE_SECONDS, "write": IDLE_SECONDS}
-        sent = [("Host", host_header(url)), *_HEADERS, *headers]
+        sent = [("Host", host_header(url)), *_HEADERS]
         request = httpx.Request("GET", url, headers=sent, extensions={"timeout": timeouts})
         opened = open_transport(network.backend(longest), network.tls)
         transport = await self._closing.enter_async_context(opened)
         async with asyncio.timeout(IDLE_SECONDS):
             response = await transport.handle_async_request(request)
         await self._closing.enter_async_context(aclosing(response))
-        self._received = response.aiter_raw()
         return response
-
-    async def _read(self) -> bytes:
-        """The next bytes of the file, over as many connections as needed; empty at its end."""
-        while True:
-            try:
-                data = await anext(self._received, b"")
-                self.size += len(data)
-                self._check_size(self.size)
-                if data or self._length in (None, self.size) or self.size == self._size_at_connect:
-                    return data
-            except AnswerTooLong as error:
-                raise DownloadFailed("too_large", final=True) from error
-            except _LOST:
-                if not self._validator or self.size == self._size_at_connect:
-                    raise
-                await self._downloader.clock.sleep(RESUME_AFTER)
-            await self._resume()
-
-    async def _resume(self) -> None:
-        rest = ("Range", f"bytes={self.size}-"), ("If-Range", self._validator)
-        response = await self._get(rest)
-        part = _PART.fullmatch(response.headers.get("content-range") or "")
-        if response.status_code != 206 or not part or int(part[1]) != self.size:
-            raise DownloadFailed("cannot_resume")
-        if not (_is_plain(response) and self._is_same(response)):
-            raise DownloadFailed("cannot_resume")
-        self._size_at_connect = self.size
-        self._read_total(part[2])
-        # In a partial response too, it is the digest of the whole file (RFC 9530, section 3).
-        self._digest = response.headers.get("repr-digest") or self._digest
-
-    def _is_same(self, response: httpx.Response) -> bool:
-        """Whether a part is of the same file, as its headers tell: a host may ignore If-Range."""
-        name = "etag" if response.headers.get("etag") else "last-modified"
-        return response.headers.get(name) in (None, self._first.headers.get(name))
-
-    def _read_total(self, total: str) -> None:
-        """Set the file's length from `total`, a number or `*`. A host may send less than the rest
-        (RFC 9110, 15.3.7), so without a length the end of the file is unknown."""
-        length = self._length if total == "*" else int(total)
-        if length is None or self._length not in (None, length):
-            raise DownloadFailed("cannot_resume")
-        self._length = length
-        self._check_size(length)
 
     def _check_size(self, size: int) -> None:
         if size > self._downloader.most_bytes:
@@ -249,11 +194,6 @@ class Download:
         announced = _SHA256.search(self._digest)
         if announced and b64decode(announced[1]) != self._sha256.digest():
             raise DownloadFailed("bad_digest: it does not match its Repr-Digest")
-
-
-def _is_plain(response: httpx.Response) -> bool:
-    """Whether the content is not compressed. Codings are case-insensitive (RFC 9110, 8.4.1)."""
-    return (response.headers.get("content-encoding") or "identity").lower() == "identity"
 
 
 def _encoded(link: str) -> str:

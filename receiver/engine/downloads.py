@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -35,6 +36,8 @@ PER_USER: Final = 2
 TOTAL_SECONDS: Final = 1800.0
 """Maximum duration of an attempt, until the file is durable."""
 DOWNLOAD_LEASE: Final[Millis] = 1_800_000 + LEASE_SLACK
+ANSWER_PAUSE: Final[Millis] = 1_000
+"""How long a download waits while another one waits for its host to answer."""
 MAINTENANCE_SECONDS: Final = 30.0
 ARCHIVE_SWEEP_SECONDS: Final = 3600.0
 REMOVALS_PER_BATCH: Final = 64
@@ -57,6 +60,8 @@ class Downloads(Handler[Job]):
         self._services = services
         self._archive = archive
         self._downloader = downloader
+        self._asking: dict[str, str] = {}
+        """By host that has not answered yet: the job whose download waits for it."""
         self.swept = asyncio.Event()
         """Set when the first sweep has ended; no download starts before that."""
 
@@ -100,7 +105,13 @@ class Downloads(Handler[Job]):
             await retry_until_stored(clock, "the files of a result", partial(self._find, job))
             return
         await self.swept.wait()
-        outcome = await self._download(job, index)
+        host = urlsplit(job.archive[index].link).netloc
+        if host in self._asking:
+            # A silent host must not take several slots.
+            at = clock.now() + ANSWER_PAUSE
+            await self._services.store.due.postpone(self._services.holder, job.id, at)
+            return
+        outcome = await self._download(job, index, host)
         ended = DownloadEnded(index, job.archive[index].tries, outcome)
         await retry_until_stored(clock, "a download", partial(self._observe, job, ended))
         self._count(job, index, outcome)
@@ -114,12 +125,14 @@ class Downloads(Handler[Job]):
         if move is None:  # a stale outcome: the job is due as before
             await self._services.store.due.release(self._services.holder, [job.id])
 
-    async def _download(self, job: Job, index: int) -> FileStored | FileFailed:
+    async def _download(self, job: Job, index: int, host: str) -> FileStored | FileFailed:
         try:
+            self._asking[host] = job.id
             async with (
                 asyncio.timeout(TOTAL_SECONDS),
                 Download(self._downloader, job.archive[index].link) as file,
             ):
+                del self._asking[host]
                 key = key_of(job.user, job.id, index + 1, file.content_type)
                 await self._archive.put(key, file.content_type, file.content())
                 return FileStored(file.size, file.content_type, file.sha256, key)
@@ -134,6 +147,9 @@ class Downloads(Handler[Job]):
             # Probably a bug. Without an outcome there would be no backoff, and no last attempt.
             log.error("a file could not be archived", job=job.id, exc_info=error)
             return FileFailed("archive_unavailable")
+        finally:
+            if self._asking.get(host) == job.id:
+                del self._asking[host]
 
     def _count(self, job: Job, index: int, outcome: FileStored | FileFailed) -> None:
         metrics = self._services.metrics

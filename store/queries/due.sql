@@ -67,9 +67,9 @@ UPDATE due SET holder = NULL, held_until = NULL
  WHERE job_id = :job_id AND holder = :holder
 RETURNING lane, at;
 
--- name: renew
--- Renew a holder's lease of a job; no row if it was lost.
-UPDATE due SET held_until = :until
+-- name: postpone
+-- Release the unused lease of a job, which is due later.
+UPDATE due SET at = :at, holder = NULL, held_until = NULL
  WHERE job_id = :job_id AND holder = :holder
 RETURNING lane;
 

@@ -14,6 +14,7 @@ from receiver.engine import downloads
 from tests.archive.archive_world import ArchiveWorld, archiving
 from tests.archive.file_host import Answer, file_of
 from tests.http_api.scripted_provider import refusing_status
+from tests.providers.faulty_server import faulty_server, stall_after
 from tests.support.service import eventually, history_of, job_of, metric
 
 FILE = file_of(300_000)
@@ -187,8 +188,23 @@ async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(tmp_
         for _ in range(4):
             await world.complete({"videoUrl": slow}, bob)
         await world.create_stored("/q", Answer(FILE))
-    asked = [path for path, _ in world.host.asked]
-    assert asked.count("/hangs") == 2, "half of the slots"
+    assert world.host.asked.count("/hangs") == 2, "half of the slots"
+
+
+async def test_a_host_that_does_not_answer_takes_one_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other files wait, and those of other hosts do not."""
+    monkeypatch.setattr(downloads, "ANSWER_PAUSE", 50)
+    async with faulty_server(stall_after(b"")) as silent, archiving(tmp_path) as world:
+        files = [f"http://127.0.0.1:{silent.port}/{n}" for n in range(2)]
+        for name in ("bob", "eve"):
+            client = await world.service.user(name)
+            for link in files:
+                await world.complete({"videoUrl": link}, client)
+        await silent.received.wait()
+        await world.create_stored("/q", Answer(FILE))
+        assert silent.connections == 1
 
 
 async def test_files_are_removed_while_no_slot_is_free(
@@ -200,7 +216,7 @@ async def test_files_are_removed_while_no_slot_is_free(
         return list(world.kept.glob("ada/*"))
 
     async def busy() -> int:
-        return [path for path, _ in world.host.asked].count("/busy")
+        return world.host.asked.count("/busy")
 
     async with archiving(tmp_path) as world:
         await world.create_stored("/s", Answer(FILE))

@@ -23,8 +23,6 @@ FAULTS = (
     "forbidden",  # 403
     "short",  # Content-Length is larger than the body
     "lies",  # the bytes do not match their Repr-Digest
-    "whole",  # a range request gets the whole file
-    "elsewhere",  # a range request gets another range
     "moved",  # 302, once
     "lost",  # 302, in a loop
 )
@@ -37,7 +35,6 @@ class FileFate:
     seed: int
     size: int
     content_type: str | None
-    version: Literal["etag", "weak", "date"] | None
     length: bool
     """Whether there is a Content-Length; without it, the end of the connection ends the file."""
     digest: bool
@@ -54,16 +51,6 @@ class FileFate:
     def content(self, after: float) -> bytes:
         """The bytes at this many seconds after the job's end."""
         return Random(f"{self.seed} {after >= self.changes_after}").randbytes(self.size)
-
-    @property
-    def most(self) -> int:
-        """How many bytes of a range are sent at once."""
-        return 700 if self.seed % 2 else self.size
-
-    @property
-    def ignores_if_range(self) -> bool:
-        """Whether a range request gets a range even if the file has changed since."""
-        return self.seed % 3 == 0
 
     @cached_property
     def contents(self) -> tuple[bytes, ...]:
@@ -85,7 +72,6 @@ def _fate(random: Random) -> FileFate:
         seed=random.getrandbits(32),
         size=random.choice(SIZES),
         content_type=random.choice(["video/mp4", "image/png", None]),
-        version=random.choice(["etag", "etag", "date", "weak", None]),
         length=random.random() < 0.8,
         digest=random.random() < 0.5,
         link_life=random.choice([LINK_LIFE + DAY] * 12 + [1.5 * DAY, 600.0, 2.0]),

@@ -1,7 +1,7 @@
 """The host of the provider's files: real HTTP, in bytes, over simulated connections.
 
 Below its addresses the network is simulated; the service's whole HTTP client is real: redirects,
-address checks, resumed downloads, the pool, the parser.
+address checks, the pool, the parser.
 """
 
 import asyncio
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 CONCURRENCY = 4
 """Downloads at once."""
 HOST = re.compile(rb"\r\nhost: ([^\r]+)\r\n", re.IGNORECASE)
-RANGE = re.compile(rb"\r\nrange: bytes=(\d+)-\r\n", re.IGNORECASE)
-IF_RANGE = re.compile(rb"\r\nif-range: ([^\r]+)\r\n", re.IGNORECASE)
 
 Step = tuple[float, bytes | Exception | None]
 """Seconds to wait, and what comes then: bytes, a connection error, or the end (None)."""
@@ -101,7 +99,7 @@ class FileHost(httpcore.AsyncNetworkBackend):
             self._asked[link] += 1
             rest = fate.faults[number : number + 1]
             fault = rest[0] if rest else fate.permanent_fault
-        self._world.judge.note("file", path, fault or "", head.count(b"bytes=") and "range")
+        self._world.judge.note("file", path, fault or "")
         yield self._pause(), b""
         match fault:
             case "silent":
@@ -116,45 +114,27 @@ class FileHost(httpcore.AsyncNetworkBackend):
                 yield from self._respond(302, ("Location", place[fault]))
             case _:
                 assert fate is not None
-                yield from self._respond_with_file(fate, fate.content(after), head, fault)
+                yield from self._respond_with_file(fate, fate.content(after), fault)
 
     def _respond(self, status: int, *headers: tuple[str, str], body: bytes = b"") -> Iterator[Step]:
         yield 0.0, _head(status, [*headers, ("Content-Length", str(len(body)))]) + body
         yield self._pause(), None
 
     def _respond_with_file(
-        self, fate: FileFate, content: bytes, head: bytes, fault: str | None
+        self, fate: FileFate, content: bytes, fault: str | None
     ) -> Iterator[Step]:
         if fault == "large":
             content = content.ljust(MAX_BYTES + 1, b"x")
         headers = [] if fate.content_type is None else [("Content-Type", fate.content_type)]
-        version = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
-        match fate.version:
-            case "etag":
-                headers.append(("ETag", version))
-            case "weak":
-                headers.append(("ETag", f"W/{version}"))
-            case "date":
-                headers.append(("Last-Modified", version))
-            case None:
-                pass
         if fate.digest or fault == "lies":
             digest = b64encode(hashlib.sha256(content).digest()).decode()
             headers.append(("Repr-Digest", f"sha-256=:{digest}:"))
         if fault == "lies" and content:
             content = content[:-1] + bytes([content[-1] ^ 1])
-        status, start, end = 200, 0, len(content)
-        wanted, condition = RANGE.search(head), IF_RANGE.search(head)
-        fits = condition is None or condition[1].decode() == version or fate.ignores_if_range
-        if wanted and fits and fault != "whole" and int(wanted[1]) < len(content):
-            status, start = 206, int(wanted[1]) // (2 if fault == "elsewhere" else 1)
-            end = min(end, start + fate.most)
-            headers.append(("Content-Range", f"bytes {start}-{end - 1}/{len(content)}"))
-        body = content[start:end]
         if fate.length or fault == "short":
-            headers.append(("Content-Length", str(len(body) + (fault == "short"))))
-        yield 0.0, _head(status, headers)
-        yield from self._send(body, fault, sized=fate.length)
+            headers.append(("Content-Length", str(len(content) + (fault == "short"))))
+        yield 0.0, _head(200, headers)
+        yield from self._send(content, fault, sized=fate.length)
 
     def _send(self, body: bytes, fault: str | None, *, sized: bool) -> Iterator[Step]:
         half = self._world.file_random.randint(0, len(body))

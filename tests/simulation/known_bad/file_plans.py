@@ -48,37 +48,3 @@ def power_cut_at_retention(seed: int) -> Schedule:
     """The power fails while everything is removed."""
     cut = {"power": True, "syncs": None, "down": 1.0, "after": 30.0 * (seed % 6)}
     return _files(seed, _is_had_at_once, Action(0.5, "dies_at_retention", cut))
-
-
-def cut_and_changed(seed: int) -> Schedule:
-    """The connection is lost in the middle of a file, which soon changes; the host ignores
-    If-Range."""
-
-    def is_changed(fate: Fate) -> bool:
-        file = fate.files[0]
-        return _is_cut(fate) and file.changes_after == 3.0 and file.ignores_if_range
-
-    return _files(seed, is_changed, jobs=2)
-
-
-def cut_and_in_parts(seed: int) -> Schedule:
-    """The connection is lost in the middle of a file of unknown length; ranges come in parts."""
-
-    def is_in_parts(fate: Fate) -> bool:
-        file = fate.files[0]
-        return _is_cut(fate) and not file.length and file.most < file.size
-
-    return _files(seed, is_in_parts, jobs=2)
-
-
-def _is_cut(fate: Fate) -> bool:
-    """Whether a connection is lost and no digest would reveal wrong bytes."""
-    file = fate.files[0]
-    return (
-        file.faults[:1] == ("cut",)
-        and file.size > 1_000
-        and file.version in ("etag", "date")
-        and not file.digest
-        and fate.submission == "accept"
-        and fate.renders <= 60
-    )

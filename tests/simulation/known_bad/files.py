@@ -59,18 +59,6 @@ def whole_not_checked() -> Patch:
     return patch.object(Download, "_check_whole", lambda _: None)
 
 
-@variant(WHOLE, plan=file_plans.cut_and_changed, first=2)
-def resumed_whatever_changed() -> Patch:
-    """A download is resumed although the file behind the link has changed."""
-    return patch.object(Download, "_is_same", lambda *_: True)
-
-
-@variant(WHOLE, plan=file_plans.cut_and_in_parts)
-def part_taken_for_the_rest() -> Patch:
-    """A range is taken for the rest of the file, even if it says that the file is longer."""
-    return patch.object(Download, "_read_total", lambda *_: None)
-
-
 @variant(NOTHING_LEFT, plan=file_plans.killed_while_it_stores)
 def partial_files_left() -> Patch:
     """Partial files of a dead process are never removed."""

@@ -106,7 +106,7 @@ CHOSEN = {
     "statistics.count-jobs of all": "sqlite_autoindex_jobs_1 (id>?)",
     "statistics.time-jobs": "jobs_by_user (user_id=? AND id>?)",
     "statistics.time-jobs of all": "sqlite_autoindex_jobs_1 (id>?)",
-    "due.renew": "due USING PRIMARY KEY (job_id=?)",
+    "due.postpone": "due USING PRIMARY KEY (job_id=?)",
     "jobs.set-verdict": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
 }
 """The index that a query must use: a search by another one can cost as much as a scan."""
