@@ -34,8 +34,6 @@ class StatusCalls:
         self._limiter = RateLimiter(rate)
         self._clients_limiter = RateLimiter(rate * CLIENTS_SHARE)
         self._throttles = Throttles[str](PROVIDER_PAUSES)
-        self._paused_until: dict[str, Millis] = {}
-        """By provider: the end of its last pause, by the clock."""
         self._for_clients = 0
         """Calls for clients that are under way."""
 
@@ -67,8 +65,9 @@ class StatusCalls:
         throttle = self._throttles[name]
         if not throttle.admits(began):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
-            until = self._paused_until.get(name, 0)
-            return StatusUnavailable("calls to the provider pause", paused_until=until)
+            return StatusUnavailable(
+                "calls to the provider pause", paused_until=self._paused_until(name)
+            )
         self._limiter.take(began)
         throttle.began()
         try:
@@ -112,7 +111,9 @@ class StatusCalls:
             key_is_refused.set(1)
         now = self._clock.monotonic()
         self._throttles.failed(name, began, now, final=answer.credentials_refused)
-        if not (left := self._throttles[name].seconds_left(now)):
-            return answer
-        self._paused_until[name] = self._clock.now() + round(left * 1_000)
-        return replace(answer, paused_until=self._paused_until[name])
+        return replace(answer, paused_until=self._paused_until(name))
+
+    def _paused_until(self, name: str) -> Millis | None:
+        """When the pause of the provider's calls ends; None if there is none."""
+        left = self._throttles[name].seconds_left(self._clock.monotonic())
+        return self._clock.now() + round(left * 1_000) if left else None

@@ -207,29 +207,6 @@ async def test_a_host_that_does_not_answer_takes_one_slot(
         assert silent.connections == 1
 
 
-async def test_files_are_removed_while_no_slot_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(downloads, "MAINTENANCE_SECONDS", 0.1)
-
-    async def folders() -> list[Path]:
-        return list(world.kept.glob("ada/*"))
-
-    async def busy() -> int:
-        return world.host.asked.count("/busy")
-
-    async with archiving(tmp_path) as world:
-        await world.create_stored("/s", Answer(FILE))
-        slow = world.link("/busy", Answer(FILE, pause=30.0))
-        for client in (await world.service.user("bob"), await world.service.user("eve")):
-            await world.complete({"videoUrl": slow}, client)
-            await world.complete({"videoUrl": slow}, client)
-        await eventually(busy, lambda slots: slots == 4)
-        assert await folders()
-        await world.service.store.jobs.remove_finished(2**50, 1)
-        await eventually(folders, lambda found: not found)
-
-
 async def test_an_attempt_has_a_time_limit(
     world: ArchiveWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,8 @@
 import asyncio
 import errno
 import os
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +15,7 @@ from receiver.archive.folder import PARTIAL, FolderArchive
 JOB = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC"
 
 
-async def pieces(*content: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
+async def pieces(*content: bytes, then: BaseException | None = None) -> AsyncIterator[bytes]:
     for piece in content:
         yield piece
     if then is not None:
@@ -59,9 +57,12 @@ async def test_a_large_file_is_synced_as_it_grows(
     assert seen == [0, 1, 1, 2]
 
 
-async def test_a_failed_write_leaves_nothing(archive: FolderArchive, tmp_path: Path) -> None:
-    with pytest.raises(LookupError):
-        await archive.put("ada/job/1", "video/mp4", pieces(b"part", then=LookupError()))
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
+async def test_a_failed_write_leaves_nothing(
+    archive: FolderArchive, tmp_path: Path, error: type[BaseException]
+) -> None:
+    with pytest.raises(error):
+        await archive.put("ada/job/1", "video/mp4", pieces(b"part", then=error()))
     assert [path.name for path in (tmp_path / "kept").rglob("*")] == [PARTIAL]
 
 
@@ -153,48 +154,3 @@ def test_a_type_is_safe_in_a_header() -> None:
     assert type_of(f"video/{'x' * 127}", "/x") == f"video/{'x' * 127}"
     for wrong in (f"video/{'x' * 128}", "video/", "/mp4", "a/b/c", 'a/"b"', "a b/c"):
         assert type_of(wrong, "/x") == "application/octet-stream"
-
-
-async def test_a_cancelled_write_leaves_nothing_whenever_that_is(
-    archive: FolderArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is cancelled during each of its steps, which goes on in its thread for a moment."""
-    run, steps = archive._run, 0
-
-    async def put(cancelled_in: int) -> bool:
-        """Whether the write ended before that step."""
-        nonlocal steps
-        steps, goes_on, ended = 0, threading.Event(), threading.Event()
-
-        def slowly(work: Callable[..., Any], *args: Any) -> Any:
-            goes_on.wait(5)
-            try:
-                return work(*args)
-            finally:
-                ended.set()
-
-        async def counted(work: Callable[..., Any], *args: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps != cancelled_in:
-                return await run(work, *args)
-            writing.cancel()
-            asyncio.get_running_loop().call_later(0.01, goes_on.set)
-            return await run(slowly, work, *args)
-
-        monkeypatch.setattr(archive, "_run", counted)
-        writing = asyncio.create_task(
-            archive.put("ada/job/1", "video/mp4", pieces(*[b"x" * 100_000] * 5))
-        )
-        await asyncio.wait({writing})
-        if writing.cancelled():
-            await asyncio.to_thread(ended.wait, 5)
-        return not writing.cancelled()
-
-    number = 1
-    while not await put(number):
-        assert [*(tmp_path / "kept").glob(f"{PARTIAL}/*")] == [], number
-        found = tmp_path / "kept/ada/job/1"
-        assert not found.exists() or found.stat().st_size == 500_000, number
-        number += 1
-    assert number - 1 == steps == 8  # create, five pieces, finish, close
