@@ -1,7 +1,7 @@
-"""`python -m tests.crash [--rounds N] [--campaign FILE]`: run any number of rounds of kills.
+"""`python -m tests.crash [--rounds N]`: run any number of rounds of kills.
 
 Worlds of 50 rounds follow one another. A world that loses or doubles anything is printed with its
-seed, and the exit status is 1. A campaign adds up the runs on the current sources.
+seed, and the exit status is 1.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""`python -m tests.replicas [--jobs N] [--campaign FILE]`: run any number of jobs over three
+"""`python -m tests.replicas [--jobs N]`: run any number of jobs over three
 replicas while the replicas, their pooler and their database are killed.
 
 Worlds of 10,000 jobs follow one another. A world that loses or doubles anything is printed with its
-seed, and the exit status is 1. A campaign adds up the runs on the present state of the core.
+seed, and the exit status is 1.
 """
 
 import sys

@@ -1,7 +1,6 @@
-"""`python -m tests.simulation --seeds N [--first S] [--campaign FILE]`: run any number of seeds.
+"""`python -m tests.simulation --seeds N [--first S]`: run any number of seeds.
 
-A seed that fails is shrunk and printed, and the exit status is 1. A campaign adds up the runs on
-the current sources, and continues with the first seed that was not run on them.
+A seed that fails is shrunk and printed, and the exit status is 1.
 """
 
 import argparse
@@ -13,16 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.simulation.schedule import random_schedule
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
-from tests.support.campaign import Campaign
 
 SEEDS_PER_BATCH = 25
-"""Seeds between two writes to the campaign's file. Each batch has a process of its own, without
-garbage collection: what a seed leaves behind makes the later ones slower."""
+"""Each batch has a process of its own, without garbage collection: what a seed leaves behind makes
+the later ones slower."""
 TRAFFIC = {"submit", "cancel", "follow", "crash"}
 """Actions that do not count as faults; a crash counts only as the death that it causes."""
 
@@ -43,25 +40,26 @@ def main() -> int:
     """Run the seeds that the command line asks for; 1 if one of them failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many (default 100)")
-    parser.add_argument("--first", type=int, help="the first (default: the campaign's next, or 0)")
-    parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
+    parser.add_argument("--first", type=int, default=0, help="the first (default 0)")
     parser.add_argument("--whole", action="store_true", help="print the whole journal of each")
     given = parser.parse_args()
-    campaign = Campaign("simulation", given.campaign)
-    first = campaign.done if given.first is None else given.first
-    began, failures, hours = time.monotonic(), 0, 0.0
-    simulate(random_schedule(first))  # fills caches, which the processes of all batches inherit
-    for start in range(first, first + given.seeds, SEEDS_PER_BATCH):
-        some = range(start, min(start + SEEDS_PER_BATCH, first + given.seeds))
+    began, failures, hours, faults = time.monotonic(), 0, 0.0, Counter[str]()
+    simulate(
+        random_schedule(given.first)
+    )  # fills caches, which the processes of all batches inherit
+    end = given.first + given.seeds
+    for start in range(given.first, end, SEEDS_PER_BATCH):
+        some = range(start, min(start + SEEDS_PER_BATCH, end))
         with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
             batch = process.submit(run_batch, some, given.whole).result()
         for line in batch.lines:
             print(line)
-        campaign.add(len(some), batch.failures, batch.faults)
+        faults += batch.faults
         failures += batch.failures
         hours += batch.hours
     took = time.monotonic() - began
     print(f"{given.seeds} seeds, {failures} failed, {hours:,.0f} virtual hours in {took:.0f} s")
+    print(", ".join(f"{count:,} {name}" for name, count in sorted(faults.items())))
     return 1 if failures else 0
 
 
