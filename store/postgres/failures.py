@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.errors import UniqueViolation
+from psycopg.errors import ConnectionTimeout, UniqueViolation
 
 from store.errors import ProviderIdTaken, StoreError, StoreFull, StoreLocked, StoreUnavailable
 
@@ -64,11 +64,11 @@ def to_store_error(error: Exception) -> StoreError | None:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether the connection was lost, or the server ended it."""
-    state = error.sqlstate if isinstance(error, psycopg.Error) else ""
-    return isinstance(error, psycopg.OperationalError) and (
-        state is None or state.startswith("57P")
-    )
+    """Whether the connection was lost, or the server ended it. Not that the server hangs: then the
+    next attempt would wait as long."""
+    if not isinstance(error, psycopg.OperationalError) or isinstance(error, ConnectionTimeout):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith("57P")
 
 
 def is_collision(error: Exception) -> bool:

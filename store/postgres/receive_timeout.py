@@ -9,16 +9,17 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.errors import ConnectionTimeout
 
 RV = TypeVar("RV")
 
 RECEIVE_TIMEOUT = 12.0
 """Seconds to wait for the next data of an answer: longer than the server's own timeout for a
-statement (`batches.STATEMENT_TIMEOUT`), so that the server's error comes first."""
+statement (`begin` in queries/database.sql), so that the server's error comes first."""
 
 
 class ConnectionWithTimeout(psycopg.Connection):
-    """Closes itself after `RECEIVE_TIMEOUT`, and fails like a lost connection."""
+    """Closes itself after `RECEIVE_TIMEOUT`, and raises `ConnectionTimeout`."""
 
     def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
         """Like psycopg's, which resumes `gen` ten times a second even if no data has arrived."""
@@ -34,9 +35,7 @@ class ConnectionWithTimeout(psycopg.Connection):
                     since = time.monotonic()
                 elif time.monotonic() - since > RECEIVE_TIMEOUT:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(
-                        f"the server sent nothing for {RECEIVE_TIMEOUT:g} s"
-                    )
+                    raise ConnectionTimeout(f"the server sent nothing for {RECEIVE_TIMEOUT:g} s")
                 awaited = gen.send(ready)
         except StopIteration as end:
             result: RV = end.value

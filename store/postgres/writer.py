@@ -1,7 +1,7 @@
 """One transaction for each unit of work, several at a time; the server groups their commits.
 
 Units of work lock rows in one order: the job, what belongs to it, its user's log. In between, they
-may wait for an idempotency key, a provider's holds or an expired lease. If two of them deadlock
+may wait for an idempotency key, a provider's id or an expired lease. If two of them deadlock
 nevertheless, the server aborts one, which is repeated.
 """
 
