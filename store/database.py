@@ -23,6 +23,7 @@ from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.keys import Keys
 from store.repository import Backend, Repository
+from store.retention import Retention
 from store.session import Session
 from store.statistics import Statistics
 from store.writer import ignore
@@ -70,6 +71,7 @@ class Store(Repository, ABC):
         self.archive = Archive(backend)
         self.keys = Keys(backend)
         self.statistics = Statistics(backend)
+        self.retention = Retention(backend)
 
     def _committed(self, notice: CommitNotice) -> None:
         self.on_commit(notice)

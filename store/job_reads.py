@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import ascii_uppercase
@@ -17,11 +18,6 @@ from store.rows import job_from_row, to_json
 
 INDEXED = ("status", "provider", "kind")
 """Columns by which a user's jobs are indexed; the first that is given selects the candidates."""
-
-ROWS_PER_ITERATION = 25
-"""History rows decoded in one event-loop iteration: a few milliseconds if they are long."""
-
-_END_OF_TIME: Millis = 2**63 - 1
 
 _TO_LOWER_LABEL = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
 """Makes a text comparable with `lower(label)`: ASCII letters in lower case, and U+FFFD for NUL, as
@@ -91,15 +87,9 @@ class JobReads(Repository):
         )
         return [job_from_row(row) for row in rows], last
 
-    async def input_of(self, job_id: str) -> Mapping[str, object]:
-        """The job's `input`, as sent to the provider. Raises `NotFound`."""
-        text = await self.input_text_of(job_id)
-        # It can be a megabyte.
-        found: Mapping[str, object] = await asyncio.to_thread(json.loads, text)
-        return found
-
-    async def input_text_of(self, job_id: str) -> str:
-        """The job's `input` as ASCII JSON. Raises `NotFound`."""
+    async def input_of(self, job_id: str) -> str:
+        """The job's `input`, as sent to the provider: ASCII JSON of up to a megabyte. Raises
+        `NotFound`."""
         text: str | None = await self._fetch_value("read-input", job_id=job_id)
         if text is None:
             raise NotFound(job_id)
@@ -115,23 +105,16 @@ class JobReads(Repository):
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
         attempts, oldest first."""
         rows = await self._fetch("read-history", job_id=job_id)
-        lines = []
-        for row in rows:
-            lines.append(_history_line(*row))
-            if len(lines) % ROWS_PER_ITERATION == 0:
-                await asyncio.sleep(0)
-        return lines
+        # They can be many, and long.
+        return await asyncio.to_thread(lambda: [_history_line(*row) for row in rows])
 
-    async def in_phase(self, phase: Phase, limit: int) -> list[str]:
-        """Ids of the oldest jobs in a phase, for the recovery at the start and for deadlines; only
-        `submitting` and `queued`."""
-        rows = await self._fetch("list-in-phase", phase=phase.value, limit=limit)
-        return [job_id for (job_id,) in rows]
-
-    async def queued_before(self, created_before: Millis, limit: int) -> list[str]:
-        """Ids of the oldest unsent jobs that were created at this time or before."""
-        rows = await self._fetch("list-queued-before", created_before=created_before, limit=limit)
-        return [job_id for (job_id,) in rows]
+    async def in_phase(
+        self, phase: Phase, limit: int, created_before: Millis = sys.maxsize
+    ) -> list[str]:
+        """Ids of the oldest jobs in a phase that were created at this time or before, for the
+        recovery at the start and for deadlines; only `submitting` and `queued`."""
+        parameters = {"phase": phase.value, "limit": limit, "created_before": created_before}
+        return [job_id for (job_id,) in await self._fetch("list-in-phase", **parameters)]
 
     async def newest(self) -> Millis | None:
         """When the newest stored job was created."""
@@ -173,7 +156,7 @@ def _parameters(where: JobFilter, before: str) -> dict[str, object]:
         "first": first_id("job", max(after + 1, 0)),
         "before": before,
         "created_after": after,
-        "created_before": _END_OF_TIME if where.created_before is None else where.created_before,
+        "created_before": sys.maxsize if where.created_before is None else where.created_before,
         "status": where.status,
         "kind": where.kind,
         "provider": where.provider,

@@ -8,7 +8,6 @@ from store.records.jobs import Job
 from store.records.moves import Decide, Move, NewJob
 from store.records.times import Millis
 from store.repository import Backend
-from store.retention import START, Position, Removed, Retention
 from store.rows import TABLE_COLUMNS, job_to_row, to_json
 from store.session import Session
 
@@ -17,7 +16,6 @@ class Jobs(JobReads):
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
         self._keys = backend.statements.load("idempotency")
-        self._retention = Retention(backend.statements)
         self._job_writer = job_writer
         values = ", ".join(f":{name}" for name in TABLE_COLUMNS)
         self._create_job = backend.statements.complete(
@@ -81,19 +79,6 @@ class Jobs(JobReads):
             self._job_writer.make_poll_due(db, notice, job_id, now)
 
         await self._writer.normal(work)
-
-    async def remove_finished(
-        self, done_before: Millis, limit: int, after: Position = START
-    ) -> Removed:
-        """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
-        rows, unless something is still pending (a delivery, a claim, a call
-        to the provider, a running download). A delivery does not count as pending if it was due
-        more than `MAX_OVERDUE` before `done_before`. A batch has fewer jobs if they have many
-        events or bytes. It starts after the position `after`. `Archive.removals` then lists
-        the removed jobs with archived files."""
-        return await self._writer.normal(
-            lambda db, _: self._retention.remove(db, done_before, limit, after)
-        )
 
     # --- within a transaction -------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """Users and their API keys."""
 
-import sys
 from dataclasses import asdict, dataclass, replace
 
 from store.changes import CommitNotice
@@ -72,10 +71,6 @@ class Keys(Repository):
         """Keys older than the one with the hash `before` (all if there is none), newest first."""
         rows = await self._fetch("list-keys", before=before, limit=limit)
         return [_key(row) for row in rows]
-
-    async def list_all(self) -> list[ApiKey]:
-        """Every key, oldest first."""
-        return (await self.list_page("", sys.maxsize))[::-1]
 
     async def revoke(self, prefix: str, now: Millis) -> ApiKey:
         """Revoke the one active key with this prefix. Raises `NotFound`, `AmbiguousPrefix`."""

@@ -1,6 +1,7 @@
 """`keys`: users and their API keys. Works on the store, also while the service runs."""
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -66,7 +67,8 @@ async def list_(json: Json = False) -> None:
     documents = []
     if not is_missing(settings):
         async with configured_store(settings) as store:
-            documents = [key_document(each) for each in await store.keys.list_all()]
+            newest_first = await store.keys.list_page("", sys.maxsize)
+        documents = [key_document(key) for key in reversed(newest_first)]
     empty = f"No keys yet in {_place(settings)}: `receiver keys create USER` creates one."
     columns = "prefix user admin created_at revoked_at"
     emit(json, documents, Table(columns, map(local_times, documents), empty))

@@ -8,13 +8,13 @@ from receiver.engine.supervisor import Worker
 from receiver.metrics import UNFINISHED
 from store.records.jobs import Phase
 from store.records.times import Millis
-from store.retention import START
+from store.retention import Position
 
 REMOVED_PER_BATCH = 100
 PAUSE_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
-without the pause nearly every write would. A batch also ends at 100 events (`store.retention`), so
-about 300 jobs with five events each are removed per second: about as many as a process can run."""
+without the pause nearly every write would. A batch also ends at 256 KiB (`store.retention`), so
+about a thousand jobs of five events are removed per second: more than a process can run."""
 RETENTION_SWEEP_SECONDS = 30.0
 MEASURE_SECONDS = 30.0
 
@@ -32,7 +32,7 @@ class Janitor(Worker):
         self._retention = retention
         self._trust: ClockTrust | None = None
         self._paused = False
-        self._after = START
+        self._after: Position | None = None
         """Where the next batch continues."""
         self._measure_at = services.clock.monotonic()
 
@@ -49,11 +49,11 @@ class Janitor(Worker):
             await self._measure(now)
         if not await self._check_clock(now):
             return 0
-        removed = await store.jobs.remove_finished(
+        removed = await store.retention.remove(
             now - self._retention, REMOVED_PER_BATCH, self._after
         )
         keys = await store.idempotency.remove_expired(now, REMOVED_PER_BATCH)
-        self._after = removed.after or START
+        self._after = removed.after
         if rows := removed.jobs + keys or int(removed.after is not None):
             await clock.sleep(PAUSE_SECONDS)
         return rows

@@ -9,6 +9,7 @@ refused costs the others a second, and nothing else. Pauses are in memory alone.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -153,7 +154,9 @@ class Submissions(Handler[Attempt]):
             return
         self._expire_at = monotonic + EXPIRY_SECONDS
         created_before = now - services.rules.job_deadline
-        for job_id in await services.store.jobs.queued_before(created_before, EXPIRED_PER_LOOK):
+        for job_id in await services.store.jobs.in_phase(
+            Phase.QUEUED, EXPIRED_PER_LOOK, created_before
+        ):
             with suppress(NotFound):
                 await observe_job(services, job_id, TimePassed())
 
@@ -184,7 +187,8 @@ class Submissions(Handler[Attempt]):
         if provider is None:
             return SubmitNotSent(f"provider {job.provider} is not configured")
         try:
-            body_input = await services.store.jobs.input_of(job.id)
+            text = await services.store.jobs.input_of(job.id)
+            body_input = await asyncio.to_thread(json.loads, text)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
         if self.stopping:

@@ -78,7 +78,7 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     if etag_matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     # Not parsed: to parse a large input would block the event loop.
-    text = (await context.services.store.jobs.input_text_of(job.id)).encode("ascii")
+    text = (await context.services.store.jobs.input_of(job.id)).encode("ascii")
     return Response(b'%b,"input":%b}' % (document[:-1], text), headers=headers, media_type=JSON)
 
 

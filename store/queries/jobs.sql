@@ -106,9 +106,9 @@ INSERT INTO job_results (job_id, result) VALUES (:job_id, :result)
     ON CONFLICT (job_id) DO UPDATE SET result = excluded.result;
 
 -- name: list-in-phase
--- Unfinished jobs in a phase, oldest first. The second condition lets SQLite use the partial index.
+-- Unfinished jobs in a phase that were created before a time, oldest first. The second condition lets SQLite use the partial index.
 SELECT id FROM jobs
- WHERE phase = :phase AND phase <> 'finished'
+ WHERE phase = :phase AND phase <> 'finished' AND created_at <= :created_before
  ORDER BY created_at
  LIMIT :limit;
 
@@ -117,46 +117,29 @@ SELECT id FROM jobs
 UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
--- name: list-queued-before
--- The oldest unsent jobs that were created before a time.
-SELECT id FROM jobs
- WHERE phase = 'queued' AND phase <> 'finished' AND created_at <= :created_before
- ORDER BY created_at
- LIMIT :limit;
-
--- name: list-removable
--- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim
--- or call to the provider. A message due since before `overdue_since` does not
--- count. A pending file does not count unless it is being downloaded: it would be removed with its
--- job, and without an archive nobody downloads it. A download's lease that ended before
--- `done_before` does not count: its holder died.
-SELECT done_at, id FROM jobs
- WHERE id IN (SELECT id FROM jobs
-               WHERE done_at < :done_before AND done_at IS NOT NULL
-                 AND (done_at, id) > (:done_at, :id)
-               ORDER BY done_at, id
-               LIMIT :examined)
-   AND NOT EXISTS (SELECT 1 FROM deliveries d
+-- name: list-ended
+-- The next finished jobs by end time, and whether nothing of them is pending: no message, claim or
+-- call to the provider. A message due since before `overdue_since` does not count. A pending file
+-- does not count unless it is being downloaded: it would be removed with its job, and without an
+-- archive nobody downloads it. A download's lease that ended before `done_before` does not count:
+-- its holder died.
+SELECT done_at, id,
+       NOT EXISTS (SELECT 1 FROM deliveries d
                     WHERE d.job_id = jobs.id AND d.state = 'pending'
                       AND (d.next_attempt_at > :overdue_since OR d.held_until > :overdue_since))
-   AND NOT EXISTS (SELECT 1 FROM callbacks c
-                    WHERE c.job_id = jobs.id AND c.verdict = 'claimed')
-   AND (SELECT f.lane <> 'archive' OR f.held_until > :done_before
-          FROM due f WHERE f.job_id = jobs.id) IS NOT TRUE
+       AND NOT EXISTS (SELECT 1 FROM callbacks c
+                        WHERE c.job_id = jobs.id AND c.verdict = 'claimed')
+       AND (SELECT f.lane <> 'archive' OR f.held_until > :done_before
+              FROM due f WHERE f.job_id = jobs.id) IS NOT TRUE
+  FROM jobs
+ WHERE done_at < :done_before AND done_at IS NOT NULL AND (done_at, id) > (:done_at, :id)
  ORDER BY done_at, id
  LIMIT :limit {skip_locked};
 
--- name: read-last-examined
--- The last candidate of `list-removable`; no row if there are fewer than `examined`.
-SELECT done_at, id FROM jobs
- WHERE done_at < :done_before AND done_at IS NOT NULL AND (done_at, id) > (:done_at, :id)
- ORDER BY done_at, id
- LIMIT 1 OFFSET :examined - 1;
-
 -- name: weigh-job
--- A job's user, its number of events, the position of the last one, and the size of its callbacks,
--- webhooks and events, in bytes.
-SELECT max(user_id), count(*), max(seq),
+-- A job's user, the position of its last event, and the size of its callbacks, webhooks and events,
+-- in bytes.
+SELECT max(user_id), max(seq),
        CAST(coalesce((SELECT sum(length(body)) FROM callbacks WHERE job_id = :job_id), 0)
           + coalesce((SELECT sum(length(body)) FROM deliveries WHERE job_id = :job_id), 0)
           + sum(length(data)) AS bigint)

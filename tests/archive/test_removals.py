@@ -33,7 +33,7 @@ async def removed(harness: Harness, number: int) -> list[Job]:
     jobs = [await harness.world.create() for _ in range(number)]
     for job in jobs:
         await harness.world.advance(job, completed(), quietly(archive=(STORED,), due=None))
-    assert (await harness.store.jobs.remove_finished(NOW + 1, 9)).jobs == number
+    assert (await harness.store.retention.remove(NOW + 1, 9)).jobs == number
     return jobs
 
 

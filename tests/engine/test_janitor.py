@@ -44,7 +44,7 @@ async def test_between_two_batches_the_writer_serves_others(
     assert await asyncio.wait_for(clock.asleep.get(), TIMEOUT) == PAUSE_SECONDS
 
     await asyncio.wait_for(harness.store.check_writable(), TIMEOUT)
-    assert (await harness.store.jobs.remove_finished(NOW, JOBS)).jobs == JOBS - BATCH
+    assert (await harness.store.retention.remove(NOW, JOBS)).jobs == JOBS - BATCH
     clock.go_on.set()
     assert await sweep == BATCH
     assert await keeper.run_once() == 0

@@ -47,7 +47,7 @@ async def test_a_bad_token_is_401_before_the_body_is_read(
 
 async def test_a_job_that_is_gone_is_410(service: RunningService, job: AcceptedJob) -> None:
     await job.client.post(f"/v1/jobs/{job.request_id}/cancel")
-    assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
+    assert (await service.store.retention.remove(2**60, 10)).jobs == 1
     for body in (COMPLETED, b"[", b""):
         await job.send(body, 410)
     structlog.reset_defaults()  # the other tests keep the log quiet

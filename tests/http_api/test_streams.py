@@ -242,7 +242,7 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
     gone = await create_accepted_job(client, provider)
     await gone.cancel()
     kept = await create_accepted_job(client, provider)
-    assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
+    assert (await service.store.retention.remove(2**60, 10)).jobs == 1
     async with event_stream(client, "/v1/events", old) as stream:
         assert [f.event for f in await stream.events(2)] == ["reset", "snapshot"]
     async with event_stream(client, f"{kept.path}/events", old) as stream:

@@ -181,7 +181,7 @@ class World:
 
     async def remove_finished(self, done_before: Millis = NOW + 1, limit: int = 100) -> int:
         """Remove jobs that ended before this time; returns how many."""
-        return (await self.store.jobs.remove_finished(done_before, limit)).jobs
+        return (await self.store.retention.remove(done_before, limit)).jobs
 
     async def lease(
         self,

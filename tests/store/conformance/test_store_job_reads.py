@@ -48,6 +48,7 @@ async def test_jobs_in_a_phase_are_listed_oldest_first(world: World) -> None:
 
     assert await world.store.jobs.in_phase(Phase.QUEUED, 10) == [first.id, third.id]
     assert await world.store.jobs.in_phase(Phase.QUEUED, 1) == [first.id]
+    assert await world.store.jobs.in_phase(Phase.QUEUED, 10, NOW + 1) == [first.id]
     assert await world.store.jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
 
 

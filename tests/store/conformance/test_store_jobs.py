@@ -46,7 +46,7 @@ async def test_a_created_job_is_stored_with_its_input_event_and_due_time(world: 
     job = await world.create(metadata={"order": "7", "ünï": "☃"}, webhook_events=("COMPLETED",))
 
     assert await world.store.jobs.find(job.id) == job
-    assert await world.store.jobs.input_of(job.id) == {"prompt": "a cat"}
+    assert await world.store.jobs.input_of(job.id) == '{"prompt":"a cat"}'
     (event,) = await world.store.events.after_for_job(job.id, 0, 10)
     assert (event.job_id, event.at, event.data) == (job.id, NOW, event_data(job))
     assert await lease_due(world.store, Lane.SUBMIT, NOW, NOW + 1, "me", 10) == [job]

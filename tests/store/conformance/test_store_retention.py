@@ -1,4 +1,4 @@
-"""`Jobs.remove_finished`: what is removed, and what stays."""
+"""`Retention.remove`: what is removed, and what stays."""
 
 from functools import partial
 
@@ -46,7 +46,7 @@ async def test_a_job_is_removed_with_all_its_rows_and_no_others(world: World) ->
         await world.receive(job)
     assert await world.store.jobs.find(kept.id) == kept
     assert await world.store.jobs.history_of(kept.id) == history
-    assert await world.store.jobs.input_of(kept.id) == {"prompt": "a cat"}
+    assert await world.store.jobs.input_of(kept.id) == '{"prompt":"a cat"}'
     assert await world.store.deliveries.find(of_kept.id) == of_kept
 
 
@@ -125,25 +125,21 @@ async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_jo
 
 
 async def test_a_batch_looks_at_some_jobs_and_the_next_one_goes_on_after_them(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
-    monkeypatch.setattr(retention, "EXAMINED", 2)
     of_hook = [await world.create(webhook_url=HOOK) for _ in range(2)]
     for job in of_hook:
         await world.advance(job, completed(relay=True))
     await world.advance(await world.create(), completed(NOW + 1))
 
     after = (NOW, of_hook[-1].id)
-    assert await world.store.jobs.remove_finished(NOW + 2, 9) == Removed(0, after)
-    assert await world.store.jobs.remove_finished(NOW + 2, 9, after) == Removed(1, None)
+    assert await world.store.retention.remove(NOW + 2, 2) == Removed(0, after)
+    assert await world.store.retention.remove(NOW + 2, 2, after) == Removed(1, None)
 
 
-@pytest.mark.parametrize("bound", ["EVENTS_AT_ONCE", "BYTES_AT_ONCE"])
-async def test_a_batch_ends_with_a_large_job(
-    world: World, monkeypatch: pytest.MonkeyPatch, bound: str
-) -> None:
-    monkeypatch.setattr(retention, bound, 1)
+async def test_a_batch_ends_with_a_large_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BYTES_AT_ONCE", 1)
     first, second = [await world.advance(await world.create(), completed()) for _ in range(2)]
 
-    assert await world.store.jobs.remove_finished(NOW + 1, 9) == Removed(1, (NOW, first.id))
+    assert await world.store.retention.remove(NOW + 1, 9) == Removed(1, (NOW, first.id))
     assert await world.store.jobs.find(second.id) == second

@@ -117,7 +117,7 @@ async def test_everything_is_copied_and_numbering_continues(
         found = await store.jobs.find(job.id)
         assert found is not None
         assert found == job or found.message == "nul \N{SYMBOL FOR NULL} here"
-        assert await store.jobs.input_of(job.id) == {"prompt": "a cat"}
+        assert await store.jobs.input_of(job.id) == '{"prompt":"a cat"}'
         assert await store.jobs.history_of(job.id)
     assert [(each.body, each.verified) for each in await store.callbacks.list_unapplied(0, 9)] == [
         (b"{}", False),

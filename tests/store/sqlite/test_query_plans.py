@@ -41,11 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         for whose in ("", " of all")
     },
     # A bounded number of jobs; those that ended in the same millisecond are sorted by id.
-    "jobs.list-removable": {
-        "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
-        "USE TEMP B-TREE FOR ORDER BY",
-    },
-    "jobs.read-last-examined": {"USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
+    "jobs.list-ended": {"USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
     # The leased rows, which are those in flight.
     "database.end-delivery-leases": {"SCAN deliveries USING INDEX deliveries_held"},
     "database.end-job-leases": {"SCAN due USING INDEX due_held"},
@@ -92,9 +88,8 @@ CHOSEN = {
     "jobs.list-page by status": "jobs_by_status (user_id=? AND status=? AND id>? AND id<?)",
     "jobs.list-page by metadata": "user_id=? AND name=? AND value=? AND job_id>? AND job_id<?",
     "jobs.list-page by user": "jobs_by_user (user_id=? AND id>? AND id<?)",
-    "jobs.list-in-phase": "jobs_unfinished (phase=?)",
-    "jobs.list-removable": "jobs_by_end (done_at>? AND done_at<?)",
-    "jobs.read-last-examined": "jobs_by_end (done_at>? AND done_at<?)",
+    "jobs.list-in-phase": "jobs_unfinished (phase=? AND created_at<?)",
+    "jobs.list-ended": "jobs_by_end (done_at>? AND done_at<?)",
     "jobs.read-job": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.list-page of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
