@@ -121,6 +121,5 @@ class Store(Repository, ABC):
         """Whether another process may have committed since the last call (or since the opening)."""
 
     @abstractmethod
-    async def upkeep(self) -> Mapping[str, int]:
-        """Run the backend's periodic maintenance; returns sizes in bytes by name (`database`, and
-        `wal` if there is one)."""
+    async def sizes(self) -> Mapping[str, int]:
+        """Bytes on disk by name: `database`, and `wal` if there is one."""

@@ -10,6 +10,9 @@ from store.errors import SchemaTooNew
 SHARED = Path(__file__).with_name("queries")
 """The SQL that both databases share."""
 
+APPLICATION_ID = 0x72637672
+"""Marks our databases, and our locks in them ("rcvr")."""
+
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
 

@@ -81,7 +81,7 @@ class Janitor(Worker):
 
     async def _measure(self, now: Millis) -> None:
         store, metrics = self._services.store, self._services.metrics
-        sizes = await store.upkeep()
+        sizes = await store.sizes()
         metrics.database_size_bytes.set(sizes.get("database", 0))
         metrics.wal_size_bytes.set(sizes.get("wal", 0))
 

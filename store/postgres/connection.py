@@ -14,7 +14,7 @@ from psycopg.types.string import BytesDumper, StrDumperUnknown
 from store.errors import StoreCorrupt, StoreLocked, StoreUnavailable, UnsupportedServer
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, is_collision, translate_errors
-from store.sql import Statements, pending_migrations, read_migrations
+from store.sql import APPLICATION_ID, Statements, pending_migrations, read_migrations
 
 MIN_SERVER_VERSION = 14
 """The oldest supported major version of the server."""
@@ -41,9 +41,6 @@ MIGRATION_LOCK_TIMEOUT = "500ms"
 """How long a migration waits for a lock: everything else waits behind it meanwhile."""
 MIGRATION_PAUSE = 2.0
 """Seconds between a try that did not get its lock and the next one."""
-
-_LOCK = 0x72637672
-"""The advisory lock ("rcvr") that serialises migrations by replicas that start together."""
 
 _APPLICATION = "receiver"
 _TABLES = {"users", "jobs", "events", "callbacks", "deliveries"}
@@ -107,8 +104,9 @@ def prepare(address: Address) -> None:
             tries += 1
             try:
                 with connection.transaction():
-                    # The version is read again under the lock, which lasts until the commit.
-                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                    # Replicas may start together. The version is read again under the lock, which
+                    # lasts until the commit.
+                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (APPLICATION_ID,))
                     connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT}'")
                     _migrate(connection)
             except LockNotAvailable as error:

@@ -50,7 +50,7 @@ class PostgresStore(Store):
             advice if crash_safe else "Turn on fsync and full_page_writes in postgresql.conf.",
         )
 
-    async def upkeep(self) -> Mapping[str, int]:
+    async def sizes(self) -> Mapping[str, int]:
         ((size,),) = await self._fetch("size")
         return {"database": size}
 

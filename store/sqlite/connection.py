@@ -17,7 +17,13 @@ from store.errors import (
     StoreMoved,
     StoreUnavailable,
 )
-from store.sql import Statements, pending_migrations, positional, read_migrations
+from store.sql import (
+    APPLICATION_ID,
+    Statements,
+    pending_migrations,
+    positional,
+    read_migrations,
+)
 from store.sqlite.failures import translate_errors
 
 BUSY_TIMEOUT = 5_000
@@ -39,12 +45,6 @@ STATEMENTS = Statements(
     unfinished_by_user="INDEXED BY jobs_unfinished_by_user",
 )
 MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
-
-_APPLICATION_ID = 0x72637672
-"""`PRAGMA application_id` of our databases ("rcvr")."""
-
-_CACHED_STATEMENTS = 256
-"""Size of a connection's statement cache: enough for all statements."""
 
 
 class Connection(sqlite3.Connection):
@@ -74,39 +74,21 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         "foreign_keys = ON",
         "cache_size = -32768",
         "temp_store = MEMORY",
+        # After a long read, the write-ahead log is truncated to this size.
+        "journal_size_limit = 67108864",
         # Some builds zero freed pages by default, which writes each of them to the WAL.
         "secure_delete = FAST",
     )
     return _connect(path, settings, check_same_thread=True)
 
 
-class Connector:
-    """Opens connections for writing, as long as the path still names the same file.
-
-    Writes to a file that was removed or replaced would be lost at the end of the process.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.stat()
-
-    def __call__(self) -> sqlite3.Connection:
-        self.check()
-        return connect_writer(self._path)
-
-    def check(self) -> None:
-        """Raises `StoreUnavailable` if the path names another file, or none."""
-        with suppress(OSError):
-            if os.path.samestat(self._path.stat(), self._file):
-                return
-        raise StoreUnavailable(f"the database file {self._path} was removed or replaced")
-
-
-def truncate_wal(path: Path) -> None:
-    """Copy the write-ahead log into the database and truncate it; where a reader needs it for too
-    long, as much as possible. Blocks."""
-    with translate_errors(), closing(connect_writer(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def check_in_place(path: Path, file: os.stat_result) -> None:
+    """Raises `StoreUnavailable` if the path no longer names this file: what is written to a file
+    that was removed or replaced is lost at the end of the process."""
+    with suppress(OSError):
+        if os.path.samestat(path.stat(), file):
+            return
+    raise StoreUnavailable(f"the database file {path} was removed or replaced")
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -120,7 +102,6 @@ def _connect(path: Path, settings: Sequence[str], *, check_same_thread: bool) ->
         uri(path),
         uri=True,
         isolation_level=None,
-        cached_statements=_CACHED_STATEMENTS,
         factory=Connection,
         check_same_thread=check_same_thread,
     )
@@ -192,7 +173,7 @@ def check_wal(path: Path) -> None:
 def check(connection: sqlite3.Connection) -> None:
     """Raises `StoreCorrupt` if a database is not ours, and `SchemaTooNew`."""
     fresh = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
-    if not fresh and _pragma(connection, "application_id") != _APPLICATION_ID:
+    if not fresh and _pragma(connection, "application_id") != APPLICATION_ID:
         raise StoreCorrupt("the file is a database of another application")
     pending_migrations(MIGRATIONS, _pragma(connection, "user_version"))
 
@@ -218,7 +199,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     missing = pending_migrations(MIGRATIONS, _pragma(connection, "user_version"))
     scripts = [f"{script}\nPRAGMA user_version = {number:d};\n" for number, script in missing]
     if scripts:
-        known_by = f"PRAGMA application_id = {_APPLICATION_ID:d};\n"
+        known_by = f"PRAGMA application_id = {APPLICATION_ID:d};\n"
         connection.executescript("".join(["BEGIN IMMEDIATE;\n", known_by, *scripts, "COMMIT;"]))
 
 

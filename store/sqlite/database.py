@@ -1,8 +1,8 @@
 """The store in one SQLite file."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
 
 from store.changes import CommitNotice
@@ -13,20 +13,17 @@ from store.session import Readers, Session
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import (
     STATEMENTS,
-    Connector,
+    check_in_place,
     check_not_moved,
     connect_reader,
+    connect_writer,
     prepare,
-    truncate_wal,
 )
 from store.sqlite.failures import translate_errors
 from store.sqlite.lockfile import real_path, serving_lock
 from store.sqlite.readers import AiosqliteReaders
 from store.sqlite.writer import GroupCommitWriter, WriterThread
 from store.writer import OnBatch, Writer, ignore
-
-WAL_LIMIT = 64 * 1024 * 1024
-"""Bytes of the write-ahead log above which `upkeep` truncates it."""
 
 
 class SqliteStore(Store):
@@ -72,10 +69,8 @@ class SqliteStore(Store):
 
         return await self._writer.normal(work)
 
-    async def upkeep(self) -> Mapping[str, int]:
+    async def sizes(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")
-        if _size(wal) > WAL_LIMIT:
-            await asyncio.to_thread(truncate_wal, self._path)
         return {"database": _size(self._path), "wal": _size(wal)}
 
     async def close(self) -> None:
@@ -95,16 +90,10 @@ async def open_sqlite(
     Raises as `store.open.open_store` does.
     """
     async with AsyncExitStack() as resources:
-        preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, path, serving, resources))
-        try:
-            path = await asyncio.shield(preparing)
-        except asyncio.CancelledError:
-            # It would go on, and lock the file after `resources` are closed.
-            await asyncio.gather(preparing, return_exceptions=True)
-            raise
+        path = _prepare(path, serving, resources)
         readers = await AiosqliteReaders.open(path)
-        connector = Connector(path)
-        thread = WriterThread(BatchRunner(connector, connector.check))
+        check = partial(check_in_place, path, path.stat())
+        thread = WriterThread(BatchRunner(partial(connect_writer, path), check))
         resources.push_async_callback(thread.close)
         writer = GroupCommitWriter(thread.run, on_batch)
         return SqliteStore(path, writer, readers, entropy, resources.pop_all())
@@ -112,7 +101,7 @@ async def open_sqlite(
 
 def _prepare(path: Path, serving: bool, resources: AsyncExitStack) -> Path:
     """Lock the file if `serving`, prepare it, and check that it has not moved. Returns its resolved
-    path."""
+    path. Blocks: nothing runs yet, and the schema may have to be upgraded first."""
     path = real_path(path)
     if serving:
         resources.enter_context(serving_lock(path))

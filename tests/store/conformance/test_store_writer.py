@@ -157,4 +157,4 @@ async def test_closing_finishes_what_waits(under: Under) -> None:
 async def test_a_store_can_be_checked_and_kept_up(world: World) -> None:
     await world.store.check_writable()
     await world.store.check_writable()
-    assert (await world.store.upkeep())["database"] > 0
+    assert (await world.store.sizes())["database"] > 0

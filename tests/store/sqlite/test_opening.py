@@ -223,7 +223,7 @@ async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
-    monkeypatch.setattr(connection, "connect_writer", connect_without_sync)
+    monkeypatch.setattr("store.sqlite.database.connect_writer", connect_without_sync)
     store = await open_store(address(path))
     found = await store.durability()
     await store.close()

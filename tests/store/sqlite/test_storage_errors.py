@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from store.changes import CommitNotice
 from store.errors import OutcomeUnknown, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
+from store.session import Session
 from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer, prepare
@@ -124,24 +126,25 @@ async def test_another_processes_commit_is_noticed_after_a_failed_batch(
 
 
 async def test_a_long_log_is_truncated_once_no_reader_needs_it(
-    store: SqliteStore,
-    world: World,
-    path: Path,
-    other: sqlite3.Connection,
-    monkeypatch: pytest.MonkeyPatch,
+    store: SqliteStore, other: sqlite3.Connection
 ) -> None:
-    monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 100_000)
-    job = await world.create()
+    limit = 64 * 1024 * 1024
+
+    def fill(db: Session, _: CommitNotice) -> None:
+        db.execute("INSERT INTO meta (key, value) VALUES ('large', ?)", ("x" * limit,))
+
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM jobs").fetchall()
-    for number in range(40):
-        assert await world.receive(job, b"%d" % number * 1_000) == "accepted"
-    grown = path.with_name("receiver.db-wal").stat().st_size
-    assert (await store.upkeep())["wal"] >= grown > 100_000  # the reader still needs the log
+    await store._writer.normal(fill)
+    await store.check_writable()
+    assert (await store.sizes())["wal"] > limit  # the reader still needs the log
 
     other.execute("COMMIT")
+    for _ in range(2):
+        await store.check_writable()
 
-    assert await store.upkeep() == {"database": path.stat().st_size, "wal": 0}
+    sizes = await store.sizes()
+    assert sizes["wal"] <= limit < sizes["database"]
 
 
 async def test_no_read_stays_open(
