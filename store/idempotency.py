@@ -23,7 +23,7 @@ class IdempotencyKey(NamedTuple):
     sent_at: Millis
     """When the request arrived: a key that expired before that counts as unused."""
     in_use_until: Millis
-    """Until then, repeats are refused with 409 while the first request has no answer."""
+    """Until then, repeats are refused with 409 while the first request has no response."""
     expires_at: Millis
 
 
@@ -41,8 +41,8 @@ class Replay:
     """The first request of an idempotency key that was used before."""
 
     job_id: str
-    answer: StoredResponse | None
-    """None if the first answer was never stored: it is built from the job."""
+    stored_response: StoredResponse | None
+    """None if no response was stored: it is built from the job."""
 
 
 def take_key(
@@ -50,15 +50,15 @@ def take_key(
     sql: Mapping[str, str],
     job: Job,
     key: IdempotencyKey,
-    answer: StoredResponse | None,
+    response: StoredResponse | None,
 ) -> Replay | None:
     """Take a key for a new job, or return the replay of its first request.
 
     Raises `KeyReused` and `KeyInUse`.
     """
-    in_use_until = key.in_use_until if answer is None else None
+    in_use_until = key.in_use_until if response is None else None
     given = {**key._asdict(), "user_id": job.user_id, "in_use_until": in_use_until}
-    values = {**given, "job_id": job.id, **_answer_values(answer)}
+    values = {**given, "job_id": job.id, **_response_values(response)}
     if session.execute(sql["write-key"], values).fetchone() is not None:
         return None
     return _replay(session.execute(sql["read-key"], given).fetchone(), key)
@@ -73,10 +73,12 @@ class Idempotency(Repository):
         given = {**key._asdict(), "user_id": user_id}
         return await self._find("read-key", lambda row: _replay(row, key), **given)
 
-    async def store_answer(self, job_id: str, answer: StoredResponse | None) -> None:
-        """Store the answer to the request that created the job; its key is no longer in use. None
+    async def store_response(self, job_id: str, response: StoredResponse | None) -> None:
+        """Store the response to the request that created the job; its key is no longer in use. None
         if the client disconnected: replays are then built from the job."""
-        await self._writer.urgent(self._run("answer", job_id=job_id, **_answer_values(answer)))
+        await self._writer.urgent(
+            self._run("store-response", job_id=job_id, **_response_values(response))
+        )
 
     async def remove_expired(self, now: Millis, limit: int) -> int:
         return await self._writer.normal(
@@ -97,9 +99,9 @@ def _replay(row: Row, key: IdempotencyKey) -> Replay:
     return Replay(job_id, StoredResponse(status_code, json.loads(headers), body))
 
 
-def _answer_values(answer: StoredResponse | None) -> dict[str, object]:
+def _response_values(response: StoredResponse | None) -> dict[str, object]:
     return {
-        "status_code": answer and answer.status_code,
-        "headers": answer and to_json(dict(answer.headers)),
-        "body": answer and answer.body,
+        "status_code": response and response.status_code,
+        "headers": response and to_json(dict(response.headers)),
+        "body": response and response.body,
     }

@@ -14,9 +14,6 @@ Entropy = Callable[[int], bytes]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_TO_PYTHON_DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
-_ALLOWED = frozenset(_ALPHABET)
-_LENGTH = 26
 _RANDOM_BITS = 80
 _NONCE_BYTES = 6
 
@@ -41,14 +38,6 @@ class Ids:
     def nonce(self) -> str:
         """Twelve random hexadecimal digits. They do not sort by time."""
         return self._entropy(_NONCE_BYTES).hex()
-
-
-def time_of(id_: str) -> Millis:
-    """The millisecond in an id's first ten characters. Raises ValueError if it is not an id."""
-    digits = id_.rpartition("_")[2]
-    if len(digits) != _LENGTH or not _ALLOWED.issuperset(digits):
-        raise ValueError(f"{id_!r} is not an id")
-    return int(digits[:10].translate(_TO_PYTHON_DIGITS), 32)
 
 
 def first_id(prefix: str, at: Millis) -> str:

@@ -26,12 +26,12 @@ class Jobs(JobReads):
         self,
         new: NewJob,
         idempotency: IdempotencyKey | None = None,
-        answer: StoredResponse | None = None,
+        response: StoredResponse | None = None,
     ) -> Job | Replay:
         """Write the job, its input, its events and its due row in one transaction.
 
-        With an idempotency key, the key is written in the same transaction, with `answer` if the
-        first answer is already known (the key is then not in use). If the key exists, `Replay` is
+        With an idempotency key, the key is written in the same transaction, with `response` if the
+        first response is already known (the key is then not in use). If the key exists, `Replay` is
         returned and nothing is written. Raises `KeyReused` if its fingerprint differs, and
         `KeyInUse` while its first request is still waiting. A key that expired before the
         new one's `sent_at` counts as absent.
@@ -39,7 +39,7 @@ class Jobs(JobReads):
         job = new.job
 
         def work(db: Session, notice: CommitNotice) -> Job | Replay:
-            replay = idempotency and take_key(db, self._keys, job, idempotency, answer)
+            replay = idempotency and take_key(db, self._keys, job, idempotency, response)
             if replay:
                 return replay
             self._write_new(db, new)

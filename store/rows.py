@@ -34,8 +34,6 @@ class Column(NamedTuple):
     """A column of the view `stored_jobs`."""
 
     name: str
-    type: str = "text"
-    """For casts where the database cannot infer it; SQLite accepts these names too."""
     read: Callable[[Any], object] | None = None
     """Makes the field's value from the column's, where they differ."""
     write: Callable[[Any], object] | None = None
@@ -52,49 +50,48 @@ class Column(NamedTuple):
         return field if self.write is None else self.write(field)
 
 
-_FLAG = ("boolean", bool)
-_JSON = ("text", json.loads, to_json)
+_JSON = (json.loads, to_json)
 
 _FIXED = (
     Column("id"),
-    Column("user_id", "bigint"),
+    Column("user_id"),
     Column("user"),
     Column("provider"),
     Column("kind"),
-    Column("created_at", "bigint"),
+    Column("created_at"),
     Column("metadata", *_JSON),
     Column("webhook_url"),
-    Column("webhook_events", "text", lambda text: tuple(text.split(",")) if text else (), ",".join),
-    Column("webhook_off", *_FLAG),
+    Column("webhook_events", lambda text: tuple(text.split(",")) if text else (), ",".join),
+    Column("webhook_off", bool),
 )
 """The columns that no move changes."""
 
 MUTABLE = (
-    Column("status", "text", Status),
-    Column("phase", "text", Phase),
-    Column("seq", "bigint"),
-    Column("updated_at", "bigint"),
-    Column("progress", "double precision"),
+    Column("status", Status),
+    Column("phase", Phase),
+    Column("seq"),
+    Column("updated_at"),
+    Column("progress"),
     Column("provider_status"),
-    Column("evidence", "text", Evidence),
+    Column("evidence", Evidence),
     Column("message"),
     Column("result", *_JSON),
     Column("error_code", write=attrgetter("code"), part_of="error"),
     Column("error_message", write=attrgetter("message"), part_of="error"),
-    Column("error_billed", "boolean", None, attrgetter("may_have_been_billed"), "error"),
+    Column("error_billed", None, attrgetter("may_have_been_billed"), "error"),
     Column("provider_request_id"),
-    Column("id_from_answer", *_FLAG),
-    Column("done_at", "bigint"),
-    Column("accepted_at", "bigint"),
-    Column("unconfirmed_at", "bigint"),
-    Column("result_at", "bigint"),
-    Column("attempts", "bigint"),
-    Column("maybe_sent", *_FLAG),
-    Column("refused_with", "bigint"),
-    Column("tracking", "text", _TRACKING.validate_json, _tracking_to_json, null=Tracking()),
+    Column("id_from_answer", bool),
+    Column("done_at"),
+    Column("accepted_at"),
+    Column("unconfirmed_at"),
+    Column("result_at"),
+    Column("attempts"),
+    Column("maybe_sent", bool),
+    Column("refused_with"),
+    Column("tracking", _TRACKING.validate_json, _tracking_to_json, null=Tracking()),
     Column("provider_urls", *_JSON),
-    Column("cancel_wanted", *_FLAG),
-    Column("archive", "text", _ARCHIVE.validate_json, _archive_to_json, null=()),
+    Column("cancel_wanted", bool),
+    Column("archive", _ARCHIVE.validate_json, _archive_to_json, null=()),
 )
 """The columns that a move may change."""
 

@@ -10,6 +10,9 @@ from store.session import Work
 
 T = TypeVar("T")
 
+MAX_WAITING = 1_000
+"""Units of work that may wait in each queue; further ones are refused at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:

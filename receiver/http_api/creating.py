@@ -78,7 +78,7 @@ class Creation(ABC):
             if isinstance(made, Job):
                 return _sent(first or await self._wait(made, has_key=key is not None))
             replay = made
-        first = replay.answer or await self.rebuild_response(replay)
+        first = replay.stored_response or await self.rebuild_response(replay)
         return _sent(first, {"Idempotency-Replayed": "true"})
 
     def _parse(self, raw: bytes) -> tuple[Mapping[str, Any], IdempotencyKey | None]:
@@ -98,7 +98,7 @@ class Creation(ABC):
 
     async def _store(self, job_id: str, response: StoredResponse | None) -> None:
         try:
-            await self.context.services.store.idempotency.store_answer(job_id, response)
+            await self.context.services.store.idempotency.store_response(job_id, response)
         except Exception as error:  # noqa: BLE001 - the job is stored in any case
             # The key is in use until the wait would be over; then replays are built from the job.
             log.warning("a first response is not stored", job=job_id, reason=str(error))

@@ -10,8 +10,9 @@ transaction, and notifications are received from the server itself: `host`, `hos
 if it cannot be reached (changes by other processes are then seen within a second).
 """
 
+import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -31,7 +32,8 @@ DEFAULTS: dict[str, str] = {
 }
 """Connection parameters that the address can override."""
 
-
+_LISTEN = re.compile(r"(?<=[?&])listen=([^&]*)&?")
+_UNKNOWN = re.compile(r'invalid URI query parameter: "(\w+)"')
 _NEEDED = "an address like postgresql://user:password@host:port/database is needed"
 
 
@@ -52,23 +54,18 @@ class Address:
 
 def parse(url: str) -> Address:
     """Parse an address. Raises `AddressInvalid`, which never contains the password."""
-    try:
-        # For libpq, # does not start a fragment.
-        parts = urlsplit(url.replace("#", "%23"))
-    except ValueError:
-        raise AddressInvalid(_NEEDED) from None
-    if parts.netloc.count("@") > 1:
+    if url.removeprefix("postgresql://").partition("/")[0].count("@") > 1:
         # libpq would take the end of the password for the host, which messages show.
         raise AddressInvalid("@ in a user or password is written %40")
-    # For libpq, a plus is not a space.
-    query = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
-    listen = dict(query).get("listen")
-    kept = urlencode([each for each in query if each[0] != "listen"], quote_via=quote)
+    listen = _LISTEN.search(url)
     try:
-        given = conninfo_to_dict(f"{parts.scheme}://{parts.netloc}{parts.path}?{kept}")
-    except psycopg.ProgrammingError:
-        # libpq's message may quote the whole address.
-        raise AddressInvalid(_what_is_wrong(kept)) from None
+        given = conninfo_to_dict(_LISTEN.sub("", url))
+    except psycopg.ProgrammingError as error:
+        # libpq's message may quote the whole address, or what follows a ? in a password.
+        unknown = _UNKNOWN.search(str(error))
+        if unknown is None or "@" in url.partition("?")[2]:
+            raise AddressInvalid(_NEEDED) from None
+        raise AddressInvalid(f"PostgreSQL knows no parameter {unknown[1]} of an address") from None
     if not all(port.isdecimal() for port in str(given.get("port", "")).split(",") if port):
         raise AddressInvalid(_NEEDED)
     # Not the encoding of the role or of PGCLIENTENCODING, which may lack characters.
@@ -77,7 +74,7 @@ def parse(url: str) -> Address:
     database = options.get("dbname") or options.get("user") or "named after the user"
     return Address(
         conninfo=make_conninfo("", **options),
-        listen=_listen_conninfo(options, listen),
+        listen=_listen_conninfo(options, listen and unquote(listen[1])),
         pooled=listen is not None,
         display_name=f"{options.get('host', 'the local socket')}, database {database}",
         has_several_hosts="," in options.get("host", ""),
@@ -95,14 +92,3 @@ def _listen_conninfo(options: dict[str, str], listen: str | None) -> str | None:
     except ValueError:
         raise AddressInvalid("the address's parameter listen must be host:port or none") from None
     return make_conninfo("", **{**options, **endpoint})
-
-
-def _what_is_wrong(query: str) -> str:
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if "@" in name + value:
-            break  # Perhaps the end of a password with a question mark.
-        try:
-            conninfo_to_dict(f"postgresql:///?{urlencode({name: value})}")
-        except psycopg.ProgrammingError:
-            return f"PostgreSQL does not know the address's parameter {name}"
-    return _NEEDED

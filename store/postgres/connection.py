@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DuplicateTable, LockNotAvailable
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import BytesDumper, StrDumperUnknown
 
@@ -43,7 +43,6 @@ MIGRATION_PAUSE = 2.0
 """Seconds between a try that did not get its lock and the next one."""
 
 _APPLICATION = "receiver"
-_TABLES = {"users", "jobs", "events", "callbacks", "deliveries"}
 
 
 class _Text(StrDumperUnknown):
@@ -109,6 +108,10 @@ def prepare(address: Address) -> None:
                     connection.execute("SELECT pg_advisory_xact_lock(%s)", (APPLICATION_ID,))
                     connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_TIMEOUT}'")
                     _migrate(connection)
+            except DuplicateTable as error:
+                raise StoreCorrupt(
+                    "the database belongs to another application: it has tables with our names"
+                ) from error
             except LockNotAvailable as error:
                 if tries == MIGRATION_TRIES:
                     raise StoreLocked(
@@ -145,15 +148,11 @@ def _migrate(connection: psycopg.Connection) -> None:
 
 def _version(connection: psycopg.Connection) -> int:
     """The number of the last migration. Raises `StoreCorrupt`, `SchemaTooNew`."""
-    # In one snapshot, since another process may be creating them; not by to_regclass(), which may
-    # have cached, before the lock, that a table does not exist.
-    rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema")
-    tables = {name for (name,) in rows}
-    if "meta" not in tables:
-        if tables & _TABLES:
-            raise StoreCorrupt(
-                "the database belongs to another application: it has tables with our names"
-            )
+    # Not by to_regclass(), which may have cached, before the lock, that the table does not exist.
+    found = connection.execute(
+        "SELECT 1 FROM pg_tables WHERE schemaname = current_schema AND tablename = 'meta'"
+    )
+    if found.fetchone() is None:
         return 0
     try:
         rows = connection.execute(

@@ -15,11 +15,6 @@ from store.postgres.writer import PostgresWriter
 from store.repository import Backend
 from store.writer import OnBatch, ignore
 
-STANDBY_MAY_LAG = (
-    "Set synchronous_standby_names in postgresql.conf if another host is a standby: one that lags"
-    " when it takes over has jobs paid for twice."
-)
-
 
 class PostgresStore(Store):
     """The store in a PostgreSQL database. Processes notify each other of their commits."""
@@ -43,12 +38,16 @@ class PostgresStore(Store):
         # synchronous_commit matters too, but need not be checked: each transaction turns it on if
         # it is off (`configure-transaction`).
         crash_safe = (fsync, full_page_writes) == ("on", "on")
-        advice = STANDBY_MAY_LAG if self._fails_over and not standbys else None
-        return Durability(
-            crash_safe,
-            f"fsync {fsync}, full_page_writes {full_page_writes}, schema {version}",
-            advice if crash_safe else "Turn on fsync and full_page_writes in postgresql.conf.",
-        )
+        advice = None
+        if not crash_safe:
+            advice = "Turn on fsync and full_page_writes in postgresql.conf."
+        elif self._fails_over and not standbys:
+            advice = (
+                "Set synchronous_standby_names in postgresql.conf if another host is a standby: one"
+                " that lags when it takes over has jobs paid for twice."
+            )
+        detail = f"fsync {fsync}, full_page_writes {full_page_writes}, schema {version}"
+        return Durability(crash_safe, detail, advice)
 
     async def sizes(self) -> Mapping[str, int]:
         ((size,),) = await self._fetch("size")

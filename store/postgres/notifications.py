@@ -32,11 +32,10 @@ MAX_IDS = 128
 """Maximum number of job ids, and of user ids, in one notification, which is limited to 8000
 bytes."""
 
-LISTEN_BACKOFF = (0.5, 10.0)
-"""Shortest and longest delay between attempts to listen, in seconds; it doubles. Jitter shortens it
-by up to half."""
+LISTEN_PAUSE = 2.0
+"""Seconds between attempts to listen, on the average."""
 
-_CHANGES = TypeAdapter(CommitNotice)
+_NOTICE = TypeAdapter(CommitNotice)
 
 log = logging.getLogger(__name__)
 
@@ -86,22 +85,18 @@ class Notifications:
             await asyncio.sleep(NOTIFY_PAUSE)
 
     async def _listen(self, conninfo: str) -> None:
-        first, longest = LISTEN_BACKOFF
-        pause = first
         while True:
             try:
                 connecting = psycopg.AsyncConnection.connect(conninfo, **options(self._address))
                 async with await connecting as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    pause = first
                     async for notification in connection.notifies():
                         notice = _read(self._node, notification.payload)
                         if notice is not None:
                             self._on_received(notice)
             except (psycopg.Error, OSError) as error:
                 log.warning("cannot listen for other processes: %s", in_one_line(error))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, longest)
+            await asyncio.sleep(LISTEN_PAUSE * random.uniform(0.5, 1.5))
 
 
 def _payload(node: str, notice: CommitNotice) -> str:
@@ -119,7 +114,7 @@ def _read(node: str, payload: str) -> CommitNotice | None:
     """What a notification says; None if it is our own, empty if it is unreadable."""
     try:
         message = json.loads(payload)
-        return None if message.pop("from") == node else _CHANGES.validate_python(message)
+        return None if message.pop("from") == node else _NOTICE.validate_python(message)
     except (AttributeError, ValueError, KeyError, TypeError):
         log.warning("unreadable notification on the channel %s", CHANNEL)
         return CommitNotice()

@@ -17,15 +17,13 @@ from store.postgres.address import Address
 from store.postgres.connection import options
 from store.postgres.failures import is_collision, is_lost, to_store_error
 from store.postgres.receive_timeout import ConnectionWithTimeout
+from store.writer import MAX_WAITING
 
 T = TypeVar("T")
 
 URGENT_THREADS = 3
 NORMAL_THREADS = 2
 READ_THREADS = 3
-
-MAX_WAITING = 1_000
-"""Calls that may wait for each kind of thread; further ones are refused at once."""
 
 ACQUIRE_TIMEOUT = 1.5
 """Seconds to wait for a connection, while the server cannot be reached."""

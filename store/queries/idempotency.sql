@@ -17,8 +17,8 @@ VALUES (:user_id, :path, :key, :fingerprint, :job_id, :in_use_until, :expires_at
  WHERE idempotency_keys.expires_at <= :sent_at
 RETURNING job_id;
 
--- name: answer
--- Store the answer to the request that created a job; its key is then no longer in use.
+-- name: store-response
+-- Store the response to the request that created a job; its key is then no longer in use.
 UPDATE idempotency_keys
    SET status_code = :status_code, headers = :headers, body = :body, held_until = NULL
  WHERE job_id = :job_id AND status_code IS NULL;

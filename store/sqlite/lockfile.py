@@ -35,22 +35,9 @@ def serving_lock(database: Path) -> Iterator[None]:
     # A file that is renamed, or mounted under another name, has another lock file too. Only on
     # Linux does flock not interfere with the POSIX locks that SQLite takes on the file.
     database_lock = _file_lock(database, database) if sys.platform == "linux" else nullcontext()
-    with _file_lock(_lock_file(database), database), database_lock:
+    lock_file = database.with_name(f"{database.name}.lock")
+    with _file_lock(lock_file, database), database_lock:
         yield
-
-
-def is_served(database: Path) -> bool:
-    """Whether a service holds `DATABASE.lock`. The database itself may be gone."""
-    try:
-        with _lock_file(real_path(database)).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return isinstance(error, BlockingIOError)
-    return False
-
-
-def _lock_file(database: Path) -> Path:
-    return database.with_name(f"{database.name}.lock")
 
 
 @contextmanager

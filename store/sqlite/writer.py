@@ -17,16 +17,13 @@ from store.changes import CommitNotice
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
 from store.session import Work
 from store.sqlite.batches import BatchRunner, Member
-from store.writer import BatchReport, OnBatch, Writer, ignore
+from store.writer import MAX_WAITING, BatchReport, OnBatch, Writer, ignore
 
 T = TypeVar("T")
 
 URGENT_MEMBERS = 40
 NORMAL_MEMBERS = 16
 """Maximum numbers in a batch."""
-
-MAX_QUEUED = 1_000
-"""Members that may wait in each queue; further ones are refused at once."""
 
 RunBatch: TypeAlias = Callable[[Sequence[Member]], Awaitable[CommitNotice]]
 _Waiting: TypeAlias = tuple[Member, asyncio.Future[Any]]
@@ -73,7 +70,7 @@ class GroupCommitWriter(Writer):
 
     @property
     def full(self) -> bool:
-        return len(self._urgent) >= MAX_QUEUED
+        return len(self._urgent) >= MAX_WAITING
 
     def urgent(self, work: Work[T]) -> Awaitable[T]:
         return self._enqueue(self._urgent, work)
@@ -89,7 +86,7 @@ class GroupCommitWriter(Writer):
     def _enqueue(self, queue: _Queue, work: Work[T]) -> Awaitable[T]:
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        if len(queue) >= MAX_QUEUED:
+        if len(queue) >= MAX_WAITING:
             raise StoreBusy(f"{len(queue)} writes are waiting")
         caller: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         queue.append((Member(work), caller))
@@ -116,7 +113,7 @@ class GroupCommitWriter(Writer):
         except Exception as error:  # noqa: BLE001 - every member's caller must get it
             if isinstance(error, StoreLocked):
                 # Those that wait would wait as long, and then fail too.
-                taken += self._take(MAX_QUEUED, MAX_QUEUED)
+                taken += self._take(MAX_WAITING, MAX_WAITING)
             for member, _ in taken:
                 member.error = copy(error)  # each caller raises its own, in a task of its own
         waiting = len(self._urgent) + len(self._normal)

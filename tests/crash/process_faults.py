@@ -30,7 +30,7 @@ TRANSACTIONS = [
     ("callbacks", "receive"),
     ("deliveries", "lease"),
     ("deliveries", "settle"),
-    ("idempotency", "store_answer"),
+    ("idempotency", "store_response"),
 ]
 """Besides these, each other observation of a job is a step, named after its class."""
 

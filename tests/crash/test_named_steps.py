@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
 RULES = SandboxRules(render_seconds=0.8, seed=7)
 
 STEPS = [
-    f"{step}/{when}/{1 if step == 'store_answer' else 2}"
+    f"{step}/{when}/{1 if step == 'store_response' else 2}"
     for step in (
-        *("create", "store_answer", "receive", "status"),
+        *("create", "store_response", "receive", "status"),
         *("Polled", "lease", "deliver", "settle"),
     )
     for when in ("before", "after")

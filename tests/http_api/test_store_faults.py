@@ -114,7 +114,7 @@ async def test_while_no_read_works_the_answer_is_what_is_known(
 
 
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, way: Way) -> None:
-    keeping = site.break_("idempotency", "store_answer")
+    keeping = site.break_("idempotency", "store_response")
 
     answer = await way.post(site.client, **KEY)
 

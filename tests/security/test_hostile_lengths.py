@@ -29,7 +29,6 @@ from receiver.providers.samsar import InputRules, upstream_input
 from receiver.signed_text import PayloadSigner
 from receiver.streams import frames
 from receiver.webhooks import targets
-from store.ids import time_of
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.simulation.client import scope
 from tests.support.service import JOB, RunningService
@@ -118,7 +117,6 @@ READERS: dict[str, Callable[[str], object]] = {
         PayloadSigner(KEYS, b"salt"), "jobs", 1, text
     ),
     "a stream's cursor": frames.read_cursor,
-    "an id": time_of,
     "a client's address": lambda text: auth._network_of({"client": (text, 1)}),
     "our cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=f'{COOKIE}="{text}"')),
     "a body's fingerprint": lambda text: idempotency.fingerprint(

@@ -36,7 +36,7 @@ async def find(world: World, fingerprint: str = "f", now: Millis = NOW) -> Repla
 async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
     job = world.job()
     assert await create(world, job) == job
-    await world.store.idempotency.store_answer(job.id, ANSWER)
+    await world.store.idempotency.store_response(job.id, ANSWER)
 
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
     assert await find(world) == Replay(job.id, ANSWER)
@@ -48,7 +48,7 @@ async def test_an_answer_that_is_known_at_once_holds_nothing_and_stays(world: Wo
     await create(world, job, answer=ANSWER)
 
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
-    await world.store.idempotency.store_answer(job.id, StoredResponse(500, {}, b""))
+    await world.store.idempotency.store_response(job.id, StoredResponse(500, {}, b""))
     assert await find(world) == Replay(job.id, ANSWER)
 
 
@@ -63,7 +63,7 @@ async def test_a_key_is_in_use_until_its_first_answer(world: World, ended: str) 
         await find(world, now=NOW + 30 * SECOND - 1)
     assert await find(world, now=NOW + 30 * SECOND) == Replay(job.id, None)
     keys = world.store.idempotency
-    await (keys.store_answer(job.id, None) if ended == "answered" else world.store.end_leases())
+    await (keys.store_response(job.id, None) if ended == "answered" else world.store.end_leases())
     assert await find(world) == Replay(job.id, None)
 
 
