@@ -57,7 +57,7 @@ class Backend(httpcore.AsyncNetworkBackend):
             tcp: connects to an IP address; by default, sockets.
         """
         self.has_written = False
-        """Whether any byte of a request may have been sent. A TLS handshake is none."""
+        """Whether any byte of any request may have been sent. A TLS handshake is none."""
         self._resolve = resolve
         self._check = check
         self._longest = longest

@@ -15,7 +15,6 @@ KEPT_SECONDS = 30.0
 """How long idle connections are kept. Firewalls silently drop them, and a call on a dropped one
 gets no answer."""
 
-
 Wrap: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 _wrappers: list[Wrap] = []
 

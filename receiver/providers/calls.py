@@ -26,7 +26,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 CONNECT_SECONDS = 10.0
 """Time limit for connecting, and again for TLS."""
 KEPT_CONNECTIONS = 16
-"""Maximum number of idle connections kept for GETs: status calls, look-ups, requests for keys."""
+"""Maximum number of idle connections kept for GETs: status calls, requests for keys."""
 
 LARGE = 64 * 1024
 """Longer answers are parsed in a thread: they could block the event loop for seconds."""

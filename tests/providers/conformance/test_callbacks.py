@@ -1,19 +1,12 @@
 """The callbacks of every provider, and their signatures."""
 
-import json
-from typing import Any
-
 import pytest
-from hypothesis import example, given
 
 from receiver.clock import SystemClock
-from receiver.providers.contract import BadSignature, Provider
+from receiver.providers.contract import BadSignature
 from store.records.jobs import Status
-from tests.providers.any_json import objects_with
 from tests.providers.conformance.subjects import (
-    SUBJECTS,
     Subject,
-    account,
     as_body,
     as_headers,
     each_subject,
@@ -34,29 +27,6 @@ async def test_callbacks_are_read(subject: Subject) -> None:
                 assert report.message
         nothing = provider.read({})
         assert (nothing.status, nothing.result, nothing.provider_request_id) == (None, None, None)
-
-
-NAMES = (
-    *("id", "request_id", "session_id", "status", "state", "progress", "message", "error"),
-    *("expressGenerationError", "payload", "output", "detail", "result", "videoUrl", "result_url"),
-    *("result_urls", "video", "url", "video_link", "videoLink", "remoteURL"),
-)
-
-
-@given(body=objects_with(NAMES))
-@example(body={"result": {"videoUrl": "https://cdn.example/\ud800"}, "status": "\ud800"})
-def test_any_callback_is_read_into_something_that_can_be_stored(body: dict[str, Any]) -> None:
-    for subject in SUBJECTS:
-        _read(subject.make(account("http://127.0.0.1:1/")), body)
-
-
-def _read(provider: Provider, body: dict[str, Any]) -> None:
-    report = provider.read(body)
-    assert (report.status is None) == (report.provider_status is None)
-    assert report.progress is None or 0 <= report.progress <= 100
-    assert report.provider_request_id is None or 1 <= len(report.provider_request_id) <= 200
-    for kept in (report.provider_status, report.message, report.provider_request_id, report.result):
-        json.dumps(kept, ensure_ascii=False, allow_nan=False).encode()
 
 
 # --- signatures -----------------------------------------------------------------------------------
