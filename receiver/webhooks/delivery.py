@@ -19,7 +19,7 @@ from receiver.webhooks.targets import TargetRefused
 from store.records.times import Millis
 
 LONGEST_ANSWER = 64 * 1024
-"""Maximum number of bytes read of one response, including its head."""
+"""Maximum number of bytes received of one response, including its head."""
 
 EXCERPT = 200
 """Maximum number of characters of a response body that are kept."""
@@ -58,7 +58,7 @@ class WebhookSender:
         """POST `body` and return the result. Raises only `asyncio.CancelledError`.
 
         The URL is checked again, with the current settings. Redirects are not followed and nothing
-        is retried. At most `LONGEST_ANSWER` bytes of the response are read, within `timeout`.
+        is retried. The response is read up to the end of the excerpt, within `timeout`.
 
         Args:
             headers: ASCII; `Host`, `Connection` and `Content-Length` are added.
@@ -86,7 +86,9 @@ class WebhookSender:
                 response = await transport.handle_async_request(request)
                 async with aclosing(response):
                     async for piece in response.aiter_raw():
-                        excerpt += piece[: _EXCERPT_BYTES - len(excerpt)]
+                        excerpt += piece
+                        if len(excerpt) >= _EXCERPT_BYTES:
+                            break  # the rest could be thousands of tiny chunks
         except Exception as failure:  # noqa: BLE001 - a hostile host may make the stack raise anything
             if response is None:
                 error = failure_code(failure)

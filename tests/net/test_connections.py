@@ -91,10 +91,13 @@ async def test_an_answer_that_came_before_its_request_is_not_taken() -> None:
 @pytest.mark.parametrize("dead", [["127.0.1.1"], ["::1", "::1", "::1"]])
 async def test_a_dead_address_leaves_time_for_the_next(dead: list[str]) -> None:
     backend = backend_for(*dead, "127.0.0.1")
-    async with faulty_server(answer_each(OK)) as server, full_backlog("127.0.1.1", server.port):
-        async with open_transport(backend, default_tls()) as transport:
-            async with asyncio.timeout(0.9 * TIME["connect"]):
-                assert await ask(transport, server.port) == b"ok"
+    async with (
+        faulty_server(answer_each(OK)) as server,
+        full_backlog("127.0.1.1", server.port),
+        open_transport(backend, default_tls()) as transport,
+        asyncio.timeout(0.9 * TIME["connect"]),
+    ):
+        assert await ask(transport, server.port) == b"ok"
     assert backend.has_written
 
 
