@@ -30,7 +30,7 @@ def apply_callback(draft: Draft, callback: CallbackReceived) -> None:
         return
     if named is not None and job.provider_request_id is None:
         draft.set(provider_request_id=named)
-        if job.tracking.claims or job.tracking.link_missing:
+        if job.tracking.claims or job.tracking.result_pending:
             # Without a provider id, no status call could be made for the claims or the result.
             schedule_status_call(draft, draft.now)
     if report.status in FINAL_STATUSES:
@@ -43,7 +43,7 @@ def _apply_progress(draft: Draft, callback: CallbackReceived) -> None:
     """Apply a callback that is not final. Once COMPLETED is known, the provider's status in this
     callback is ignored, and the call for the result is not postponed."""
     before, report = draft.job, callback.report
-    completed = before.tracking.link_missing
+    completed = before.tracking.result_pending
     if before.done:
         draft.set_verdict(callback.callback_id, Verdict.LATE)
         if before.due is None and not completed:  # it may have named the provider's id
@@ -104,7 +104,7 @@ def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) 
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
     if report.lacks_result:
         word = report.provider_status or report.status
-        draft.track(link_missing=True, completed_word=word, completed_at=draft.now)
+        draft.track(result_pending=True, completed_status_text=word, completed_at=draft.now)
         if draft.job.provider_request_id is not None:
             draft.set(due=Due(Lane.CONFIRM, draft.now))
 
@@ -112,7 +112,10 @@ def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) 
 def _make_claim(draft: Draft, callback: CallbackReceived, report: Report) -> None:
     """Keep a terminal callback as a claim. Once a signed callback has said COMPLETED without a
     result, a claim of another status is not used: the result may not be available for a while."""
-    claims, completed = draft.job.tracking.claims, draft.job.tracking.completed_word is not None
+    claims, completed = (
+        draft.job.tracking.claims,
+        draft.job.tracking.completed_status_text is not None,
+    )
     overturns = completed and report.status is not Status.COMPLETED
     if overturns or len(claims) >= MAX_CLAIMS:
         draft.set_verdict(callback.callback_id, Verdict.LATE)

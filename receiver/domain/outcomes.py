@@ -64,7 +64,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
         if draft.job.done:
             watch_for_correction(draft)
         else:
-            mark_link_missing(draft, report, evidence)
+            mark_result_pending(draft, report, evidence)
             schedule_status_call(draft, plan_next_poll(draft, None))
         return
     _show_provider_status(draft, report)
@@ -99,11 +99,11 @@ def pass_on_cancel(draft: Draft) -> None:
         draft.set(due=Due(Lane.POLL, draft.now))
 
 
-def mark_link_missing(draft: Draft, report: Report, evidence: Evidence) -> None:
+def mark_result_pending(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Mark a job as completed by the provider, but without a result: a later status call returns
     that. The caller schedules the call."""
     mark_claims_late(draft)
-    draft.track(link_missing=True)
+    draft.track(result_pending=True)
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
     _show_provider_status(draft, report)
 
@@ -115,7 +115,7 @@ def _show_provider_status(draft: Draft, report: Report) -> None:
 
 def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:
     """Fail the job at its deadline."""
-    linkless = draft.job.tracking.link_missing
+    linkless = draft.job.tracking.result_pending
     code = ErrorCode.RESULT_MISSING if linkless else ErrorCode.DEADLINE_EXCEEDED
     give_up(draft, code, retry_after)
 
@@ -133,7 +133,7 @@ def give_up(
     error = JobError(code, message, draft.job.maybe_sent)
     kept = draft.job.tracking
     finish(draft, Status.FAILED, evidence, error, message=message)
-    draft.track(poll_gap=kept.poll_gap, completed_word=kept.completed_word)
+    draft.track(poll_gap=kept.poll_gap, completed_status_text=kept.completed_status_text)
     watch_for_correction(draft, retry_after)
 
 

@@ -67,7 +67,7 @@ def _is_overtaken(job: Job, polled: Polled) -> bool:
     """Whether the provider itself reported COMPLETED during the call, so that the result is fetched
     next: an answer that is not final may be older than that report."""
     answer, due = polled.answer, job.due
-    if job.tracking.completed_word is None or due is None or due.lane is not Lane.CONFIRM:
+    if job.tracking.completed_status_text is None or due is None or due.lane is not Lane.CONFIRM:
         return False
     is_final = isinstance(answer, StatusReport) and answer.report.status in FINAL_STATUSES
     return polled.asked_at < due.at and not is_final
@@ -107,7 +107,9 @@ def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
     deadline applies."""
     before = draft.job
     _deny_claims(draft, report, polled.asked_at)
-    draft.track(failing_since=None, link_missing=False, completed_word=None, completed_at=None)
+    draft.track(
+        failing_since=None, result_pending=False, completed_status_text=None, completed_at=None
+    )
     claims, retry_after = draft.job.tracking.claims, polled.answer.retry_after
     if before.done:
         outcomes.watch_for_correction(draft, retry_after)
@@ -149,10 +151,10 @@ def _deny_claims(draft: Draft, report: Report, asked_at: Millis) -> None:
 def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
     """Apply COMPLETED without a link: not an outcome yet, and not a decision on waiting claims."""
     if not draft.job.done and not draft.job.tracking.claims:
-        if not draft.job.tracking.link_missing:
+        if not draft.job.tracking.result_pending:
             draft.note("poll", provider_status=report.provider_status, link_missing=True)
             draft.track(poll_gap=None)
-        outcomes.mark_link_missing(draft, report, Evidence.POLL)
+        outcomes.mark_result_pending(draft, report, Evidence.POLL)
     _go_on(draft, polled)
 
 
@@ -174,11 +176,11 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
     evidence, and its status word or message is used where the answer has none."""
     tracking = draft.job.tracking
     agreeing = [c for c in tracking.claims if c.status is report.status]
-    completed_by_callback = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK
-    callback_said_completed = completed_by_callback or tracking.completed_word is not None
+    completed_by_callback = tracking.result_pending and draft.job.evidence is Evidence.CALLBACK
+    callback_said_completed = completed_by_callback or tracking.completed_status_text is not None
     by_callback = agreeing or (callback_said_completed and report.status is Status.COMPLETED)
     if by_callback and report.provider_status is None:
-        report = replace(report, provider_status=tracking.completed_word)
+        report = replace(report, provider_status=tracking.completed_status_text)
     if report.message is None:
         message = next((claim.message for claim in agreeing if claim.message), None)
         report = replace(report, message=message)

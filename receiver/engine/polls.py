@@ -144,7 +144,7 @@ class StatusPolls(Handler[Job]):
             return Polled(number, asked_at, upstream.id, answer)
         # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
         # of its own: the status may lag.
-        only_result = job.tracking.link_missing
+        only_result = job.tracking.result_pending
         said = await self._calls.ask(
             provider,
             lambda asked: asked.result(upstream) if only_result else asked.status(upstream),

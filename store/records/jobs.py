@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
 
 from store.records.archive import ArchivedFile
 from store.records.times import Due, Millis
@@ -108,7 +110,8 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """The state machine's private memory of a job."""
+    """The state machine's private memory of a job. Aliases are the names in stored rows: version
+    1.0.0 has them too."""
 
     poll_gap: Millis | None = None
     """The last gap between polls; None restarts the cadence."""
@@ -122,9 +125,9 @@ class Tracking:
     """Undecided claims, oldest first."""
     failing_since: Millis | None = None
     """When a status call first failed after the oldest claim arrived."""
-    link_missing: bool = False
+    result_pending: Annotated[bool, Field(alias="link_missing")] = False
     """COMPLETED is known, but its result still has to be fetched."""
-    completed_word: str | None = None
+    completed_status_text: Annotated[str | None, Field(alias="completed_word")] = None
     """The provider's status word from a callback that said COMPLETED without a result, and that was
     accepted without a status call."""
     completed_at: Millis | None = None

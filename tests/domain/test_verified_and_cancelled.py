@@ -79,12 +79,12 @@ def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_f
 ) -> None:
     story = in_state(state)
     before = story.job.tracking
-    assert not before.link_missing
+    assert not before.result_pending
     decided = verdicts(verified(story, replace(completed(link=None), provider_status="OK")))
     assert sorted(decided) == sorted([(Verdict.APPLIED, None), *others])
     assert story.due() == Due(Lane.CONFIRM, story.now)
     for _ in range(2):
-        assert story.job.tracking.link_missing
+        assert story.job.tracking.result_pending
         story.poll(UNAVAILABLE)
     story.poll(replace(completed(), provider_status=None))
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
@@ -160,7 +160,7 @@ def test_a_status_call_under_way_does_not_deny_a_verified_completion(
         story.called_back(completed())
     move = story.observe(asked)
     assert move is not None, "it ends the lease that the new call needs"
-    assert story.job.tracking.link_missing
+    assert story.job.tracking.result_pending
     assert (story.job.phase, story.due().lane) == (Phase.CONFIRMING, Lane.CONFIRM)
 
 

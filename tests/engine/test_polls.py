@@ -173,7 +173,7 @@ async def test_once_completed_only_the_result_is_asked_for(
     harness: Harness, worker: LaneWorker[Job]
 ) -> None:
     job = await harness.due_poll("up")
-    linkless = replace(job, tracking=Tracking(link_missing=True))
+    linkless = replace(job, tracking=Tracking(result_pending=True))
     await harness.world.advance(job, lambda _: Move(linkless))
     await step(harness, worker)
     assert harness.provider.results == ["up"]

@@ -38,7 +38,7 @@ EVERYTHING = Tracking(
         Claim(5, NOW, Status.FAILED, None, None, None),
     ),
     failing_since=NOW,
-    link_missing=True,
+    result_pending=True,
 )
 
 
