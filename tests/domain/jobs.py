@@ -39,6 +39,8 @@ OTHER_ID = "samsar-2"
 LINK = "https://cdn.example/one.mp4"
 MISSING = StatusMissing()
 UNAVAILABLE = StatusUnavailable("timeout")
+PASSED_ON = CancelRequested(frozenset({"samsar"}))
+"""A cancel that the provider can be asked for."""
 EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -94,6 +96,9 @@ def completed(*, link: str | None = LINK, provider_request_id: str | None = None
         result=None if link is None else {"videoUrl": link},
         provider_request_id=provider_request_id,
     )
+
+
+GONE = replace(completed(link=None), provider_status="succeeded", result_is_gone=True)
 
 
 def failed(
@@ -156,10 +161,12 @@ class Story:
     def begin(self) -> Move | None:
         return self.observe(SubmissionBegins(NEXT, self.now + 70 * SECOND))
 
-    def called_back(self, reported: Report, after: Millis = SECOND) -> Move | None:
+    def called_back(
+        self, reported: Report, after: Millis = SECOND, *, verified: bool = False
+    ) -> Move | None:
         """The provider's callback arrives."""
         self.callbacks += 1
-        return self.observe(CallbackReceived(self.callbacks, reported), after)
+        return self.observe(CallbackReceived(self.callbacks, reported, verified), after)
 
     def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
         """A status call that begins in a second."""
@@ -216,8 +223,8 @@ def _lose(story: Story) -> None:
         story.now += 3 * MINUTE
 
 
-def _callback(reported: Report) -> Callable[[Story], object]:
-    return lambda story: story.called_back(reported)
+def _callback(reported: Report, *, verified: bool = False) -> Callable[[Story], object]:
+    return lambda story: story.called_back(reported, verified=verified)
 
 
 def _poll(reported: Report) -> Callable[[Story], object]:
@@ -240,6 +247,9 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
     "confirming": _story(_begin, _accept, _poll(at_work(30)), _callback(completed())),
     "confirming without id": _story(_begin, _callback(completed())),
     "link missing": _story(_begin, _accept, _poll(completed(link=None))),
+    "link missing, verified": _story(
+        _begin, _accept, _callback(completed(link=None), verified=True)
+    ),
     "COMPLETED": _story(_begin, _accept, _poll(completed())),
     "FAILED by provider": _story(_begin, _accept, _poll(failed())),
     "provider_refused": _story(_begin, SubmitRefused(400, "Prompt is too long")),
@@ -253,6 +263,7 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
     "provider_job_lost": _story(_begin, _accept, _lose),
     "CANCELLED unsent": _story(CancelRequested()),
     "CANCELLED in flight": _story(_begin, CancelRequested()),
+    "CANCELLED, to pass on": _story(_begin, _accept, PASSED_ON),
     "CANCELLED by provider": _story(_begin, _accept, _poll(report(Status.CANCELLED))),
 }
 """Every state of the state machine, by name: the story that takes a new job to it."""

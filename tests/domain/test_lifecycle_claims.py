@@ -1,4 +1,4 @@
-"""Claims: sequences of several cells of the state machine's table."""
+"""Unsigned outcomes, which are claims, and signed ones: sequences of cells of the table."""
 
 from dataclasses import replace
 
@@ -6,11 +6,12 @@ import pytest
 
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.observations import CallbackReceived, TimePassed
-from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
+from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from store.records.callbacks import Verdict
 from store.records.jobs import Evidence, Phase, Status
 from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
+    ID,
     MISSING,
     RULES,
     UNAVAILABLE,
@@ -119,20 +120,11 @@ def test_retry_after_delays_a_claim_that_came_during_the_call_within_confirm_tim
     assert story.due() == Due(Lane.CONFIRM, story.now + wait)
 
 
-def test_a_claim_without_id_is_trusted_after_confirm_timeout() -> None:
-    story = in_state("confirming without id")
-    received_at = story.now
-    assert story.due() == Due(Lane.WAIT, received_at + RULES.confirm_timeout)
-    story.wait_until(story.due().at)
-    move = story.observe(TimePassed(), 0)
-    assert verdicts(move) == [(Verdict.APPLIED, False)]
-    assert story.job.status is Status.COMPLETED
-
-
 def test_a_claim_without_a_link_that_is_trusted_waits_for_one_with_it() -> None:
     """Rule 4: COMPLETED without a link is not an outcome."""
     story = in_state("submitting")
     story.called_back(completed(link=None))
+    assert story.due() == Due(Lane.WAIT, story.now + RULES.confirm_timeout)
     story.wait_until(story.due().at)
     story.observe(TimePassed(), 0)
     assert (story.job.phase, story.due().at) == (Phase.CONFIRMING, story.deadline())
@@ -180,3 +172,95 @@ def test_the_poll_after_a_denied_claim_comes_after_poll_min_or_retry_after() -> 
         story.poll(StatusReport(at_work(50), wish))
         assert story.due().lane is Lane.POLL
         assert gap <= story.due().at - story.now <= gap * 1.1
+
+
+def test_a_job_has_at_most_eight_claims() -> None:
+    story = in_state("accepted")
+    decided = [verdicts(story.called_back(failed())) for _ in range(9)]
+    assert decided == [[(Verdict.CLAIMED, None)]] * 8 + [[(Verdict.LATE, None)]]
+
+
+# --- signed callbacks -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["rendering", "deadline_exceeded, claimed"])
+def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_for(
+    state: str,
+) -> None:
+    story = in_state(state)
+    story.called_back(replace(completed(link=None), provider_status="OK"), verified=True)
+    assert story.due() == Due(Lane.CONFIRM, story.now)
+    for _ in range(2):
+        due = story.due()
+        story.called_back(at_work(40))
+        assert story.job.due == due, "progress does not delay it"
+        assert story.job.tracking.result_pending
+        story.poll(UNAVAILABLE)
+    story.poll(replace(completed(), provider_status=None))
+    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
+    assert story.job.provider_status == "OK"
+
+
+@pytest.mark.parametrize("state", ["deadline_exceeded", "submit_outcome_unknown"])
+@pytest.mark.parametrize("age", [DAY - MINUTE, 9 * DAY])
+def test_the_result_of_a_late_verified_completion_is_asked_for_for_a_day(
+    state: str, age: Millis
+) -> None:
+    story = in_state(state)
+    completed_at = story.now + age
+    while story.job.due is not None and story.job.due.at < completed_at:
+        story.wait_until(story.due().at)
+        story.poll(at_work(40))
+    story.wait_until(completed_at)
+    story.called_back(completed(link=None, provider_request_id=ID), verified=True)
+    assert story.due() == Due(Lane.CONFIRM, story.now)
+
+    last_call = story.now
+    while story.job.due is not None:
+        story.wait_until(story.due().at)
+        last_call = story.now
+        story.poll(UNAVAILABLE)
+    assert completed_at + DAY - 2 * HOUR < last_call <= completed_at + DAY + MINUTE
+
+
+@pytest.mark.parametrize("state", ["rendering", "submit_unconfirmed", "deadline_exceeded"])
+@pytest.mark.parametrize("given_up", [False, True])
+def test_an_unsigned_callback_does_not_overturn_a_verified_completion(
+    state: str, given_up: bool
+) -> None:
+    story = in_state(state)
+    story.called_back(completed(link=None), verified=True)
+    if given_up:
+        story.wait_until(story.deadline() + DAY)
+        story.poll(UNAVAILABLE)
+    assert verdicts(story.called_back(failed())) == [(Verdict.LATE, None)]
+    assert verdicts(story.called_back(completed())) == [(Verdict.CLAIMED, None)]
+
+
+def test_the_id_brings_the_result_of_a_verified_completion() -> None:
+    story = in_state("submit_unconfirmed")
+    story.called_back(completed(link=None), verified=True)
+    story.called_back(at_work(40, provider_request_id=ID))
+    assert story.due() == Due(Lane.POLL, story.now)
+
+
+@pytest.mark.parametrize("answer", [StatusReport(at_work(40)), UNAVAILABLE, MISSING])
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_status_call_under_way_does_not_deny_a_verified_completion(
+    answer: StatusAnswer, claimed: bool
+) -> None:
+    story = in_state("rendering")
+    asked = status_call(story.now, answer)
+    story.called_back(completed(link=None), verified=True)
+    if claimed:
+        story.called_back(completed())
+    assert story.observe(asked) is not None, "it ends the lease that the new call needs"
+    assert story.job.tracking.result_pending
+    assert (story.job.phase, story.due().lane) == (Phase.CONFIRMING, Lane.CONFIRM)
+
+
+def test_a_claim_that_comes_again_verified_is_decided_by_itself() -> None:
+    story = in_state("rendering")
+    story.called_back(completed())
+    move = story.observe(CallbackReceived(story.callbacks, completed(), verified=True))
+    assert verdicts(move) == [(Verdict.APPLIED, None)]

@@ -1,97 +1,25 @@
 """Properties: from every reachable state, every job ends, and ends as its provider says."""
 
 from collections.abc import Callable
-from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.domain.answers import (
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
-    SubmitAccepted,
-    SubmitAmbiguous,
-)
+from receiver.domain.answers import Report, StatusAnswer, StatusReport, StatusUnavailable
 from receiver.domain.archive import next_file
-from receiver.domain.observations import (
-    CancelAnswer,
-    DownloadEnded,
-    FileStored,
-    TimePassed,
-)
+from receiver.domain.observations import CancelAnswer, DownloadEnded, FileStored, TimePassed
 from receiver.domain.schedule import DAY, GRACE, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
-from tests.domain.jobs import ID, Story, at_work, completed, failed, report, status_call
-from tests.domain.strategies import (
-    Act,
-    Script,
-    callback_act,
-    plain_act,
-    play,
-    poll_act,
-    rules,
-    scripts,
-    starts,
-)
+from tests.domain.jobs import ID, Story, completed, failed, report, status_call
+from tests.domain.strategies import Script, play, rules, scripts, starts
 
 OUTCOMES: list[Report] = [
     completed(provider_request_id=ID),
     failed(provider_request_id=ID),
     report(Status.CANCELLED, message="Stopped.", provider_request_id=ID),
 ]
-
-
-def _news(outcome: Report) -> list[Act]:
-    """Every observation of a job with this outcome, with correct ids, except a cancel."""
-    poll_link_later = report(Status.COMPLETED, provider_request_id=ID)
-    return [
-        plain_act(SubmitAccepted(ID)),
-        plain_act(SubmitAmbiguous("reset")),
-        plain_act(TimePassed()),
-        callback_act(outcome),
-        callback_act(report(outcome.status, result=outcome.result, message=outcome.message)),
-        callback_act(at_work(20, provider_request_id=ID)),
-        callback_act(report(Status.PENDING)),
-        poll_act(outcome, 100),
-        poll_act(at_work(70), 100),
-        poll_act(at_work(60), 10 * SECOND),
-        poll_act(StatusMissing(), 100),
-        poll_act(StatusUnavailable("timeout", 9 * SECOND), 100),
-        poll_act(StatusReport(poll_link_later if outcome.result else at_work(99)), 100),
-    ]
-
-
-@settings(deadline=None)
-@given(
-    st.sampled_from(OUTCOMES),
-    st.lists(st.tuples(st.sampled_from([0, 1, 3_000, 70_000, 3_000_000]), st.integers(0, 12))),
-    st.randoms(use_true_random=False),
-    st.booleans(),
-)
-def test_rule_6_every_order_and_repetition_ends_in_the_providers_one_outcome(
-    outcome: Report, extras: list[tuple[Millis, int]], rng: Random, confirm: bool
-) -> None:
-    news = _news(outcome)
-    acts = [*[(1_000, n) for n in range(len(news))], *extras]
-    rng.shuffle(acts)
-    story = Story(rules=Rules(confirm_callbacks=confirm))
-    story.begin()
-    for n, (pause, which) in enumerate(acts, start=1):
-        story.observe(news[which](story.now + pause, n), pause)
-    live(story, lambda: StatusReport(outcome), until_settled=True)
-    job = story.job
-    assert job.status is outcome.status
-    assert job.result == outcome.result
-    assert outcome.message in (None, job.message)
-    assert not is_self_declared(job)
-    finals = [m.relay for m in story.moves if m.relay and m.relay.final]
-    assert len([relay for relay in finals if not relay.self_declared]) == 1, "one outcome"
-    assert len(finals) <= 2
 
 
 def live(

@@ -1,4 +1,4 @@
-"""Races of a submission: attempts, holds, cancels, and the provider's id."""
+"""Races of a submission: attempts, cancels, and the provider's id."""
 
 from dataclasses import replace
 
@@ -13,6 +13,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.observations import (
+    CancelAnswer,
     CancelRequested,
     Polled,
     SubmissionBegins,
@@ -21,12 +22,14 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.submission import is_under_way
+from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.times import Due, Lane
 from tests.domain.jobs import (
     ID,
     NEXT,
     OTHER_ID,
+    PASSED_ON,
     STATES,
     Story,
     at_work,
@@ -34,6 +37,7 @@ from tests.domain.jobs import (
     error_of,
     failed,
     in_state,
+    verdicts,
 )
 
 
@@ -66,17 +70,6 @@ def test_rule_2_an_unconfirmed_job_that_release_1_0_0_would_poll_waits_for_its_d
     story.wait_until(end)
     story.observe(TimePassed(), 0)
     assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
-
-
-@pytest.mark.parametrize("state", ["submitting", "submit_unconfirmed"])
-def test_rule_2_the_jobs_own_callback_heals_and_brings_the_id(state: str) -> None:
-    story = in_state(state)
-    story.called_back(at_work(10, provider_request_id=ID))
-    assert (story.job.provider_request_id, story.job.accepted_at) == (ID, story.now)
-    story.observe(SubmitNotSent("503", 0))
-    assert story.job.phase is Phase.RENDERING, "the provider has it, whatever was said"
-    story.observe(SubmitRefused(400, "No."))
-    assert story.job.phase is Phase.RENDERING
 
 
 NOT_BILLED = {"queued", "queued again", "provider_refused", "not_submitted", "CANCELLED unsent"}
@@ -117,15 +110,6 @@ def test_rule_8_a_finished_job_keeps_its_id() -> None:
     assert story.job.provider_request_id == OTHER_ID
 
 
-def test_rule_8_an_answer_to_an_unknown_outcome_brings_the_id_and_then_polls_correct_it() -> None:
-    story = in_state("submit_outcome_unknown")
-    story.observe(SubmitAccepted(ID))
-    assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
-    assert story.due().lane is Lane.POLL
-    story.poll(completed())
-    assert (story.job.status, story.job.error) == (Status.COMPLETED, None)
-
-
 def test_rule_8_an_answer_about_a_replaced_id_is_ignored() -> None:
     story = Story()
     story.begin()
@@ -160,17 +144,6 @@ def test_the_answer_of_an_earlier_attempt_is_only_noted(state: str, answer: Subm
     assert [note.detail["attempt"] for note in move.notes] == [begun.attempt]
 
 
-def test_a_repeated_not_sent_does_not_requeue_the_next_attempt() -> None:
-    """The first report was committed, but its confirmation was lost."""
-    story = in_state("submitting")
-    ended = SubmissionEnded(story.begun(), SubmitNotSent("connection refused"))
-    story.observe(ended)
-    story.wait_until(story.due().at)
-    story.begin()
-    story.observe(ended)
-    assert (story.job.phase, story.job.attempts) == (Phase.SUBMITTING, 2)
-
-
 def test_not_sent_from_one_worker_does_not_requeue_the_attempt_of_another() -> None:
     """Both have leased the queued job, one after the other, and both begin it as attempt 1."""
     story = Story()
@@ -201,3 +174,42 @@ def test_acceptance_of_an_earlier_attempt_counts_and_nothing_more_is_sent() -> N
     assert move is not None
     assert story.job.provider_request_id == ID
     assert [note.detail["provider_request_id"] for note in move.notes] == [OTHER_ID]
+
+
+# --- cancels that are passed on -------------------------------------------------------------------
+
+
+def test_a_cancel_is_passed_on_once() -> None:
+    story = in_state("CANCELLED, to pass on")
+    assert story.due() == Due(Lane.POLL, story.now)
+    move = story.observe(CancelAnswer("refused", 400, "Too late."))
+    assert move is not None
+    (note,) = move.notes
+    assert (note.type, note.detail) == (
+        "provider_cancel",
+        {"outcome": "refused", "status_code": 400, "message": "Too late."},
+    )
+    assert (move.event, story.job.cancel_wanted) == (None, False)
+    assert story.observe(CancelAnswer("accepted", 200)) is None
+
+
+def test_a_cancel_waits_for_the_answer_of_the_submission() -> None:
+    story = in_state("submitting")
+    begun = story.begun()
+    story.observe(PASSED_ON)
+    assert story.job.cancel_wanted
+    move = story.observe(SubmissionEnded(begun, SubmitAccepted(ID, {"status": "https://q/1"})))
+    assert move is not None
+    assert move.event is None
+    assert story.job.provider_urls == {"status": "https://q/1"}
+    assert story.due() == Due(Lane.POLL, story.now)
+
+
+def test_a_cancel_waits_for_a_callback_if_no_answer_comes() -> None:
+    story = in_state("submit_unconfirmed")
+    story.observe(PASSED_ON)
+    assert verdicts(story.called_back(at_work(10, provider_request_id=ID))) == [
+        (Verdict.LATE, None)
+    ]
+    assert (story.job.status, story.job.provider_request_id) == (Status.CANCELLED, ID)
+    assert story.due() == Due(Lane.POLL, story.now)

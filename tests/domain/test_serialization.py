@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from receiver.domain import serialization
-from receiver.domain.observations import CancelRequested
 from store.records.jobs import ErrorCode, Job, JobError, Status
 from store.records.moves import Move
 from tests.domain.jobs import (
     EVERY_EVENT,
     LINK,
     START,
-    STATES,
     Story,
     at_work,
     completed,
@@ -93,45 +91,25 @@ def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
     ]
 
 
-def test_progress_is_not_sent_by_default() -> None:
-    story = in_state("accepted", new_job(events=serialization.DEFAULT_WEBHOOK_EVENTS))
-    assert body_of(story.called_back(at_work(10))) is not None
-    assert body_of(story.called_back(at_work(30))) is None
-    assert body_of(story.poll(completed())) is not None
-
-
-def test_progress_does_not_include_the_change_to_in_progress() -> None:
-    story = in_state("accepted", new_job(events=("progress",)))
-    assert body_of(story.called_back(at_work(10))) is None
-    assert body_of(story.called_back(at_work(30))) is not None
-
-
-@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
-@pytest.mark.parametrize("asked_for", [("COMPLETED",), ("FAILED",), ("CANCELLED",)])
-def test_a_final_state_is_sent_to_its_subscribers(status: str, asked_for: tuple[str, ...]) -> None:
-    story = rendering(*asked_for)
-    match status:
-        case "COMPLETED":
-            move = story.poll(completed())
-        case "FAILED":
-            move = story.poll(failed())
-        case _:
-            move = story.observe(CancelRequested())
-    assert (body_of(move) is not None) == (status in asked_for)
-
-
 @pytest.mark.parametrize(
-    ("events", "url"),
-    [((), "https://user.example/hook"), (EVERY_EVENT, None)],
-    ids=["[]", "no url"],
+    ("events", "sent"),
+    [
+        (serialization.DEFAULT_WEBHOOK_EVENTS, [True, False, True]),
+        (("progress",), [False, True, False]),
+        (("FAILED",), [False, False, False]),
+    ],
 )
-@pytest.mark.parametrize("state", STATES)
-def test_nothing_is_sent_without_a_subscription(
-    state: str, events: tuple[str, ...], url: str | None
-) -> None:
-    story = in_state(state, new_job(webhook_url=url, events=events))
-    story.observe(CancelRequested())
-    assert [move.relay for move in story.moves if move.relay] == []
+def test_a_webhook_gets_what_it_is_subscribed_to(events: tuple[str, ...], sent: list[bool]) -> None:
+    story = in_state("accepted", new_job(events=events))
+    moves = [story.called_back(at_work(10)), story.called_back(at_work(30))]
+    moves.append(story.poll(completed()))
+    assert [body_of(move) is not None for move in moves] == sent
+
+
+def test_nothing_is_sent_without_a_subscription() -> None:
+    for story in (rendering(), rendering(*EVERY_EVENT, webhook_url=None)):
+        story.poll(completed())
+        assert [move.relay for move in story.moves if move.relay] == []
 
 
 def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
