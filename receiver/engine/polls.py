@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from receiver.domain.answers import StatusUnavailable
-from receiver.domain.observations import CancelAnswer, Observation, Polled
+from receiver.domain.observations import CancelAnswer, Observation, Polled, TimePassed
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import observe_job
@@ -135,7 +135,8 @@ class StatusPolls(Handler[Job]):
         asked_at, number = self._services.clock.now(), job.tracking.polls + 1
         upstream = upstream_job(job)
         if upstream is None:
-            return None
+            # 1.0.0 stores a search for a lost submission as a poll: it waits for its deadline.
+            return TimePassed()
         if job.cancel_wanted:
             return await self._pass_on_cancel(job, upstream)
         provider = self._services.providers.get(job.provider)

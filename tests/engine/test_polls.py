@@ -11,6 +11,7 @@ import pytest
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import CancelRequested, Polled
+from receiver.domain.schedule import Rules
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.polls import CANCEL_WAIT, POLL_LEASE, StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
@@ -18,7 +19,7 @@ from receiver.providers.samsar import read_report
 from store.errors import StoreUnavailable
 from store.records.jobs import Claim, Job, Phase, Status, Tracking
 from store.records.moves import Move
-from store.records.times import Lane
+from store.records.times import Due, Lane
 from tests.engine.harness import RATE, STEP, Harness, begin, step
 from tests.store.world import SECOND, accepted
 
@@ -245,6 +246,26 @@ async def cancelled(harness: Harness, name: str, provider: str = "samsar") -> Jo
     requested = CancelRequested(frozenset({provider}))
     decide = decider(requested, harness.clock.now, harness.services.rules)
     return await harness.world.advance(job, decide)
+
+
+async def test_a_lost_submission_that_1_0_0_would_search_for_waits_for_its_deadline(
+    harness: Harness, worker: LaneWorker[Job]
+) -> None:
+    job, now = await harness.world.create(), harness.clock.now()
+    lost = replace(
+        job,
+        phase=Phase.SUBMIT_UNCONFIRMED,
+        attempts=1,
+        maybe_sent=True,
+        unconfirmed_at=now,
+        due=Due(Lane.POLL, now),
+    )
+    await harness.world.advance(job, lambda _: Move(lost))
+    await step(harness, worker)
+    assert harness.provider.asked == []
+    after = await harness.find(job)
+    assert after.phase is Phase.SUBMIT_UNCONFIRMED
+    assert after.due == Due(Lane.WAIT, now + Rules().unconfirmed_deadline)
 
 
 async def test_a_cancel_is_passed_on_once_although_calls_pause(
