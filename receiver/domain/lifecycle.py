@@ -34,9 +34,9 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
             submission.apply_answer(draft, observation)
         case observed.CallbackReceived():
             callbacks.apply_callback(draft, observation)
-        case observed.Polled():
+        case observed.StatusCallEnded():
             polls.apply_poll(draft, observation)
-        case observed.TimePassed():
+        case observed.TimeoutReached():
             _pass_time(draft)
         case observed.CancelRequested():
             _cancel(draft, observation)

@@ -54,7 +54,7 @@ class CallbackReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class Polled:
+class StatusCallEnded:
     """A status call ended. The same answer may be reported again, as a submission's may."""
 
     number: int
@@ -68,7 +68,7 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimeoutReached:
     """A timeout of the job may have been reached."""
 
 
@@ -142,8 +142,8 @@ Observation: TypeAlias = (
     | SubmissionLost
     | SubmissionEnded
     | CallbackReceived
-    | Polled
-    | TimePassed
+    | StatusCallEnded
+    | TimeoutReached
     | CancelRequested
     | CancelAnswer
     | LinkRenewed

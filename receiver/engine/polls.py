@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from receiver.domain.answers import StatusUnavailable
-from receiver.domain.observations import CancelAnswer, Observation, Polled, TimePassed
+from receiver.domain.observations import CancelAnswer, Observation, StatusCallEnded, TimeoutReached
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import observe_job
@@ -136,13 +136,13 @@ class StatusPolls(Handler[Job]):
         upstream = upstream_job(job)
         if upstream is None:
             # 1.0.0 stores a search for a lost submission as a poll: it waits for its deadline.
-            return TimePassed()
+            return TimeoutReached()
         if job.cancel_wanted:
             return await self._pass_on_cancel(job, upstream)
         provider = self._services.providers.get(job.provider)
         if provider is None:
             answer = StatusUnavailable(f"provider {job.provider} is not configured")
-            return Polled(number, asked_at, upstream.id, answer)
+            return StatusCallEnded(number, asked_at, upstream.id, answer)
         # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
         # of its own: the status may lag.
         only_result = job.tracking.result_pending
@@ -150,7 +150,7 @@ class StatusPolls(Handler[Job]):
             provider,
             lambda asked: asked.result(upstream) if only_result else asked.status(upstream),
         )
-        return Polled(number, asked_at, upstream.id, said)
+        return StatusCallEnded(number, asked_at, upstream.id, said)
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer | None:
         """Ask the provider to cancel a job that its user has cancelled. Pauses are ignored: there

@@ -26,7 +26,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.lifecycle import decide
-from receiver.domain.observations import SubmissionBegins, SubmissionEnded, TimePassed
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded, TimeoutReached
 from receiver.engine.context import CallbackAddress, ServiceContext
 from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import note_change, observe_job
@@ -158,7 +158,7 @@ class Submissions(Handler[Attempt]):
             Phase.QUEUED, EXPIRED_PER_LOOK, created_before
         ):
             with suppress(NotFound):
-                await observe_job(services, job_id, TimePassed())
+                await observe_job(services, job_id, TimeoutReached())
 
     # --- one attempt ------------------------------------------------------------------------------
 

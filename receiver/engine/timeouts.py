@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Never, assert_never
 
 from receiver.domain.lifecycle import decider
-from receiver.domain.observations import TimePassed
+from receiver.domain.observations import TimeoutReached
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import DueQueue, Handler
 from receiver.engine.observe_job import note_change
@@ -41,7 +41,7 @@ class Timeouts(Handler[Never]):
     async def _apply(self, queue: DueQueue) -> None:
         services = self._services
         now, most = services.clock.now(), TIMEOUTS_PER_LOOK
-        decide = decider(TimePassed(), services.clock.now, services.rules)
+        decide = decider(TimeoutReached(), services.clock.now, services.rules)
         changed = await queue.look(
             lambda place: services.store.due.advance(
                 Look(queue.lane, now, most, lambda candidates: candidates, place), decide

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from receiver.clock import SystemClock
 from receiver.domain.answers import Report, StatusReport
 from receiver.domain.lifecycle import decider
-from receiver.domain.observations import Polled
+from receiver.domain.observations import StatusCallEnded
 from receiver.domain.schedule import Rules
 from receiver.engine.keys import hash_key
 from receiver.signed_text import CallbackTokens
@@ -163,7 +163,7 @@ async def _progress(store: Store, jobs: dict[str, str], events: int) -> None:
     for job_id, name in jobs.items():
         for count in range(events):
             report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
-            said = Polled(count + 1, NOW, name, StatusReport(report))
+            said = StatusCallEnded(count + 1, NOW, name, StatusReport(report))
             await store.jobs.advance(job_id, decider(said, SystemClock().now, RULES))
 
 

@@ -22,7 +22,7 @@ STEPS = [
     f"{step}/{when}/{1 if step == 'store_response' else 2}"
     for step in (
         *("create", "store_response", "receive", "status"),
-        *("Polled", "lease", "deliver", "settle"),
+        *("StatusCallEnded", "lease", "deliver", "settle"),
     )
     for when in ("before", "after")
 ]

@@ -21,10 +21,10 @@ from receiver.domain.observations import (
     CallbackReceived,
     CancelRequested,
     Observation,
-    Polled,
+    StatusCallEnded,
     SubmissionBegins,
     SubmissionEnded,
-    TimePassed,
+    TimeoutReached,
 )
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
 from store.records.callbacks import Verdict
@@ -112,11 +112,13 @@ NEXT = 0
 """Stands for the number of the job's next attempt, or of its next status call."""
 
 
-def status_call(asked_at: Millis, answer: Report | StatusAnswer, number: int = NEXT) -> Polled:
+def status_call(
+    asked_at: Millis, answer: Report | StatusAnswer, number: int = NEXT
+) -> StatusCallEnded:
     """A status call for the job's own id."""
     if isinstance(answer, Report):
         answer = StatusReport(answer)
-    return Polled(number, asked_at, CURRENT_ID, answer)
+    return StatusCallEnded(number, asked_at, CURRENT_ID, answer)
 
 
 @dataclass(slots=True)
@@ -142,10 +144,10 @@ class Story:
     def named(self, observation: Observation | SubmitAnswer) -> Observation:
         """The observation with the id, the attempt and the call that the job has now."""
         match observation:
-            case Polled(asked_id=id_) if id_ == CURRENT_ID:
+            case StatusCallEnded(asked_id=id_) if id_ == CURRENT_ID:
                 current_id = self.job.provider_request_id or "none"
                 return self.named(replace(observation, asked_id=current_id))
-            case Polled(number=number) if number == NEXT:
+            case StatusCallEnded(number=number) if number == NEXT:
                 return replace(observation, number=self.job.tracking.polls + 1)
             case SubmissionBegins(attempt=number) if number == NEXT:
                 return replace(observation, attempt=self.job.attempts + 1)
@@ -206,7 +208,7 @@ def _try_in_vain(story: Story) -> None:
 
 def _answer_late(story: Story) -> None:
     story.wait_until(story.due().at)
-    story.observe(TimePassed(), 0)
+    story.observe(TimeoutReached(), 0)
 
 
 def _end_at_deadline(reported: Report) -> Callable[[Story], object]:

@@ -30,7 +30,7 @@ from receiver.domain.observations import (
     SubmissionBegins,
     SubmissionEnded,
     SubmissionLost,
-    TimePassed,
+    TimeoutReached,
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from store.records.jobs import Job, Status
@@ -103,7 +103,7 @@ others: st.SearchStrategy[Act] = st.sampled_from(
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitNotSent("refused")),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitRefused(400, "No.")),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitAmbiguous("reset")),
-                TimePassed(),
+                TimeoutReached(),
                 CancelRequested(),
                 CancelRequested(frozenset({"samsar"})),
                 CancelAnswer("accepted", 200),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusReport, StatusUnavailable
-from receiver.domain.observations import CallbackReceived, TimePassed
+from receiver.domain.observations import CallbackReceived, TimeoutReached
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from store.records.callbacks import Verdict
 from store.records.jobs import Evidence, Phase, Status
@@ -126,11 +126,11 @@ def test_a_claim_without_a_link_that_is_trusted_waits_for_one_with_it() -> None:
     story.called_back(completed(link=None))
     assert story.due() == Due(Lane.WAIT, story.now + RULES.confirm_timeout)
     story.wait_until(story.due().at)
-    story.observe(TimePassed(), 0)
+    story.observe(TimeoutReached(), 0)
     assert (story.job.phase, story.due().at) == (Phase.CONFIRMING, story.deadline())
     story.called_back(completed())
     story.wait_until(story.due().at)
-    story.observe(TimePassed(), 0)
+    story.observe(TimeoutReached(), 0)
     assert story.job.status is Status.COMPLETED
 
 

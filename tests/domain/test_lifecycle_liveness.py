@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from receiver.domain.answers import Report, StatusAnswer, StatusReport, StatusUnavailable
 from receiver.domain.archive import next_file
-from receiver.domain.observations import CancelAnswer, DownloadEnded, FileStored, TimePassed
+from receiver.domain.observations import CancelAnswer, DownloadEnded, FileStored, TimeoutReached
 from receiver.domain.schedule import DAY, GRACE, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.jobs import Status
@@ -39,11 +39,11 @@ def live(
         match job.due.lane:
             case Lane.SUBMIT if held:
                 story.wait_until(story.deadline())
-                story.observe(TimePassed(), 0)
+                story.observe(TimeoutReached(), 0)
             case Lane.SUBMIT:
                 story.begin()
             case Lane.SUBMITTING | Lane.WAIT:
-                story.observe(TimePassed(), 0)
+                story.observe(TimeoutReached(), 0)
             case Lane.POLL if job.cancel_wanted:
                 story.observe(CancelAnswer("unavailable"), 100)
             case Lane.POLL | Lane.CONFIRM:

@@ -15,10 +15,10 @@ from receiver.domain.observations import (
     CallbackReceived,
     DownloadEnded,
     LinkRenewed,
-    Polled,
+    StatusCallEnded,
     SubmissionBegins,
     SubmissionEnded,
-    TimePassed,
+    TimeoutReached,
 )
 from receiver.domain.schedule import Rules
 from receiver.domain.serialization import SELF_DECLARED, is_self_declared, job_document
@@ -44,7 +44,7 @@ def rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected(step:
     elif corrects(step):
         assert before.error is not None
         assert before.error.code in SELF_DECLARED
-        assert isinstance(observation, Polled | CallbackReceived | TimePassed)
+        assert isinstance(observation, StatusCallEnded | CallbackReceived | TimeoutReached)
         assert not is_self_declared(after), "only the provider's own outcome corrects"
     assert after.done == (after.status in FINAL_STATUSES) == (after.phase is Phase.FINISHED)
 
@@ -174,7 +174,7 @@ def every_claim_gets_one_verdict_and_is_kept_until_then(step: Step) -> None:
 
 def rule_6_a_repeated_observation_changes_nothing(step: Step) -> None:
     """A worker that does not learn that its observation was stored reports it again."""
-    if isinstance(step.observation, TimePassed) or step.move is None:
+    if isinstance(step.observation, TimeoutReached) or step.move is None:
         return
     again = decide(step.after, step.observation, step.now, step.rules)
     assert again is None or again.event is None

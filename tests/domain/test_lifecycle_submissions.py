@@ -15,10 +15,10 @@ from receiver.domain.answers import (
 from receiver.domain.observations import (
     CancelAnswer,
     CancelRequested,
-    Polled,
+    StatusCallEnded,
     SubmissionBegins,
     SubmissionEnded,
-    TimePassed,
+    TimeoutReached,
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.submission import is_under_way
@@ -56,8 +56,8 @@ def test_rule_2_the_unconfirmed_deadline_is_independent_of_the_job_deadline() ->
     story = in_state("submit_unconfirmed", rules=rules)
     assert story.due().at == story.now + 2 * HOUR
     story.wait_until(story.due().at - 1)
-    assert story.observe(TimePassed(), 0) is None
-    story.observe(TimePassed(), 1)
+    assert story.observe(TimeoutReached(), 0) is None
+    story.observe(TimeoutReached(), 1)
     assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
 
 
@@ -65,10 +65,10 @@ def test_rule_2_an_unconfirmed_job_that_release_1_0_0_would_poll_waits_for_its_d
     story = in_state("submit_unconfirmed")
     end = story.due().at
     story.job = replace(story.job, due=Due(Lane.POLL, story.now + 30 * SECOND))
-    story.observe(TimePassed(), 30 * SECOND)
+    story.observe(TimeoutReached(), 30 * SECOND)
     assert story.due() == Due(Lane.WAIT, end)
     story.wait_until(end)
-    story.observe(TimePassed(), 0)
+    story.observe(TimeoutReached(), 0)
     assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
 
 
@@ -117,7 +117,7 @@ def test_rule_8_an_answer_about_a_replaced_id_is_ignored() -> None:
     asked_at = story.now
     story.observe(SubmitAccepted("from-answer"))
     answer = StatusReport(completed(link="https://elsewhere.example/another.mp4"))
-    story.observe(Polled(NEXT, asked_at, "from-callback", answer))
+    story.observe(StatusCallEnded(NEXT, asked_at, "from-callback", answer))
     assert not story.job.done
     assert story.job.due == Due(Lane.POLL, story.now)
 

@@ -91,7 +91,7 @@ def past_deadline(observation: observed.Observation | SubmitAnswer) -> Column:
 
 def when_due(story: Story) -> tuple[observed.Observation, Millis]:
     due = story.job.due
-    return observed.TimePassed(), story.now if due is None else max(story.now, due.at)
+    return observed.TimeoutReached(), story.now if due is None else max(story.now, due.at)
 
 
 COLUMNS: dict[str, Column] = {
@@ -135,7 +135,7 @@ COLUMNS: dict[str, Column] = {
     "poll unavailable": polled(UNAVAILABLE),
     "poll unavailable late": polled_late(UNAVAILABLE),
     "poll unavailable a day late": polled_late(UNAVAILABLE, GRACE + MINUTE),
-    "time, early": soon(observed.TimePassed()),
+    "time, early": soon(observed.TimeoutReached()),
     "time, due": when_due,
     "cancel": soon(observed.CancelRequested()),
     "cancel, to pass on": soon(PASSED_ON),

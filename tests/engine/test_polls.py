@@ -10,7 +10,7 @@ import pytest
 
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.lifecycle import decider
-from receiver.domain.observations import CancelRequested, Polled
+from receiver.domain.observations import CancelRequested, StatusCallEnded
 from receiver.domain.schedule import Rules
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.polls import CANCEL_WAIT, POLL_LEASE, StatusPolls
@@ -139,7 +139,7 @@ async def test_after_an_outdated_answer_the_job_can_be_leased_again(
     (job,) = await due(harness, Lane.POLL, "up")
     await begin(worker)
     now, rules = harness.clock.now(), harness.services.rules
-    earlier = Polled(1, now - SECOND, "up", StatusMissing())
+    earlier = StatusCallEnded(1, now - SECOND, "up", StatusMissing())
     later, _ = await harness.store.jobs.advance(job.id, decider(earlier, lambda: now, rules))
     assert later.due is not None
 
