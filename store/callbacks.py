@@ -9,8 +9,8 @@ from store.changes import CommitNotice
 from store.errors import NotFound
 from store.job_writer import JobWriter
 from store.records.callbacks import UnappliedCallback, Verdict
-from store.records.moves import DecideCallback, Move
 from store.records.times import Millis
+from store.records.transitions import DecideCallback, Transition
 from store.repository import Backend, Repository
 from store.session import Session
 
@@ -57,7 +57,7 @@ class Received(NamedTuple):
     """What became of an incoming callback."""
 
     receipt: Receipt
-    move: Move | None = None
+    transition: Transition | None = None
     """The change that it made to its job."""
 
 
@@ -128,5 +128,5 @@ class Callbacks(Repository):
         ((callback_id,),) = db.execute(self._sql["store"], stored).fetchall()
         if isinstance(decide, Verdict):
             return Received(Receipt(verdict.value))
-        _, move = self._job_writer.change(db, notice, job_id, partial(decide, callback_id))
-        return Received(Receipt.ACCEPTED if seen is None else Receipt.DUPLICATE, move)
+        _, transition = self._job_writer.change(db, notice, job_id, partial(decide, callback_id))
+        return Received(Receipt.ACCEPTED if seen is None else Receipt.DUPLICATE, transition)

@@ -7,8 +7,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from store.changes import CommitNotice
 from store.job_writer import JobWriter
 from store.records.jobs import Job
-from store.records.moves import Decide, Move
 from store.records.times import Lane, Lease, Millis
+from store.records.transitions import Decide, Transition
 from store.repository import Backend, Repository
 from store.session import Session
 
@@ -89,7 +89,7 @@ class Changed:
 
     job: Job
     """The job afterwards."""
-    move: Move | None
+    transition: Transition | None
     error: Exception | None = None
     """Why it could not be decided; the job is as it was, and due again after `PUT_OFF`."""
 
@@ -102,7 +102,7 @@ class DueJobs(Repository):
         self._job_writer = job_writer
 
     async def lease(self, look: Look, lease: Lease) -> Found[Job]:
-        """Lease due jobs. A lease ends at its time, when a move changes the job, and by
+        """Lease due jobs. A lease ends at its time, when a transition changes the job, and by
         `release`."""
 
         def work(db: Session, _: CommitNotice) -> Found[Job]:
@@ -190,17 +190,17 @@ class DueJobs(Repository):
         """Change one job. An error of `decide` must not stop the whole lane: the job is put off."""
         failed: list[Exception] = []
 
-        def guarded(job: Job) -> Move | None:
+        def guarded(job: Job) -> Transition | None:
             try:
                 return decide(job)
             except Exception as error:  # noqa: BLE001 - reported with the job
                 failed.append(error)
                 return None
 
-        job, move = self._job_writer.change(db, notice, each.job_id, guarded)
-        if move is None:
+        job, transition = self._job_writer.change(db, notice, each.job_id, guarded)
+        if transition is None:
             times = {"now": look.now, "at": look.now + PUT_OFF}
             here = {"job_id": each.job_id, "lane": look.lane.value}
             db.execute(self._sql["put-off"], {**here, **times})
             notice.add_due(look.lane, look.now + PUT_OFF)
-        return Changed(job, move, failed[0] if failed else None)
+        return Changed(job, transition, failed[0] if failed else None)

@@ -96,7 +96,7 @@ class JobReads(Repository):
         return text
 
     async def whole_result_of(self, job_id: str) -> Any:
-        """The whole result if the job's own is truncated (`Move.whole_result`), else None."""
+        """The whole result if the job's own is truncated (`Transition.whole_result`), else None."""
         text = await self._fetch_value("read-whole-result", job_id=job_id)
         # It can be several megabytes.
         return None if text is None else await asyncio.to_thread(json.loads, text)

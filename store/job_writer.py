@@ -1,4 +1,5 @@
-"""Changes a job inside the caller's transaction: locks and reads it, decides, and writes the move.
+"""Changes a job inside the caller's transaction: locks and reads it, decides, and writes the
+transition.
 
 Job row, due row, verdicts, notes and relay message first; the event last, because it locks its
 user's log until the commit.
@@ -13,8 +14,8 @@ from store.errors import NotFound, ProviderIdTaken
 from store.records.deliveries import DeliveryState, RelayMessage, normal_host
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
-from store.records.moves import Decide, Move
 from store.records.times import Lane, Millis
+from store.records.transitions import Decide, Transition
 from store.repository import Backend
 from store.rows import changed_values, holder_in, job_from_row, to_json
 from store.session import Parameters, Session
@@ -32,18 +33,18 @@ class JobWriter:
 
     def change(
         self, db: Session, notice: CommitNotice, job_id: str, decide: Decide
-    ) -> tuple[Job, Move | None]:
-        """Read a job, call `decide`, and write the move (see `Jobs.advance`). Returns the job
-        afterwards, and the move. Raises `NotFound` and `ProviderIdTaken`."""
+    ) -> tuple[Job, Transition | None]:
+        """Read a job, call `decide`, and write the transition (see `Jobs.advance`). Returns the job
+        afterwards, and the transition. Raises `NotFound` and `ProviderIdTaken`."""
         self.lock(db, job_id)
         row = db.execute(self._jobs["read-job"], {"job_id": job_id}).fetchone()
         before = job_from_row(row)
-        move = decide(before)
-        if move is None:
+        transition = decide(before)
+        if transition is None:
             return before, None
-        self._check_provider_id(db, before, move.job)
-        self._write(db, notice, before, move, is_leased=holder_in(row) is not None)
-        return move.job, move
+        self._check_provider_id(db, before, transition.job)
+        self._write(db, notice, before, transition, is_leased=holder_in(row) is not None)
+        return transition.job, transition
 
     def lock(self, db: Session, job_id: str) -> None:
         """Lock a job until the commit: nobody else changes it meanwhile. Raises `NotFound`."""
@@ -100,15 +101,15 @@ class JobWriter:
         db: Session,
         notice: CommitNotice,
         before: Job,
-        move: Move,
+        transition: Transition,
         *,
         is_leased: bool,
     ) -> None:
-        job = move.job
+        job = transition.job
         if changed := changed_values(before, job):
             db.execute(self._change_statement(tuple(changed)), {**changed, "id": job.id})
         self._write_due(db, notice, before, job, is_leased=is_leased)
-        for verdict in move.verdicts:
+        for verdict in transition.verdicts:
             values = {
                 "callback_id": verdict.callback_id,
                 "verdict": verdict.verdict.value,
@@ -116,20 +117,20 @@ class JobWriter:
                 "evidence": verdict.evidence.value,
             }
             db.execute(self._jobs["set-verdict"], values)
-        for note in _notes(move):
+        for note in _notes(transition):
             db.execute(self._jobs["note"], note)
-        if move.relay is not None:
-            self._enqueue(db, notice, job, move.relay)
-        elif move.event is not None and before.error is not None:
+        if transition.relay is not None:
+            self._enqueue(db, notice, job, transition.relay)
+        elif transition.event is not None and before.error is not None:
             # This is the failed job's real outcome, for which the user gets no webhook.
             db.execute(self._deliveries["skip-replaced"], {"job_id": job.id})
-        if move.whole_result is not None:
-            whole = {"job_id": job.id, "result": to_json(move.whole_result)}
+        if transition.whole_result is not None:
+            whole = {"job_id": job.id, "result": to_json(transition.whole_result)}
             db.execute(self._jobs["keep-whole-result"], whole)
-        if move.frees_key:
+        if transition.frees_key:
             db.execute(self._keys["free-by-job"], {"job_id": job.id})
-        if move.event is not None:
-            self.append_event(db, notice, job, job.seq, move.event)
+        if transition.event is not None:
+            self.append_event(db, notice, job, job.seq, transition.event)
         notice.jobs.add(job.id)
 
     def _complete_change(self, columns: tuple[str, ...]) -> str:
@@ -181,11 +182,11 @@ class JobWriter:
             notice.add_due(Lane.DELIVER, now + relay.delay)
 
 
-def _notes(move: Move) -> Iterator[Parameters]:
-    for note in move.notes:
+def _notes(transition: Transition) -> Iterator[Parameters]:
+    for note in transition.notes:
         yield {
-            "job_id": move.job.id,
-            "at": move.job.updated_at if note.at is None else note.at,
+            "job_id": transition.job.id,
+            "at": transition.job.updated_at if note.at is None else note.at,
             "type": note.type,
             "detail": to_json(note.detail),
         }

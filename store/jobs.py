@@ -5,8 +5,8 @@ from store.idempotency import IdempotencyKey, Replay, StoredResponse, take_key
 from store.job_reads import JobReads
 from store.job_writer import JobWriter
 from store.records.jobs import Job
-from store.records.moves import Decide, Move, NewJob
 from store.records.times import Millis
+from store.records.transitions import Decide, NewJob, Transition
 from store.repository import Backend
 from store.rows import TABLE_COLUMNS, job_to_row, to_json
 from store.session import Session
@@ -53,19 +53,20 @@ class Jobs(JobReads):
 
     async def advance(
         self, job_id: str, decide: Decide, *, client_waits: bool = False
-    ) -> tuple[Job, Move | None]:
-        """Change a job. Only this and `Callbacks.receive` write moves; other methods change only
-        leases, due times and `webhook_off` (`Deliveries.settle`, `retry`), or remove the job.
+    ) -> tuple[Job, Transition | None]:
+        """Change a job. Only this and `Callbacks.receive` write transitions; other methods change
+        only leases, due times and `webhook_off` (`Deliveries.settle`, `retry`), or remove the job.
 
-        Opens the transaction, reads the job, calls `decide`, and writes the whole move: job, due
-        row, event (numbered in the user's log), relay message, verdicts, notes, whole result, and
-        whether its idempotency key is free again. Returns the job afterwards, and the move. A new
-        relay message marks the job's pending ones as skipped: updates always, final ones only if
-        self-declared, but never one that is in flight (see `settle`) or a requested retry that has
-        not been attempted yet. The new message is due after its `delay`, or created `disabled` if
-        `webhook_off`. `client_waits` gives the write priority.
-        Raises `NotFound`, and `ProviderIdTaken` if the move gives the job an id that another job
-        of the provider has.
+        Opens the transaction, reads the job, calls `decide`, and writes the whole transition: job,
+        due row, event (numbered in the user's log), relay message, verdicts, notes, whole result,
+        and whether its idempotency key is free again. Returns the job afterwards, and the
+        transition. A new relay message marks the job's pending ones as skipped: updates always,
+        final ones only if self-declared, but never one that is in flight (see `settle`) or a
+        requested retry that has not been attempted yet. The new message is due after its `delay`,
+        or created `disabled` if `webhook_off`. `client_waits` gives the write priority.
+
+        Raises `NotFound`, and `ProviderIdTaken` if the transition gives the job an id that another
+        job of the provider has.
         """
         enqueue = self._writer.urgent if client_waits else self._writer.normal
         return await enqueue(lambda db, notice: self._job_writer.change(db, notice, job_id, decide))

@@ -64,7 +64,7 @@ _FIXED = (
     Column("webhook_events", lambda text: tuple(text.split(",")) if text else (), ",".join),
     Column("webhook_off", bool),
 )
-"""The columns that no move changes."""
+"""The columns that no transition changes."""
 
 MUTABLE = (
     Column("status", Status),
@@ -93,7 +93,7 @@ MUTABLE = (
     Column("cancel_wanted", bool),
     Column("archive", _ARCHIVE.validate_json, _archive_to_json, null=()),
 )
-"""The columns that a move may change."""
+"""The columns that a transition may change."""
 
 _OF_OTHER_TABLES = (
     Column("lane", part_of="due"),

@@ -1,4 +1,4 @@
-"""The draft of a move, which the functions of the state machine fill in."""
+"""The draft of a transition, which the functions of the state machine fill in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from store.records.times import Millis
 
 @dataclass(slots=True)
 class Draft:
-    """A move under construction. `job` is the job with all changes so far."""
+    """A transition under construction. `job` is the job with all changes so far."""
 
     job: Job
     now: Millis
@@ -36,15 +36,15 @@ class Draft:
     def set_verdict(
         self, callback_id: int, verdict: Verdict, *, confirmed: bool | None = None
     ) -> None:
-        """Set a callback's verdict; the last one in a move counts. `confirmed` says whether a
+        """Set a callback's verdict; the last one in a transition counts. `confirmed` says whether a
         status call confirmed an accepted claim."""
         by_call = verdict in (Verdict.CONFIRMED, Verdict.DENIED)
         evidence = Evidence.POLL if by_call else Evidence.CALLBACK
         self.verdicts[callback_id] = CallbackVerdict(callback_id, verdict, confirmed, evidence)
 
     def truncate(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Truncate a result to what the job's row can hold; if that cuts anything, the move also
-        stores the whole."""
+        """Truncate a result to what the job's row can hold; if that cuts anything, the transition
+        also stores the whole."""
         truncated = truncate_result(result)
         if truncated is not result:
             self.whole_result = result

@@ -15,14 +15,16 @@ from receiver.domain.draft import Draft, visible
 from receiver.domain.schedule import Rules
 from store.records.archive import FileState
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
-from store.records.moves import Decide, Move
 from store.records.times import Lane, Millis
+from store.records.transitions import Decide, Transition
 
 
-def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rules) -> Move | None:
+def decide(
+    job: Job, observation: observed.Observation, now: Millis, rules: Rules
+) -> Transition | None:
     """The change that the observation makes to the job, or None if it changes nothing.
 
-    The move's event and relay message are created here, so no change can lack them.
+    The transition's event and relay message are created here, so no change can lack them.
     """
     draft = Draft(job, now, rules)
     match observation:
@@ -53,9 +55,9 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
     return _seal(job, draft)
 
 
-def _seal(before: Job, draft: Draft) -> Move | None:
-    """Turn a draft into a move, with an event (and webhook) if users can see the change; None if
-    nothing changed."""
+def _seal(before: Job, draft: Draft) -> Transition | None:
+    """Turn a draft into a transition, with an event (and webhook) if users can see the change; None
+    if nothing changed."""
     after = draft.job
     event = relay = None
     is_news = visible(before) != visible(after)
@@ -70,7 +72,7 @@ def _seal(before: Job, draft: Draft) -> Move | None:
     if after == before and not draft.verdicts and not draft.notes:
         return None
     refused = after.error is not None and after.error.code is ErrorCode.PROVIDER_CREDENTIALS
-    return Move(
+    return Transition(
         after,
         event,
         relay,

@@ -19,7 +19,7 @@ from store.callbacks import IncomingCallback, Receipt
 from store.errors import NotFound, StoreBusy, StoreUnavailable
 from store.records.callbacks import Verdict
 from store.records.jobs import Job
-from store.records.moves import Move
+from store.records.transitions import Transition
 
 UNAPPLIED_PER_READ = 100
 
@@ -78,7 +78,7 @@ class CallbackIntake:
             # It must not be lost, nor be refused again and again: it is kept for people to read.
             log.exception("a callback could not be applied", job=job_id)
             received = await receive(arrival, Verdict.FAILED)
-        note_end(self._services, received.move)
+        note_end(self._services, received.transition)
         return received.receipt
 
     async def apply_left(self) -> None:
@@ -113,7 +113,9 @@ class CallbackIntake:
             self._services.providers[provider].read(content) if isinstance(content, dict) else None
         )
 
-    def _decide(self, report: Report, verified: bool, callback_id: int, job: Job) -> Move | None:
+    def _decide(
+        self, report: Report, verified: bool, callback_id: int, job: Job
+    ) -> Transition | None:
         received = CallbackReceived(callback_id, report, verified)
         return decide(job, received, self._services.clock.now(), self._services.rules)
 

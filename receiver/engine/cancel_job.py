@@ -26,7 +26,7 @@ async def cancel_job(services: ServiceContext, job_id: str) -> Job:
     """
     can_cancel = (name for name, each in services.providers.items() if each.can_cancel)
     requested = CancelRequested(frozenset(can_cancel))
-    job, move = await observe_job(services, job_id, requested, client_waits=True)
-    if move is None:
+    job, transition = await observe_job(services, job_id, requested, client_waits=True)
+    if transition is None:
         raise JobFinished(job)
     return job

@@ -121,8 +121,8 @@ class Downloads(Handler[Job]):
 
     async def _observe(self, job: Job, observation: Observation) -> None:
         decide = decider(observation, self._services.clock.now, self._services.rules)
-        _, move = await self._services.store.jobs.advance(job.id, decide)
-        if move is None:  # a stale outcome: the job is due as before
+        _, transition = await self._services.store.jobs.advance(job.id, decide)
+        if transition is None:  # a stale outcome: the job is due as before
             await self._services.store.due.release(self._services.holder, [job.id])
 
     async def _download(self, job: Job, index: int, host: str) -> FileStored | FileFailed:

@@ -15,14 +15,14 @@ from receiver.engine.context import ServiceContext
 from store.due import Changed
 from store.errors import ProviderIdTaken
 from store.records.jobs import Job
-from store.records.moves import Move
+from store.records.transitions import Transition
 
 log = structlog.get_logger()
 
 
 async def observe_job(
     services: ServiceContext, job_id: str, observation: Observation, *, client_waits: bool = False
-) -> tuple[Job, Move | None]:
+) -> tuple[Job, Transition | None]:
     """Apply an observation in one transaction; returns the job afterwards, and the change.
 
     If the provider id in it belongs to another job, the observation is applied without the id.
@@ -34,7 +34,7 @@ async def observe_job(
     """
     while True:
         try:
-            job, move = await services.store.jobs.advance(
+            job, transition = await services.store.jobs.advance(
                 job_id,
                 decider(observation, services.clock.now, services.rules),
                 client_waits=client_waits,
@@ -45,22 +45,22 @@ async def observe_job(
             continue
         if isinstance(observation, SubmissionEnded):
             _compare_ids(job, observation)
-        note_end(services, move)
-        return job, move
+        note_end(services, transition)
+        return job, transition
 
 
 def note_change(services: ServiceContext, changed: Changed) -> None:
     """The same for a change by a look at a lane."""
     if changed.error is not None:
         log.error("a job could not be changed", job=changed.job.id, exc_info=changed.error)
-    note_end(services, changed.move)
+    note_end(services, changed.transition)
 
 
-def note_end(services: ServiceContext, move: Move | None) -> None:
-    """Count and log the move if it has finished its job, or corrected the job's end."""
-    if move is None or move.event is None or not move.job.done:
+def note_end(services: ServiceContext, transition: Transition | None) -> None:
+    """Count and log the transition if it has finished its job, or corrected the job's end."""
+    if transition is None or transition.event is None or not transition.job.done:
         return
-    job = move.job
+    job = transition.job
     services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
     log.info(
         "job finished",

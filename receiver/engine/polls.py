@@ -124,8 +124,8 @@ class StatusPolls(Handler[Job]):
             return  # the job was removed meanwhile
 
     async def _observe(self, job_id: str, observation: Observation) -> None:
-        job, move = await observe_job(self._services, job_id, observation)
-        if move is None and job.due is not None:
+        job, transition = await observe_job(self._services, job_id, observation)
+        if transition is None and job.due is not None:
             # The answer was outdated: the job is due as before.
             await self._services.store.due.release(self._services.holder, [job_id])
 

@@ -35,8 +35,8 @@ from receiver.streams.hub import Hub
 from store.due import Candidate, Changed, Found, Look, Place
 from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
 from store.records.jobs import Job, Phase
-from store.records.moves import Move
 from store.records.times import Lane, Millis
+from store.records.transitions import Transition
 
 PROVIDER_PAUSES: Final = Pauses(after=1, first=1.0, longest=1.0)
 USER_PAUSES: Final = Pauses(after=1, first=1.0, longest=60.0)
@@ -99,7 +99,7 @@ class Submissions(Handler[Attempt]):
         now, monotonic = services.clock.now(), services.clock.monotonic()
         choose = partial(self._choose, free, monotonic)
 
-        def begin(job: Job) -> Move | None:
+        def begin(job: Job) -> Transition | None:
             begun[job.id] = SubmissionBegins(job.attempts + 1, now + services.rules.submit_lease)
             return decide(job, begun[job.id], services.clock.now(), services.rules)
 

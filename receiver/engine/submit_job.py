@@ -8,8 +8,8 @@ from receiver.domain.serialization import event_data, label_of
 from receiver.engine.context import ServiceContext
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job, Phase, Status
-from store.records.moves import NewJob
 from store.records.times import Due, Lane
+from store.records.transitions import NewJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,5 +83,5 @@ class RelayMessage:
     delay: Millis = 0
     """The first attempt is due this long after `at`."""
     at: Millis | None = None
-    """Its time by the clock. None means the move's `job.updated_at`, which never goes back and so
-    is in the future after the clock was set back."""
+    """Its time by the clock. None means the transition's `job.updated_at`, which never goes back
+    and so is in the future after the clock was set back."""

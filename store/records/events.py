@@ -39,4 +39,4 @@ class Note:
     type: str
     detail: Mapping[str, Any]
     at: Millis | None = None
-    """None means the move's `job.updated_at`, which only a visible change updates."""
+    """None means the transition's `job.updated_at`, which only a visible change updates."""

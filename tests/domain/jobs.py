@@ -29,8 +29,8 @@ from receiver.domain.observations import (
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Job, Phase, Status
-from store.records.moves import Move
 from store.records.times import Due, Lane, Millis
+from store.records.transitions import Transition
 
 START: Millis = 1_767_323_045_678
 RULES = Rules()
@@ -123,23 +123,23 @@ def status_call(
 
 @dataclass(slots=True)
 class Story:
-    """A job, the current time, and its moves since it was created."""
+    """A job, the current time, and its transitions since it was created."""
 
     job: Job = field(default_factory=new_job)
     now: Millis = START
     rules: Rules = RULES
-    moves: list[Move] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
     callbacks: int = 0
 
     def observe(
         self, observation: Observation | SubmitAnswer, after: Millis = SECOND
-    ) -> Move | None:
+    ) -> Transition | None:
         self.now += after
-        move = decide(self.job, self.named(observation), self.now, self.rules)
-        if move is not None:
-            self.job = move.job
-            self.moves.append(move)
-        return move
+        transition = decide(self.job, self.named(observation), self.now, self.rules)
+        if transition is not None:
+            self.job = transition.job
+            self.transitions.append(transition)
+        return transition
 
     def named(self, observation: Observation | SubmitAnswer) -> Observation:
         """The observation with the id, the attempt and the call that the job has now."""
@@ -160,17 +160,17 @@ class Story:
         """The job's latest attempt."""
         return SubmissionBegins(self.job.attempts, self.job.due.at if self.job.due else 0)
 
-    def begin(self) -> Move | None:
+    def begin(self) -> Transition | None:
         return self.observe(SubmissionBegins(NEXT, self.now + 70 * SECOND))
 
     def called_back(
         self, reported: Report, after: Millis = SECOND, *, verified: bool = False
-    ) -> Move | None:
+    ) -> Transition | None:
         """The provider's callback arrives."""
         self.callbacks += 1
         return self.observe(CallbackReceived(self.callbacks, reported, verified), after)
 
-    def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
+    def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Transition | None:
         """A status call that begins in a second."""
         return self.observe(status_call(self.now + SECOND, answer), SECOND + took)
 
@@ -276,9 +276,9 @@ def in_state(name: str, job: Job | None = None, rules: Rules = RULES) -> Story:
     return STATES[name](job or new_job(), rules)
 
 
-def verdicts(move: Move | None) -> list[tuple[Verdict, bool | None]]:
-    assert move is not None
-    return [(each.verdict, each.confirmed) for each in move.verdicts]
+def verdicts(transition: Transition | None) -> list[tuple[Verdict, bool | None]]:
+    assert transition is not None
+    return [(each.verdict, each.confirmed) for each in transition.verdicts]
 
 
 def error_of(story: Story) -> ErrorCode | None:

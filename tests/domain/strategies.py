@@ -34,8 +34,8 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from store.records.jobs import Job, Status
-from store.records.moves import Move
 from store.records.times import Millis
+from store.records.transitions import Transition
 from tests.domain.jobs import (
     ID,
     LINK,
@@ -135,7 +135,7 @@ class Step(NamedTuple):
 
     before: Job
     observation: Observation
-    move: Move | None
+    transition: Transition | None
     after: Job
     now: Millis
     rules: Rules
@@ -155,6 +155,6 @@ def play(start: str, script: Script, rules: Rules) -> tuple[Story, list[Step]]:
             named = observation.report.provider_request_id
             if named is not None and before.provider_request_id not in (None, named):
                 continue  # the store does not apply a callback that names another job
-        move = story.observe(observation, pause)
-        steps.append(Step(before, observation, move, story.job, story.now, rules))
+        transition = story.observe(observation, pause)
+        steps.append(Step(before, observation, transition, story.job, story.now, rules))
     return story, steps

@@ -28,13 +28,13 @@ def test_an_answer_decides_only_claims_received_before_the_call() -> None:
     story = in_state("confirming")
     asked_at = story.now + 1_000
     story.observe(CallbackReceived(2, failed()), 1_500)
-    move = story.observe(status_call(asked_at, at_work(50)), 500)
-    assert verdicts(move) == [(Verdict.DENIED, None)]
+    transition = story.observe(status_call(asked_at, at_work(50)), 500)
+    assert verdicts(transition) == [(Verdict.DENIED, None)]
     assert [claim.callback_id for claim in story.job.tracking.claims] == [2]
     assert story.job.phase is Phase.CONFIRMING
     assert story.due().at == story.now
-    move = story.poll(failed())
-    assert verdicts(move) == [(Verdict.CONFIRMED, True)]
+    transition = story.poll(failed())
+    assert verdicts(transition) == [(Verdict.CONFIRMED, True)]
     assert story.job.evidence is Evidence.CALLBACK, "a status call confirmed it"
 
 
@@ -42,14 +42,14 @@ def test_a_claim_received_as_the_call_began_is_not_decided_by_it() -> None:
     story = in_state("confirming")
     received_at = story.now
     assert verdicts(story.observe(status_call(received_at, at_work(50)))) == []
-    move = story.observe(status_call(received_at + 1, at_work(50)))
-    assert verdicts(move) == [(Verdict.DENIED, None)]
+    transition = story.observe(status_call(received_at + 1, at_work(50)))
+    assert verdicts(transition) == [(Verdict.DENIED, None)]
 
 
 def test_the_status_call_counts_and_not_the_claim() -> None:
     story = in_state("confirming")
-    move = story.poll(failed("Really."))
-    assert verdicts(move) == [(Verdict.DENIED, None)]
+    transition = story.poll(failed("Really."))
+    assert verdicts(transition) == [(Verdict.DENIED, None)]
     assert (story.job.status, story.job.message) == (Status.FAILED, "Really.")
     assert story.job.evidence is Evidence.POLL
 
@@ -78,15 +78,15 @@ def test_a_confirmed_claim_gives_the_message_that_the_status_call_lacks(
 def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer) -> None:
     story = in_state("confirming")
     story.now += 10 * MINUTE  # our own downtime before the first call does not count
-    move = story.poll(answer)
+    transition = story.poll(answer)
     first_failed_at = story.now
     while not story.job.done:
         assert story.due().lane is Lane.CONFIRM
         assert story.now < story.due().at <= first_failed_at + RULES.confirm_timeout
         story.wait_until(story.due().at)
-        move = story.observe(status_call(story.now, answer), 10)
+        transition = story.observe(status_call(story.now, answer), 10)
     assert story.now - first_failed_at >= RULES.confirm_timeout
-    assert verdicts(move) == [(Verdict.APPLIED, False)]
+    assert verdicts(transition) == [(Verdict.APPLIED, False)]
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
 
 
@@ -140,8 +140,8 @@ def test_of_two_claims_the_one_with_an_outcome_is_trusted() -> None:
     story.called_back(completed())
     story.poll(UNAVAILABLE)
     story.now += RULES.confirm_timeout
-    move = story.poll(UNAVAILABLE)
-    assert verdicts(move) == [(Verdict.LATE, None), (Verdict.APPLIED, False)]
+    transition = story.poll(UNAVAILABLE)
+    assert verdicts(transition) == [(Verdict.LATE, None), (Verdict.APPLIED, False)]
     assert story.job.status is Status.COMPLETED
 
 
@@ -262,5 +262,5 @@ def test_a_status_call_under_way_does_not_deny_a_verified_completion(
 def test_a_claim_that_comes_again_verified_is_decided_by_itself() -> None:
     story = in_state("rendering")
     story.called_back(completed())
-    move = story.observe(CallbackReceived(story.callbacks, completed(), verified=True))
-    assert verdicts(move) == [(Verdict.APPLIED, None)]
+    transition = story.observe(CallbackReceived(story.callbacks, completed(), verified=True))
+    assert verdicts(transition) == [(Verdict.APPLIED, None)]

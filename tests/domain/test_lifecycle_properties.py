@@ -65,12 +65,12 @@ def rule_3_a_job_ends_at_its_last_change_whatever_the_clock(step: Step) -> None:
 
 
 def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> None:
-    before, observation, move = step.before, step.observation, step.move
-    if not before.done or is_self_declared(before) or move is None:
+    before, observation, transition = step.before, step.observation, step.transition
+    if not before.done or is_self_declared(before) or transition is None:
         return
-    assert move.relay is None
-    assert move.event is None or isinstance(observation, DownloadEnded)
-    shown, was = job_document(move.job).items(), job_document(before).items()
+    assert transition.relay is None
+    assert transition.event is None or isinstance(observation, DownloadEnded)
+    shown, was = job_document(transition.job).items(), job_document(before).items()
     changed = {name for (name, now), (_, then) in zip(shown, was, strict=True) if now != then}
     match observation:
         case DownloadEnded():
@@ -85,30 +85,33 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
 
 def rule_5_seq_counts_the_events_and_an_event_is_the_job(step: Step) -> None:
     """An event is one line of ASCII JSON: the job as it was at that event."""
-    before, move = step.before, step.move
-    if move is None:
+    before, transition = step.before, step.transition
+    if transition is None:
         return
-    assert move.job.seq - before.seq == (move.event is not None)
-    if move.event is None:
-        assert move.relay is None, "one message for one event"
+    assert transition.job.seq - before.seq == (transition.event is not None)
+    if transition.event is None:
+        assert transition.relay is None, "one message for one event"
         return
-    assert move.event.isascii()
-    assert len(move.event.splitlines()) == 1
-    assert json.loads(move.event) == json.loads(json.dumps(job_document(move.job)))
-    assert move.job.updated_at != before.updated_at or job_document(before) != job_document(
-        move.job
+    assert transition.event.isascii()
+    assert len(transition.event.splitlines()) == 1
+    assert json.loads(transition.event) == json.loads(json.dumps(job_document(transition.job)))
+    assert transition.job.updated_at != before.updated_at or job_document(before) != job_document(
+        transition.job
     )
 
 
 def rule_5_each_final_state_has_a_webhook(step: Step) -> None:
-    before, move = step.before, step.move
-    if move is None or (move.job.status, move.job.error) == (before.status, before.error):
+    before, transition = step.before, step.transition
+    if transition is None or (transition.job.status, transition.job.error) == (
+        before.status,
+        before.error,
+    ):
         return
-    assert move.relay is not None
-    assert move.relay.final == move.job.done
-    assert move.relay.self_declared == is_self_declared(move.job)
-    body = json.loads(move.relay.body)
-    assert (body["status"], body["seq"]) == (move.job.status, move.job.seq)
+    assert transition.relay is not None
+    assert transition.relay.final == transition.job.done
+    assert transition.relay.self_declared == is_self_declared(transition.job)
+    body = json.loads(transition.relay.body)
+    assert (body["status"], body["seq"]) == (transition.job.status, transition.job.seq)
 
 
 def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
@@ -158,23 +161,23 @@ def rule_2_only_an_attempt_that_surely_sent_nothing_is_repeated(step: Step) -> N
 
 def every_claim_gets_one_verdict_and_is_kept_until_then(step: Step) -> None:
     """A claim waits until it is confirmed, denied, trusted or too late."""
-    before, observation, move = step.before, step.observation, step.move
-    if move is None:
+    before, observation, transition = step.before, step.observation, step.transition
+    if transition is None:
         return
     was = {claim.callback_id for claim in before.tracking.claims}
-    left = {claim.callback_id for claim in move.job.tracking.claims}
-    ruled = [r.callback_id for r in move.verdicts if r.verdict is not Verdict.CLAIMED]
-    new = [r.callback_id for r in move.verdicts if r.verdict is Verdict.CLAIMED]
+    left = {claim.callback_id for claim in transition.job.tracking.claims}
+    ruled = [r.callback_id for r in transition.verdicts if r.verdict is not Verdict.CLAIMED]
+    new = [r.callback_id for r in transition.verdicts if r.verdict is Verdict.CLAIMED]
     assert sorted(ruled) == sorted(set(ruled))
     assert was - left <= set(ruled)
     assert left == (was - set(ruled)) | set(new)
     if isinstance(observation, CallbackReceived):
-        assert observation.callback_id in {r.callback_id for r in move.verdicts}
+        assert observation.callback_id in {r.callback_id for r in transition.verdicts}
 
 
 def rule_6_a_repeated_observation_changes_nothing(step: Step) -> None:
     """A worker that does not learn that its observation was stored reports it again."""
-    if isinstance(step.observation, TimeoutReached) or step.move is None:
+    if isinstance(step.observation, TimeoutReached) or step.transition is None:
         return
     again = decide(step.after, step.observation, step.now, step.rules)
     assert again is None or again.event is None

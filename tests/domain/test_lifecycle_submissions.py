@@ -138,10 +138,10 @@ def test_the_answer_of_an_earlier_attempt_is_only_noted(state: str, answer: Subm
     story = in_state(state)
     story.job = replace(story.job, attempts=story.job.attempts + 1)
     begun, before = replace(story.begun(), attempt=story.job.attempts - 1), story.job
-    move = story.observe(SubmissionEnded(begun, answer))
-    assert move is not None
-    assert (story.job, move.event, move.relay) == (before, None, None)
-    assert [note.detail["attempt"] for note in move.notes] == [begun.attempt]
+    transition = story.observe(SubmissionEnded(begun, answer))
+    assert transition is not None
+    assert (story.job, transition.event, transition.relay) == (before, None, None)
+    assert [note.detail["attempt"] for note in transition.notes] == [begun.attempt]
 
 
 def test_not_sent_from_one_worker_does_not_requeue_the_attempt_of_another() -> None:
@@ -170,10 +170,10 @@ def test_acceptance_of_an_earlier_attempt_counts_and_nothing_more_is_sent() -> N
     earlier = replace(story.begun(), attempt=1)
     story.observe(SubmissionEnded(earlier, SubmitAccepted(ID)))
     assert (story.job.phase, story.job.provider_request_id) == (Phase.ACCEPTED, ID)
-    move = story.observe(SubmitAccepted(OTHER_ID))
-    assert move is not None
+    transition = story.observe(SubmitAccepted(OTHER_ID))
+    assert transition is not None
     assert story.job.provider_request_id == ID
-    assert [note.detail["provider_request_id"] for note in move.notes] == [OTHER_ID]
+    assert [note.detail["provider_request_id"] for note in transition.notes] == [OTHER_ID]
 
 
 # --- cancels that are passed on -------------------------------------------------------------------
@@ -182,14 +182,14 @@ def test_acceptance_of_an_earlier_attempt_counts_and_nothing_more_is_sent() -> N
 def test_a_cancel_is_passed_on_once() -> None:
     story = in_state("CANCELLED, to pass on")
     assert story.due() == Due(Lane.POLL, story.now)
-    move = story.observe(CancelAnswer("refused", 400, "Too late."))
-    assert move is not None
-    (note,) = move.notes
+    transition = story.observe(CancelAnswer("refused", 400, "Too late."))
+    assert transition is not None
+    (note,) = transition.notes
     assert (note.type, note.detail) == (
         "provider_cancel",
         {"outcome": "refused", "status_code": 400, "message": "Too late."},
     )
-    assert (move.event, story.job.cancel_wanted) == (None, False)
+    assert (transition.event, story.job.cancel_wanted) == (None, False)
     assert story.observe(CancelAnswer("accepted", 200)) is None
 
 
@@ -198,9 +198,11 @@ def test_a_cancel_waits_for_the_answer_of_the_submission() -> None:
     begun = story.begun()
     story.observe(PASSED_ON)
     assert story.job.cancel_wanted
-    move = story.observe(SubmissionEnded(begun, SubmitAccepted(ID, {"status": "https://q/1"})))
-    assert move is not None
-    assert move.event is None
+    transition = story.observe(
+        SubmissionEnded(begun, SubmitAccepted(ID, {"status": "https://q/1"}))
+    )
+    assert transition is not None
+    assert transition.event is None
     assert story.job.provider_urls == {"status": "https://q/1"}
     assert story.due() == Due(Lane.POLL, story.now)
 

@@ -9,7 +9,7 @@ The columns of an outcome:
 webhook is owed (`final` for a final state, `final?` for a self-declared one that may yet be
 replaced). `verdicts` are those of callbacks: `old` is the claim that the state holds, `new` the one
 in the cell, and `unconfirmed` means that it was trusted without a status call. `+` marks lines that
-the history gets. `nothing` is a cell in which the machine makes no move.
+the history gets. `nothing` is a cell in which the machine makes no transition.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ from receiver.domain.answers import (
 from receiver.domain.lifecycle import decide
 from receiver.domain.schedule import GRACE, MINUTE, SECOND
 from store.records.jobs import Status
-from store.records.moves import Move
 from store.records.times import Millis
+from store.records.transitions import Transition
 from tests.domain.jobs import (
     GONE,
     ID,
@@ -144,12 +144,12 @@ COLUMNS: dict[str, Column] = {
 }
 
 
-def outcome_of(story: Story, move: Move | None) -> str:
-    if move is None:
+def outcome_of(story: Story, transition: Transition | None) -> str:
+    if transition is None:
         return "nothing"
-    job = move.job
-    relay = move.relay and ("final" if move.relay.final else "update")
-    if move.relay and move.relay.self_declared:
+    job = transition.job
+    relay = transition.relay and ("final" if transition.relay.final else "update")
+    if transition.relay and transition.relay.self_declared:
         relay = "final?"
     words = [
         job.status,
@@ -157,14 +157,14 @@ def outcome_of(story: Story, move: Move | None) -> str:
         job.error.code if job.error else "-",
         job.evidence or "-",
         job.due.lane if job.due else "-",
-        "event" if move.event else "-",
+        "event" if transition.event else "-",
         relay or "-",
         *(
             f"{'new' if r.callback_id == NEW else 'old'}:"
             f"{r.verdict}{'(unconfirmed)' if r.confirmed is False else ''}"
-            for r in move.verdicts
+            for r in transition.verdicts
         ),
-        *(f"+{note.type}" for note in move.notes),
+        *(f"+{note.type}" for note in transition.notes),
     ]
     return " ".join(words)
 

@@ -7,7 +7,7 @@ import pytest
 
 from receiver.domain import serialization
 from store.records.jobs import ErrorCode, Job, JobError, Status
-from store.records.moves import Move
+from store.records.transitions import Transition
 from tests.domain.jobs import (
     EVERY_EVENT,
     LINK,
@@ -22,10 +22,10 @@ from tests.domain.jobs import (
 )
 
 
-def body_of(move: Move | None) -> dict[str, Any] | None:
-    if move is None or move.relay is None:
+def body_of(transition: Transition | None) -> dict[str, Any] | None:
+    if transition is None or transition.relay is None:
         return None
-    document: dict[str, Any] = json.loads(move.relay.body)
+    document: dict[str, Any] = json.loads(transition.relay.body)
     return document
 
 
@@ -101,35 +101,35 @@ def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
 )
 def test_a_webhook_gets_what_it_is_subscribed_to(events: tuple[str, ...], sent: list[bool]) -> None:
     story = in_state("accepted", new_job(events=events))
-    moves = [story.called_back(at_work(10)), story.called_back(at_work(30))]
-    moves.append(story.poll(completed()))
-    assert [body_of(move) is not None for move in moves] == sent
+    transitions = [story.called_back(at_work(10)), story.called_back(at_work(30))]
+    transitions.append(story.poll(completed()))
+    assert [body_of(transition) is not None for transition in transitions] == sent
 
 
 def test_nothing_is_sent_without_a_subscription() -> None:
     for story in (rendering(), rendering(*EVERY_EVENT, webhook_url=None)):
         story.poll(completed())
-        assert [move.relay for move in story.moves if move.relay] == []
+        assert [transition.relay for transition in story.transitions if transition.relay] == []
 
 
 def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
-    move = rendering(*EVERY_EVENT).poll(failed("Out of credits."))
-    body = body_of(move)
-    assert move is not None
+    transition = rendering(*EVERY_EVENT).poll(failed("Out of credits."))
+    body = body_of(transition)
+    assert transition is not None
     assert body == {
-        "request_id": move.job.id,
+        "request_id": transition.job.id,
         "status": "FAILED",
         "progress": 30,
         "message": "Out of credits.",
         "type": "job.failed",
-        "timestamp": serialization.timestamp(move.job.updated_at),
-        "seq": move.job.seq,
+        "timestamp": serialization.timestamp(transition.job.updated_at),
+        "seq": transition.job.seq,
         "kind": "create_movie",
         "metadata": {"order": "7"},
-        "error": serialization.error_document(move.job.error),
+        "error": serialization.error_document(transition.job.error),
     }
-    assert move.relay is not None
-    assert (move.relay.final, move.relay.self_declared) == (True, False)
+    assert transition.relay is not None
+    assert (transition.relay.final, transition.relay.self_declared) == (True, False)
 
 
 # --- long texts -----------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from receiver.providers.samsar import read_report
 from store.keys import User
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.jobs import Claim, Job, Status, Tracking
-from store.records.moves import Move
 from store.records.times import Due, Lane
+from store.records.transitions import Transition
 from tests.engine.harness import Harness
 
 
@@ -17,10 +17,10 @@ async def claimed(harness: Harness, name: str, user: User | None = None) -> Job:
     """A job with a claim that is due for confirmation."""
     job, now = await harness.accepted_job(name, user), harness.clock.now()
 
-    def decide(callback_id: int, before: Job) -> Move:
+    def decide(callback_id: int, before: Job) -> Transition:
         claim = Claim(callback_id, now, Status.COMPLETED, None, None, None)
         waiting = replace(before, due=Due(Lane.CONFIRM, now), tracking=Tracking(claims=(claim,)))
-        return Move(waiting, verdicts=(CallbackVerdict(callback_id, Verdict.CLAIMED),))
+        return Transition(waiting, verdicts=(CallbackVerdict(callback_id, Verdict.CLAIMED),))
 
     await harness.world.receive(job, b'{"status":"COMPLETED"}', name, decide)
     return await harness.find(job)

@@ -18,8 +18,8 @@ from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
 from receiver.providers.samsar import read_report
 from store.errors import StoreUnavailable
 from store.records.jobs import Claim, Job, Phase, Status, Tracking
-from store.records.moves import Move
 from store.records.times import Due, Lane
+from store.records.transitions import Transition
 from tests.engine.harness import RATE, STEP, Harness, begin, step
 from tests.store.world import SECOND, accepted
 
@@ -175,7 +175,7 @@ async def test_once_completed_only_the_result_is_asked_for(
 ) -> None:
     job = await harness.due_poll("up")
     linkless = replace(job, tracking=Tracking(result_pending=True))
-    await harness.world.advance(job, lambda _: Move(linkless))
+    await harness.world.advance(job, lambda _: Transition(linkless))
     await step(harness, worker)
     assert harness.provider.results == ["up"]
 
@@ -208,7 +208,7 @@ async def test_claims_are_taken_after_their_time_although_calls_pause(
     job = await harness.due_poll("up", lane=Lane.CONFIRM)
     claim = Claim(1, harness.clock.now(), Status.FAILED, None, None, "No.")
     claimed = replace(job, phase=Phase.CONFIRMING, tracking=Tracking(claims=(claim,)))
-    await harness.world.advance(job, lambda _: Move(claimed))
+    await harness.world.advance(job, lambda _: Transition(claimed))
     timeout = harness.services.rules.confirm_timeout / SECOND
     began = harness.clock.monotonic()
     while not (await harness.find(job)).done:
@@ -260,7 +260,7 @@ async def test_a_lost_submission_that_1_0_0_would_search_for_waits_for_its_deadl
         unconfirmed_at=now,
         due=Due(Lane.POLL, now),
     )
-    await harness.world.advance(job, lambda _: Move(lost))
+    await harness.world.advance(job, lambda _: Transition(lost))
     await step(harness, worker)
     assert harness.provider.asked == []
     after = await harness.find(job)

@@ -9,8 +9,8 @@ from store.changes import CommitNotice
 from store.database import Store
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.jobs import Job
-from store.records.moves import DecideCallback, Move
 from store.records.times import Millis
+from store.records.transitions import DecideCallback, Transition
 from store.session import Session
 from tests.store.gate import block
 from tests.store.world import NOW, World, event_data, incoming_callback, unchanged
@@ -19,12 +19,12 @@ from tests.store.world import NOW, World, event_data, incoming_callback, unchang
 def applying(verdict: Verdict = Verdict.APPLIED, **fields: Any) -> DecideCallback:
     """Give the callback this verdict; with `fields`, it changes its job visibly."""
 
-    def decide(callback_id: int, job: Job) -> Move:
+    def decide(callback_id: int, job: Job) -> Transition:
         verdicts = (CallbackVerdict(callback_id, verdict),)
         if not fields:
-            return Move(job, verdicts=verdicts)
+            return Transition(job, verdicts=verdicts)
         after = replace(job, **{"seq": job.seq + 1, "updated_at": NOW + 1, **fields})
-        return Move(after, event_data(after), verdicts=verdicts)
+        return Transition(after, event_data(after), verdicts=verdicts)
 
     return decide
 
@@ -32,9 +32,9 @@ def applying(verdict: Verdict = Verdict.APPLIED, **fields: Any) -> DecideCallbac
 async def received(world: World, job: Job, body: bytes = b"{}", at: Millis = NOW) -> int:
     """The id of a callback that is received now, and changes nothing."""
     arrival = incoming_callback(job.id, body, at=at)
-    _, move = await world.store.callbacks.receive(arrival, unchanged)
-    assert move is not None
-    return move.verdicts[0].callback_id
+    _, transition = await world.store.callbacks.receive(arrival, unchanged)
+    assert transition is not None
+    return transition.verdicts[0].callback_id
 
 
 async def leave_unapplied(store: Store) -> None:

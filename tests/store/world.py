@@ -18,8 +18,8 @@ from store.keys import ApiKey, User
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Phase, Status
-from store.records.moves import Decide, DecideCallback, Move, NewJob
 from store.records.times import Due, Lane, Lease, Millis
+from store.records.transitions import Decide, DecideCallback, NewJob, Transition
 
 T = TypeVar("T")
 
@@ -35,9 +35,9 @@ def event_data(job: Job) -> bytes:
 def change(at: Millis = NOW, *, relay: bool = False, **fields: Any) -> Decide:
     """A visible change of some fields, with its event and, if requested, its relay message."""
 
-    def decide(job: Job) -> Move:
+    def decide(job: Job) -> Transition:
         after = replace(job, **{"seq": job.seq + 1, "updated_at": at, **fields})
-        return Move(after, event_data(after), message(after) if relay else None)
+        return Transition(after, event_data(after), message(after) if relay else None)
 
     return decide
 
@@ -49,7 +49,7 @@ def message(job: Job) -> RelayMessage:
 
 def quietly(**fields: Any) -> Decide:
     """A change without an event."""
-    return lambda job: Move(replace(job, **fields))
+    return lambda job: Transition(replace(job, **fields))
 
 
 def accepted(at: Millis = NOW, poll_at: Millis = NOW + 30 * SECOND, **fields: Any) -> Decide:
@@ -220,9 +220,9 @@ class World:
         return {each.seq: each.state for each in reversed(found)}
 
 
-def unchanged(callback_id: int, job: Job) -> Move:
+def unchanged(callback_id: int, job: Job) -> Transition:
     """Apply a callback that changes nothing of its job."""
-    return Move(job, verdicts=(CallbackVerdict(callback_id, Verdict.APPLIED),))
+    return Transition(job, verdicts=(CallbackVerdict(callback_id, Verdict.APPLIED),))
 
 
 def incoming_callback(

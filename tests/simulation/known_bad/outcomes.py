@@ -14,7 +14,7 @@ from receiver.settings import ServeSettings
 from store.callbacks import Callbacks, IncomingCallback, Receipt, Received
 from store.job_writer import JobWriter
 from store.records.callbacks import Verdict
-from store.records.moves import DecideCallback
+from store.records.transitions import DecideCallback
 from tests.simulation import machine
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, instead_of, variant
@@ -42,8 +42,8 @@ async def applied_after_the_answer(
     """A callback is answered once it is stored, and applied in a transaction of its own."""
     is_usable = not isinstance(use, Verdict)
     stored: Received = await receive(self, arrival, unchanged if is_usable else use)
-    if stored.move is not None and not isinstance(use, Verdict):
-        change = partial(use, stored.move.verdicts[0].callback_id)
+    if stored.transition is not None and not isinstance(use, Verdict):
+        change = partial(use, stored.transition.verdicts[0].callback_id)
         _ = self._writer.normal(
             lambda db, notice: self._job_writer.change(db, notice, arrival["job_id"], change)
         )

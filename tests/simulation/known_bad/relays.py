@@ -11,7 +11,7 @@ from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.records.deliveries import Attempt, DeliveryState
 from store.records.jobs import Job
-from store.records.moves import Move
+from store.records.transitions import Transition
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, instead_of, together, variant, with_sql
 
@@ -24,20 +24,20 @@ def relay_in_a_second_transaction() -> Patch:
     """The relay message is written after the change that caused it, in its own transaction."""
     advance, receive, enqueue = Jobs.advance, Callbacks.receive, JobWriter._enqueue
 
-    async def then_enqueue(store: Jobs | Callbacks, move: Move | None) -> None:
-        if move is not None and (message := move.relay) is not None:
+    async def then_enqueue(store: Jobs | Callbacks, transition: Transition | None) -> None:
+        if transition is not None and (message := transition.relay) is not None:
             await store._writer.normal(
-                lambda db, notice: enqueue(store._job_writer, db, notice, move.job, message)
+                lambda db, notice: enqueue(store._job_writer, db, notice, transition.job, message)
             )
 
-    async def advance_first(self: Jobs, *given: Any, **named: Any) -> tuple[Job, Move | None]:
-        job, move = await advance(self, *given, **named)
-        await then_enqueue(self, move)
-        return job, move
+    async def advance_first(self: Jobs, *given: Any, **named: Any) -> tuple[Job, Transition | None]:
+        job, transition = await advance(self, *given, **named)
+        await then_enqueue(self, transition)
+        return job, transition
 
     async def receive_first(self: Callbacks, *given: Any) -> Received:
         received = await receive(self, *given)
-        await then_enqueue(self, received.move)
+        await then_enqueue(self, received.transition)
         return received
 
     return together(

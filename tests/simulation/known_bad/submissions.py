@@ -11,8 +11,8 @@ from receiver.engine import submissions
 from store import jobs
 from store.due import Changed, DueJobs, Found, Look
 from store.errors import KeyInUse, StoreUnavailable
-from store.records.moves import Decide
 from store.records.times import Lane, Lease
+from store.records.transitions import Decide
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant
 
@@ -35,7 +35,11 @@ async def submitted_before_commit(
     leased = await self.lease(look, Lease("nobody", look.now + 60_000))
     writing = [self._writer.normal(_written(self, job.id, decide)) for job in leased.taken]
     begun.update(map(asyncio.ensure_future, writing))
-    taken = [Changed(move.job, move) for job in leased.taken if (move := decide(job)) is not None]
+    taken = [
+        Changed(transition.job, transition)
+        for job in leased.taken
+        if (transition := decide(job)) is not None
+    ]
     return Found(taken, leased.place, leased.has_more, leased.next_at)
 
 

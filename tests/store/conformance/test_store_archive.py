@@ -3,8 +3,8 @@
 from store.archive import Removal
 from store.records.archive import ArchivedFile, FileState
 from store.records.jobs import Job
-from store.records.moves import Decide
 from store.records.times import Due, Lane
+from store.records.transitions import Decide
 from tests.store.world import NOW, SECOND, World, completed, lease_due, quietly
 
 PENDING = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)

@@ -10,8 +10,8 @@ from store.due import PUT_OFF, START, Candidate, Choose, Found, Look, Place
 from store.keys import User
 from store.records.events import Note
 from store.records.jobs import Job, Phase
-from store.records.moves import Decide, Move
 from store.records.times import Due, Lane, Lease
+from store.records.transitions import Decide, Transition
 from tests.store.world import NOW, SECOND, World, everything, lease_due, quietly
 
 LEASE = Lease("me", NOW + 10 * SECOND)
@@ -145,7 +145,7 @@ async def test_due_jobs_can_be_changed_where_they_are_taken(world: World) -> Non
 async def test_a_job_that_cannot_be_decided_is_put_off_and_stops_no_other(world: World) -> None:
     poisoned, good = await due_jobs(world, world.ann, 2, 1)
 
-    def decide(job: Job) -> Move | None:
+    def decide(job: Job) -> Transition | None:
         if job.id == poisoned.id:
             raise ZeroDivisionError
         return quietly(due=None)(job)
@@ -188,7 +188,10 @@ async def test_a_released_job_is_due_as_before(world: World) -> None:
     ("decide", "ends"),
     [
         (quietly(due=Due(Lane.SUBMIT, NOW - 1)), True),
-        (lambda job: Move(job, notes=(Note("submission", {"outcome": "not_sent"}, NOW),)), False),
+        (
+            lambda job: Transition(job, notes=(Note("submission", {"outcome": "not_sent"}, NOW),)),
+            False,
+        ),
         (lambda _: None, False),
     ],
     ids=["change", "note", "nothing"],

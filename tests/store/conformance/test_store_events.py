@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from store.records.events import Cursor
-from store.records.moves import Decide, Move
+from store.records.transitions import Decide, Transition
 from tests.store.world import NOW, World, change, completed, event_data, rendering
 
 MIB = 1024 * 1024
@@ -46,7 +46,7 @@ async def test_a_jobs_events_are_its_own(world: World) -> None:
 
 
 def large(size: int) -> Decide:
-    return lambda job: Move(replace(job, seq=job.seq + 1), b"x" * size)
+    return lambda job: Transition(replace(job, seq=job.seq + 1), b"x" * size)
 
 
 async def test_a_page_ends_at_its_rows_or_at_a_mebibyte(world: World) -> None:

@@ -6,8 +6,8 @@ from store.errors import KeyInUse, KeyReused
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.job_reads import JobFilter
 from store.records.jobs import Job
-from store.records.moves import Move
 from store.records.times import Millis
+from store.records.transitions import Transition
 from tests.store.world import NOW, SECOND, World, completed, new
 
 PATH = "/v1/jobs"
@@ -105,7 +105,7 @@ async def test_a_change_can_free_its_jobs_key(world: World) -> None:
     await create(world, job, answer=ANSWER)
     await create(world, world.job(), key(name="other"), ANSWER)
 
-    await world.store.jobs.advance(job.id, lambda now: Move(now, frees_key=True))
+    await world.store.jobs.advance(job.id, lambda now: Transition(now, frees_key=True))
 
     assert await find(world) is None
     with pytest.raises(KeyReused):

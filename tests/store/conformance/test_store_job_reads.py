@@ -6,7 +6,7 @@ from store.errors import NotFound
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Evidence, Phase
-from store.records.moves import Move
+from store.records.transitions import Transition
 from tests.store.applying import received
 from tests.store.world import (
     HOOK,
@@ -75,7 +75,9 @@ async def test_the_history_has_everything_oldest_first(world: World) -> None:
     await world.settle(delivery, delivery.state, NOW + 9, made=attempt(NOW + 3))
     ruling = CallbackVerdict(callback_id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
     note = Note("poll", {"failed": "timeout"}, NOW + 5)
-    await world.store.jobs.advance(job.id, lambda now: Move(now, None, None, (ruling,), (note,)))
+    await world.store.jobs.advance(
+        job.id, lambda now: Transition(now, None, None, (ruling,), (note,))
+    )
     other = await world.create(world.bob)
     await world.receive(other)
 

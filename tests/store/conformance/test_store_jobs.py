@@ -11,8 +11,8 @@ from store.records.archive import ArchivedFile, FileState
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
-from store.records.moves import Decide, Move
 from store.records.times import Due, Lane
+from store.records.transitions import Decide, Transition
 from tests.store.applying import received
 from tests.store.world import (
     HOOK,
@@ -100,9 +100,9 @@ async def test_every_field_of_a_job_is_read_as_it_was_written(world: World, deci
     expected = decide(job)
     assert expected is not None
 
-    returned, move = await world.store.jobs.advance(job.id, decide)
+    returned, transition = await world.store.jobs.advance(job.id, decide)
 
-    assert move == expected
+    assert transition == expected
     assert await world.store.jobs.find(job.id) == returned == expected.job
 
 
@@ -111,7 +111,7 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     callback_id = await received(world, job)
     world.notified.clear()
 
-    def decide(before: Job) -> Move:
+    def decide(before: Job) -> Transition:
         after = replace(
             before,
             status=Status.IN_PROGRESS,
@@ -121,7 +121,7 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
             updated_at=NOW + 1,
             due=Due(Lane.POLL, NOW + 9),
         )
-        return Move(
+        return Transition(
             after,
             event_data(after),
             message(after),
@@ -156,14 +156,14 @@ async def test_no_move_writes_nothing(world: World) -> None:
     assert all(not changes.jobs and not changes.due for changes in world.notified)
 
 
-def decide_and_fail(_: Job) -> Move:
+def decide_and_fail(_: Job) -> Transition:
     raise RuntimeError("no")
 
 
-def relay_without_an_address(job: Job) -> Move:
+def relay_without_an_address(job: Job) -> Transition:
     """A change whose relay message fails after the job, due row and event are written."""
     after = replace(job, phase=Phase.ACCEPTED, accepted_at=NOW, seq=2, due=None)
-    return Move(after, event_data(after), message(after))
+    return Transition(after, event_data(after), message(after))
 
 
 @pytest.mark.parametrize(

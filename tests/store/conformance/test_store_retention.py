@@ -8,8 +8,8 @@ from store import retention
 from store.errors import NotFound
 from store.records.callbacks import Verdict
 from store.records.deliveries import DeliveryState
-from store.records.moves import Move
 from store.records.times import Due, Lane
+from store.records.transitions import Transition
 from store.retention import MAX_OVERDUE, Removed
 from tests.store.applying import applying
 from tests.store.world import (
@@ -117,7 +117,7 @@ async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_jo
     assert await world.store.jobs.whole_result_of(job.id) is None
     for number in (10**300, 2):
         whole = {"output": [number]}
-        await world.advance(job, partial(Move, whole_result=whole))
+        await world.advance(job, partial(Transition, whole_result=whole))
         assert await world.store.jobs.whole_result_of(job.id) == whole
     await world.advance(job, completed())
     assert await world.remove_finished() == 1

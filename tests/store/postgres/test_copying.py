@@ -20,8 +20,8 @@ from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Job
-from store.records.moves import Move
 from store.records.times import Lane
+from store.records.transitions import Transition
 from store.sqlite.backup import back_up
 from tests.store.applying import leave_unapplied
 from tests.store.postgres.conftest import opened
@@ -67,7 +67,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     await leave_unapplied(store)
     await world.advance(
         kept,
-        lambda job: Move(
+        lambda job: Transition(
             replace(job, provider_urls={"status": HOOK}, cancel_wanted=True),
             whole_result={"seed": 2**70},
         ),

@@ -22,7 +22,7 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """One change of a job: everything that its transaction writes."""
 
     job: Job
@@ -37,9 +37,10 @@ class Move:
     """Whether the job's idempotency key, if any, can be used again."""
 
 
-Decide: TypeAlias = Callable[[Job], Move | None]
+Decide: TypeAlias = Callable[[Job], Transition | None]
 """Takes the job as read inside the write transaction; returns the change to make, or None.
 It must be pure and fast: it runs in the writer's thread, and again if the batch is repeated."""
 
-DecideCallback: TypeAlias = Callable[[int, Job], Move | None]
-"""The same, but also takes the id of the callback that is applied; the move has its verdict."""
+DecideCallback: TypeAlias = Callable[[int, Job], Transition | None]
+"""The same, but also takes the id of the callback that is applied; the transition has its
+verdict."""
