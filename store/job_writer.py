@@ -127,7 +127,7 @@ class JobWriter:
         if transition.whole_result is not None:
             whole = {"job_id": job.id, "result": to_json(transition.whole_result)}
             db.execute(self._jobs["keep-whole-result"], whole)
-        if transition.frees_key:
+        if transition.releases_idempotency_key:
             db.execute(self._keys["free-by-job"], {"job_id": job.id})
         if transition.event is not None:
             self.append_event(db, notice, job, job.seq, transition.event)

@@ -60,7 +60,7 @@ def _apply_progress(draft: Draft, callback: CallbackReceived) -> None:
 def _prove_acceptance(draft: Draft) -> None:
     """Accept the job: its own callback proves that the provider has it, whatever it answered."""
     if not draft.job.done and draft.job.accepted_at is None:
-        outcomes.become_accepted(draft, Evidence.CALLBACK)
+        outcomes.mark_accepted(draft, Evidence.CALLBACK)
 
 
 def _postpone_poll(draft: Draft, before: Job) -> None:

@@ -31,7 +31,7 @@ def decide(
         case observed.SubmissionBegins():
             submission.begin(draft, observation)
         case observed.SubmissionLost():
-            submission.lose(draft, observation.reason)
+            submission.mark_outcome_unknown(draft, observation.reason)
         case observed.SubmissionEnded():
             submission.apply_answer(draft, observation)
         case observed.CallbackReceived():
@@ -79,7 +79,7 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         tuple(draft.verdicts.values()),
         tuple(draft.notes),
         whole_result=draft.whole_result,
-        frees_key=refused and not before.done,
+        releases_idempotency_key=refused and not before.done,
     )
 
 
@@ -100,7 +100,7 @@ def _pass_time(draft: Draft) -> None:
     if job.tracking.claims:
         callbacks.trust_claim(draft)
     elif job.phase is Phase.SUBMITTING:
-        submission.become_unconfirmed(draft, "its lease expired before an answer came")
+        submission.mark_unconfirmed(draft, "its lease expired before an answer came")
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
         submission.give_up_unconfirmed(draft)
     elif job.phase is Phase.QUEUED:

@@ -30,7 +30,7 @@ _WITHOUT_RESULT: Final = {
 """By the provider's status: the error code, and the message if the provider gave none."""
 
 
-def become_accepted(draft: Draft, evidence: Evidence) -> None:
+def mark_accepted(draft: Draft, evidence: Evidence) -> None:
     """Mark the job as accepted by the provider, and schedule its first poll."""
     draft.set(phase=Phase.ACCEPTED, accepted_at=draft.now, evidence=evidence, maybe_sent=True)
     schedule_status_call(draft, draft.now + draft.rules.poll_first)

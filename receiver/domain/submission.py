@@ -51,7 +51,7 @@ def apply_answer(draft: Draft, ended: SubmissionEnded) -> None:
         case SubmitNotSent():
             requeue(draft, begun, answer)
         case SubmitAmbiguous():
-            become_unconfirmed(draft, answer.reason, begun.attempt)
+            mark_unconfirmed(draft, answer.reason, begun.attempt)
         case _:
             assert_never(answer)
 
@@ -69,15 +69,15 @@ def requeue(draft: Draft, begun: SubmissionBegins, not_sent: SubmitNotSent) -> N
     expire(draft)
 
 
-def lose(draft: Draft, reason: str) -> None:
+def mark_outcome_unknown(draft: Draft, reason: str) -> None:
     """Make a job unconfirmed because its submission was lost. In a restored copy this includes
     queued jobs: they may have been sent after the copy was made."""
     if draft.job.phase is Phase.QUEUED:
         draft.set(phase=Phase.SUBMITTING)
-    become_unconfirmed(draft, reason)
+    mark_unconfirmed(draft, reason)
 
 
-def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) -> None:
+def mark_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) -> None:
     """Note in the history that the answer is unknown. If this is the attempt under way, the job may
     be running: only the provider can tell, and it is never sent again.
 
@@ -150,7 +150,7 @@ def accept(draft: Draft, answer: SubmitAccepted, attempt: int) -> None:
             outcomes.watch_for_correction(draft)
         outcomes.pass_on_cancel(draft)
     elif job.accepted_at is None:
-        outcomes.become_accepted(draft, Evidence.SUBMIT)
+        outcomes.mark_accepted(draft, Evidence.SUBMIT)
     else:
         schedule_status_call(
             draft, job.due.at if job.due and job.due.lane is Lane.POLL else draft.now

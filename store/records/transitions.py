@@ -33,7 +33,7 @@ class Transition:
     notes: tuple[Note, ...] = ()
     whole_result: Mapping[str, Any] | None = None
     """The whole result, if `job.result` is truncated."""
-    frees_key: bool = False
+    releases_idempotency_key: bool = False
     """Whether the job's idempotency key, if any, can be used again."""
 
 

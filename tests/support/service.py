@@ -148,12 +148,12 @@ async def running_service(
 
 async def eventually(
     read: Callable[[], Awaitable[T]],
-    is_enough: Callable[[T], bool],
+    is_settled: Callable[[T], bool],
     what: str = "it",
     *,
     timeout: float = TIMEOUT,
 ) -> T:
-    """Call `read` until `is_enough` holds. After `timeout` seconds, fail and show the last result.
+    """Call `read` until `is_settled` holds. After `timeout` seconds, fail and show the last result.
 
     The first calls follow quickly: most changes come within milliseconds.
     """
@@ -162,7 +162,7 @@ async def eventually(
     while True:
         began = time.monotonic()
         seen = await read()
-        if is_enough(seen):
+        if is_settled(seen):
             return seen
         assert began < until, f"{what} did not come; last seen: {str(seen)[:2000]}"
         # Looking at many jobs is slow, and must not keep the service busy.
@@ -171,14 +171,14 @@ async def eventually(
 
 
 async def until_seen(
-    look: Callable[[], T], is_enough: Callable[[T], bool] = bool, what: str = "it"
+    look: Callable[[], T], is_settled: Callable[[T], bool] = bool, what: str = "it"
 ) -> T:
     """Like `eventually`, for what the test's own process can see."""
 
     async def read() -> T:
         return look()
 
-    return await eventually(read, is_enough, what)
+    return await eventually(read, is_settled, what)
 
 
 async def wait_for_length(items: Sized, count: int, what: str) -> None:

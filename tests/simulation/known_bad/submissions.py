@@ -52,7 +52,7 @@ def _written(due: DueJobs, job_id: str, decide: Decide) -> Any:
 
 
 @variant(TWICE, first=1)
-@instead_of(submission, "become_unconfirmed")
+@instead_of(submission, "mark_unconfirmed")
 def resubmitted_after_timeout(_: Any, draft: Any, reason: str, _attempt: Any = None) -> None:
     """A submission that ended in a timeout is sent again."""
     begun = SubmissionBegins(draft.job.attempts, draft.job.due.at)
@@ -60,7 +60,7 @@ def resubmitted_after_timeout(_: Any, draft: Any, reason: str, _attempt: Any = N
 
 
 @variant(TWICE, seeds=200, first=1)
-@instead_of(submission, "become_unconfirmed")
+@instead_of(submission, "mark_unconfirmed")
 def recovery_sends_again(unconfirmed: Any, draft: Any, reason: str, attempt: Any = None) -> None:
     """At a start, what a dead process was submitting goes back into the queue."""
     if reason != "the service stopped during the submission":

@@ -105,7 +105,9 @@ async def test_a_change_can_free_its_jobs_key(world: World) -> None:
     await create(world, job, answer=ANSWER)
     await create(world, world.job(), key(name="other"), ANSWER)
 
-    await world.store.jobs.advance(job.id, lambda now: Transition(now, frees_key=True))
+    await world.store.jobs.advance(
+        job.id, lambda now: Transition(now, releases_idempotency_key=True)
+    )
 
     assert await find(world) is None
     with pytest.raises(KeyReused):
