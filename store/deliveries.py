@@ -81,7 +81,7 @@ class Deliveries(DeliveryReads):
         """Record an attempt and the resulting state. Returns False if the lease was lost: then the
         attempt is recorded in the history and the state is not changed. A message that is still
         pending becomes SKIPPED if it was overtaken: an update by a newer pending message, a
-        self-declared failure by the job's real outcome, even one without a webhook. DISABLED (410)
+        provisional failure by the job's real outcome, even one without a webhook. DISABLED (410)
         turns off the job's webhook URL, and the job's other pending messages become DISABLED
         too."""
         delivered = state is DeliveryState.DELIVERED

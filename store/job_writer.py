@@ -169,7 +169,7 @@ class JobWriter:
                 "seq": job.seq,
                 "status": relay.status.value,
                 "final": relay.final,
-                "self_declared": relay.self_declared,
+                "self_declared": relay.provisional,
                 "url": job.webhook_url,
                 "host": _host(job.webhook_url),
                 "state": state.value,

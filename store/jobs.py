@@ -61,7 +61,7 @@ class Jobs(JobReads):
         due row, event (numbered in the user's log), relay message, verdicts, notes, whole result,
         and whether its idempotency key is free again. Returns the job afterwards, and the
         transition. A new relay message marks the job's pending ones as skipped: updates always,
-        final ones only if self-declared, but never one that is in flight (see `settle`) or a
+        final ones only if provisional, but never one that is in flight (see `settle`) or a
         requested retry that has not been attempted yet. The new message is due after its `delay`,
         or created `disabled` if `webhook_off`. `client_waits` gives the write priority.
 

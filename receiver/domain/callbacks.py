@@ -22,7 +22,7 @@ def apply_callback(draft: Draft, callback: CallbackReceived) -> None:
     claims need no confirmation."""
     job, report = draft.job, callback.report
     named = report.provider_request_id
-    if job.done and not serialization.is_self_declared(job):
+    if job.done and not serialization.is_provisional(job):
         if job.cancel_wanted and job.provider_request_id is None:
             draft.set(provider_request_id=named)
             outcomes.pass_on_cancel(draft)

@@ -19,7 +19,7 @@ _DECLARED: Final = {
     ErrorCode.PROVIDER_JOB_LOST: "The provider no longer knows the job.",
 }
 """The message for each failure that we declare. Unlike the others, NOT_SUBMITTED is certain and is
-never corrected: it is not in `serialization.SELF_DECLARED`."""
+never corrected: it is not in `serialization.PROVISIONAL_FAILURES`."""
 _WITHOUT_RESULT: Final = {
     Status.FAILED: (
         ErrorCode.PROVIDER_FAILED,
@@ -56,7 +56,7 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
 
 def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Apply a final status. COMPLETED without a result is no outcome yet: polling goes on. After a
-    self-declared failure, the outcome is the one allowed correction."""
+    provisional failure, the outcome is the one allowed correction."""
     if report.result_is_gone:
         _lose_result(draft, report, evidence)
         return
@@ -165,10 +165,10 @@ def mark_claims_late(draft: Draft) -> None:
 
 
 def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> None:
-    """Keep polling after a self-declared failure, at growing gaps, until a day after it, or after a
+    """Keep polling after a provisional failure, at growing gaps, until a day after it, or after a
     later callback that said COMPLETED without a result."""
     job = draft.job
-    if not serialization.is_self_declared(job) or job.done_at is None:
+    if not serialization.is_provisional(job) or job.done_at is None:
         return
     if job.tracking.claims:
         schedule_confirmation(draft, retry_after)

@@ -14,7 +14,7 @@ from store.records.times import Due, Lane, Millis
 
 
 def apply_poll(draft: Draft, call: StatusCallEnded) -> None:
-    """Apply the answer to a status call. Of finished jobs, only self-declared failures change."""
+    """Apply the answer to a status call. Of finished jobs, only provisional failures change."""
     planned = draft.job.due
     _apply(draft, call)
     match planned, draft.job.due:
@@ -25,7 +25,7 @@ def apply_poll(draft: Draft, call: StatusCallEnded) -> None:
 
 def _apply(draft: Draft, call: StatusCallEnded) -> None:
     job = draft.job
-    if job.provider_request_id is None or (job.done and not serialization.is_self_declared(job)):
+    if job.provider_request_id is None or (job.done and not serialization.is_provisional(job)):
         return
     if call.number > job.tracking.polls:
         draft.track(polls=call.number)

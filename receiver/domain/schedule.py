@@ -15,9 +15,9 @@ SUBMIT_BACKOFF_MIN = 1 * SECOND
 SUBMIT_BACKOFF_MAX = 30 * SECOND
 GRACE = DAY
 """How long a job outlives its deadline while the provider gives no answer, and how long a
-self-declared failure is still polled for the provider's own outcome."""
+provisional failure is still polled for the provider's own outcome."""
 LATE_POLL_MAX = HOUR
-"""The longest gap between polls after a self-declared failure."""
+"""The longest gap between polls after a provisional failure."""
 MISSES_TO_LOSE = 5
 MISSING_TO_LOSE = 10 * MINUTE
 """A job counts as lost after this many 404s with no status in between, over at least this time."""

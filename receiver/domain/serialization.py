@@ -19,7 +19,7 @@ from store.records.times import Millis
 WEBHOOK_EVENTS = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 DEFAULT_WEBHOOK_EVENTS = ("IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED")
 
-SELF_DECLARED = frozenset(
+PROVISIONAL_FAILURES = frozenset(
     {
         ErrorCode.DEADLINE_EXCEEDED,
         ErrorCode.SUBMIT_OUTCOME_UNKNOWN,
@@ -59,9 +59,9 @@ def number(progress: float | None) -> float | int | None:
     return int(progress) if progress is not None and progress == int(progress) else progress
 
 
-def is_self_declared(job: Job) -> bool:
-    """Whether the job failed by our own decision and may still be corrected (`SELF_DECLARED`)."""
-    return job.error is not None and job.error.code in SELF_DECLARED
+def is_provisional(job: Job) -> bool:
+    """Whether its outcome is one of `PROVISIONAL_FAILURES`."""
+    return job.error is not None and job.error.code in PROVISIONAL_FAILURES
 
 
 def error_document(error: JobError | None) -> documents.JobError | None:
@@ -183,7 +183,7 @@ def relay_message(before: Job, after: Job, now: Millis, delay: Millis) -> RelayM
         return None
     return RelayMessage(
         final=after.done,
-        self_declared=is_self_declared(after),
+        provisional=is_provisional(after),
         status=after.status,
         body=compact_json(relay_body(name, job_document(after))),
         delay=delay,

@@ -4,7 +4,7 @@ SELECT id FROM jobs
  WHERE id = (SELECT job_id FROM deliveries WHERE id = :delivery_id) {for_update};
 
 -- name: skip-waiting
--- Skip the job's messages that a new one replaces: updates and self-declared failures, except one
+-- Skip the job's messages that a new one replaces: updates and provisional failures, except one
 -- that is being sent now, or a requested retry that has not been attempted yet.
 UPDATE deliveries
    SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
@@ -12,7 +12,7 @@ UPDATE deliveries
    AND (holder IS NULL OR held_until <= :now);
 
 -- name: skip-replaced
--- Skip a job's self-declared failure, because the job now has its real outcome. A message that is
+-- Skip a job's provisional failure (`self_declared` since the first schema), because the job now has its real outcome. A message that is
 -- being sent is skipped when its lease ends. One whose retry was requested is not skipped.
 UPDATE deliveries SET state = 'skipped', next_attempt_at = NULL
  WHERE job_id = :job_id AND state = 'pending' AND self_declared AND NOT retried
@@ -93,7 +93,7 @@ SELECT min(held_until) FROM deliveries WHERE holder IS NOT NULL;
 
 -- name: skip-overtaken
 -- Skip a message that was overtaken while it was being sent: an update by a newer message of its
--- job, or a self-declared failure by the job's real outcome.
+-- job, or a provisional failure by the job's real outcome.
 UPDATE deliveries
    SET state = 'skipped', next_attempt_at = NULL
  WHERE id = :delivery_id AND state = 'pending' AND NOT retried AND holder IS NULL

@@ -75,8 +75,8 @@ class RelayMessage:
     """A webhook to the user, for the outbox."""
 
     final: bool
-    """A final status: never skipped, unless `self_declared`."""
-    self_declared: bool
+    """A final status: never skipped, unless `provisional`."""
+    provisional: bool
     """A failure that we declared: if undelivered, the provider's own outcome replaces it."""
     status: Status
     body: bytes

@@ -9,7 +9,7 @@ from receiver.domain.answers import Report, StatusAnswer, StatusReport, StatusUn
 from receiver.domain.archive import next_file
 from receiver.domain.observations import CancelAnswer, DownloadEnded, FileStored, TimeoutReached
 from receiver.domain.schedule import DAY, GRACE, MINUTE, SECOND, Rules
-from receiver.domain.serialization import is_self_declared
+from receiver.domain.serialization import is_provisional
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
 from tests.domain.jobs import ID, Story, completed, failed, report, status_call
@@ -88,10 +88,10 @@ def test_with_answers_every_job_that_can_be_asked_for_ends_as_the_provider_says(
     """With every callback lost, each job still reaches its outcome."""
     story, _ = play(start, script, rules)
     known = story.job.provider_request_id is not None
-    watched = not story.job.done or (is_self_declared(story.job) and story.job.due is not None)
+    watched = not story.job.done or (is_provisional(story.job) and story.job.due is not None)
     live(story, lambda: StatusReport(outcome), until_settled=True)
     if known and watched:
         assert story.job.status is outcome.status
         assert story.job.result == outcome.result
-        assert not is_self_declared(story.job)
+        assert not is_provisional(story.job)
     assert story.job.done

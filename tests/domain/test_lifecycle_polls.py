@@ -12,7 +12,7 @@ from receiver.domain.answers import (
     StatusUnavailable,
 )
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND
-from receiver.domain.serialization import is_self_declared
+from receiver.domain.serialization import is_provisional
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Status
 from store.records.times import Due, Lane, Millis
@@ -103,13 +103,13 @@ def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_
 
 @pytest.mark.parametrize("state", ["link missing", "deadline_exceeded"])
 @pytest.mark.parametrize("answer", [StatusReport(at_work(40)), StatusReport(completed(link=None))])
-def test_retry_after_delays_the_poll_after_a_self_declared_failure(
+def test_retry_after_delays_the_poll_after_a_provisional_failure(
     state: str, answer: StatusAnswer
 ) -> None:
     story = in_state(state)
     story.wait_until(story.deadline())
     story.poll(replace(answer, retry_after=3 * HOUR))
-    assert is_self_declared(story.job)
+    assert is_provisional(story.job)
     assert story.due() == Due(Lane.POLL, story.now + 3 * HOUR)
 
 
@@ -118,11 +118,11 @@ def test_retry_after_delays_the_poll_of_a_lost_job() -> None:
     for _ in range(5):
         story.wait_until(story.due().at)
         story.poll(StatusMissing(3 * MINUTE), took=3 * MINUTE)
-    assert is_self_declared(story.job)
+    assert is_provisional(story.job)
     assert story.due() == Due(Lane.POLL, story.now + 3 * MINUTE)
 
 
-def test_retry_after_never_skips_the_last_poll_after_a_self_declared_failure() -> None:
+def test_retry_after_never_skips_the_last_poll_after_a_provisional_failure() -> None:
     story = in_state("rendering")
     story.wait_until(story.deadline())
     for _ in range(2):
@@ -134,7 +134,7 @@ def test_retry_after_never_skips_the_last_poll_after_a_self_declared_failure() -
 
 
 @pytest.mark.parametrize("waits", [0, HOUR, GRACE - 2 * HOUR], ids=["soon", "later", "last"])
-def test_progress_does_not_postpone_the_poll_after_a_self_declared_failure(waits: Millis) -> None:
+def test_progress_does_not_postpone_the_poll_after_a_provisional_failure(waits: Millis) -> None:
     story = in_state("deadline_exceeded")
     failed_at = story.now
     while (due := story.due()).at <= failed_at + waits:

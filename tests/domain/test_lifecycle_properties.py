@@ -21,7 +21,7 @@ from receiver.domain.observations import (
     TimeoutReached,
 )
 from receiver.domain.schedule import Rules
-from receiver.domain.serialization import SELF_DECLARED, is_self_declared, job_document
+from receiver.domain.serialization import PROVISIONAL_FAILURES, is_provisional, job_document
 from store.records.archive import FileState
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Phase, Status
@@ -43,9 +43,9 @@ def rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected(step:
         assert after.done or ORDER.index(after.status) >= ORDER.index(before.status)
     elif corrects(step):
         assert before.error is not None
-        assert before.error.code in SELF_DECLARED
+        assert before.error.code in PROVISIONAL_FAILURES
         assert isinstance(observation, StatusCallEnded | CallbackReceived | TimeoutReached)
-        assert not is_self_declared(after), "only the provider's own outcome corrects"
+        assert not is_provisional(after), "only the provider's own outcome corrects"
     assert after.done == (after.status in FINAL_STATUSES) == (after.phase is Phase.FINISHED)
 
 
@@ -66,7 +66,7 @@ def rule_3_a_job_ends_at_its_last_change_whatever_the_clock(step: Step) -> None:
 
 def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> None:
     before, observation, transition = step.before, step.observation, step.transition
-    if not before.done or is_self_declared(before) or transition is None:
+    if not before.done or is_provisional(before) or transition is None:
         return
     assert transition.relay is None
     assert transition.event is None or isinstance(observation, DownloadEnded)
@@ -109,7 +109,7 @@ def rule_5_each_final_state_has_a_webhook(step: Step) -> None:
         return
     assert transition.relay is not None
     assert transition.relay.final == transition.job.done
-    assert transition.relay.self_declared == is_self_declared(transition.job)
+    assert transition.relay.provisional == is_provisional(transition.job)
     body = json.loads(transition.relay.body)
     assert (body["status"], body["seq"]) == (transition.job.status, transition.job.seq)
 
@@ -124,7 +124,7 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
         pending = any(file.state is FileState.PENDING for file in job.archive)
         assert (lane is Lane.ARCHIVE) == pending
         passes_on_cancel = job.cancel_wanted and lane is Lane.POLL
-        assert lane is None or pending or is_self_declared(job) or passes_on_cancel
+        assert lane is None or pending or is_provisional(job) or passes_on_cancel
         assert not claims or lane is not None, "no claim is forgotten"
         return
     match job.phase:

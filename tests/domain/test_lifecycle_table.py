@@ -6,7 +6,7 @@ The columns of an outcome:
     status phase error-code evidence due-lane event relay verdicts history
 
 `evidence` is the job's, `-` before any. `event` means that streams get an event; `relay` that a
-webhook is owed (`final` for a final state, `final?` for a self-declared one that may yet be
+webhook is owed (`final` for a final state, `final?` for a provisional one that may yet be
 replaced). `verdicts` are those of callbacks: `old` is the claim that the state holds, `new` the one
 in the cell, and `unconfirmed` means that it was trusted without a status call. `+` marks lines that
 the history gets. `nothing` is a cell in which the machine makes no transition.
@@ -149,7 +149,7 @@ def outcome_of(story: Story, transition: Transition | None) -> str:
         return "nothing"
     job = transition.job
     relay = transition.relay and ("final" if transition.relay.final else "update")
-    if transition.relay and transition.relay.self_declared:
+    if transition.relay and transition.relay.provisional:
         relay = "final?"
     words = [
         job.status,

@@ -129,7 +129,7 @@ def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
         "error": serialization.error_document(transition.job.error),
     }
     assert transition.relay is not None
-    assert (transition.relay.final, transition.relay.self_declared) == (True, False)
+    assert (transition.relay.final, transition.relay.provisional) == (True, False)
 
 
 # --- long texts -----------------------------------------------------------------------------------

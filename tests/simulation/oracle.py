@@ -3,7 +3,7 @@
 from tests.simulation.provider import Upstream
 from tests.simulation.schedule import INTERRUPTING_ACTIONS
 from tests.simulation.timeouts import check_timeouts
-from tests.simulation.truth import SELF_DECLARED, JobHistory
+from tests.simulation.truth import PROVISIONAL_FAILURES, JobHistory
 from tests.simulation.world import World
 
 GRACE = 24 * 3600.0
@@ -75,8 +75,8 @@ def _check_outcome(world: World, job_id: str, history: JobHistory) -> None:
             require(all(each == "sure" for each in arrived), "not_submitted is true", job_id,
                     arrived)  # fmt: skip
         case _:
-            require(code in SELF_DECLARED, "a code that the contract knows", code)
-            _check_self_declared(world, job_id, history, str(code), upstream)
+            require(code in PROVISIONAL_FAILURES, "a code that the contract knows", code)
+            _check_provisional(world, job_id, history, str(code), upstream)
 
 
 def _check_by_provider(
@@ -98,7 +98,7 @@ def _check_by_provider(
                 job_id, history.now["result"])  # fmt: skip
 
 
-def _check_self_declared(
+def _check_provisional(
     world: World, job_id: str, history: JobHistory, code: str, upstream: Upstream | None
 ) -> None:
     """If the service gave up, the provider's outcome was unavailable for a day or longer."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 RANK = {"PENDING": 0, "IN_PROGRESS": 1, "COMPLETED": 2, "FAILED": 2, "CANCELLED": 2}
-SELF_DECLARED = (
+PROVISIONAL_FAILURES = (
     "deadline_exceeded",
     "submit_outcome_unknown",
     "result_missing",
@@ -185,7 +185,7 @@ class Truth:
         elif before["done"]:
             history.corrections += 1
             require(
-                history.events[-1].code in SELF_DECLARED
+                history.events[-1].code in PROVISIONAL_FAILURES
                 and event.code in BY_PROVIDER
                 and after["done"]
                 and history.corrections == 1,

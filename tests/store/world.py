@@ -43,8 +43,8 @@ def change(at: Millis = NOW, *, relay: bool = False, **fields: Any) -> Decide:
 
 
 def message(job: Job) -> RelayMessage:
-    self_declared = job.error is not None and job.error.code is ErrorCode.DEADLINE_EXCEEDED
-    return RelayMessage(job.done, self_declared, job.status, event_data(job))
+    provisional = job.error is not None and job.error.code is ErrorCode.DEADLINE_EXCEEDED
+    return RelayMessage(job.done, provisional, job.status, event_data(job))
 
 
 def quietly(**fields: Any) -> Decide:

@@ -79,7 +79,7 @@ def claim_trusted_at_the_first_failure(_: Any, draft: Any, *_answer: Any) -> Non
 @variant("final is final, but for one correction by the provider", first=30)
 def final_state_overwritten() -> Patch:
     """A late callback changes a job that is finished."""
-    return patch.object(serialization, "is_self_declared", lambda job: job.done)
+    return patch.object(serialization, "is_provisional", lambda job: job.done)
 
 
 @variant("progress never falls", plan=plans.progress_that_falls)

@@ -42,7 +42,7 @@ async def test_a_final_message_is_never_skipped(world: World) -> None:
 
 
 @pytest.mark.parametrize(("relay", "left"), [(True, {3: PENDING}), (False, {})])
-async def test_the_providers_outcome_replaces_a_self_declared_failure(
+async def test_the_providers_outcome_replaces_a_provisional_failure(
     world: World, relay: bool, left: dict[int, DeliveryState]
 ) -> None:
     """This holds even if the user has not subscribed to the outcome."""
