@@ -179,8 +179,8 @@ class Broadcast:
         notified_at = self._notified.pop(channel, None)
         if notified_at is None:  # its streams have ended
             return
-        if offered := channel.take_offered():
-            self._push(channel, offered, notified_at)
+        if queued := channel.pop_contiguous():
+            self._push(channel, queued, notified_at)
             return
         read_after = partial(self._store.events.after_for_user, channel.user_id, limit=PAGE)
         try:
@@ -220,7 +220,7 @@ class Broadcast:
         for user_id in changes.users:
             channel = self._channels.get(user_id)
             if channel is not None:
-                channel.offered.extend(changes.appended.get(user_id, ()))
+                channel.queued.extend(changes.appended.get(user_id, ()))
                 self._notify(channel)
 
     def _look(self) -> None:

@@ -10,7 +10,7 @@ from store.records.events import Cursor, Event
 READS_AT_ONCE = 8
 """Maximum number of pages read at once for a user's readers that catch up. A process reads from
 PostgreSQL over only four connections, so all other reads wait behind these pages."""
-MAX_OFFERED = 1_000
+MAX_QUEUED = 1_000
 """Events that wait to be pushed. With more, the store is read instead."""
 RECENT_BYTES = 64 * 1024
 """Bytes of recent events kept while readers are catching up, so that a reader can join without a
@@ -34,9 +34,9 @@ class Channel:
         """The number of readers, including those catching up."""
         self.reads = asyncio.Semaphore(READS_AT_ONCE)
         """Limits the reads of the log by readers that are catching up."""
-        self.offered: deque[Event] = deque(maxlen=MAX_OFFERED)
+        self.queued: deque[Event] = deque(maxlen=MAX_QUEUED)
         """Events that this process has committed, so that they need not be read from the store. If
-        there are too many, the first are lost: `take_offered` notices the gap."""
+        there are too many, the first are lost: `pop_contiguous` notices the gap."""
         self._recent: deque[tuple[Event, bytes]] = deque()
         """The last events up to `pushed`."""
         self._recent_bytes = 0
@@ -47,12 +47,12 @@ class Channel:
             self.is_open = True
             self.pushed = latest
 
-    def take_offered(self) -> list[Event]:
-        """Return the offered events if they continue from `pushed` without a gap, else none, and
+    def pop_contiguous(self) -> list[Event]:
+        """Return the queued events if they continue after `pushed` without a gap, else none, and
         forget them. The first ones may have been pushed already."""
         # Batches that commit at the same time are announced in any order.
-        events = sorted(self.offered, key=lambda event: event.cursor.seq)
-        self.offered.clear()
+        events = sorted(self.queued, key=lambda event: event.cursor.seq)
+        self.queued.clear()
         if not events:
             return []
         first, last = events[0].cursor.seq, events[-1].cursor.seq

@@ -12,8 +12,9 @@ UPDATE deliveries
    AND (holder IS NULL OR held_until <= :now);
 
 -- name: skip-replaced
--- Skip a job's provisional failure (`self_declared` since the first schema), because the job now has its real outcome. A message that is
--- being sent is skipped when its lease ends. One whose retry was requested is not skipped.
+-- Skip a job's provisional failure (`self_declared` since the first schema), because the job now
+-- has its real outcome. A message that is being sent is skipped when its lease ends. One whose
+-- retry was requested is not skipped.
 UPDATE deliveries SET state = 'skipped', next_attempt_at = NULL
  WHERE job_id = :job_id AND state = 'pending' AND self_declared AND NOT retried
    AND holder IS NULL;

@@ -225,7 +225,7 @@ async def test_an_event_that_was_read_is_not_pushed_again(streams: Streams) -> N
 async def test_offered_events_are_bounded(
     streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "MAX_OFFERED", 10)
+    monkeypatch.setattr(channel_module, "MAX_QUEUED", 10)
     reader, bobs = await streams.open(), await streams.open(BOB)
     streams.log.answers.clear()
     streams.commit(5, user=BOB, known=False)  # the pump waits for this read
@@ -233,7 +233,7 @@ async def test_offered_events_are_bounded(
 
     for seq in range(5, 30):
         streams.commit(seq)
-        assert len(streams.broadcast._channels[ANN].offered) <= 11
+        assert len(streams.broadcast._channels[ANN].queued) <= 11
     streams.log.answers.set()
     await settled()
 
