@@ -51,7 +51,8 @@ class SubmitAccepted:
 
 @dataclass(frozen=True, slots=True)
 class SubmitRefused:
-    """A 4xx answer other than 429: the provider did not accept the job, and nothing was paid."""
+    """A 4xx answer other than 408 and 429: the provider did not accept the job, and nothing was
+    paid."""
 
     outcome: ClassVar = "refused"
     status_code: int
@@ -79,8 +80,8 @@ class SubmitNotSent:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAmbiguous:
-    """Bytes may have been sent, and there was no answer or one that settles nothing (3xx, 5xx, or
-    2xx without a readable id): the job may be running and paid for."""
+    """Bytes may have been sent, and there was no answer or one that settles nothing (3xx, 408, 5xx,
+    or 2xx without a readable id): the job may be running and paid for."""
 
     outcome: ClassVar = "ambiguous"
     reason: str

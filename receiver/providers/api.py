@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
-
 from receiver.clock import Clock
 from receiver.domain.answers import (
     Report,
@@ -29,13 +27,14 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelAnswer
 from receiver.domain.retry_after import read_retry_after
-from receiver.providers.calls import Answer, HttpClient, NoAnswer
-from receiver.providers.parsing import clean_and_redact, read_plain_text
+from receiver.providers.calls import HttpClient, NoAnswer, Response
+from receiver.providers.parsing import clean_message, first_text
 from store.records.times import Millis
 
-GOOD: Final = range(200, 300)
+SUCCESS: Final = range(200, 300)
 
-_USABLE_URL: Final = re.compile(r"[!-~]{1,2048}")
+_PATH: Final = re.compile(r"/[!\"$-~]{0,2047}")
+"""Path and query: visible ASCII without a fragment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,8 @@ class Api(HttpClient):
         headers: Mapping[str, str],
         read_message: Callable[[Mapping[str, Any]], str | None],
     ) -> None:
-        """`headers` are sent with every call. `read_message` extracts the provider's human-readable
-        message from an answer's body."""
+        """`headers` are sent with every call. `read_message` finds the provider's human-readable
+        message in the body of an error."""
         super().__init__(account.base_url, headers, account.tls)
         self._account = account
         self._read_message = read_message
@@ -85,97 +84,89 @@ class Api(HttpClient):
         from the body of a 2xx answer."""
         timeout = self._account.submit_timeout
         try:
-            answer = await self.send_once("POST", path, body, timeout)
+            response = await self.send_once("POST", path, body, timeout)
         except NoAnswer as error:
             if error.may_have_arrived:
                 return SubmitAmbiguous(str(error))
             return SubmitNotSent(str(error))
-        code, retry_after = answer.status_code, self._retry_after(answer)
+        code, retry_after = response.status_code, self._retry_after(response)
         if code == 429 or (code == 503 and retry_after is not None):
-            message = await self.error_message(answer)
+            message = await self.error_message(response)
             return SubmitNotSent(message, retry_after, status_code=code)
-        if 400 <= code < 500:
-            return SubmitRefused(code, await self.error_message(answer))
-        if code not in GOOD:
-            return SubmitAmbiguous(await self.error_message(answer))
-        if answer.body is None:
-            return SubmitAmbiguous(f"a {code} answer that {answer.flaw}")
-        provider_id = read_id(answer.body)
+        if 400 <= code < 500 and code != 408:  # after a timeout it may still be accepted
+            return SubmitRefused(code, await self.error_message(response))
+        if code not in SUCCESS:
+            return SubmitAmbiguous(await self.error_message(response))
+        if response.body is None:
+            return SubmitAmbiguous(f"a {code} answer that {response.body_error}")
+        provider_id = read_id(response.body)
         if provider_id is None:
             return SubmitAmbiguous(f"a {code} answer without a job id")
-        return SubmitAccepted(provider_id, read_urls(answer.body))
+        return SubmitAccepted(provider_id, read_urls(response.body))
 
     async def status(self, path: str, read: Callable[[Mapping[str, Any]], Report]) -> StatusAnswer:
         """Make a status call. `read` reads the body of a 2xx answer."""
         try:
-            answer = await self.ask(path, self._account.status_timeout)
+            response = await self.ask(path, self._account.status_timeout)
         except NoAnswer as error:
             return StatusUnavailable(str(error))
-        code, retry_after = answer.status_code, self._retry_after(answer)
-        if code == 404:
-            return StatusMissing(retry_after, is_json=answer.body is not None)
-        if code not in GOOD:
-            return await self.unavailable(answer)
-        if answer.body is None:
-            return await self.unavailable(answer, f"a {code} answer that {answer.flaw}")
-        report = await answer.read(read)
+        if response.status_code == 404:
+            return StatusMissing(self._retry_after(response), is_json=response.body is not None)
+        if response.status_code not in SUCCESS or response.body is None:
+            return await self.unavailable(response)
+        report = await response.read(read)
         if report.status is None and report.progress is None and report.result is None:
-            return await self.unavailable(answer, f"a {code} answer without the job's status")
-        return StatusReport(report, retry_after)
+            return await self.unavailable(response, "without the job's status")
+        return StatusReport(report, self._retry_after(response))
 
     async def cancel(self, path: str, method: str = "POST") -> CancelAnswer:
         """Send a cancel request once."""
         try:
-            answer = await self.send_once(method, path, None, self._account.status_timeout)
+            response = await self.send_once(method, path, None, self._account.status_timeout)
         except NoAnswer as error:
             return CancelAnswer("unavailable", message=str(error))
-        code = answer.status_code
-        if code in GOOD:
+        code = response.status_code
+        if code in SUCCESS:
             return CancelAnswer("accepted", code)
         outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
-        return CancelAnswer(outcome, code, await self.error_message(answer))
+        return CancelAnswer(outcome, code, await self.error_message(response))
 
     def same_origin_path(self, url: Any) -> str | None:
-        """Path and query of a URL in an answer; None if it is not a usable URL with the scheme,
-        host and port of the base URL: the operator's key must not be sent to other hosts."""
-        if not isinstance(url, str) or not _USABLE_URL.fullmatch(url):
-            return None
-        try:
-            given = httpx.URL(url)
-        except httpx.InvalidURL:
-            return None
-        is_own = (given.scheme, given.netloc) == (self._base.scheme, self._base.netloc)
-        return given.raw_path.decode("ascii") if is_own and not given.userinfo else None
+        """Path and query of a URL in an answer; None if it does not begin with the scheme, host and
+        port of the base URL: the operator's key must not be sent to other hosts."""
+        origin = str(self._base.copy_with(raw_path=b"/")).removesuffix("/")
+        path = url.removeprefix(origin) if isinstance(url, str) else ""
+        return path if path != url and _PATH.fullmatch(path) else None
 
-    async def error_message(self, answer: Answer) -> str:
+    async def error_message(self, response: Response) -> str:
         """The provider's own message, or one with the status code."""
-        key = self._account.key
 
         def read(value: Any) -> str | None:
-            if isinstance(value, dict):
-                return self._read_message(clean_and_redact(value, key))
-            return None if answer.text is None else read_plain_text(answer.text, key)
+            is_object = isinstance(value, dict)
+            said = self._read_message(value) if is_object else first_text(response.text)
+            return said and clean_message(said.strip(), self._account.key)
 
-        return await answer.read(read) or f"The provider answered {answer.status_code}."
+        return await response.read(read) or f"The provider answered {response.status_code}."
 
-    async def unavailable(self, answer: Answer, reason: str | None = None) -> StatusUnavailable:
-        """Classify an answer without the job's status. The reason is the provider's own message if
-        none is given."""
-        code = answer.status_code
+    async def unavailable(self, response: Response, flaw: str | None = None) -> StatusUnavailable:
+        """Classify a response without the job's status. `flaw` says what is wrong with it, for "an
+        answer …"; by default, what is wrong with its body, or the provider's own message."""
+        code = response.status_code
+        if flaw is None and code in SUCCESS:
+            flaw = f"that {response.body_error}"
         return StatusUnavailable(
-            reason or await self.error_message(answer),
-            self._retry_after(answer),
+            f"a {code} answer {flaw}" if flaw else await self.error_message(response),
+            self._retry_after(response),
             credentials_refused=code in (401, 403),
-            only_this_job=code < 500 and code not in (401, 403, 429) and not answer.broke_off,
+            only_this_job=not (code >= 500 or code in (401, 403, 429) or response.was_cut_off),
         )
 
-    def _retry_after(self, answer: Answer) -> Millis | None:
+    def _retry_after(self, response: Response) -> Millis | None:
         """The requested delay in ms: from the header, or from `retry_after` in a 429's body."""
         now = self._account.clock.now()
-        delay = read_retry_after(answer.retry_after, now)
-        if delay is not None or answer.status_code != 429 or answer.body is None:
+        delay = read_retry_after(response.retry_after, now)
+        if delay is not None or response.status_code != 429 or response.body is None:
             return delay
-        given = answer.body.get("retry_after")
-        if isinstance(given, float):
-            given = math.ceil(given)
-        return read_retry_after(str(given), now) if isinstance(given, int | str) else None
+        given = response.body.get("retry_after")
+        seconds = math.ceil(given) if isinstance(given, float) else given
+        return read_retry_after(str(seconds), now) if isinstance(seconds, int | str) else None

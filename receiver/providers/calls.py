@@ -5,7 +5,6 @@ what counts is whether anything was written, not the class of an exception.
 """
 
 import asyncio
-import json
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -22,42 +21,40 @@ from receiver.net.resolver import Resolver
 from receiver.net.transport import default_tls, open_transport
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""The body of a longer answer is ignored. Some contain inputs, logs and whole results."""
+"""A longer body is ignored. Some contain inputs, logs and whole results."""
 CONNECT_SECONDS = 10.0
 """Time limit for connecting, and again for TLS."""
 KEPT_CONNECTIONS = 16
 """Maximum number of idle connections kept for GETs: status calls, requests for keys."""
 
 LARGE = 64 * 1024
-"""Longer answers are parsed in a thread: they could block the event loop for seconds."""
+"""Longer bodies are parsed in a thread: they could block the event loop for seconds."""
 
-_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838, 4.2
-_TOO_LONG = "is too long"
-_NO_OBJECT = "is not a JSON object"
-_UNREADABLE = "has a content encoding that cannot be read"
-_BROKE_OFF = "broke off: "
-_CODINGS = frozenset({"", "identity", "gzip", "deflate"})
-"""The content encodings that are read. None is asked for, but some gateways compress anyway."""
+# Markup or a JSON object at the beginning; control characters (binary data) anywhere.
+_NOT_FOR_PEOPLE = re.compile(r"\A\s*[<{]|[\x00-\x08\x0e-\x1f]")
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The head of an answer, and as much of its body as could be read."""
+class Response:
+    """The head of a response, and as much of its body as could be read."""
 
     status_code: int
     retry_after: str | None
-    flaw: str
-    """What is wrong with a body that is not a JSON object, for "an answer that …"."""
-    value: Any
-    """The JSON value, not cleaned."""
-    content: bytes | None
-    """The whole body if it is not JSON."""
-    media_type: str
-    """Of the body, in lower case; empty if none, or no valid one, is given."""
     size: int
     """Bytes of the body."""
+    value: Any = None
+    """The JSON value, not cleaned."""
+    is_json: bool = False
+    """Whether the body is JSON, so that `value` is valid."""
+    text: str | None = None
+    """The whole body if it is plain text: no JSON, and no markup or binary data. The content
+    decides, not the declared type: frameworks send plain text as `text/html`."""
+    body_error: str = ""
+    """What is wrong with a body that is not a JSON object, for "an answer that …"."""
+    was_cut_off: bool = False
+    """Whether the connection broke, or the time ran out, before the body had ended."""
 
     async def read(self, reader: Callable[[Any], T]) -> T:
         """Apply `reader` to the JSON value, in a thread if the body is large."""
@@ -67,21 +64,6 @@ class Answer:
     def body(self) -> Mapping[str, Any] | None:
         """The JSON object, if it is one."""
         return self.value if isinstance(self.value, dict) else None
-
-    @property
-    def text(self) -> str | None:
-        """The whole body if it is not JSON."""
-        return None if self.content is None else decode(self.content)
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the body is JSON, so that `value` is valid."""
-        return self.flaw in ("", _NO_OBJECT)
-
-    @property
-    def broke_off(self) -> bool:
-        """Whether the connection broke, or the time ran out, before the body had ended."""
-        return self.flaw.startswith(_BROKE_OFF)
 
 
 class NoAnswer(Exception):
@@ -123,77 +105,65 @@ class HttpClient:
 
     async def send_once(
         self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float
-    ) -> Answer:
+    ) -> Response:
         """Send a request once, with a JSON body or none.
 
         It uses a new connection: if the server closed a kept one just as it is reused, the request
         would look as if it may have arrived. Raises NoAnswer.
         """
-        content = b""
-        if body is not None:
-            # Not in a thread: the encoder never releases the GIL. Non-ASCII characters are escaped,
-            # so any text can be encoded.
-            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-        request = self._request(method, path, content)
+        request = self._request(method, path, body)
         request.headers["Connection"] = "close"
         backend = Backend(self._resolve)
         async with open_transport(backend, self._tls) as transport:
             return await _exchange(transport, backend, request, timeout)
 
-    async def ask(self, path: str, timeout: float) -> Answer:
+    async def ask(self, path: str, timeout: float) -> Response:
         """GET, on a kept connection if there is one. Raises NoAnswer."""
         return await _exchange(self._kept, self._backend, self._request("GET", path), timeout)
 
     async def close(self) -> None:
         await self._kept.aclose()
 
-    def _request(self, method: str, path: str, content: bytes = b"") -> httpx.Request:
+    def _request(self, method: str, path: str, body: object = None) -> httpx.Request:
         target = path.encode("ascii")
         if not path.startswith("/"):
             target = self._base.raw_path + target
-        headers = self._headers.copy()
-        if content:
-            headers["Content-Type"] = "application/json"
         return httpx.Request(
             method,
             self._base.copy_with(raw_path=target),
-            headers=headers,
-            content=content,
+            headers=self._headers,
+            json=body,
             extensions={"timeout": {"connect": CONNECT_SECONDS}},
         )
 
 
 async def _exchange(
     transport: httpx.AsyncBaseTransport, backend: Backend, request: httpx.Request, timeout: float
-) -> Answer:
-    """Send the request and read the answer within `timeout` seconds. Raises NoAnswer.
+) -> Response:
+    """Send the request and read the response within `timeout` seconds. Raises NoAnswer.
 
-    Once the head has been received there is an answer, even if its body breaks off.
+    Once the head has been received there is a response, even if its body is cut off.
     """
-    response: httpx.Response | None = None
-    raw, flaw = bytearray(), ""
+    received: httpx.Response | None = None
+    raw = bytearray()
     try:
         async with asyncio.timeout(timeout):
-            response = await transport.handle_async_request(request)
-            async with aclosing(response):
-                async for piece in response.aiter_bytes():
+            received = await transport.handle_async_request(request)
+            async with aclosing(received):
+                async for piece in received.aiter_bytes():
                     raw += piece
                     if len(raw) > MAX_ANSWER_BYTES:
-                        flaw = _TOO_LONG
                         break
     except Exception as error:
-        if response is None:
+        if received is None:
             raise NoAnswer(_reason(error), may_have_arrived=backend.has_written) from error
-        flaw = f"{_BROKE_OFF}{_reason(error)}"
-        if isinstance(error, httpx.DecodingError):
-            flaw = _UNREADABLE
-    if response.headers.get("content-encoding", "").lower() not in _CODINGS:
-        flaw = _UNREADABLE  # httpx has left it as it came
-    retry_after = response.headers.get("retry-after") or None
-    media_type = _read_media_type(response.headers.get("content-type", ""))
-    return await _in_thread_if_large(
-        len(raw), read_answer, response.status_code, retry_after, raw, flaw, media_type
-    )
+        why = f"was cut off: {_reason(error)}"
+        return Response(*_head(received), len(raw), body_error=why, was_cut_off=True)
+    return await _in_thread_if_large(len(raw), read_response, *_head(received), raw)
+
+
+def _head(received: httpx.Response) -> tuple[int, str | None]:
+    return received.status_code, received.headers.get("retry-after")
 
 
 def _reason(error: Exception) -> str:
@@ -201,33 +171,25 @@ def _reason(error: Exception) -> str:
     match error:
         case httpcore.ConnectError():
             return f"could not connect: {error}"
-        case httpcore.ConnectTimeout():
-            return "connecting took too long"
         case TimeoutError():
             return "no answer in time"
         case _:
             return f"the connection broke ({type(error).__name__})"
 
 
-def read_answer(
-    status_code: int, retry_after: str | None, raw: bytearray, flaw: str, media_type: str = ""
-) -> Answer:
-    """The answer with this body, which is parsed unless it has a flaw already."""
-    value: Any = None
-    content: bytes | None = None
-    if not flaw:
-        try:
-            value = parse_answer(decode(raw))
-        except UnreadableJson:
-            flaw, content = "is not JSON", bytes(raw)
-        else:
-            flaw = "" if isinstance(value, dict) else _NO_OBJECT
-    return Answer(status_code, retry_after, flaw, value, content, media_type, len(raw))
-
-
-def _read_media_type(given: str) -> str:
-    media_type = given.partition(";")[0].strip().lower()
-    return media_type if _MEDIA_TYPE.fullmatch(media_type) else ""
+def read_response(status_code: int, retry_after: str | None, raw: bytearray) -> Response:
+    """The response with this body."""
+    head = (status_code, retry_after, len(raw))
+    if len(raw) > MAX_ANSWER_BYTES:
+        return Response(*head, body_error="is too long")
+    text = decode(raw)
+    try:
+        value = parse_answer(text)
+    except UnreadableJson:
+        plain = None if _NOT_FOR_PEOPLE.search(text) else text
+        return Response(*head, text=plain, body_error="is not JSON")
+    error = "" if isinstance(value, dict) else "is not a JSON object"
+    return Response(*head, value, is_json=True, body_error=error)
 
 
 async def _in_thread_if_large(size: int, work: Callable[..., T], *given: Any) -> T:

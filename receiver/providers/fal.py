@@ -23,8 +23,8 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
-from receiver.providers.api import GOOD, Account, Api
-from receiver.providers.calls import Answer, HttpClient, NoAnswer
+from receiver.providers.api import SUCCESS, Account, Api
+from receiver.providers.calls import HttpClient, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
@@ -39,11 +39,8 @@ _STATUSES: Final = {
     "ERROR": Status.FAILED,
 }
 _CANCELLED: Final = "client_cancelled"
-_MEMBERS: Final = ("status", "payload", "error", "error_type", "detail", "message", "payload_error")
-"""The members of a webhook or status answer that are read, besides the id."""
 _NOT_OF_THE_JOB: Final = frozenset({401, 403, 404, 408, 429})
 """Status codes of a result call that say nothing about how the job ended."""
-_KEYS_LIFETIME: Final = 24 * 3600.0
 
 
 class Fal(Provider):
@@ -65,7 +62,7 @@ class Fal(Provider):
         self._api = Api(account, headers, _read_message)
         self._jwks = HttpClient(jwks_url, {}, account.tls)
         ask = partial(self._jwks.ask, "", ASK_TIMEOUT)
-        self._keys = VerificationKeys(account.clock, ask, read_keys, lifetime=_KEYS_LIFETIME)
+        self._keys = VerificationKeys(account.clock, ask, read_keys)
 
     def start(self) -> None:
         self._keys.fetch()
@@ -96,12 +93,7 @@ class Fal(Provider):
         said = await self._api.status(self._path(job, "status", "/status"), self.read)
         if not isinstance(said, StatusReport) or said.report.status is not Status.COMPLETED:
             return said
-        answer = await self._ask_response(job, said.report, max(until - now(), 0.1))
-        if isinstance(answer, StatusUnavailable) and answer.credentials_refused:
-            # The status call has just shown that our key is accepted: this is the model's own 401
-            # or 403, which fal passes on.
-            return replace(answer, credentials_refused=False, only_this_job=True)
-        return answer
+        return await self._ask_response(job, said.report, max(until - now(), 0.1))
 
     async def result(self, job: UpstreamJob) -> StatusAnswer:
         """Read the result alone: right after the webhook, the status may lag behind it."""
@@ -110,28 +102,24 @@ class Fal(Provider):
 
     async def _ask_response(self, job: UpstreamJob, report: Report, timeout: float) -> StatusAnswer:
         try:
-            answer = await self._api.ask(self._path(job, "response", ""), timeout)
+            response = await self._api.ask(self._path(job, "response", ""), timeout)
         except NoAnswer as error:
             return StatusUnavailable(f"its result: {error}")
-        code, body = answer.status_code, answer.body or {}
-        if code in GOOD and (answer.is_json or _is_models_own(answer)):
-            result = await answer.read(partial(self._read_result, answer))
-            return StatusReport(replace(report, result=result))
-        if not answer.is_json and (answer.content is None or answer.media_type == "text/html"):
-            # Whose answer it is cannot be told, so it must not end the job.
-            return await self._api.unavailable(answer, f"a {code} answer that {answer.flaw}")
-        message = await self._api.error_message(answer)
-        if _is_failure(code, body, message):
+        code, body = response.status_code, response.body or {}
+        if code in SUCCESS and response.is_json:
+            return StatusReport(await response.read(partial(self._with_result, report)))
+        message = await self._api.error_message(response)
+        # Of a gateway's page, or half an answer, it cannot be told whose it is: no end of the job.
+        is_readable = response.is_json or response.text is not None
+        if is_readable and _is_failure(code, body, message):
             return StatusReport(replace(report, status=_read_end(body), message=message))
-        return await self._api.unavailable(answer)
+        unavailable = await self._api.unavailable(response)
+        if unavailable.credentials_refused:  # by the model: fal passes on its status codes
+            return replace(unavailable, credentials_refused=False, only_this_job=True)
+        return unavailable
 
-    def _read_result(self, answer: Answer, value: Any) -> Mapping[str, Any]:
-        """The result; of a model that does not answer with JSON, its text or a data URL."""
-        if (content := answer.content) is not None:
-            is_text = answer.media_type.startswith("text/")
-            encoded = f"data:{answer.media_type};base64,{base64.b64encode(content).decode()}"
-            value = answer.text if is_text else encoded
-        return _as_result(parsing.clean_and_redact(value, self._account.key))
+    def _with_result(self, report: Report, value: Any) -> Report:
+        return parsing.clean_report(replace(report, result=_as_result(value)), self._account.key)
 
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         """Cancel a request. A running one may still complete."""
@@ -167,17 +155,16 @@ class Fal(Provider):
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a webhook or a status answer. After `OK` without a payload, and after a status
         answer, the result must be fetched."""
-        said = {name: body.get(name) for name in _MEMBERS}
-        safe = parsing.clean_and_redact(said, self._account.key)
-        status, payload = _read_status(safe), safe.get("payload")
+        status, payload = _read_status(body), body.get("payload")
         completed = status is Status.COMPLETED
-        return Report(
+        report = Report(
             status=status,
-            provider_status=parsing.read_provider_status(safe.get("status")),
+            provider_status=parsing.first_text(body.get("status")),
             result=_as_result(payload) if completed and payload is not None else None,
-            message=_read_failure(safe) if status in (Status.FAILED, Status.CANCELLED) else None,
+            message=_read_failure(body) if status in (Status.FAILED, Status.CANCELLED) else None,
             provider_request_id=_read_id(body),
         )
+        return parsing.clean_report(report, self._account.key)
 
     async def close(self) -> None:
         await self._keys.close()
@@ -231,17 +218,17 @@ def _read_failure(body: Mapping[str, Any]) -> str | None:
     """The error of a webhook or status answer, followed by the model's own message."""
     inner = body.get("payload")
     model = _read_message(inner) if isinstance(inner, dict) else None
-    texts = dict.fromkeys(filter(None, [_read_message(body), model]))
-    return parsing.read_message(": ".join(texts))
+    return ": ".join(dict.fromkeys(filter(None, [_read_message(body), model]))) or None
 
 
 def _read_message(body: Mapping[str, Any]) -> str | None:
     """`detail`, which is a string or a list of validation errors; else the error."""
     detail = body.get("detail")
     if isinstance(detail, list):
-        return parsing.read_message("; ".join(filter(None, map(_read_fault, detail[:20]))))
-    texts = (detail, body.get("error"), body.get("message"), body.get("payload_error"))
-    return next(filter(None, map(parsing.read_message, texts)), None)
+        return "; ".join(filter(None, map(_read_fault, detail[:20]))) or None
+    return parsing.first_text(
+        detail, body.get("error"), body.get("message"), body.get("payload_error")
+    )
 
 
 def _read_fault(fault: Any) -> str | None:
@@ -261,12 +248,6 @@ def _is_failure(code: int, body: Mapping[str, Any], message: str) -> bool:
     if code == 400 and "in progress" in message.lower():
         return False
     return code >= 400 and code not in _NOT_OF_THE_JOB
-
-
-def _is_models_own(answer: Answer) -> bool:
-    """Whether a good answer that is not JSON can be the model's, and is not a gateway's page."""
-    is_declared = answer.media_type not in ("", "application/json", "text/html")
-    return answer.content is not None and is_declared
 
 
 def _as_result(value: Any) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ def operators_key(api: str, settings: SandboxSettings) -> str | None:
 
 def input_rules(settings: SandboxSettings) -> InputRules:
     """Samsar's rules, with the configured models."""
-    return InputRules(frozenset(settings.image_models), frozenset(settings.video_models))
+    return InputRules(settings.image_models, settings.video_models)
 
 
 def open_provider(

@@ -47,7 +47,7 @@ class Replicate(Provider):
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
         known = list(map(webhook_key, webhook_secrets))
         ask = partial(self._api.ask, "webhooks/default/secret", ASK_TIMEOUT)
-        self._keys = VerificationKeys(account.clock, None if known else ask, read_keys, known=known)
+        self._keys = VerificationKeys(account.clock, None if known else ask, read_keys, known)
 
     def start(self) -> None:
         """Fetch the account's webhook secret, unless one is set."""
@@ -101,18 +101,17 @@ class Replicate(Provider):
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a prediction, from a webhook or a status answer."""
         status = parsing.read_status(body.get("status"), _STATUSES)
-        said = [body.get(name) for name in ("status", "output", "error")]
-        word, output, error = parsing.clean_and_redact(said, self._account.key)
-        completed = status is Status.COMPLETED
+        completed, output = status is Status.COMPLETED, body.get("output")
         gone = completed and output is None and body.get("data_removed") is True
-        return Report(
+        report = Report(
             status=status,
-            provider_status=parsing.read_provider_status(word),
+            provider_status=parsing.first_text(body.get("status")),
             result={"output": output} if completed and not gone else None,
-            message=_read_error(error),
+            message=_read_error(body.get("error")),
             provider_request_id=_read_id(body),
             result_is_gone=gone,
         )
+        return parsing.clean_report(report, self._account.key)
 
     async def close(self) -> None:
         await self._keys.close()
@@ -137,10 +136,11 @@ def _path(job: UpstreamJob) -> str:
 
 def _read_error(error: Any) -> str | None:
     """The model's error: a text, or an object of the model's own, which is shown as JSON."""
-    is_text = isinstance(error, str) or not error
-    return parsing.read_message(error if is_text else json.dumps(error, ensure_ascii=False))
+    if error and not isinstance(error, str):
+        error = json.dumps(parsing.clean(error), ensure_ascii=False)
+    return parsing.first_text(error)
 
 
 def _read_refusal(body: Mapping[str, Any]) -> str | None:
-    texts = (parsing.read_message(body.get(name)) for name in ("title", "detail"))
-    return parsing.read_message(": ".join(filter(None, texts)))
+    texts = map(parsing.first_text, (body.get("title"), body.get("detail")))
+    return ": ".join(filter(None, texts)) or None

@@ -10,13 +10,14 @@ clients written for it may compare them. Unknown members are not errors: they go
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
+from receiver.domain.archive import LONGEST_LINK
 from receiver.providers import parsing
 from receiver.providers.api import Account, Api
 from receiver.providers.contract import InputFault, Provider, UpstreamJob
@@ -26,26 +27,20 @@ KINDS: Final = ("create_movie", "create_narrative")
 PROMPT_CHARACTERS: Final = 500
 PROMPT_LINES: Final = 20
 DURATION_SECONDS: Final = 120
-KNOWN_IMAGE_MODELS: Final = frozenset(
-    {
-        *("IMAGEN3", "IMAGEN3FLASH", "PHOTON", "PHOTONFLASH"),
-        *("FLUX1.1PRO", "FLUX1.1ULTRA", "FLUX1PRO", "FLUX1DEV"),
-        *("DALLE3", "RECRAFTV3", "RECRAFT20B", "SDV3.5", "SANA"),
-    }
-)
+KNOWN_IMAGE_MODELS: Final = [
+    *("IMAGEN3", "IMAGEN3FLASH", "PHOTON", "PHOTONFLASH"),
+    *("FLUX1.1PRO", "FLUX1.1ULTRA", "FLUX1PRO", "FLUX1DEV"),
+    *("DALLE3", "RECRAFTV3", "RECRAFT20B", "SDV3.5", "SANA"),
+]
 """All model keys of the provider, allowed here or not. A known key that is not allowed has its own
 message."""
-KNOWN_VIDEO_MODELS: Final = frozenset(
-    {
-        *("LUMA", "KLINGIMGTOVIDPRO", "RUNWAYML"),
-        *("SDVIDEO", "HAILUO", "HAIPER2.0", "SKYREELSI2V", "VEO"),
-    }
-)
-NARRATIVE_VIDEO_MODELS: Final = frozenset({"RUNWAYML"})
+KNOWN_VIDEO_MODELS: Final = [
+    *("LUMA", "KLINGIMGTOVIDPRO", "RUNWAYML"),
+    *("SDVIDEO", "HAILUO", "HAIPER2.0", "SKYREELSI2V", "VEO"),
+]
+NARRATIVE_VIDEO_MODELS: Final = ["RUNWAYML"]
 """Narratives may use these besides the configured models; movies may not."""
-SPEECH_PROVIDERS: Final = frozenset({"OPENAI", "PLAYHT"})
-LINK_CHARACTERS: Final = 8 * 1024
-"""A longer link is ignored, since a truncated one would not work."""
+SPEECH_PROVIDERS: Final = ["OPENAI", "PLAYHT"]
 
 # The ECMAScript `\s` of our OpenAPI document. Python's own `strip` also removes some control
 # characters.
@@ -66,11 +61,13 @@ _LINK_NAMES: Final = (
     "videoLink",
     "remoteURL",
 )
-_READ: Final = (*_LINK_NAMES, "result", "status", "message", "error", "expressGenerationError")
 
 # Spaces are allowed, since storage links have them. Control characters are not, since a link ends
-# up in a Location header; nor is U+FFFD, which replaces a character that could not be kept.
-_LINK = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f\ufffd][^\x00-\x1f\x7f\ufffd]*", re.IGNORECASE)
+# up in a Location header; nor are characters that cannot be kept.
+_LINK = re.compile(
+    r"https?://[^\s/?#\x00-\x1f\x7f\ud800-\udfff\ufffd][^\x00-\x1f\x7f\ud800-\udfff\ufffd]*",
+    re.IGNORECASE,
+)
 
 
 class Samsar(Provider):
@@ -122,18 +119,15 @@ class Samsar(Provider):
 
 def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
     """Read the body of a callback or a status answer; `secret` is redacted in its texts."""
-    # Clean only what is read: a forged body can have a megabyte of other data.
-    said = {name: body[name] for name in _READ if name in body}
-    safe: dict[str, Any] = parsing.clean_and_redact(said, secret)
-    return Report(
+    report = Report(
         status=parsing.read_status(body.get("status"), _STATUSES),
-        provider_status=parsing.read_provider_status(safe.get("status")),
+        provider_status=parsing.first_text(body.get("status")),
         progress=_progress(body.get("progress")),
-        result=_result(safe),
-        message=read_message(safe),
-        # From the original body: redaction could change an id.
+        result=_result(body),
+        message=read_message(body),
         provider_request_id=read_request_id(body),
     )
+    return parsing.clean_report(report, secret)
 
 
 def read_request_id(body: Mapping[str, Any]) -> str | None:
@@ -149,8 +143,7 @@ def read_message(body: Mapping[str, Any]) -> str | None:
     """The provider's human-readable message, of success or failure."""
     error = body.get("error")
     inner = error.get("message") if isinstance(error, Mapping) else None
-    texts = (body.get("message"), inner, error, body.get("expressGenerationError"))
-    return next(filter(None, map(parsing.read_message, texts)), None)
+    return parsing.first_text(body.get("message"), inner, error, body.get("expressGenerationError"))
 
 
 def _progress(value: Any) -> float | None:
@@ -159,16 +152,15 @@ def _progress(value: Any) -> float | None:
     return value if 0 <= value <= 100 else None  # NaN fails both
 
 
-def _result(safe: Mapping[str, Any]) -> dict[str, Any] | None:
+def _result(body: Mapping[str, Any]) -> dict[str, Any] | None:
     """The provider's `result` with `videoUrl` added; None if there is no link. Links outside
     `result` are added to it, unless it has one of the same name."""
-    result: Any = safe.get("result")
+    result: Any = body.get("result")
     if isinstance(result, str | list):
         result = {"result_urls" if isinstance(result, list) else "videoUrl": result}
-    elif not isinstance(result, dict):
-        result = {}
+    result = dict(result) if isinstance(result, dict) else {}
     for name in _LINK_NAMES:
-        if (value := safe.get(name)) and _link({name: result.get(name)}) is None:
+        if (value := body.get(name)) and _link({name: result.get(name)}) is None:
             result[name] = value
     link = _link(result)
     result.pop("videoUrl", None)
@@ -177,7 +169,7 @@ def _result(safe: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _link(part: Mapping[str, Any]) -> str | None:
     texts = (text.strip() for text in _candidates(part) if isinstance(text, str))
-    links = (text for text in texts if len(text) <= LINK_CHARACTERS and _LINK.fullmatch(text))
+    links = (text for text in texts if len(text) <= LONGEST_LINK and _LINK.fullmatch(text))
     return next(links, None)
 
 
@@ -196,8 +188,8 @@ def _candidates(part: Mapping[str, Any]) -> Iterator[Any]:
 class InputRules:
     """The validation rules, with the configured model keys."""
 
-    image_models: frozenset[str]
-    video_models: frozenset[str]
+    image_models: Sequence[str]
+    video_models: Sequence[str]
 
     def faults(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
         """All errors, in the order of the provider's checks; it would report only the first. `kind`
@@ -219,11 +211,11 @@ class InputRules:
         if generative is not None and not isinstance(generative, bool):
             yield InputFault("/input/add_generative_video", "Generative video flag is invalid")
         if generative is True or given.get("video_model") is not None:
-            allowed = self.video_models | NARRATIVE_VIDEO_MODELS
+            allowed = [*self.video_models, *NARRATIVE_VIDEO_MODELS]
             yield from _model_faults(given, "video_model", allowed, KNOWN_VIDEO_MODELS)
         yield from _text_faults(given, "speaker", "Speaker is invalid")
         speech = given.get("provider")
-        if speech is not None and not _is_one_of(speech, SPEECH_PROVIDERS):
+        if speech is not None and speech not in SPEECH_PROVIDERS:
             yield InputFault("/input/provider", "Provider is invalid")
         yield from _text_faults(given, "aspect_ratio", "Aspect ratio is invalid")
 
@@ -266,15 +258,15 @@ def _prompt_list_faults(prompts: Any) -> Iterator[InputFault]:
 
 
 def _model_faults(
-    given: Mapping[str, Any], name: str, allowed: frozenset[str], known: frozenset[str]
+    given: Mapping[str, Any], name: str, allowed: Sequence[str], known: Sequence[str]
 ) -> Iterator[InputFault]:
     value = given.get(name)
-    if not _is_one_of(value, allowed):
+    if value not in allowed:
         model = name.replace("_", " ")
         detail = f"Invalid {model}"
-        if _is_one_of(value, known):
+        if value in known:
             detail = f"{model.capitalize()} is not supported for this type"
-        hint = f"it must be one of {', '.join(sorted(allowed))}"
+        hint = f"it must be one of {', '.join(sorted({*allowed}))}"
         yield InputFault(f"/input/{name}", detail, hint)
 
 
@@ -295,7 +287,3 @@ def _text_faults(given: Mapping[str, Any], name: str, detail: str) -> Iterator[I
 
 def _is_blank(value: Any) -> bool:
     return not isinstance(value, str) or not value.strip(_WHITE_SPACE)
-
-
-def _is_one_of(value: Any, keys: frozenset[str]) -> bool:
-    return isinstance(value, str) and value in keys

@@ -9,20 +9,20 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import structlog
 
 from receiver.clock import Clock
-from receiver.providers.calls import Answer, NoAnswer
+from receiver.domain.schedule import DAY
+from receiver.providers.calls import NoAnswer, Response
 from receiver.providers.contract import BadSignature, Headers, Verify
 
 TOLERANCE: Final = 300
 """Seconds by which a valid signature's timestamp may differ from our clock."""
 ASK_PAUSE: Final = 60.0
 """Minimum seconds between key requests caused by signatures that no key matches."""
-ASK_TIMEOUT: Final = 5.0
-"""Maximum seconds of a key request."""
-LONGEST_KEY_WAIT: Final = 2.0
-"""Maximum seconds that a callback waits for keys; its sender expects an answer in a few seconds."""
+ASK_TIMEOUT: Final = 3.0
+"""Maximum seconds of a key request. A callback may wait for it, and its sender expects an answer in
+a few seconds."""
 
 K = TypeVar("K")
-Ask: TypeAlias = Callable[[], Awaitable[Answer]]
+Ask: TypeAlias = Callable[[], Awaitable[Response]]
 
 log = structlog.get_logger()
 
@@ -44,27 +44,24 @@ def is_fresh(timestamp: bytes, clock: Clock) -> bool:
 
 
 class VerificationKeys(Generic[K]):
-    """A provider's keys: fetched at start, and again, at most once a minute, if none matches."""
+    """A provider's keys: fetched at start, and again, at most once a minute, if none matches. They
+    are kept for a day."""
 
     def __init__(
         self,
         clock: Clock,
         ask: Ask | None,
         read: Callable[[Mapping[str, Any]], Sequence[K]],
-        *,
         known: Sequence[K] = (),
-        lifetime: float = math.inf,
     ) -> None:
         """`ask` requests the current keys, and may raise NoAnswer; `read` reads them from the body
-        of the answer. Without `ask`, only the `known` keys are used. Fetched keys expire after
-        `lifetime` seconds."""
+        of the answer. Without `ask`, only the `known` keys are used."""
         self._clock = clock
         self._ask = ask
         self._read = read
         self._known = known
-        self._lifetime = lifetime
-        self._fetched_at = math.inf
-        """Monotonic time at which they were fetched; keys that were not fetched never expire."""
+        self._known_until = math.inf if ask is None else 0.0
+        """Monotonic time."""
         self._ask_at = 0.0
         """Monotonic time before which no further request is made."""
         self._asking: asyncio.Task[None] | None = None
@@ -80,11 +77,12 @@ class VerificationKeys(Generic[K]):
         fresh = is_fresh(timestamp, self._clock)
 
         async def verify(body: bytes) -> bool:
-            if not self._any(matches, body):
+            if not any(matches(key, body) for key in self._current()):
                 await self._fetch_again()
-                if not self._current():
+                keys = self._current()
+                if not keys:
                     return False  # without keys, the callback is an unverified claim
-                if not self._any(matches, body):
+                if not any(matches(key, body) for key in keys):
                     raise BadSignature("no key matches")
             return fresh
 
@@ -95,33 +93,28 @@ class VerificationKeys(Generic[K]):
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
 
-    def _any(self, matches: Callable[[K, bytes], bool], body: bytes) -> bool:
-        return any(matches(key, body) for key in self._current())
-
     def _current(self) -> Sequence[K]:
         """The keys, unless they have expired."""
-        age = self._clock.monotonic() - self._fetched_at
-        return self._known if age < self._lifetime else ()
+        return self._known if self._clock.monotonic() < self._known_until else ()
 
     async def _fetch_again(self) -> None:
         """Fetch the keys, unless that was done within `ASK_PAUSE`, or wait for the request in
-        progress; after `LONGEST_KEY_WAIT` it goes on alone."""
+        progress, which goes on if the caller is cancelled."""
         now = self._clock.monotonic()
         if self._asking is None and now >= self._ask_at:
             self._ask_at = now + ASK_PAUSE
             self.fetch()
         if self._asking is not None:
-            await asyncio.wait({self._asking}, timeout=LONGEST_KEY_WAIT)
+            await asyncio.wait({self._asking})
 
     async def _request_keys(self, ask: Ask) -> None:
         try:
-            answer = await ask()
-            given = self._read(answer.body or {}) if answer.status_code == 200 else ()
+            given = self._read((await ask()).body or {})
         except NoAnswer:
             given = ()
         finally:
             self._asking = None
         if given:
-            self._known, self._fetched_at = given, self._clock.monotonic()
+            self._known, self._known_until = given, self._clock.monotonic() + DAY / 1_000
         else:
             log.warning("could not fetch the keys that verify callbacks")

@@ -111,7 +111,7 @@ class Provider:
 @contextlib.asynccontextmanager
 async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
     """Run the sandbox until the block is left."""
-    models = InputRules(*(frozenset({MOVIE[name]}) for name in ("image_model", "video_model")))
+    models = InputRules([MOVIE["image_model"]], [MOVIE["video_model"]])
     callbacks, api = _Callbacks(), SamsarApi(models)
     async with sandbox(rules, SystemClock(), api, callback_transport=callbacks) as url:
         yield Provider(url, callbacks)

@@ -13,7 +13,7 @@ from receiver.domain.serialization import compact_json
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers import fal, replicate
 from receiver.providers.api import Account
-from receiver.providers.calls import Answer, HttpClient, read_answer
+from receiver.providers.calls import HttpClient, Response, read_response
 from receiver.providers.contract import BadSignature, Provider, UpstreamJob
 from receiver.providers.samsar import InputRules, Samsar
 from tests.support.manual_clock import ManualClock
@@ -25,7 +25,7 @@ SECRET = "whsec_" + 43 * "A" + "="
 CLOCK = ManualClock()
 NOW = CLOCK.now()
 ACCOUNT = Account("one", "https://api.example/", "operators-own-key", CLOCK)
-SAMSAR = Samsar(ACCOUNT, InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})))
+SAMSAR = Samsar(ACCOUNT, InputRules(["IMAGEN3"], ["LUMA"]))
 REPLICATE = replicate.Replicate(ACCOUNT, [SECRET])
 FAL = fal.Fal(ACCOUNT, "https://keys.example/jwks.json")
 KINDS: dict[Provider, str] = {
@@ -61,11 +61,11 @@ def answer(raw: bytes) -> None:
     body."""
     header, _, content = raw[2:].partition(b"\n")
     status = 100 + int.from_bytes(raw[:2], "big") % 500
-    asyncio.run(_call_all(read_answer(status, header.decode("latin-1"), bytearray(content), "")))
+    asyncio.run(_call_all(read_response(status, header.decode("latin-1"), bytearray(content))))
 
 
-async def _call_all(given: Answer) -> None:
-    async def calls(*_: object, **__: object) -> Answer:
+async def _call_all(given: Response) -> None:
+    async def calls(*_: object, **__: object) -> Response:
         return given
 
     for provider, kind in KINDS.items():

@@ -27,7 +27,7 @@ def samsar(base_url: str, **values: Any) -> AbstractAsyncContextManager[Samsar]:
     auth_header = values.pop("auth_header", "API-KEY")
     values = {"key": "key-1", "submit_timeout": 10.0, **values}
     account = Account("samsar", base_url, clock=ManualClock(NOW), **values)
-    rules = InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"}))
+    rules = InputRules(["IMAGEN3"], ["LUMA"])
     return closing(Samsar(account, rules, auth_header=auth_header))
 
 

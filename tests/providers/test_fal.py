@@ -129,22 +129,6 @@ async def test_a_good_answer_at_the_response_url_is_the_result(
     assert said.report.result == result
 
 
-@pytest.mark.parametrize(
-    ("media_type", "content", "output"),
-    [
-        ("text/plain; charset=utf-8", "a\0 wörd".encode(), "a\ufffd wörd"),
-        ("Image/PNG", b"\x89PNG", "data:image/png;base64,iVBORw=="),
-    ],
-)
-async def test_a_result_that_is_not_json_is_its_text_or_a_data_url(
-    media_type: str, content: bytes, output: str
-) -> None:
-    answer = Response(content, headers={"Content-Type": media_type})
-    said = await status({"status": "COMPLETED"}, (200, answer))
-    assert isinstance(said, StatusReport)
-    assert said.report.result == {"output": output}
-
-
 async def test_a_failure_that_cannot_be_read_does_not_end_the_job() -> None:
     page = Response(b"<html>not here</html>", 405, media_type="text/html")
     brotli = Response(b"\x0b\x02", 400, {"Content-Encoding": "br"}, media_type="application/json")
@@ -154,15 +138,13 @@ async def test_a_failure_that_cannot_be_read_does_not_end_the_job() -> None:
             assert isinstance(await provider.result(UP_1), StatusUnavailable)
 
 
-async def test_whether_the_key_is_refused_is_what_the_status_call_says() -> None:
-    """fal passes on the model's own status codes."""
-    said = await status({"status": "COMPLETED"}, (403, FAULTS))
-    assert isinstance(said, StatusUnavailable)
-    assert (said.credentials_refused, said.only_this_job) == (False, True)
-    async with path_server({RESPONSE: (403, FAULTS)}) as server, fal(server) as provider:
-        said = await provider.result(UP_1)
-    assert isinstance(said, StatusUnavailable)
-    assert (said.credentials_refused, said.only_this_job) == (True, False)
+async def test_a_refusal_at_the_response_url_is_the_models_own() -> None:
+    """fal passes on the model's status codes."""
+    answers = {STATUS: (200, {"status": "COMPLETED"}), RESPONSE: (403, FAULTS)}
+    async with path_server(answers) as server, fal(server) as provider:
+        for said in (await provider.status(UP_1), await provider.result(UP_1)):
+            assert isinstance(said, StatusUnavailable)
+            assert (said.credentials_refused, said.only_this_job) == (False, True)
 
 
 FAULTS = {"detail": [{"loc": ["body", "prompt"], "msg": "field required", "type": "missing"}]}

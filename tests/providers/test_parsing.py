@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 
 from receiver.json_text import MAX_DEPTH
-from receiver.providers.calls import read_answer
+from receiver.providers.calls import read_response
 from receiver.providers.parsing import clean
 from tests.providers.any_json import any_json
 
 
 def read(raw: bytes) -> Any:
-    return clean(read_answer(200, None, bytearray(raw), "").value)
+    return clean(read_response(200, None, bytearray(raw)).value)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from receiver.providers.samsar import InputRules, upstream_input
 
 RULES = InputRules(
-    image_models=frozenset({"IMAGEN3", "FLUX1.1PRO", "TOMORROW"}),
-    video_models=frozenset({"LUMA", "KLINGIMGTOVIDPRO"}),
+    image_models=["IMAGEN3", "FLUX1.1PRO", "TOMORROW"],
+    video_models=["LUMA", "KLINGIMGTOVIDPRO"],
 )
 MOVIE = {"prompt": "A heron", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 30}
 NARRATIVE = {"prompt_list": ["One", "Two"], "image_model": "IMAGEN3"}

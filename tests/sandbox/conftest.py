@@ -23,7 +23,7 @@ STATUS_PATH = "/v1/video/status"
 
 
 def samsar(api_key: str | None = None) -> SamsarApi:
-    return SamsarApi(InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})), api_key)
+    return SamsarApi(InputRules(["IMAGEN3"], ["LUMA"]), api_key)
 
 
 class BlockingClock(ManualClock):

@@ -25,6 +25,7 @@ from receiver.http_api.errors import Problem
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
 from receiver.providers import parsing, samsar
+from receiver.providers.calls import read_response
 from receiver.providers.samsar import InputRules, upstream_input
 from receiver.signed_text import PayloadSigner
 from receiver.streams import frames
@@ -73,7 +74,7 @@ def request_with(query: str = "", **headers: str) -> Request:
 
 SESSIONS = Sessions(KEYS, SystemClock(), secure=False)
 PARTS: Any = SimpleNamespace(services=SimpleNamespace(clock=SystemClock()))
-RULES = InputRules(frozenset(), frozenset())
+RULES = InputRules([], [])
 
 
 def report(text: str) -> None:
@@ -105,7 +106,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a provider's json": lambda text: provider_json(json.dumps([text]).encode()),
     "a provider's bytes": lambda text: provider_json(text.encode("utf-16", "replace")),
     "a provider's report": report,
-    "a provider's plain text": parsing.read_plain_text,
+    "a provider's plain text": lambda text: read_response(402, None, bytearray(text, "utf-8")),
     "Retry-After": lambda text: read_retry_after(text, 0),
     "Retry-After, a date": lambda text: read_retry_after(f"Mon, 01 Jan 2024 {text}", 0),
     "input": narrative,

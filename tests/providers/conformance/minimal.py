@@ -63,14 +63,14 @@ class Minimal(Provider):
 
     def read(self, body: Mapping[str, Any]) -> Report:
         status = parsing.read_status(body.get("state"), STATUSES)
-        drawing = parsing.clean_and_redact(body.get("drawing"), self._account.key)
-        return Report(
+        report = Report(
             status=status,
-            provider_status=parsing.read_provider_status(body.get("state")),
-            result={"drawing": drawing} if status is Status.COMPLETED else None,
-            message=parsing.read_message(body.get("why")),
+            provider_status=parsing.first_text(body.get("state")),
+            result={"drawing": body.get("drawing")} if status is Status.COMPLETED else None,
+            message=_read_why(body),
             provider_request_id=_read_id(body),
         )
+        return parsing.clean_report(report, self._account.key)
 
     async def close(self) -> None:
         await self._api.close()
@@ -81,4 +81,4 @@ def _read_id(body: Mapping[str, Any]) -> str | None:
 
 
 def _read_why(body: Mapping[str, Any]) -> str | None:
-    return parsing.read_message(body.get("why"))
+    return parsing.first_text(body.get("why"))

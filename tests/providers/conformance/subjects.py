@@ -104,7 +104,7 @@ def as_body(content: Any) -> bytes:
 
 SAMSAR = Subject(
     name="samsar",
-    make=lambda account: Samsar(account, InputRules(frozenset("A"), frozenset("B"))),
+    make=lambda account: Samsar(account, InputRules(["A"], ["B"])),
     good_kinds=("create_movie", "create_narrative"),
     bad_kinds=("", "owner/name", "create_poem", "CREATE_MOVIE"),
     good_input={"prompt": "A heron", "image_model": "A", "video_model": "B", "duration": 5},

@@ -87,12 +87,12 @@ async def test_a_submission_is_one_call_and_names_its_callback(subject: Subject)
 @pytest.mark.parametrize(
     ("status", "headers", "expected"),
     [
-        *((code, {}, SubmitRefused) for code in (400, 401, 402, 403, 404, 408, 409, 422)),
+        *((code, {}, SubmitRefused) for code in (400, 401, 402, 403, 404, 409, 422)),
         (429, {"Retry-After": "7"}, SubmitNotSent),
         (429, {}, SubmitNotSent),
         (503, {"Retry-After": "7"}, SubmitNotSent),
         (503, {"Retry-After": "soon"}, SubmitAmbiguous),
-        *((code, {"Retry-After": "7"}, SubmitAmbiguous) for code in (500, 502, 504, 599)),
+        *((code, {"Retry-After": "7"}, SubmitAmbiguous) for code in (408, 500, 502, 504, 599)),
         *((code, {"Location": "/elsewhere"}, SubmitAmbiguous) for code in (301, 302, 307, 308)),
     ],
 )
