@@ -245,6 +245,18 @@ def stopped_with_a_full_disk(seed: int) -> Schedule:
     return schedule_of(seed, actions, confirm=False)
 
 
+def stopped_as_it_sends_with_a_full_disk(seed: int) -> Schedule:
+    """SIGTERM while a message is sent to a silent endpoint, and its lease cannot be given back."""
+    stops_at = Random(seed).uniform(4.0, 12.0)
+    actions = [
+        *submissions([1.0], lambda fate: is_quick(fate) and not fate.callbacks[-1][0]),
+        Action(1.0, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 30.0}),
+        Action(stops_at, "restart", {"machine": 0, "down": 2.0}),
+        Action(stops_at + 1.0, "disk_full", {"lasts": 8.0}),
+    ]
+    return schedule_of(seed, actions, confirm=False)
+
+
 def flooded_while_jobs_end(seed: int) -> Schedule:
     """Jobs whose outcomes arrive while bursts of progress callbacks come for three seconds."""
 

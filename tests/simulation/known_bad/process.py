@@ -13,8 +13,7 @@ from tests.simulation.known_bad.variant import instead_of, variant
 @variant(
     "SIGTERM ends it cleanly",
     "nothing unexpected is logged",
-    plan=plans.stopped_with_a_full_disk,
-    first=29,
+    plan=plans.stopped_as_it_sends_with_a_full_disk,
 )
 @instead_of(Supervisor, "_stop")
 async def stop_ends_at_the_first_error(_: Any, self: Supervisor, worker: Worker) -> None:
