@@ -16,38 +16,60 @@ from starlette.routing import Route
 from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers.parsing import clean
-from receiver.sandbox.jobs import Callback, Jobs, SandboxJob
+from receiver.sandbox.jobs import Jobs, SandboxJob
 from store.records.jobs import Status
 from store.records.times import Millis
 
 _CLIP: Final = Path(__file__).with_name("clip.webm")
 """Four seconds of moving colours."""
-_RETRY_AFTER_SECONDS: Final = 1
 
 
 class SandboxApi(ABC):
-    """One provider's API: its calls, in its own shape."""
+    """One provider's API: its calls, in its own shape. Each requires the key, and may meet a
+    fault."""
 
     path: ClassVar[str]
     """A client's base URL is the sandbox's origin followed by this."""
     schemes: ClassVar[Sequence[str]] = ()
     """The schemes, in lower case, with which the Authorization header may send the key."""
+    jobs: Jobs
+    base_url: str
 
     def __init__(self, api_key: str | None = None) -> None:
         """`api_key` is the only accepted key; None accepts any that is not empty."""
         self._api_key = api_key
 
+    def app(self, jobs: Jobs, origin: str) -> Starlette:
+        """The whole sandbox; called once."""
+        self.jobs, self.base_url = jobs, origin + self.path
+        self._draws = random.Random(jobs.rules.seed)
+        pages = [Route("/results/{id}.webm", self._result), Route("/sandbox", self._overview)]
+        return Starlette(
+            routes=[*pages, *self.routes()],
+            exception_handlers={HTTPException: self._refuse, Refused: self._refuse},
+        )
+
+    # --- what differs between the providers -------------------------------------------------------
+
     @abstractmethod
-    def routes(self, calls: "Calls") -> Sequence[Route]:
+    def routes(self) -> Sequence[Route]:
         """The routes of its calls."""
 
     @abstractmethod
-    def output(self, job_input: Mapping[str, Any], link: str) -> Any:
-        """See `Jobs.make_output`."""
+    def accepted(self, job: JobView) -> Body:
+        """The answer to a submission."""
 
     @abstractmethod
-    def callback(self, job: JobView, now: Millis) -> Callback | None:
-        """See `Jobs.make_callback`."""
+    def output(self, job_input: Mapping[str, Any], link: str) -> Any:
+        """The result of a job, in the provider's form."""
+
+    @abstractmethod
+    def webhook(self, job: JobView) -> Body | None:
+        """The webhook about a state of a job; None if the provider sends none."""
+
+    def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
+        """The headers that sign a webhook with this body."""
+        return {}
 
     @abstractmethod
     def error(self, status_code: int, detail: str) -> Body:
@@ -59,28 +81,12 @@ class SandboxApi(ABC):
         if scheme.lower() not in self.schemes or not self.accepts(key):
             raise HTTPException(401, "Authentication is required.")
 
+    # --- for them to use --------------------------------------------------------------------------
+
     def accepts(self, key: str) -> bool:
         if self._api_key is None:
             return bool(key)
         return hmac.compare_digest(key.encode(), self._api_key.encode())
-
-
-class Calls:
-    """Makes an API's routes: each requires the key, and may meet a fault."""
-
-    def __init__(self, api: SandboxApi, jobs: Jobs, origin: str) -> None:
-        self.jobs = jobs
-        self.base_url = origin + api.path
-        self._api = api
-        self._draws = random.Random(jobs.rules.seed)
-
-    def app(self) -> Starlette:
-        """The whole sandbox."""
-        pages = [Route("/results/{id}.webm", self._result), Route("/sandbox", self._overview)]
-        return Starlette(
-            routes=[*pages, *self._api.routes(self)],
-            exception_handlers={HTTPException: self._refuse, Refused: self._refuse},
-        )
 
     def call(
         self, method: str, path: str, answer: Callable[[Request], Awaitable[Response]]
@@ -88,17 +94,13 @@ class Calls:
         """The route of a call that requires the key. `answer` may raise HTTPException, Refused."""
 
         async def authenticated(request: Request) -> Response:
-            self._api.authenticate(request)
+            self.authenticate(request)
             return await answer(request)
 
         return Route(path, authenticated, methods=[method])
 
     def submission(
-        self,
-        path: str,
-        read: Callable[[Request, Body], Submission],
-        accepted: Callable[[JobView], Body],
-        status_code: int = 200,
+        self, path: str, read: Callable[[Request, Body], Submission], status_code: int = 200
     ) -> Route:
         """The route of a call that creates a job: `read` gets the request and its body."""
 
@@ -107,7 +109,7 @@ class Calls:
             job = self.jobs.make(read(request, await _object(request)))
             match job.plan.answer:
                 case "accepted":
-                    return JSONResponse(accepted(self.jobs.view(job)), status_code)
+                    return JSONResponse(self.accepted(self.jobs.view(job)), status_code)
                 case "error":
                     raise HTTPException(500, "Internal server error")
                 case "never":
@@ -130,14 +132,16 @@ class Calls:
             raise HTTPException(404, "Request not found.")
         return job
 
+    # ----------------------------------------------------------------------------------------------
+
     def _meet_fault(self) -> None:
         if self._draws.random() < self.jobs.rules.busy:
-            headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-            raise HTTPException(self._draws.choice((429, 503)), "Too busy", headers)
+            code = self._draws.choice((429, 503))
+            raise HTTPException(code, "Too busy", {"Retry-After": "1"})
 
     async def _refuse(self, _request: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, HTTPException | Refused)
-        body = self._api.error(refusal.status_code, refusal.detail)
+        body = self.error(refusal.status_code, refusal.detail)
         headers = refusal.headers if isinstance(refusal, HTTPException) else None
         return JSONResponse(body, refusal.status_code, headers)
 

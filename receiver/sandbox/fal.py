@@ -1,7 +1,6 @@
 """The part of fal's queue API that a service in front of it uses, with signed webhooks."""
 
 import hashlib
-import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,13 +13,11 @@ from starlette.routing import Route
 from receiver.dialects import fal
 from receiver.dialects.contract import Body, JobView, Submission
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import Calls, SandboxApi
-from receiver.sandbox.jobs import Callback
+from receiver.sandbox.api import SandboxApi
 from store.records.times import Millis
 
 _SEED = 17454220438242315174
 """From a real answer: too large for a signed 64-bit integer and for a JavaScript number."""
-_USER = "sandbox-user"
 
 
 class FalApi(SandboxApi):
@@ -31,49 +28,48 @@ class FalApi(SandboxApi):
         super().__init__(api_key)
         self._private_key = Ed25519PrivateKey.generate()
 
-    def routes(self, calls: Calls) -> Sequence[Route]:
-        def accepted(job: JobView) -> Body:
-            return fal.accepted(job, calls.base_url)
-
-        async def status(request: Request) -> Response:
-            return _response(fal.status(calls.asked(request.path_params["id"])))
-
-        async def response(request: Request) -> Response:
-            job = calls.find(request.path_params["id"])
-            return _response(fal.response(calls.jobs.view(job)))
-
-        async def cancel(request: Request) -> Response:
-            job = calls.find(request.path_params["id"])
-            before = calls.jobs.view(job)
-            calls.jobs.cancel(job)
-            return _response(fal.cancellation(before))
-
+    def routes(self) -> Sequence[Route]:
         request = "/{endpoint:path}/requests/{id}"
         return [
             Route("/.well-known/jwks.json", self._keys),
-            calls.call("GET", f"{request}/status", status),
-            calls.call("PUT", f"{request}/cancel", cancel),
-            calls.call("GET", request, response),
-            calls.submission("/{endpoint:path}", _read, accepted),
+            self.call("GET", f"{request}/status", self._status),
+            self.call("PUT", f"{request}/cancel", self._cancel),
+            self.call("GET", request, self._response),
+            self.submission("/{endpoint:path}", _read),
         ]
+
+    def accepted(self, job: JobView) -> Body:
+        return fal.accepted(job, self.base_url)
 
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         video = {"url": link, "content_type": "video/webm"}
         return {"video": video, "seed": _SEED, "prompt": str(job_input.get("prompt", ""))}
 
-    def callback(self, job: JobView, now: Millis) -> Callback | None:
-        if not job.is_final:
-            return None
-        body = json.dumps(fal.webhook(job)).encode()
-        signed = [job.id, _USER, str(now // 1_000)]
+    def webhook(self, job: JobView) -> Body | None:
+        return fal.webhook(job) if job.is_final else None
+
+    def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
+        signed = [job.id, "sandbox-user", str(now // 1_000)]
         message = "\n".join([*signed, hashlib.sha256(body).hexdigest()])
         names = ("request-id", "user-id", "timestamp", "signature")
         values = (*signed, self._private_key.sign(message.encode()).hex())
-        headers = {f"x-fal-webhook-{name}": each for name, each in zip(names, values, strict=True)}
-        return Callback(body, headers)
+        return {f"x-fal-webhook-{name}": each for name, each in zip(names, values, strict=True)}
 
     def error(self, status_code: int, detail: str) -> Body:
         return fal.error(detail)
+
+    async def _status(self, request: Request) -> Response:
+        return _respond(*fal.status(self.asked(request.path_params["id"])))
+
+    async def _response(self, request: Request) -> Response:
+        job = self.find(request.path_params["id"])
+        return _respond(*fal.response(self.jobs.view(job)))
+
+    async def _cancel(self, request: Request) -> Response:
+        job = self.find(request.path_params["id"])
+        before = self.jobs.view(job)
+        self.jobs.cancel(job)
+        return _respond(*fal.cancellation(before))
 
     async def _keys(self, _request: Request) -> Response:
         raw = self._private_key.public_key().public_bytes_raw()
@@ -86,6 +82,5 @@ def _read(request: Request, body: Body) -> Submission:
     return Submission(request.path_params["endpoint"], body, webhook_url)
 
 
-def _response(answer: tuple[int, Body]) -> Response:
-    status_code, body = answer
+def _respond(status_code: int, body: Body) -> Response:
     return JSONResponse(body, status_code)

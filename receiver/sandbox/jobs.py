@@ -1,34 +1,32 @@
 """The jobs of a sandbox. Unless a job is cancelled, its progress depends only on the time."""
 
 import asyncio
+import json
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Protocol
 
 import httpx
 
 from receiver.clock import Clock
-from receiver.dialects.contract import JobView, Submission
+from receiver.dialects.contract import Body, JobView, Submission
+from receiver.domain.schedule import DAY
 from receiver.sandbox.faults import UPDATES, JobPlan, SandboxRules, plan_job
 from store.records.jobs import Status
 from store.records.times import Millis
 
-_PENDING_SHARE: Final = 0.1
-_CALLBACK_TIMEOUT: Final = 10.0
-_KEPT_FOR: Final[Millis] = 7 * 24 * 3600 * 1000
-"""How long the jobs of an earlier process are known."""
-_HALF_ID: Final = 12
-"""Hexadecimal digits of the time in an id, and of the nonce that follows it."""
 
+class Shape(Protocol):
+    """What a provider's API makes of a job: see `receiver.sandbox.api.SandboxApi`."""
 
-@dataclass(frozen=True, slots=True)
-class Callback:
-    """A webhook as a provider sends it."""
+    def output(self, job_input: Mapping[str, Any], link: str) -> Any: ...
 
-    body: bytes
-    headers: Mapping[str, str]
+    def webhook(self, job: JobView) -> Body | None: ...
+
+    def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]: ...
 
 
 @dataclass(slots=True)
@@ -58,10 +56,7 @@ class Jobs:
     clock: Clock
     http: httpx.AsyncClient
     """Carries the callbacks."""
-    make_output: Callable[[Mapping[str, Any], str], Any]
-    """The result, in the provider's form, from the input and the link."""
-    make_callback: Callable[[JobView, Millis], Callback | None]
-    """The webhook for a state of a job, now; None if the provider sends none."""
+    shape: Shape
     callbacks: Counter[str] = field(init=False, default_factory=Counter)
     """How many were `sent` (copies included), `dropped` and `duplicated`."""
     _nonces: random.Random = field(init=False)
@@ -73,9 +68,9 @@ class Jobs:
 
     def make(self, submission: Submission) -> SandboxJob:
         """Create a job, and start the task that sends its callbacks."""
-        now, nonce = self.clock.now(), self._nonces.randbytes(_HALF_ID // 2).hex()
-        job_id, plan = f"{now:0{_HALF_ID}x}{nonce}", plan_job(self.rules, nonce)
-        job = SandboxJob(job_id, submission, now, self.clock.monotonic(), plan)
+        now, nonce = self.clock.now(), self._nonces.randbytes(8).hex()
+        plan = plan_job(self.rules, nonce)
+        job = SandboxJob(f"{now:x}-{nonce}", submission, now, self.clock.monotonic(), plan)
         self._by_id[job.id] = job
         if submission.webhook_url is not None:
             task = asyncio.create_task(self._send_callbacks(job, submission.webhook_url))
@@ -85,18 +80,18 @@ class Jobs:
 
     def find(self, job_id: str) -> SandboxJob | None:
         """A job by its id. Of a job of an earlier process, all that is known is in its id: it goes
-        on to its end, without callbacks."""
+        on to its end, without callbacks, and is known for a day."""
         if job_id in self._by_id:
             return self._by_id[job_id]
+        time, _, nonce = job_id.partition("-")
         try:
-            created_at = int(job_id[:_HALF_ID], 16)
+            created_at = int(time, 16)
         except ValueError:
             return None
         age = self.clock.now() - created_at
-        if not 0 <= age < _KEPT_FOR:
+        if not 0 <= age < DAY:
             return None
-        began = self.clock.monotonic() - age / 1_000
-        plan = plan_job(self.rules, job_id[_HALF_ID:])
+        began, plan = self.clock.monotonic() - age / 1_000, plan_job(self.rules, nonce)
         return SandboxJob(job_id, Submission("unknown", {}, None), created_at, began, plan)
 
     def all(self) -> list[JobView]:
@@ -112,9 +107,10 @@ class Jobs:
         if job.is_cancelled or self._is_over(job):
             return self._outcome(job)
         share = (self.clock.monotonic() - job.began) / self.rules.render_seconds
-        if share < _PENDING_SHARE:
+        progress = min(99, int(share * 100))
+        if progress < UPDATES[0]:
             return job.view(Status.PENDING)
-        return job.view(Status.IN_PROGRESS, progress=min(99, int(share * 100)))
+        return job.view(Status.IN_PROGRESS, progress=progress)
 
     async def close(self) -> None:
         """Cancel the tasks."""
@@ -134,20 +130,18 @@ class Jobs:
             await self._send(view, copies, webhook_url)
 
     async def _send(self, view: JobView, copies: int, webhook_url: str) -> None:
-        callback = self.make_callback(view, self.clock.now())
-        if callback is None:
+        message = self.shape.webhook(view)
+        if message is None:
             return
         self.callbacks["dropped" if copies == 0 else "sent"] += max(copies, 1)
         self.callbacks["duplicated"] += max(copies - 1, 0)
-        headers = {"Content-Type": "application/json", **callback.headers}
+        body = json.dumps(message, separators=(",", ":")).encode()
+        signature = self.shape.sign(view, body, self.clock.now())
+        headers = {"Content-Type": "application/json", **signature}
         for _ in range(copies):
-            try:
-                await self.http.post(
-                    webhook_url, content=callback.body, headers=headers, timeout=_CALLBACK_TIMEOUT
-                )
-            except (httpx.HTTPError, httpx.InvalidURL):
-                # A sandbox never retries: a receiver that cannot be reached misses it.
-                continue
+            # A sandbox never retries: a receiver that cannot be reached misses it.
+            with suppress(httpx.HTTPError, httpx.InvalidURL):
+                await self.http.post(webhook_url, content=body, headers=headers)
 
     def _due(self, job: SandboxJob, progress: int) -> float:
         return job.began + self.rules.render_seconds * (progress / 100)
@@ -161,5 +155,5 @@ class Jobs:
         if job.plan.failure is not None:
             return job.view(Status.FAILED, error=job.plan.failure)
         link = f"{self.origin}/results/{job.id}.webm"
-        output = self.make_output(job.submission.input, link)
+        output = self.shape.output(job.submission.input, link)
         return job.view(Status.COMPLETED, progress=100, output=output)

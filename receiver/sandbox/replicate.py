@@ -1,6 +1,5 @@
 """The part of Replicate's API that a service in front of it uses, with signed webhooks."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,13 +11,10 @@ from starlette.routing import Route
 from receiver.dialects import replicate
 from receiver.dialects.contract import Body, JobView, Submission
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import Calls, SandboxApi
-from receiver.sandbox.jobs import Callback
+from receiver.sandbox.api import SandboxApi
+from receiver.sandbox.faults import UPDATES
 from receiver.webhooks.signing import new_secret, sign
 from store.records.times import Millis
-
-_STARTED = 25
-"""The progress at which the `start` webhook is sent."""
 
 
 class ReplicateApi(SandboxApi):
@@ -29,41 +25,42 @@ class ReplicateApi(SandboxApi):
         super().__init__(api_key)
         self._secret = new_secret(os.urandom(24))
 
-    def routes(self, calls: Calls) -> Sequence[Route]:
-        def rendered(job: JobView) -> Body:
-            return replicate.prediction(job, calls.base_url)
-
-        async def show(request: Request) -> Response:
-            return JSONResponse(rendered(calls.asked(request.path_params["id"])))
-
-        async def cancel(request: Request) -> Response:
-            job = calls.find(request.path_params["id"])
-            calls.jobs.cancel(job)
-            return JSONResponse(rendered(calls.jobs.view(job)))
-
-        async def secret(_request: Request) -> Response:
-            return JSONResponse({"key": self._secret})
-
+    def routes(self) -> Sequence[Route]:
         return [
-            calls.submission("/v1/predictions", _read, rendered, 201),
-            calls.call("GET", "/v1/predictions/{id}", show),
-            calls.call("POST", "/v1/predictions/{id}/cancel", cancel),
-            calls.call("GET", "/v1/webhooks/default/secret", secret),
-            calls.submission("/v1/{kind:path}/predictions", _read, rendered, 201),
+            self.submission("/v1/predictions", _read, 201),
+            self.call("GET", "/v1/predictions/{id}", self._show),
+            self.call("POST", "/v1/predictions/{id}/cancel", self._cancel),
+            self.call("GET", "/v1/webhooks/default/secret", self._show_secret),
+            self.submission("/v1/{kind:path}/predictions", _read, 201),
         ]
+
+    def accepted(self, job: JobView) -> Body:
+        return replicate.prediction(job, self.base_url)
 
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         return [link]
 
-    def callback(self, job: JobView, now: Millis) -> Callback | None:
-        if not job.is_final and job.progress != _STARTED:
-            return None
-        body = json.dumps(replicate.prediction(job, self.path), separators=(",", ":")).encode()
-        message_id = f"msg_{job.id}_{'completed' if job.is_final else 'start'}"
-        return Callback(body, sign([self._secret], message_id, now, body))
+    def webhook(self, job: JobView) -> Body | None:
+        """Of its events, `start` and `completed`."""
+        return self.accepted(job) if job.is_final or job.progress == UPDATES[0] else None
+
+    def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
+        event = "completed" if job.is_final else "start"
+        return sign([self._secret], f"msg_{job.id}_{event}", now, body)
 
     def error(self, status_code: int, detail: str) -> Body:
         return replicate.error(status_code, detail)
+
+    async def _show(self, request: Request) -> Response:
+        return JSONResponse(self.accepted(self.asked(request.path_params["id"])))
+
+    async def _cancel(self, request: Request) -> Response:
+        job = self.find(request.path_params["id"])
+        self.jobs.cancel(job)
+        return JSONResponse(self.accepted(self.jobs.view(job)))
+
+    async def _show_secret(self, _request: Request) -> Response:
+        return JSONResponse({"key": self._secret})
 
 
 def _read(request: Request, body: Body) -> Submission:

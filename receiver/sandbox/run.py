@@ -8,7 +8,7 @@ import httpx
 
 from receiver.clock import Clock
 from receiver.providers.registry import API_OF, input_rules, operators_key
-from receiver.sandbox.api import Calls, SandboxApi
+from receiver.sandbox.api import SandboxApi
 from receiver.sandbox.fal import FalApi
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.jobs import Jobs
@@ -69,7 +69,7 @@ async def sandbox(
         async with httpx.AsyncClient(
             transport=callback_transport, trust_env=False, limits=limits
         ) as http:
-            jobs = Jobs(rules, url, clock, http, api.output, api.callback)
-            async with serving(Calls(api, jobs, url).app(), listener, grace=0):
+            jobs = Jobs(rules, url, clock, http, api)
+            async with serving(api.app(jobs, url), listener, grace=0):
                 yield url
             await jobs.close()

@@ -1,6 +1,5 @@
 """Samsar's HTTP API, with unsigned callbacks, one at each step."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,9 +12,7 @@ from receiver.dialects import samsar
 from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar import KINDS, InputRules
-from receiver.sandbox.api import Calls, SandboxApi
-from receiver.sandbox.jobs import Callback
-from store.records.times import Millis
+from receiver.sandbox.api import SandboxApi
 
 
 class SamsarApi(SandboxApi):
@@ -25,22 +22,20 @@ class SamsarApi(SandboxApi):
         super().__init__(api_key)
         self._input_rules = input_rules
 
-    def routes(self, calls: Calls) -> Sequence[Route]:
-        async def status(request: Request) -> Response:
-            if not (job_id := request.query_params.get("request_id")):
-                raise HTTPException(400, "taskId query parameter is missing.")
-            return JSONResponse(samsar.status(calls.asked(job_id)))
-
+    def routes(self) -> Sequence[Route]:
         return [
-            *(calls.submission(self.path + kind, self._read, samsar.accepted) for kind in KINDS),
-            calls.call("GET", f"{self.path}status", status),
+            *(self.submission(self.path + kind, self._read) for kind in KINDS),
+            self.call("GET", f"{self.path}status", self._status),
         ]
+
+    def accepted(self, job: JobView) -> Body:
+        return samsar.accepted(job)
 
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         return {"videoUrl": link}
 
-    def callback(self, job: JobView, now: Millis) -> Callback:
-        return Callback(json.dumps(samsar.webhook(job), separators=(",", ":")).encode(), {})
+    def webhook(self, job: JobView) -> Body:
+        return samsar.webhook(job)
 
     def error(self, status_code: int, detail: str) -> Body:
         return samsar.error(detail)
@@ -53,6 +48,11 @@ class SamsarApi(SandboxApi):
             raise HTTPException(400, "API-KEY is missing")
         if not self.accepts(key):
             raise HTTPException(401, "API-KEY is invalid")
+
+    async def _status(self, request: Request) -> Response:
+        if not (job_id := request.query_params.get("request_id")):
+            raise HTTPException(400, "taskId query parameter is missing.")
+        return JSONResponse(samsar.status(self.asked(job_id)))
 
     def _read(self, request: Request, body: Body) -> Submission:
         kind = request.url.path.removeprefix(self.path)
