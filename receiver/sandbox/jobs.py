@@ -68,7 +68,7 @@ class Jobs:
 
     def make(self, submission: Submission) -> SandboxJob:
         """Create a job, and start the task that sends its callbacks."""
-        now, nonce = self.clock.now(), self._nonces.randbytes(8).hex()
+        now, nonce = self.clock.now(), self._nonces.randbytes(6).hex()
         plan = plan_job(self.rules, nonce)
         job = SandboxJob(f"{now:x}-{nonce}", submission, now, self.clock.monotonic(), plan)
         self._by_id[job.id] = job
