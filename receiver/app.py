@@ -4,7 +4,6 @@ No other part of the service chooses a store, a provider or a server.
 """
 
 import asyncio
-import gc
 import os
 import random
 import signal
@@ -24,8 +23,7 @@ from receiver.clock import Clock, SystemClock
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
-from receiver.http_api.context import ApiContext
-from receiver.http_api.limits import REFUSED, exempt_from_shedding
+from receiver.http_api.load_shedding import LoadShedder
 from receiver.metrics import Metrics
 from receiver.net.resolver import Resolver
 from receiver.providers.contract import Provider
@@ -33,9 +31,7 @@ from receiver.providers.registry import open_provider
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox, sandbox_api, sandbox_rules
 from receiver.secret_file import load_or_create
-from receiver.server.listener import allow_many_connections
-from receiver.server.load_shedding import LoadShedder
-from receiver.server.serve import listen, origin, serving
+from receiver.server.serve import allow_many_connections, listen, origin, serving
 from receiver.settings import ServeSettings
 from receiver.tracing import start_tracing
 from receiver.webhooks.delivery import WebhookSender
@@ -168,16 +164,8 @@ async def serve(settings: ServeSettings) -> None:
             traced = start_tracing()
             async with _running_on(store, metrics, settings, SystemClock()) as service:
                 stop = stop_signal()
-                # Objects created so far stay. Scanning them for garbage, once a second under load,
-                # stopped everything for 40 ms.
-                gc.collect()
-                gc.freeze()
-                async with serving(
-                    traced(service.app),
-                    listener,
-                    grace=STOP_SECONDS,
-                    load_shedder=load_shedder(service.context),
-                ):
+                app = LoadShedder(traced(service.app), service.context)
+                async with serving(app, listener, grace=STOP_SECONDS):
                     provider = ", ".join(settings.provider_names)
                     log.info("serving", url=origin(listener), provider=provider)
                     if not await store.keys.list_page("", 1):
@@ -203,20 +191,6 @@ def _exit_at_once() -> None:
         log.error("the service did not stop in time: it exits now, as if it were killed")
     finally:
         os._exit(1)
-
-
-def load_shedder(context: ApiContext) -> LoadShedder:
-    """Create the load shedder."""
-    services = context.services
-
-    def on_refusal(method: str, target: bytes) -> None:
-        services.metrics.count_request(REFUSED, method, 503, 0.0)
-
-    return LoadShedder(
-        exempt_from_shedding=exempt_from_shedding,
-        cannot_write=lambda: services.store.busy,
-        on_refusal=on_refusal,
-    )
 
 
 def signing_keys(settings: ServeSettings) -> list[str]:

@@ -129,6 +129,7 @@ def assemble(
         ),
         tokens=tokens,
         bodies=Bodies(settings.max_body_bytes, large),
+        large_bodies=large,
         callbacks=CallbackIntake(services, large),
         sender=sender,
         rng=rng,

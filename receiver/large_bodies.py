@@ -1,58 +1,69 @@
-"""Serialises the parsing of large bodies."""
+"""Bounds what large request bodies cost: the memory that they take, and the time to parse them."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
 from receiver.clock import Clock
 
 LARGE: Final = 64 * 1024
-"""Bytes. A larger body can take more than 50 ms of the event loop."""
-MAX_LARGE: Final = 32
-"""Maximum number of one sender's large bodies that wait or are being parsed."""
-
-
-class TooManyLarge(Exception):
-    """`MAX_LARGE` bodies of the sender are waiting or being parsed."""
+"""Bytes. A larger body can take more than 50 ms of the event loop. What it has beyond these counts
+against the two limits below."""
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Of all bodies under way: those that are being received, wait for their turn, or are parsed."""
+MAX_SENDER_BYTES: Final = 8 * 1024 * 1024
+"""Of one sender's bodies under way."""
 
 
 class LargeBodies:
-    """Lets large bodies be parsed one at a time, round-robin by sender. Each is followed by a pause
-    as long as its parsing, so that parsing takes at most half of the time."""
+    """The large bodies under way. A sender is an API key, or a callback's job; for turns, it may be
+    something wider."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: Counter[Hashable] = Counter()
-        """By sender: those that wait or are being parsed."""
+        self._bytes: Counter[Hashable] = Counter()
+        """By sender."""
         self._sender_locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._lock = asyncio.Lock()
         self._next_at = 0.0
         """Monotonic time."""
 
+    @contextmanager
+    def room(self, sender: Hashable) -> Iterator[Callable[[int], bool]]:
+        """Room for one body while the block runs. What this yields is to be called with the body's
+        new length before it grows, and says whether there is room for it."""
+        taken = 0
+
+        def grow_to(length: int) -> bool:
+            nonlocal taken
+            more = max(length - LARGE - taken, 0)
+            sender_bytes, all_bytes = self._bytes[sender] + more, self._bytes.total() + more
+            if sender_bytes > MAX_SENDER_BYTES or all_bytes > MAX_BYTES:
+                return False
+            self._bytes[sender] = sender_bytes
+            taken += more
+            return True
+
+        try:
+            yield grow_to
+        finally:
+            self._bytes[sender] -= taken
+            self._bytes += Counter()  # drops zeros
+
     @asynccontextmanager
     async def turn(self, sender: Hashable) -> AsyncIterator[None]:
-        """Wait for a turn of this sender: a user's id, or a provider's name.
-
-        Raises:
-            TooManyLarge: at once, if there are too many before it.
-        """
-        if self._waiting[sender] >= MAX_LARGE:
-            raise TooManyLarge
-        self._waiting[sender] += 1
-        try:
-            async with self._sender_locks.setdefault(sender, asyncio.Lock()), self._lock:
-                pause = self._next_at - self._clock.monotonic()
-                if pause > 0:
-                    await self._clock.sleep(pause)
-                began = self._clock.monotonic()
-                try:
-                    yield
-                finally:
-                    ended = self._clock.monotonic()
-                    self._next_at = ended + (ended - began)
-        finally:
-            self._waiting[sender] -= 1
-            self._waiting += Counter()  # drops zero counts
+        """Wait for a turn to parse a large body: one at a time, round-robin by sender. Each is
+        followed by a pause as long as its parsing, which so takes at most half of the time."""
+        async with self._sender_locks.setdefault(sender, asyncio.Lock()), self._lock:
+            pause = self._next_at - self._clock.monotonic()
+            if pause > 0:
+                await self._clock.sleep(pause)
+            began = self._clock.monotonic()
+            try:
+                yield
+            finally:
+                ended = self._clock.monotonic()
+                self._next_at = ended + (ended - began)

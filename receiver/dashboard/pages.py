@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from receiver.server.responses import problem
+from receiver.server.problem import problem
 
 _MEDIA_TYPES: Final = {
     ".css": "text/css",

@@ -14,9 +14,9 @@ from receiver.domain.observations import CallbackReceived
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import note_end
 from receiver.json_text import UnreadableJson, decode, parse
-from receiver.large_bodies import LARGE, MAX_LARGE, LargeBodies, TooManyLarge
+from receiver.large_bodies import LARGE, LargeBodies
 from store.callbacks import IncomingCallback, Receipt
-from store.errors import NotFound, StoreBusy, StoreUnavailable
+from store.errors import NotFound, StoreUnavailable
 from store.records.callbacks import Verdict
 from store.records.jobs import Job
 from store.records.transitions import Transition
@@ -51,8 +51,7 @@ class CallbackIntake:
 
         Raises:
             NotFound: there is no such job.
-            StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`; also if too many
-                large ones are waiting.
+            StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
         """
         arrival: IncomingCallback = {
             "provider": provider,
@@ -97,11 +96,8 @@ class CallbackIntake:
         read = partial(self._read_at_once, provider, body)
         if len(body) <= LARGE:
             return read()
-        try:
-            async with self._large.turn(provider):
-                return await asyncio.to_thread(read)
-        except TooManyLarge:
-            raise StoreBusy(f"{MAX_LARGE} large callbacks are waiting") from None
+        async with self._large.turn(provider):
+            return await asyncio.to_thread(read)
 
     def _read_at_once(self, provider: str, body: bytes) -> Report | None:
         """What a callback's body says; None if it is no JSON object."""

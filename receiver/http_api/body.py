@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -11,7 +12,7 @@ from starlette.types import Receive
 
 from receiver.http_api.errors import Problem
 from receiver.json_text import UnreadableJson, parse
-from receiver.large_bodies import LARGE, MAX_LARGE, LargeBodies, TooManyLarge
+from receiver.large_bodies import LARGE, LargeBodies
 
 BODY_SECONDS = 30.0
 """Time limit for receiving a body."""
@@ -27,19 +28,52 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-def too_large(limit: int) -> Problem:
-    """The problem for a body over the limit. The rest of the body is still read and dropped:
-    closing a connection with unread bytes resets it, and most clients would not see the answer."""
-    return Problem(413, "body_too_large", f"The body is larger than {limit} bytes.")
-
-
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(
+    request: Request, limit: int, grow_to: Callable[[int], bool] = lambda _: True
+) -> bytes:
     """Read the whole body, of at most `limit` bytes.
 
+    `grow_to` is called with its length before it grows, and says whether it may.
+
     Raises:
-        Problem: 413 over the limit, 415 for a Content-Encoding, 408 if it takes too long.
+        Problem: 413 over the limit, 415 for a Content-Encoding, 408 if it takes too long, 503 if
+            too much is under way.
         ClientDisconnect: the client disconnected.
     """
+    chunks = request.stream()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _collect(request, chunks, limit, grow_to)
+    except TimeoutError:
+        raise Problem(
+            408,
+            "body_too_slow",
+            f"The body did not arrive within {BODY_SECONDS:g} seconds.",
+            headers={"Connection": "close"},
+        ) from None
+    except Problem:
+        if _is_closed_after(request):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BODY_SECONDS):
+                    async for _ in chunks:
+                        pass
+        raise
+
+
+async def _collect(
+    request: Request, chunks: AsyncIterator[bytes], limit: int, grow_to: Callable[[int], bool]
+) -> bytes:
+    def check(length: int) -> None:
+        if length > limit:
+            raise Problem(413, "body_too_large", f"The body is larger than {limit} bytes.")
+        if not grow_to(length):
+            raise Problem(
+                503,
+                "too_many_large_bodies",
+                f"Too many requests with bodies over {LARGE} bytes are under way.",
+                headers={"Retry-After": "2"},
+            )
+
     for name, value in request.scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise Problem(
@@ -49,24 +83,21 @@ async def read_body(request: Request, limit: int) -> bytes:
                 headers={"Accept-Encoding": "identity"},
             )
         if name == b"content-length" and value.isdigit():
-            digits = value.lstrip(b"0")
-            if len(digits) > 18 or int(digits or b"0") > limit:  # int() refuses 4,300 digits
-                raise too_large(limit)
+            digits = value.lstrip(b"0")[:19] or b"0"  # int() refuses 4,300 digits
+            check(int(digits))
     body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise too_large(limit)
-    except TimeoutError:
-        raise Problem(
-            408,
-            "body_too_slow",
-            f"The body did not arrive within {BODY_SECONDS:g} seconds.",
-            headers={"Connection": "close"},
-        ) from None
+    async for chunk in chunks:
+        check(len(body) + len(chunk))
+        body += chunk
     return bytes(body)
+
+
+def _is_closed_after(request: Request) -> bool:
+    """Whether the server closes the connection right after the response. That resets it while the
+    client still sends, and most clients read the response only then. (On other connections, the
+    server reads on.)"""
+    connection = request.headers.get("connection", "").lower()
+    return request.scope["http_version"] == "1.0" or "close" in connection
 
 
 class Bodies:
@@ -77,28 +108,21 @@ class Bodies:
         self._limit = limit
         self._large = large
 
-    async def read(self, request: Request, user_id: int, parse: Callable[[bytes], T]) -> T:
-        """Read the body and `parse` it, in a thread if it is large.
+    async def read(self, request: Request, sender: Hashable, parse: Callable[[bytes], T]) -> T:
+        """Read the body and `parse` it, in a thread if it is large. The sender is an API key.
 
         Raises:
-            Problem: by `parse` and `read_body`, and 429 if too many large ones are waiting.
+            Problem: by `parse` and `read_body`.
             ClientDisconnect: the client disconnected, perhaps while it waited.
         """
-        raw = await read_body(request, self._limit)
-        if len(raw) <= LARGE:
-            return parse(raw)
-        try:
-            async with self._large.turn(user_id):
+        with self._large.room(sender) as grow_to:
+            raw = await read_body(request, self._limit, grow_to)
+            if len(raw) <= LARGE:
+                return parse(raw)
+            async with self._large.turn(sender):
                 if await request.is_disconnected():
                     raise ClientDisconnect
                 return await asyncio.to_thread(parse, raw)
-        except TooManyLarge:
-            raise Problem(
-                429,
-                "too_many_large_bodies",
-                f"{MAX_LARGE} of your requests with bodies over {LARGE} bytes are waiting.",
-                headers={"Retry-After": "2"},
-            ) from None
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The provider's callbacks. A hot route: plain ASGI, and one write to the store each."""
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -35,10 +36,12 @@ async def callback(
     began = services.clock.monotonic()
     provider = scope["path_params"]["provider"]
     try:
-        body, verified = await _read_verified(context, Request(scope, receive), provider, job_id)
-        receipt = await context.callbacks.accept(
-            provider, job_id, body, scope["headers"], verified=verified
-        )
+        with context.large_bodies.room(job_id) as grow_to:
+            request = Request(scope, receive)
+            body, verified = await _read_verified(context, request, provider, job_id, grow_to)
+            receipt = await context.callbacks.accept(
+                provider, job_id, body, scope["headers"], verified=verified
+            )
     except NotFound:
         services.metrics.count_callback(provider, "gone")
         log.info("callback for a removed job", job=job_id)
@@ -55,15 +58,22 @@ async def callback(
 
 
 async def _read_verified(
-    context: ApiContext, request: Request, provider: str, job_id: str
+    context: ApiContext,
+    request: Request,
+    provider: str,
+    job_id: str,
+    grow_to: Callable[[int], bool],
 ) -> tuple[bytes, bool]:
     """The body, and whether the provider's signature was verified. Raises `NotFound`, `Problem`."""
     services = context.services
     try:
         verify = services.providers[provider].verifier(request.scope["headers"])
-        body = await read_body(request, context.settings.max_body_bytes)
+        body = await read_body(request, context.settings.max_body_bytes, grow_to)
         return body, verify is not None and await verify(body)
     except (BadSignature, Problem) as error:
+        if isinstance(error, Problem) and error.status == 503:
+            raise  # for want of memory: the many of a flood do not ask the store, either
+        error.with_traceback(None)  # its frames would keep the body in memory meanwhile
         if not await services.store.callbacks.exists(provider, job_id):
             raise NotFound(job_id) from None
         if isinstance(error, Problem):

@@ -16,6 +16,7 @@ from receiver.http_api.errors import stopping
 from receiver.http_api.limits import RateLimit, UserLocks
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
+from receiver.large_bodies import LargeBodies
 from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.broadcast import Broadcast
@@ -38,6 +39,7 @@ class ApiContext:
     broadcast: Broadcast
     tokens: CallbackTokens
     bodies: Bodies
+    large_bodies: LargeBodies
     callbacks: CallbackIntake
     sender: WebhookSender
     rng: Random

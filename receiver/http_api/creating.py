@@ -67,7 +67,7 @@ class Creation(ABC):
         """
         context, caller = self.context, self.caller
         services = context.services
-        body, key = await context.bodies.read(self.request, caller.user_id, self._parse)
+        body, key = await context.bodies.read(self.request, caller.key_hash, self._parse)
         replay = None
         if key is not None:
             replay = await services.store.idempotency.find(caller.user_id, key)

@@ -103,7 +103,7 @@ async def retry_delivery(context: ApiContext, request: Request, caller: Caller) 
 async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Resend all matching webhook messages that were given up."""
     queries.check_parameters(request, "user")
-    body = await context.bodies.read(request, caller.user_id, parse_object)
+    body = await context.bodies.read(request, caller.key_hash, parse_object)
     raise_for_faults(_retry_faults(body))
     state = DeliveryState(body["state"])
     select = _filter(await queries.selected_user_or_all(context, request, caller), state, body)
@@ -129,7 +129,7 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
 
 async def test_webhook(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Send a signed message of `type: "test"` to a URL, and wait for its answer."""
-    url = (await context.bodies.read(request, caller.user_id, parse_object)).get("url")
+    url = (await context.bodies.read(request, caller.key_hash, parse_object)).get("url")
     raise_for_faults(url_faults(context, "url", url))
     user = or_404(await context.services.store.keys.user(caller.user_id))
     # The endpoint decides how long this takes, so each user has only one at a time.

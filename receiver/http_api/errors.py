@@ -12,7 +12,7 @@ from receiver.domain.serialization import compact_json, job_document
 from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
 from receiver.providers.contract import InputFault
-from receiver.server.responses import problem
+from receiver.server.problem import problem
 from store.errors import (
     AmbiguousPrefix,
     KeyInUse,

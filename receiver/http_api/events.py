@@ -71,7 +71,7 @@ async def _read_cursor(
 async def create_stream_ticket(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a link that a browser's EventSource can open for an hour."""
     body = await context.bodies.read(
-        request, caller.user_id, lambda raw: parse_object(raw) if raw else {}
+        request, caller.key_hash, lambda raw: parse_object(raw) if raw else {}
     )
     # If a typo in the member's name, or a null id, were ignored, the ticket would be for all jobs.
     raise_for_faults(unknown_faults(body, ("request_id",)))

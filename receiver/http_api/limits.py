@@ -1,8 +1,6 @@
-"""Limits on request rates, on concurrency and on the size of a request's head, and the paths that
-are exempt from load shedding."""
+"""Limits on request rates, on concurrency and on the size of a request's head."""
 
 import asyncio
-import re
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -22,14 +20,6 @@ FAILED_LOGINS: Final = Rate(300, 60)
 
 _CLEANUP_SIZE: Final = 50_000
 
-REFUSED: Final = "refused"
-"""The route label in the metrics for requests that were shed before routing."""
-
-_NEVER_SHED: Final = re.compile(
-    rb"/(?:livez|readyz|metrics|v1/events|v1/jobs/[^/?]+/events)(?:\?.*)?", re.DOTALL
-)
-"""Exactly the probes, the metrics and the two streams."""
-
 
 def check_head(scope: Scope) -> None:
     """Refuse a request with an oversized head, before anything processes it.
@@ -46,12 +36,6 @@ def check_head(scope: Scope) -> None:
         raise Problem(431, "head_too_large", f"The request has more than {HEADERS} headers.")
     if sum([len(name) + len(value) for name, value in headers]) > HEADER_BYTES:
         raise Problem(431, "head_too_large", f"The headers exceed {HEADER_BYTES} bytes together.")
-
-
-def exempt_from_shedding(target: bytes) -> bool:
-    """Whether a request with this path and query is never shed: a failing probe restarts the
-    service, and an EventSource does not reconnect after a 503."""
-    return _NEVER_SHED.fullmatch(target) is not None
 
 
 class RateLimit:

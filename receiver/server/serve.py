@@ -1,28 +1,53 @@
 """An HTTP server inside a running event loop, for the service, the sandbox and the tests."""
 
 import asyncio
+import resource
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from receiver.server.buffer_limiter import WriteBufferLimiter
-from receiver.server.connection import GuardedConnection, watch_connections
-from receiver.server.listener import Acceptor
-from receiver.server.load_shedding import ASGIApp, LoadShedder
+from receiver.server.connection import HEAD_SECONDS, GuardedConnection
 
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+
+SPARE_FILES: Final = 256
+"""Open files reserved for the database, calls to providers, and webhooks; at most half of all."""
+MAX_FILES: Final = 65_536
+ACCEPTED_AT_ONCE: Final = 16
+"""Connections accepted in one iteration of the event loop. uvloop accepts one in each for a socket
+(https://github.com/libuv/libuv/pull/3696), so it gets the listening socket several times: with one,
+new clients would wait for seconds behind a rush of others."""
+STALLED_SECONDS: Final = 60.0
+"""How long a client may read nothing of what was sent to it."""
+MAX_UNREAD: Final = 128 * 1024 * 1024
+"""Bytes buffered for all clients together; beyond them, some are cut off."""
 _BACKLOG: Final = 4096
 """The listen backlog: Linux's default maximum (`net.core.somaxconn`)."""
+_RECEIVE_BUFFER: Final = 16 * 1024
+"""Bytes that the kernel keeps of a connection until they are read, and about the most that is read
+at once. By default it grows to megabytes, for fast clients far away; ours is the TLS proxy."""
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than most clients and proxies keep an idle connection, so that they close it first."""
+_CHECK_SECONDS: Final = 1.0
+"""Pause between two checks of all connections, and so the precision of the limits."""
 _CANCEL_DELAY_SECONDS: Final = 1.0
 """Seconds from the cut of a connection until its request, if it still runs, is cancelled."""
-_CHECK_SECONDS: Final = 0.002
+_CLOSING_CHECK_SECONDS: Final = 0.005
 """Pause between two checks for open connections at shutdown."""
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit on open files as far as the system allows, up to `MAX_FILES`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -37,6 +62,10 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            timeout = round(STALLED_SECONDS * 1_000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
     except OSError:
@@ -54,21 +83,17 @@ def origin(listener: socket.socket) -> str:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp,
-    listener: socket.socket,
-    *,
-    grace: float = 0.5,
-    load_shedder: LoadShedder | None = None,
+    app: ASGIApp, listener: socket.socket, *, grace: float = 0.5
 ) -> AsyncIterator[None]:
     """Serve `app`, without a lifespan, on `listener` until the block ends; then close it.
 
-    `load_shedder`, if given, decides which requests are admitted, and when they start. Signals are
-    left to the caller: of uvicorn, only the connections are used, and not its `Server`, which would
-    install handlers. At the end, requests under way get `grace` seconds; then their connections are
-    cut, which the application sees as a client disconnect.
+    Of uvicorn, only the connections are used, and not its `Server`, which handles signals and takes
+    a tenth of a second to end. At the end, requests under way get `grace` seconds; then their
+    connections are cut, which the application sees as a client disconnect.
     """
     config = Config(
-        app if load_shedder is None else load_shedder.paced(app),
+        app,
+        interface="asgi3",
         ws="none",
         log_config=None,
         access_log=False,
@@ -77,43 +102,86 @@ async def serving(
     )
     config.load()
     state = ServerState()
-    # All connections are made by the acceptor below, so they are of this type.
+    # All connections are made by the server below, so they are of this type.
     connections = cast("set[GuardedConnection]", state.connections)
-    buffer_limiter = WriteBufferLimiter(connections)
-    acceptor = Acceptor(
-        listener, partial(GuardedConnection, config, state, buffer_limiter, load_shedder)
-    )
-    watching = asyncio.create_task(watch_connections(state, buffer_limiter))
+    factory = partial(GuardedConnection, config, state, _most_connections())
+    loop = asyncio.get_running_loop()
+    servers = [
+        await loop.create_server(factory, sock=listener.dup(), backlog=_BACKLOG)
+        for _ in range(ACCEPTED_AT_ONCE)
+    ]
+    watching = asyncio.create_task(_watch(state, connections))
     try:
         yield
     finally:
         watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await acceptor.stop()
-        cut_timer = asyncio.get_running_loop().call_later(grace, _cut_connections, state)
+        for server in servers:
+            server.close()
+        listener.close()
         try:
-            await _shut_down(state, listener, grace + _CANCEL_DELAY_SECONDS)
-        finally:
-            cut_timer.cancel()
-            # In case the shutdown was interrupted: the remaining clients would wait for ever.
-            _cut_connections(state)
-        await asyncio.sleep(0)  # cut connections close in the next event-loop iteration
+            await _finish(state, connections, grace)
+        finally:  # also if that is interrupted: the remaining clients would wait for ever
+            for connection in list(connections):
+                connection.transport.abort()
+        await _cancel_late(state)
 
 
-async def _shut_down(state: ServerState, listener: socket.socket, timeout: float) -> None:
-    """Let the connections end. After `timeout` seconds, requests that still run are cancelled."""
-    listener.close()
-    for connection in list(state.connections):
-        connection.shutdown()
-    try:
-        async with asyncio.timeout(timeout):
-            while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(_CHECK_SECONDS)
-    except TimeoutError:
-        for task in list(state.tasks):
+def _most_connections() -> int:
+    """The maximum number of open connections. Further ones are accepted and closed at once."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(files - SPARE_FILES, files // 2)
+
+
+async def _finish(state: ServerState, connections: set[GuardedConnection], grace: float) -> None:
+    """Wait for the requests under way, at most `grace` seconds."""
+    await asyncio.sleep(_CLOSING_CHECK_SECONDS)  # the connections accepted last are made
+    with suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            while connections or state.tasks:
+                for connection in list(connections):
+                    connection.shutdown()
+                await asyncio.sleep(_CLOSING_CHECK_SECONDS)
+
+
+async def _cancel_late(state: ServerState) -> None:
+    """Cancel the requests that still run although their clients are gone."""
+    await asyncio.sleep(0)  # in which the cut connections close
+    if state.tasks:
+        _, late = await asyncio.wait(state.tasks, timeout=_CANCEL_DELAY_SECONDS)
+        for task in late:
             task.cancel()
+        await asyncio.sleep(0)
 
 
-def _cut_connections(state: ServerState) -> None:
-    for connection in list(state.connections):
-        connection.transport.abort()
+async def _watch(state: ServerState, connections: set[GuardedConnection]) -> None:
+    """Close connections that exceed a limit, and keep the `Date` of responses right. Checking all
+    of them periodically is cheaper than a timer for each request."""
+    loop = asyncio.get_running_loop()
+    unread: dict[GuardedConnection, int] = {}
+    while True:
+        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        await asyncio.sleep(_CHECK_SECONDS)
+        _close_slow(connections, loop.time())
+        unread = _cut_unread(connections, unread)
+
+
+def _close_slow(connections: set[GuardedConnection], now: float) -> None:
+    for connection in list(connections):
+        since = connection.head_awaited_since
+        if since is not None and now - since > HEAD_SECONDS:
+            connection.transport.close()
+
+
+def _cut_unread(
+    connections: set[GuardedConnection], before: dict[GuardedConnection, int]
+) -> dict[GuardedConnection, int]:
+    """If too much is buffered, cut off clients until it is not: first those that have read nothing
+    since the check `before`, and among these the ones with the most. Returns what is buffered."""
+    sizes = {each: each.transport.get_write_buffer_size() for each in connections}
+    excess = sum(sizes.values()) - MAX_UNREAD
+    for each in sorted(sizes, key=lambda each: (sizes[each] != before.get(each), -sizes[each])):
+        if excess <= 0:
+            break
+        each.transport.abort()
+        excess -= sizes[each]
+    return sizes

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
-from receiver.server.listener import allow_many_connections
+from receiver.server.serve import allow_many_connections
 from tests.benchmarks.life_figures import Load, Measured
 from tests.benchmarks.life_world import SAFE, Bench
 from tests.benchmarks.table import Line, quantile, ratio, show

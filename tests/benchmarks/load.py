@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from receiver.server.listener import allow_many_connections
+from receiver.server.serve import allow_many_connections
 from tests.benchmarks.sender import Exchange, Sender, paced
 from tests.benchmarks.table import quantile
 

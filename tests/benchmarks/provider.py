@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from receiver.server.listener import allow_many_connections
+from receiver.server.serve import allow_many_connections
 from tests.benchmarks.sender import Exchange, Sender, content_length, paced, request
 from tests.benchmarks.upstreams import FAL, REPLICATE, SAMSAR, Upstream
 from tests.providers.conformance.subjects import PRIVATE_KEY, as_body, jwks

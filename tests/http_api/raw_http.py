@@ -73,6 +73,10 @@ class RawConnection:
         """Whether the other side closes without sending anything more."""
         return not await self.rest()
 
+    def abort(self) -> None:
+        """Reset the connection."""
+        self._writer.transport.abort()
+
     def is_open(self) -> bool:
         """Whether the other side has not closed, as far as this side knows."""
         return not (self._writer.is_closing() or self._reader.at_eof())

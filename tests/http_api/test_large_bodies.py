@@ -1,7 +1,9 @@
 """Large bodies, one of which can take a tenth of a second of the event loop."""
 
 import asyncio
+import json
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,12 +12,14 @@ from starlette.requests import Request
 from receiver import large_bodies
 from receiver.engine import accept_callback
 from receiver.http_api.body import Bodies
-from receiver.http_api.errors import Problem
 from receiver.json_text import parse
 from receiver.large_bodies import LARGE, LargeBodies
 from tests.http_api.accepted_job import AcceptedJob
+from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.simulation.client import Exchange, scope
+from tests.support.documented import assert_problem
 from tests.support.manual_clock import ManualClock
+from tests.support.service import JOB, RunningService, eventually
 
 ANN, BOB = 1, 2
 
@@ -52,18 +56,71 @@ async def test_large_bodies_take_turns_by_user_with_pauses_between() -> None:
     assert reading.begun == [("ann 0", 0.0), ("bob", 0.2), ("ann 1", 0.4), ("ann 2", 0.6)]
 
 
-async def test_the_queue_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_bodies, "MAX_LARGE", 2)
-    reading = Reading()
+KB = 1_024
 
-    ended = await asyncio.gather(
-        *(reading.read(f"ann {n}", ANN, LARGE + 1) for n in range(3)),
-        reading.read("bob", BOB, LARGE + 1),
-        return_exceptions=True,
-    )
 
-    assert [type(end) for end in ended] == [type(None), type(None), Problem, type(None)]
-    await reading.read("again", ANN, LARGE + 1)
+@pytest.mark.parametrize(
+    ("lengths", "fits"),
+    [
+        ({"ann": [64, 64, 64, 64]}, True),
+        ({"ann": [64, 100]}, True),
+        ({"ann": [65, 164]}, False),
+        ({"ann": [165]}, False),
+        ({"ann": [164], "bob": [164], "eve": [64, 64]}, True),
+        ({"ann": [164], "bob": [164], "eve": [65]}, False),
+    ],
+)
+def test_bodies_under_way_have_limited_room(
+    monkeypatch: pytest.MonkeyPatch, lengths: dict[str, list[int]], fits: bool
+) -> None:
+    """Of each, what is over `LARGE` counts, against the limits of its sender and of all."""
+    monkeypatch.setattr(large_bodies, "MAX_SENDER_BYTES", 100 * KB)
+    monkeypatch.setattr(large_bodies, "MAX_BYTES", 200 * KB)
+    monkeypatch.setattr(large_bodies, "LARGE", 64 * KB)
+    bodies = LargeBodies(ManualClock())
+    for _ in range(2):  # what was held is free again
+        with ExitStack() as under_way:
+            granted = []
+            for sender, each in lengths.items():
+                for length in each:
+                    grow_to = under_way.enter_context(bodies.room(sender))
+                    granted += [grow_to(length * KB // 2), grow_to(length * KB)]
+            assert granted[:-1] == [True] * (len(granted) - 1)
+            assert granted[-1] is fits
+
+
+async def test_a_user_with_too_much_under_way_is_refused_and_others_are_not(
+    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_bodies, "MAX_SENDER_BYTES", LARGE)
+    key = await shared_service.key()
+    started = request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length=str(2 * LARGE))
+    too_many, fitting = json.dumps(JOB).ljust(LARGE + 2), json.dumps(JOB).ljust(LARGE)
+    client, other = shared_service.client(key), await shared_service.user("other")
+    async with raw_connection(shared_service.url) as connection:
+        await connection.send(started)
+
+        async def is_refused() -> bool:
+            answer = await client.post("/v1/jobs", content=too_many)
+            if answer.status_code != 503:
+                return False
+            assert answer.headers["Retry-After"]
+            assert_problem(answer, 503, "too_many_large_bodies")
+            return True
+
+        await eventually(is_refused, bool, "a refusal")
+        assert (await client.post("/v1/jobs", content=fitting)).status_code == 202
+        assert (await other.post("/v1/jobs", content=too_many)).status_code == 202
+    await eventually(is_refused, lambda refused: not refused, "room again")
+
+
+async def test_of_a_job_with_too_many_large_callbacks_under_way_one_is_refused(
+    job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_bodies, "MAX_SENDER_BYTES", 0)
+
+    await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
+    await job.send({"status": "IN_PROGRESS"})
 
 
 async def test_a_large_callback_is_parsed_beside_the_event_loop(
@@ -81,11 +138,3 @@ async def test_a_large_callback_is_parsed_beside_the_event_loop(
 
     await job.wait_for_verdicts("applied", "applied")
     assert threads == [True, False]
-
-
-async def test_of_too_many_large_callbacks_one_is_refused(
-    job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(large_bodies, "MAX_LARGE", 0)
-
-    await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)

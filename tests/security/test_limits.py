@@ -1,7 +1,6 @@
 """Limits: whatever is too long, too slow or too frequent is cut off, with a documented refusal if
 one can still be sent, and other clients do not notice."""
 
-import resource
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import Any
 import pytest
 
 from receiver.http_api.auth import _network_of
-from receiver.server import connection as server_connection
-from receiver.server import listener
 from receiver.setting_values import Rate
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support import documented
@@ -98,37 +95,6 @@ async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on
 async def pieces() -> AsyncIterator[bytes]:
     for _ in range(80):
         yield b" " * 100_000
-
-
-# --- number ---------------------------------------------------------------------------------------
-
-
-async def test_one_connection_too_many_is_closed_and_the_others_live(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server_connection, "most_connections", lambda: 1)
-    async with raw_connection(service.url) as first:
-        assert (await first.ask(request_bytes("GET", "/livez"))).status_code == 200
-        async with raw_connection(service.url) as second:
-            assert await second.ended()
-        assert (await first.ask(request_bytes("GET", "/livez"))).status_code == 200
-
-
-def test_connections_leave_files_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    def limits_of(soft: int, hard: int) -> None:
-        monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
-
-    limits_of(1_024, 4_096)
-    assert listener.most_connections() == 768
-    limits_of(256, 256)
-    assert listener.most_connections() == 128
-
-    asked: list[Any] = []
-    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: asked.append(pair))
-    for soft, hard in ((1_024, 4_096), (4_096, 4_096), (1_024, -1), (1_024, 10**6)):
-        limits_of(soft, hard)
-        listener.allow_many_connections()
-    assert asked == [(4_096, 4_096), (65_536, -1), (65_536, 10**6)]
 
 
 # --- failed logins --------------------------------------------------------------------------------

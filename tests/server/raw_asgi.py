@@ -1,13 +1,13 @@
-"""One connection to an application on the server, and parts of minimal applications."""
+"""A minimal application, and one connection to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from receiver.server.connection import CONNECTION, GuardedConnection
-from receiver.server.load_shedding import ASGIApp, LoadShedder
+from receiver.server.serve import ASGIApp
 from tests.http_api.raw_http import RawConnection, raw_connection
 from tests.support.asgi_server import asgi_server
 
@@ -19,27 +19,11 @@ async def connected(app: ASGIApp) -> AsyncIterator[RawConnection]:
         yield client
 
 
-def shedder(
-    *,
-    cannot_write: Callable[[], bool] = lambda: True,
-    on_refusal: Callable[[str, bytes], object] = lambda *_: None,
-) -> LoadShedder:
-    """Exempts no request, and refuses what writes unless a test says otherwise."""
-    return LoadShedder(
-        exempt_from_shedding=lambda _: False, cannot_write=cannot_write, on_refusal=on_refusal
-    )
-
-
 async def respond(send: Any, body: bytes = b"", status: int = 200) -> None:
     """Send a complete response."""
-    await begin(send, len(body), status)
-    await send({"type": "http.response.body", "body": body})
-
-
-async def begin(send: Any, length: int, status: int = 200) -> None:
-    """Send a response's head, which says the length of its body in bytes."""
-    headers = [(b"content-length", b"%d" % length)]
+    headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def read_body(receive: Any) -> bytes | None:
@@ -56,31 +40,26 @@ async def read_body(receive: Any) -> bytes | None:
 
 @dataclass
 class Echo:
-    """A server that answers with the target and the body. `/slow` waits until a test lets it go or
-    the client leaves, and `/deaf` until then before it reads the body."""
+    """Answers with the target and the body: `/early` before the body, `/slow` when a test lets it
+    go."""
 
-    url: str = ""
     connection: GuardedConnection = field(init=False)
-    most_waiting: int = 0
+    scope: Any = None
     served: list[bytes] = field(default_factory=list)
+    disconnected: int = 0
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        connection: GuardedConnection = scope["extensions"][CONNECTION]
-        self.connection = connection
-        self.most_waiting = max(self.most_waiting, len(connection.pipeline))
-        if scope["path"] == "/deaf":
-            self.begun.set()
-            await self.go.wait()
-        body = await read_body(receive)
+        self.scope, self.connection = scope, scope["extensions"][CONNECTION]
+        self.begun.set()
+        body: bytes | None = b""
+        if scope["path"] != "/early":
+            body = await read_body(receive)
+        if body is None:
+            self.disconnected += 1
+            return
         if scope["path"] == "/slow":
-            self.begun.set()
-            gone = asyncio.create_task(receive())
             await self.go.wait()
-            gone.cancel()
         self.served.append(scope["raw_path"])
-        await respond(send, scope["raw_path"] + (body or b""))
-
-    def is_reading(self) -> bool:
-        return self.connection.transport.is_reading()
+        await respond(send, scope["raw_path"] + body)

@@ -1,21 +1,35 @@
-"""Serving and stopping: no client that has connected is left waiting."""
+"""Serving and stopping: no client that has connected is left waiting, and none costs too much."""
 
 import asyncio
+import resource
 import socket
-from contextlib import suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any
 
 import pytest
+import uvloop
 
 from receiver.server import serve
-from receiver.server.serve import listen, serving
-from tests.http_api.raw_http import request_bytes
-from tests.server.raw_asgi import connected
-from tests.support.service import TIMEOUT
+from receiver.server.connection import CONNECTION, GuardedConnection
+from receiver.server.serve import allow_many_connections, listen, serving
+from tests.http_api.raw_http import raw_connection, request_bytes, sending
+from tests.server.raw_asgi import Echo, connected, respond
+from tests.support.asgi_server import asgi_server
+from tests.support.service import TIMEOUT, until_seen
+
+SHORT = 0.3
+"""Seconds that replace a time limit."""
+GET = request_bytes("GET", "/")
+LAST = request_bytes("GET", "/", Connection="close")
+SLOW = request_bytes("GET", "/slow")
+UNREAD = request_bytes("POST", "/early", Content_Length="1000")
+LARGE = 16 * 1024 * 1024
 
 
-async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    """An application that never gets a request."""
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "_CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(serve, "_CANCEL_DELAY_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize("iterations", range(8))
@@ -29,35 +43,38 @@ async def test_a_connection_that_comes_at_the_end_is_closed(iterations: int) -> 
 
     with listen("127.0.0.1", 0) as listener:
         address = listener.getsockname()
-        async with serving(_nothing, listener, grace=0):
+        async with serving(Echo(), listener, grace=0):
             coming = asyncio.create_task(come())
     with suppress(ConnectionError), await coming as client:
         client.settimeout(TIMEOUT)
         assert client.recv(1) == b""
 
 
-async def test_an_answer_is_one_write() -> None:
-    """Its head and body reach the client together; an answer with only a head is complete too."""
+async def test_at_the_end_requests_are_finished_and_no_more_are_accepted() -> None:
+    echo, idle = Echo(), b""
+    with listen("127.0.0.1", 0) as listener:
+        url, address = serve.origin(listener), listener.getsockname()
+        async with AsyncExitStack() as stack:
+            server = serving(echo, listener, grace=TIMEOUT)
+            await server.__aenter__()
+            busy, kept, new = [await stack.enter_async_context(raw_connection(url)) for _ in "123"]
+            assert (await kept.ask(GET)).status_code == 200
+            await new.send(GET[:-1])
+            await busy.send(SLOW)
+            await asyncio.wait_for(echo.begun.wait(), TIMEOUT)
+            stopping = asyncio.create_task(server.__aexit__(None, None, None))
+            for client in (kept, new):
+                idle += await client.rest()
+            with pytest.raises(ConnectionError):
+                socket.create_connection(address).close()
+            echo.go.set()
+            answer = await busy.answer()
+            assert (answer.body, answer.headers["connection"]) == (b"/slow", "close")
+            await asyncio.wait_for(stopping, TIMEOUT)
+    assert idle == b""
 
-    async def greet(scope: Any, receive: Any, send: Any) -> None:
-        length = [(b"content-length", b"5")]
-        await send({"type": "http.response.start", "status": 200, "headers": length})
-        await asyncio.sleep(0.01)  # a head that was sent alone would be there by then
-        await send({"type": "http.response.body", "body": b"hello"})
 
-    async with connected(greet) as client:
-        for method, body in (("GET", b"hello"), ("HEAD", b""), ("GET", b"hello")):
-            await client.send(request_bytes(method, "/"))
-            async with asyncio.timeout(TIMEOUT):
-                answer = await client.read_some()
-            assert answer.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
-            assert answer.endswith(b"\r\n\r\n" + body)
-
-
-async def test_a_request_that_ignores_its_disconnect_is_cancelled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(serve, "_CANCEL_DELAY_SECONDS", 0.05)
+async def test_a_request_that_ignores_its_disconnect_is_cancelled() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def deaf(scope: Any, receive: Any, send: Any) -> None:
@@ -68,6 +85,121 @@ async def test_a_request_that_ignores_its_disconnect_is_cancelled(
             ended.set()
 
     async with connected(deaf) as client:
-        await client.send(request_bytes("GET", "/"))
+        await client.send(GET)
         await begun.wait()
     assert ended.is_set()
+
+
+@pytest.mark.parametrize(
+    ("start", "piece", "statuses"),
+    [
+        (b"", b"", 0),
+        (b"GET / HTTP/1.1\r\nA: ", b"a", 0),
+        (GET, b"\r\n", 1),
+        (UNREAD, b"a", 1),
+        (GET + b"GET / HTTP/1.1\r\nA: ", b"a", 1),
+    ],
+)
+async def test_a_head_that_does_not_come_ends_the_connection(
+    monkeypatch: pytest.MonkeyPatch, start: bytes, piece: bytes, statuses: int
+) -> None:
+    monkeypatch.setattr(serve, "HEAD_SECONDS", SHORT)
+    async with connected(Echo()) as client:
+        await client.send(start)
+        async with sending(client, piece, SHORT / 10):
+            assert (await client.rest()).count(b"HTTP/1.1 200") == statuses
+
+
+async def test_a_request_under_way_and_an_idle_connection_may_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serve, "HEAD_SECONDS", SHORT)
+    echo = Echo()
+    async with asgi_server(echo) as url, raw_connection(url) as slow, raw_connection(url) as idle:
+        assert (await idle.ask(GET)).status_code == 200
+        await slow.send(SLOW)
+        await asyncio.sleep(2 * SHORT)
+        echo.go.set()
+        for client in (slow, idle):
+            await client.send(GET)
+            assert (await client.answer()).status_code == 200
+
+
+async def long_responses(_scope: Any, _receive: Any, send: Any) -> None:
+    await respond(send, b"x" * LARGE)
+
+
+async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serve, "MAX_UNREAD", 2 * LARGE)
+    seen: set[Any] = set()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.add(scope["extensions"][CONNECTION])
+        await long_responses(scope, receive, send)
+
+    async with asgi_server(app) as url, AsyncExitStack() as stack:
+        for _ in range(5):
+            client = await stack.enter_async_context(raw_connection(url))
+            stack.enter_context(client.deaf())
+            await client.send(GET)
+        await until_seen(lambda: len(seen) == 5, what="the requests")
+        cut = [each.transport.is_closing for each in seen]
+        await until_seen(lambda: sum(is_cut() for is_cut in cut) >= 3, what="that three are cut")
+        await asyncio.sleep(SHORT)
+        assert sum(is_cut() for is_cut in cut) == 3
+        async with raw_connection(url) as reader:
+            assert len((await reader.ask(GET)).body) == LARGE
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has this time limit")
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_client_that_reads_nothing_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    monkeypatch.setattr(serve, "STALLED_SECONDS", 1.0)
+    async with connected(long_responses) as client:
+        with client.deaf():
+            await client.send(LAST)
+            await asyncio.sleep(0.5 if reads else 4.0)
+        assert (len(await client.rest()) > LARGE) is reads
+
+
+async def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "_most_connections", lambda: 1)
+    async with asgi_server(Echo()) as url, raw_connection(url) as first:
+        assert (await first.ask(GET)).status_code == 200
+        async with raw_connection(url) as second:
+            assert await second.ended()
+        assert (await first.ask(GET)).status_code == 200
+
+
+def test_connections_leave_files_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: asked.append(pair))
+    for soft, hard, most in ((1_024, 4_096, 768), (256, 256, 128), (1_024, -1, 768)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, pair=(soft, hard): pair)
+        assert serve._most_connections() == most
+        allow_many_connections()
+    assert asked == [(4_096, 4_096), (65_536, -1)]
+
+
+def test_waiting_connections_are_accepted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one in each iteration of the event loop, in which others may have much to do."""
+    made: list[Any] = []
+    monkeypatch.setattr(GuardedConnection, "connection_made", lambda *given: made.append(given))
+
+    async def seen_soon(listener: socket.socket) -> int:
+        async with serving(Echo(), listener, grace=0):
+            for _ in range(10):
+                await asyncio.sleep(0)
+            for _, transport in made:
+                transport.abort()
+            return len(made)
+
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen("127.0.0.1", 0))
+        for _ in range(50):
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+        assert uvloop.run(seen_soon(listener)) == 50

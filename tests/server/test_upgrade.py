@@ -80,20 +80,6 @@ async def test_a_request_split_at_any_byte(framing: str) -> None:
         assert seen == BOTH
 
 
-@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
-async def test_many_requests_in_a_row(version: bytes) -> None:
-    keep = b"Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    one = b"GET /one HTTP/%s\r\nHost: test\r\n%s" % (version, keep)
-    with_body = b"POST /two HTTP/1.1\r\n" + UPGRADES["h2c"] + FRAMINGS["chunked"]
-    async with recording() as (url, seen):
-        await exchange(url, one, answers=1)
-        assert seen == [("GET", "/one", b"")]
-        del seen[:]
-        if version == b"1.1":
-            await exchange(url, (one + with_body) * 3, answers=6)
-            assert seen == [("GET", "/one", b""), ("POST", "/two", INNER)] * 3
-
-
 async def test_a_connection_is_closed_on_request() -> None:
     """Here, too, neither the body nor what follows it is read as a request."""
     head = b"POST /first HTTP/1.1\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n"
@@ -115,17 +101,3 @@ async def test_expect_100_continue_with_an_upgrade() -> None:
         await client.send(body + NEXT)
         assert [(await client.answer()).status_code for _ in range(2)] == [200, 200]
         assert seen == BOTH
-
-
-@pytest.mark.parametrize("target", [b"example.com:443", b"/first", b"http://example.com/"])
-async def test_connect_is_refused_and_opens_no_tunnel(target: bytes) -> None:
-    async with recording() as (url, seen):
-        for head in (b"", b"Content-Length: 5\r\n", UPGRADES["h2c"]):
-            async with raw_connection(url) as client:
-                await client.send(
-                    b"CONNECT %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (target, head) + INNER
-                )
-                answer = await client.rest()
-            assert answer.startswith(b"HTTP/1.1 400 ")
-            assert answer.count(b"HTTP/1.1 ") == 1
-    assert seen == []

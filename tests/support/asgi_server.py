@@ -8,12 +8,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.server.load_shedding import ASGIApp, LoadShedder
-from receiver.server.serve import listen, origin, serving
+from receiver.server.serve import ASGIApp, listen, origin, serving
 
 
 @asynccontextmanager
-async def asgi_server(app: ASGIApp, load_shedder: LoadShedder | None = None) -> AsyncIterator[str]:
+async def asgi_server(app: ASGIApp) -> AsyncIterator[str]:
     """Serve the application, which gets requests alone and no lifespan; yields its URL."""
 
     async def requests_alone(scope: Any, receive: Any, send: Any) -> None:
@@ -21,7 +20,7 @@ async def asgi_server(app: ASGIApp, load_shedder: LoadShedder | None = None) -> 
             await app(scope, receive, send)
 
     with listen("127.0.0.1", 0) as listener:
-        async with serving(requests_alone, listener, grace=0, load_shedder=load_shedder):
+        async with serving(requests_alone, listener, grace=0):
             yield origin(listener)
 
 
