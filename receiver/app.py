@@ -44,6 +44,9 @@ SWITCH_SECONDS = 0.001
 """How long the event loop may keep the GIL while the store's thread waits for it, which happens
 after each SQLite call. Python's default, 5 ms, would be most of the time of a small batch."""
 
+COMMIT_DELAY = 0.005
+"""How long a write to SQLite waits for others that share its sync, in seconds."""
+
 STOP_SECONDS = 8.0
 """Time for requests to finish at shutdown; then their connections are cut."""
 
@@ -77,7 +80,12 @@ async def running(
 @asynccontextmanager
 async def _opened(settings: ServeSettings) -> AsyncIterator[tuple[Store, Metrics]]:
     metrics = Metrics(version("job-receiver"))
-    store = await open_store(settings.database_url, serving=True, on_batch=metrics.count_batch)
+    store = await open_store(
+        settings.database_url,
+        serving=True,
+        on_batch=metrics.count_batch,
+        commit_delay=COMMIT_DELAY,
+    )
     try:
         yield store, metrics
     finally:

@@ -22,6 +22,7 @@ async def open_store(
     entropy: Entropy = os.urandom,
     serving: bool = False,
     on_batch: OnBatch = ignore,
+    commit_delay: float = 0.0,
 ) -> Store:
     """Open the store at an address: `sqlite:///relative/path`, `sqlite:////absolute/path`, or
     `postgresql://user:password@host:port/database` (store/postgres/address.py).
@@ -29,7 +30,8 @@ async def open_store(
     A SQLite file and its folder are created if missing. `serving` is for the one process that runs
     the jobs of a SQLite store; others may open the same store without it at the same time.
     PostgreSQL may be served by several processes. `on_batch` is called after each batch of writes,
-    committed or not. Close the store when done: it has threads.
+    committed or not. `commit_delay`, in seconds, is how long a write to SQLite waits for others that
+    share its sync. Close the store when done: it has threads.
 
     Raises `StoreInUse` if another process serves it, `StoreMoved` if `receiver copy` has moved it
     to another database, `StoreUnavailable`, `StoreCorrupt`, `SchemaTooNew`,
@@ -38,7 +40,11 @@ async def open_store(
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return await open_sqlite(
-            Path(url.removeprefix(_SQLITE)), entropy=entropy, serving=serving, on_batch=on_batch
+            Path(url.removeprefix(_SQLITE)),
+            entropy=entropy,
+            serving=serving,
+            on_batch=on_batch,
+            commit_delay=commit_delay,
         )
     if url.startswith(_POSTGRES):
         try:

@@ -84,6 +84,7 @@ async def open_sqlite(
     entropy: Entropy,
     serving: bool,
     on_batch: OnBatch = ignore,
+    commit_delay: float = 0.0,
 ) -> SqliteStore:
     """Open the store in the file at `path`, which is created if missing.
 
@@ -95,7 +96,7 @@ async def open_sqlite(
         check = partial(check_in_place, path, path.stat())
         thread = WriterThread(BatchRunner(partial(connect_writer, path), check))
         resources.push_async_callback(thread.close)
-        writer = GroupCommitWriter(thread.run, on_batch)
+        writer = GroupCommitWriter(thread.run, on_batch, delay=commit_delay)
         return SqliteStore(path, writer, readers, entropy, resources.pop_all())
 
 

@@ -113,6 +113,21 @@ async def test_a_batch_has_room_for_a_fixed_number_of_each_kind(
     assert order == [*first, *normal[:-1], *second, normal[-1]]
 
 
+async def test_the_first_after_a_pause_waits_for_others(
+    runner: BatchRunner, reports: list[BatchReport]
+) -> None:
+    thread = WriterThread(runner)
+    writer = GroupCommitWriter(thread.run, reports.append, delay=0.05)
+
+    first = asyncio.ensure_future(writer.urgent(put("a")))
+    await asyncio.sleep(0.001)  # without a delay, its batch would have begun
+    assert await asyncio.gather(first, writer.normal(put("b"))) == ["a", "b"]
+
+    assert [report.members for report in reports] == [2]
+    await writer.close()
+    await thread.close()
+
+
 async def test_what_waits_behind_a_locked_database_fails_with_the_batch(
     writer: GroupCommitWriter, reports: list[BatchReport], other: sqlite3.Connection
 ) -> None:
