@@ -24,8 +24,6 @@ LONGEST_ANSWER = 64 * 1024
 EXCERPT = 200
 """Maximum number of characters of a response body that are kept."""
 
-_EXCERPT_BYTES = 4 * EXCERPT
-
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
@@ -87,7 +85,7 @@ class WebhookSender:
                 async with aclosing(response):
                     async for piece in response.aiter_raw():
                         excerpt += piece
-                        if len(excerpt) >= _EXCERPT_BYTES:
+                        if len(excerpt) >= 4 * EXCERPT:  # in UTF-8
                             break  # the rest could be thousands of tiny chunks
         except Exception as failure:  # noqa: BLE001 - a hostile host may make the stack raise anything
             if response is None:

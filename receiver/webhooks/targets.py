@@ -10,14 +10,9 @@ only our network can resolve.
 
 import re
 from collections.abc import Sequence
-from ipaddress import (
-    AddressValueError,
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_network,
-)
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import httpx
 
 from receiver.net.resolver import IPAddress
 
@@ -36,12 +31,8 @@ class TargetRefused(Exception):
 _ALLOW_NETS = "the operator can allow it by RECEIVER_RELAY_ALLOW_NETS"
 _ALLOW_HTTP = "the operator can allow http:// by RECEIVER_RELAY_ALLOW_HTTP=true"
 
-# RFC 3986, appendix B.
-_URL = re.compile(
-    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<authority>[^/?#]*))?"
-    r"(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?"
-)
-_AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]{1,5}))?")
+# Stricter than httpx, which takes ports such as `+443`.
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?")
 
 # A URL is ASCII (RFC 3986, section 2). Hosts in other scripts must be in `xn--` form and other
 # characters percent-encoded, so that what was checked is exactly what is called.
@@ -78,103 +69,54 @@ def check_url(
             "the address has spaces, backslashes, control or non-ASCII characters; "
             "percent-encode them, and write the host in its xn-- form"
         )
-    parts = _URL.fullmatch(url)
-    # The pattern matches every text of visible characters, if only as a path.
-    scheme = (parts["scheme"] or "").lower() if parts else ""
-    if not parts or scheme not in (("https", "http") if allow_http else ("https",)):
-        other = " or http://" if allow_http else f"; {_ALLOW_HTTP}" * (scheme == "http")
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in (("https", "http") if allow_http else ("https",)):
+        other = " or http://" if allow_http else f"; {_ALLOW_HTTP}" * (scheme.lower() == "http")
         raise TargetRefused(f"the address must start with https://{other}")
-    if parts["fragment"] is not None:
+    if "#" in url:
         raise TargetRefused("the address must not have a fragment (#…)")
-    _check_authority(parts["authority"] or "", allow_nets)
-
-
-def _check_authority(text: str, allow_nets: Sequence[IPNetwork]) -> None:
-    if "@" in text:
+    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    if "@" in authority:
         raise TargetRefused("the address must not hold a user name or password")
-    parts = _AUTHORITY.fullmatch(text)
-    if not parts:
+    try:
+        parts = httpx.URL(url)  # as it will be called
+    except httpx.InvalidURL:
+        parts = None
+    if parts is None or not _AUTHORITY.fullmatch(authority):
         raise TargetRefused("the host or the port of the address cannot be read")
-    if parts["port"] and not 1 <= int(parts["port"]) <= 65535:
+    if parts.port is not None and not 1 <= parts.port <= 65535:
         raise TargetRefused("the port must be a number from 1 to 65535")
-    if parts["ipv6"] is None:
-        _check_host(parts["host"].lower(), allow_nets)
-    else:
-        _check_ipv6(parts["ipv6"], allow_nets)
+    _check_host(parts.raw_host.decode("ascii"), allow_nets)
 
 
 def _check_host(host: str, allow_nets: Sequence[IPNetwork]) -> None:
+    if "%" in host and ":" in host:
+        raise TargetRefused("an IPv6 address must not have a zone (RFC 6874)")
     labels = host.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
-        try:
-            address = IPv4Address(host)
-        except AddressValueError:
+    try:
+        check_address(ip_address(host), allow_nets)
+    except ValueError:
+        if _NUMBER.fullmatch(labels[-1]):
             # Systems differ in how they read octal, hexadecimal and short forms (RFC 6943, 3.1.1).
             raise TargetRefused("an IPv4 address must be written as four decimal numbers") from None
-        check_address(address, allow_nets)
-    elif len(host) > LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
-        raise TargetRefused("the address has no valid host name")
-
-
-def _check_ipv6(text: str, allow_nets: Sequence[IPNetwork]) -> None:
-    if "%" in text:
-        raise TargetRefused("an IPv6 address must not have a zone (RFC 6874)")
-    try:
-        address = IPv6Address(text)
-    except AddressValueError:
-        raise TargetRefused("the address has no valid IPv6 host") from None
-    check_address(address, allow_nets)
+        if len(host) > LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
+            raise TargetRefused("the address has no valid host name") from None
 
 
 # --- IP addresses ---------------------------------------------------------------------------------
 
-_SPECIAL_USE: Sequence[tuple[IPNetwork, str]] = [
-    (ip_network(network), use)
-    for network, use in (
-        # IANA IPv4 Special-Purpose Address Registry, and other addresses that no webhook has.
-        ("0.0.0.0/8", "means this network (RFC 1122)"),
-        ("10.0.0.0/8", "is private (RFC 1918)"),
-        ("100.64.0.0/10", "is shared address space for carrier-grade NAT (RFC 6598)"),
-        ("127.0.0.0/8", "is a loopback address (RFC 1122)"),
-        ("168.63.129.16/32", "belongs to a cloud platform (Azure)"),
-        ("169.254.0.0/16", "is link-local (RFC 3927)"),
-        ("172.16.0.0/12", "is private (RFC 1918)"),
-        ("192.0.0.0/24", "is reserved for protocols (RFC 6890)"),
-        ("192.0.2.0/24", "is for documentation (RFC 5737)"),
-        ("192.88.99.0/24", "is a 6to4 relay (RFC 7526)"),
-        ("192.168.0.0/16", "is private (RFC 1918)"),
-        ("198.18.0.0/15", "is for benchmarking (RFC 2544)"),
-        ("198.51.100.0/24", "is for documentation (RFC 5737)"),
-        ("203.0.113.0/24", "is for documentation (RFC 5737)"),
-        ("224.0.0.0/4", "is multicast (RFC 5771)"),
-        ("255.255.255.255/32", "is the broadcast address (RFC 919)"),
-        ("240.0.0.0/4", "is reserved (RFC 1112)"),
-        # IANA IPv6 Special-Purpose Address Registry. A gateway may turn a connection to an address
-        # with an embedded IPv4 address into one to the latter.
-        ("::/128", "is unspecified (RFC 4291)"),
-        ("::1/128", "is a loopback address (RFC 4291)"),
-        ("::/96", "embeds an IPv4 address (compatible, RFC 4291)"),
-        ("::ffff:0:0/96", "embeds an IPv4 address (mapped, RFC 4291)"),
-        ("::ffff:0:0:0/96", "embeds an IPv4 address (translated, RFC 2765)"),
-        ("64:ff9b::/96", "embeds an IPv4 address (NAT64, RFC 6052)"),
-        ("64:ff9b:1::/48", "embeds an IPv4 address (local NAT64, RFC 8215)"),
-        ("2001::/32", "embeds an IPv4 address (Teredo, RFC 4380)"),
-        ("2002::/16", "embeds an IPv4 address (6to4, RFC 3056)"),
-        ("100::/64", "is for discarding (RFC 6666)"),
-        ("2001:2::/48", "is for benchmarking (RFC 5180)"),
-        ("2001::/23", "is reserved for protocols (RFC 2928)"),
-        ("2001:db8::/32", "is for documentation (RFC 3849)"),
-        ("3fff::/20", "is for documentation (RFC 9637)"),
-        ("5f00::/16", "is for segment routing (RFC 9602)"),
-        ("fc00::/7", "is private (unique local, RFC 4193)"),
-        ("fe80::/10", "is link-local (RFC 4291)"),
-        ("fec0::/10", "is site-local (RFC 3879)"),
-        ("ff00::/8", "is multicast (RFC 4291)"),
-    )
+# Addresses that Python takes for public, at least some of its releases.
+_NOT_PUBLIC: Sequence[IPNetwork] = [
+    ip_network("168.63.129.16/32"),  # a cloud's platform (Azure)
+    ip_network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    ip_network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
+    ip_network("2002::/16"),  # 6to4, with an IPv4 address in it (RFC 3056)
+    ip_network("3fff::/20"),  # documentation (RFC 9637)
 ]
 
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
-"""The block that IANA allocates for global unicast (RFC 4291, section 2.4)."""
+"""The block that IANA allocates for global unicast (RFC 4291, section 2.4). The IPv6 forms of IPv4
+addresses are not in it, but for 6to4."""
 
 
 def check_address(address: IPAddress, allow_nets: Sequence[IPNetwork]) -> None:
@@ -187,15 +129,18 @@ def check_address(address: IPAddress, allow_nets: Sequence[IPNetwork]) -> None:
     Raises:
         TargetRefused: it is not public, and not in `allow_nets`.
     """
-    if _is_in(address, allow_nets):
-        return
-    for network, use in _SPECIAL_USE:
-        if address in network:
-            raise TargetRefused(f"the host's address {use}; {_ALLOW_NETS}")
-    # `is_global` alone has gaps (it includes multicast and NAT64), but newer Python releases know
-    # blocks that were reserved after this table was written.
-    if not address.is_global or (address.version == 6 and address not in _GLOBAL_IPV6):
+    if not (_is_public(address) or _is_in(address, allow_nets)):
         raise TargetRefused(f"the host's address is not public; {_ALLOW_NETS}")
+
+
+def _is_public(address: IPAddress) -> bool:
+    is_unicast = address.version == 4 or address in _GLOBAL_IPV6
+    return (
+        is_unicast
+        and address.is_global
+        and not address.is_multicast
+        and not _is_in(address, _NOT_PUBLIC)
+    )
 
 
 def _is_in(address: IPAddress, networks: Sequence[IPNetwork]) -> bool:

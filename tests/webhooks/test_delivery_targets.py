@@ -42,11 +42,9 @@ async def test_the_watched_addresses_can_be_reached() -> None:
 async def test_no_special_address_is_connected_to_whether_written_or_resolved() -> None:
     hosts = [
         *corpus.DISGUISED_HOSTS,
-        *(f"[{ip}]" if ":" in ip else ip for ip, _ in corpus.SPECIAL_ADDRESSES),
+        *(f"[{ip}]" if ":" in ip else ip for ip in corpus.SPECIAL_ADDRESSES),
     ]
-    names = Names(
-        **{f"n{n}": [[address]] for n, (address, _) in enumerate(corpus.SPECIAL_ADDRESSES)}
-    )
+    names = Names(**{f"n{n}": [[ip]] for n, ip in enumerate(corpus.SPECIAL_ADDRESSES)})
     hosts += [f"n{n}.example" for n in range(len(corpus.SPECIAL_ADDRESSES))]
     assert len(hosts) > 300
     sender = WebhookSender(CheckedNetwork(names.resolve, allow_http=True), SystemClock())

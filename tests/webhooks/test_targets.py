@@ -54,15 +54,13 @@ def test_public_addresses_are_called() -> None:
 
 
 def test_special_addresses_are_refused_as_resolved_and_as_written() -> None:
-    for address, word in corpus.SPECIAL_ADDRESSES:
-        assert re.search(word, address_refusal(address)), address
-        why = refusal(f"https://{literal(address)}:8443/hook")
-        assert re.search(word, why), address
-        assert address not in why
+    for address in corpus.SPECIAL_ADDRESSES:
+        assert "is not public" in address_refusal(address), address
+        assert "is not public" in refusal(f"https://{literal(address)}:8443/hook"), address
 
 
 def test_an_allowed_network_allows_exactly_its_own_addresses() -> None:
-    for address, _ in corpus.SPECIAL_ADDRESSES:
+    for address in corpus.SPECIAL_ADDRESSES:
         own = nets(address)
         assert address_refusal(address, own) == "", address
         assert refusal(f"https://{literal(address)}/", allowed=own) == "", address
