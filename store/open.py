@@ -30,8 +30,8 @@ async def open_store(
     A SQLite file and its folder are created if missing. `serving` is for the one process that runs
     the jobs of a SQLite store; others may open the same store without it at the same time.
     PostgreSQL may be served by several processes. `on_batch` is called after each batch of writes,
-    committed or not. `commit_delay`, in seconds, is how long a write to SQLite waits for others that
-    share its sync. Close the store when done: it has threads.
+    committed or not. `commit_delay`, in seconds, is how long a write to SQLite waits for others
+    that share its sync. Close the store when done: it has threads.
 
     Raises `StoreInUse` if another process serves it, `StoreMoved` if `receiver copy` has moved it
     to another database, `StoreUnavailable`, `StoreCorrupt`, `SchemaTooNew`,

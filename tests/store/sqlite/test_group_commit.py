@@ -121,7 +121,7 @@ async def test_the_first_after_a_pause_waits_for_others(
 
     first = asyncio.ensure_future(writer.urgent(put("a")))
     await asyncio.sleep(0.001)  # without a delay, its batch would have begun
-    assert await asyncio.gather(first, writer.normal(put("b"))) == ["a", "b"]
+    assert [await writer.normal(put("b")), await first] == ["b", "a"]
 
     assert [report.members for report in reports] == [2]
     await writer.close()
