@@ -7,9 +7,6 @@ from typing import Any, Final, TypedDict
 LABEL_CHARACTERS: Final = 120
 MESSAGE_CHARACTERS: Final = 8_192
 PROVIDER_STATUS_CHARACTERS: Final = 64
-METADATA_MEMBERS: Final = 16
-METADATA_NAME: Final = 64
-METADATA_VALUE: Final = 512
 
 
 class JobError(TypedDict):

@@ -21,8 +21,6 @@ LATE_POLL_MAX = HOUR
 MISSES_TO_LOSE = 5
 MISSING_TO_LOSE = 10 * MINUTE
 """A job counts as lost after this many 404s with no status in between, over at least this time."""
-LINK_MAX_AGE = 6 * DAY
-"""A result link older than this is renewed before it is used; Samsar keeps it seven days."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,10 @@ from functools import lru_cache
 from typing import Any, overload
 
 from receiver.domain import documents
-from receiver.domain.documents import LABEL_CHARACTERS
 from store.records.archive import ArchivedFile
 from store.records.deliveries import RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Status
 from store.records.times import Millis
-
-WEBHOOK_EVENTS = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
-DEFAULT_WEBHOOK_EVENTS = ("IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED")
 
 PROVISIONAL_FAILURES = frozenset(
     {
@@ -88,16 +84,6 @@ def file_document(file: ArchivedFile) -> documents.ArchivedFile:
     }
 
 
-def label_of(body_input: Mapping[str, Any]) -> str | None:
-    """A short label for people: the beginning of the prompt, on one line."""
-    prompt = body_input.get("prompt")
-    if not isinstance(prompt, str):
-        return None
-    # A label never needs more words than characters. The rest of the prompt may be long.
-    line = " ".join(prompt.split(maxsplit=LABEL_CHARACTERS))[:LABEL_CHARACTERS]
-    return line.replace("\0", "\ufffd") or None
-
-
 def job_document(job: Job) -> documents.Job:
     """The job's document, ready for JSON."""
     path = f"/v1/jobs/{job.id}"
@@ -153,7 +139,7 @@ def event_data(job: Job) -> bytes:
 
 
 def relay_body(event: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """The webhook body for an event (one of `WEBHOOK_EVENTS`) and its job document."""
+    """The webhook body for an event, by its name in `webhookEvents`, and its job document."""
     said = {name: document[name] for name in _STATUS_MEMBERS if document[name] is not None}
     return said | {
         "type": f"job.{event.lower()}",

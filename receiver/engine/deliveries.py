@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from receiver.domain.relay import after_attempt
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
 from receiver.engine.throttle import Pauses, Throttles
 from receiver.streams.hub import Hub
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
+from receiver.webhooks.retries import after_attempt
 from receiver.webhooks.signing import secrets_of, sign
 from store.deliveries import DueDelivery
 from store.records.deliveries import Attempt, Delivery

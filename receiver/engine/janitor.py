@@ -2,7 +2,7 @@
 
 import structlog
 
-from receiver.domain.clock_trust import ClockTrust
+from receiver.engine.clock_trust import ClockTrust
 from receiver.engine.context import ServiceContext
 from receiver.engine.supervisor import Worker
 from receiver.metrics import UNFINISHED

@@ -9,13 +9,15 @@ import structlog
 from receiver.domain.answers import StatusReport
 from receiver.domain.observations import LinkRenewed
 from receiver.domain.results import links_of
-from receiver.domain.schedule import LINK_MAX_AGE
+from receiver.domain.schedule import DAY
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import observe_job
 from receiver.providers.contract import upstream_job
 from store.errors import StoreUnavailable
 from store.records.jobs import Job, Status
 
+LINK_MAX_AGE: Final = 6 * DAY
+"""Samsar keeps a link seven days."""
 RENEWAL_SECONDS: Final = 10.0
 """How long a client waits for a renewed link, before it gets the old one."""
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.domain.serialization import event_data, label_of
+from receiver.domain.documents import LABEL_CHARACTERS
+from receiver.domain.serialization import event_data
 from receiver.engine.context import ServiceContext
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job, Phase, Status
@@ -41,7 +42,7 @@ def new_job(services: ServiceContext, user_id: int, user: str, submission: Submi
         metadata=submission.metadata or None,
         webhook_url=submission.webhook_url,
         webhook_events=submission.webhook_events,
-        label=label_of(submission.input),
+        label=_label_of(submission.input),
         due=Due(Lane.SUBMIT, now),
     )
     return NewJob(job, submission.input, (event_data(job),))
@@ -63,3 +64,13 @@ async def submit_job(
         StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
     return await services.store.jobs.create(new, idempotency, answer)
+
+
+def _label_of(body_input: Mapping[str, Any]) -> str | None:
+    """A short label for people: the beginning of the prompt, on one line."""
+    prompt = body_input.get("prompt")
+    if not isinstance(prompt, str):
+        return None
+    # A label never needs more words than characters. The rest of the prompt may be long.
+    line = " ".join(prompt.split(maxsplit=LABEL_CHARACTERS))[:LABEL_CHARACTERS]
+    return line.replace("\0", "\ufffd") or None

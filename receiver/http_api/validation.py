@@ -5,8 +5,6 @@ from difflib import get_close_matches
 from itertools import chain, repeat
 from typing import Any, Final
 
-from receiver.domain.documents import METADATA_MEMBERS, METADATA_NAME, METADATA_VALUE
-from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from receiver.engine.submit_job import Submission
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import MAX_FAULTS, pointer, raise_for_faults
@@ -15,6 +13,11 @@ from receiver.webhooks.targets import TargetRefused, check_url
 
 MEMBERS: Final = ("provider", "kind", "input", "webhookUrl", "webhookEvents", "metadata")
 """The members of the body of `POST /v1/jobs`."""
+WEBHOOK_EVENTS: Final = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
+DEFAULT_WEBHOOK_EVENTS: Final = tuple(event for event in WEBHOOK_EVENTS if event != "progress")
+METADATA_MEMBERS: Final = 16
+METADATA_NAME: Final = 64
+METADATA_VALUE: Final = 512
 
 
 def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:

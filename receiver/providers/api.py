@@ -26,7 +26,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.observations import CancelAnswer
-from receiver.domain.retry_after import read_retry_after
+from receiver.net.retry_after import read_retry_after
 from receiver.providers.calls import HttpClient, NoAnswer, Response
 from receiver.providers.parsing import clean_message, first_text
 from store.records.times import Millis

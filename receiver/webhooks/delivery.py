@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import httpx
 
 from receiver.clock import Clock
-from receiver.domain.retry_after import read_retry_after
+from receiver.net.retry_after import read_retry_after
 from receiver.net.transport import open_transport
 from receiver.webhooks.network import CheckedNetwork, failure_code, host_header
 from receiver.webhooks.targets import TargetRefused

@@ -10,7 +10,6 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
-from receiver.domain.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 from receiver.domain.serialization import compact_json
 from receiver.http_api import queries
 from receiver.http_api.application import _given_id
@@ -27,6 +26,7 @@ from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
 from receiver.http_api.responses import etag_matches
 from receiver.http_api.sessions import Sessions
 from receiver.http_api.validation import read_job
+from receiver.net.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 from receiver.providers.samsar import upstream_input
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.frames import read_cursor

@@ -12,14 +12,14 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from receiver.domain import documents as job_documents
-from receiver.domain.documents import LABEL_CHARACTERS, MESSAGE_CHARACTERS, METADATA_VALUE
-from receiver.domain.serialization import WEBHOOK_EVENTS
+from receiver.domain.documents import LABEL_CHARACTERS, MESSAGE_CHARACTERS
 from receiver.environment import load
 from receiver.http_api import documents, statistics
 from receiver.http_api.credentials import CALLBACK_TOKEN, KEY_OR_TICKET, PUBLIC
 from receiver.http_api.openapi import openapi_document
 from receiver.http_api.queries import DEFAULT_LIMIT, MAX_LIMIT
 from receiver.http_api.routes import API
+from receiver.http_api.validation import METADATA_VALUE, WEBHOOK_EVENTS
 from receiver.providers import samsar
 from receiver.providers.contract import MAX_KIND
 from receiver.providers.registry import API_OF

@@ -19,11 +19,11 @@ from starlette.requests import Request
 
 from receiver import logs
 from receiver.clock import SystemClock
-from receiver.domain.retry_after import read_retry_after
 from receiver.http_api import auth, idempotency, queries
 from receiver.http_api.errors import Problem
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
+from receiver.net.retry_after import read_retry_after
 from receiver.providers import parsing, samsar
 from receiver.providers.calls import read_response
 from receiver.providers.samsar import InputRules, upstream_input

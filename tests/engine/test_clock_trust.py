@@ -2,8 +2,8 @@
 
 import pytest
 
-from receiver.domain.clock_trust import ClockTrust
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND
+from receiver.engine.clock_trust import ClockTrust
 from store.records.times import Millis
 
 NOW: Millis = 1_767_323_045_678

@@ -2,7 +2,7 @@
 
 import pytest
 
-from receiver.domain.relay import JITTER, after_attempt
+from receiver.webhooks.retries import JITTER, after_attempt
 from store.records.deliveries import DeliveryState
 
 NOW = 1_767_323_045_678

@@ -3,14 +3,10 @@
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from receiver.domain.schedule import DAY
 from store.records.times import Millis
 
-LONGEST_RETRY_AFTER: Millis = DAY
+LONGEST_RETRY_AFTER: Millis = 24 * 3_600_000
 """The upper limit, so that a wrong header cannot stop us for good."""
-
-_LONGEST_DATE = 64
-"""Characters; an HTTP date has 29."""
 
 
 def read_retry_after(header: str | None, now: Millis) -> Millis | None:
@@ -18,16 +14,12 @@ def read_retry_after(header: str | None, now: Millis) -> Millis | None:
     `LONGEST_RETRY_AFTER`; None if unreadable."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        # Python refuses to parse thousands of digits; more than twelve are taken for over a day.
-        return LONGEST_RETRY_AFTER if len(text) > 12 else min(int(text) * 1000, LONGEST_RETRY_AFTER)
-    if len(text) > _LONGEST_DATE:
-        return None
+        # Unlike an `int`, a `float` can have any number of digits.
+        return int(min(float(text) * 1_000, LONGEST_RETRY_AFTER))
     try:
         wished = parsedate_to_datetime(text)
         # The asctime format has no zone and means UTC; a naive datetime would be local time.
-        wished_at = round(
-            (wished if wished.tzinfo else wished.replace(tzinfo=UTC)).timestamp() * 1000
-        )
+        wished_at = (wished if wished.tzinfo else wished.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(wished_at - now, 0), LONGEST_RETRY_AFTER)
+    return min(max(round(wished_at * 1_000) - now, 0), LONGEST_RETRY_AFTER)

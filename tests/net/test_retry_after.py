@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.domain.retry_after import LONGEST_RETRY_AFTER, read_retry_after
+from receiver.net.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 
 NOW = 1_767_323_045_678
 
