@@ -134,7 +134,7 @@ async def _running_on(
         )
         archiving = None
         if settings.archive_url is not None:
-            downloader = Downloader(network, clock, settings.archive_max_bytes, tuple(sandboxes))
+            downloader = Downloader(network, settings.archive_max_bytes, sandboxes)
             archive = open_archive(settings.archive_url)
             stack.push_async_callback(archive.close)
             archiving = archive, downloader

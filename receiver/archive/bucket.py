@@ -15,9 +15,8 @@ from obstore.store import S3Store
 
 from receiver.archive.contract import Archive, ArchiveUnavailable
 
-PART_BYTES = 8 * 1024 * 1024
-"""S3 accepts parts of at least 5 MiB, at most 10,000 of them."""
 PARTS_AT_ONCE = 2
+"""Of 5 MiB each, which are in memory."""
 SIGNED_LINK_LIFE = timedelta(minutes=15)
 
 
@@ -42,7 +41,6 @@ class BucketArchive(Archive):
                     "Content-Disposition": f'inline; filename="{name}"',
                 },
                 use_multipart=True,
-                chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
 

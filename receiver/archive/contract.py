@@ -69,8 +69,7 @@ def type_of(content_type: str | None, path: str) -> str:
 _ANYTHING = "application/octet-stream"
 _TYPE = re.compile(r"{name}/{name}".replace("{name}", "[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"))
 """As in RFC 6838, section 4.2. At most 255 characters, since it is part of the job's document."""
-_GENERIC_TYPES = (_ANYTHING, "binary/octet-stream")
+_GENERIC_TYPES = {_ANYTHING, "binary/octet-stream"}
 # Not the module's functions, which also read the machine's own tables.
 _TYPES = mimetypes.MimeTypes()
-for _type, _ending in (("image/webp", ".webp"), ("image/avif", ".avif"), ("audio/flac", ".flac")):
-    _TYPES.add_type(_type, _ending)
+_TYPES.add_type("audio/flac", ".flac")

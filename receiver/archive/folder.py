@@ -20,9 +20,6 @@ SYNC_BYTES = 32 * 1024 * 1024
 """A file is synced each time it has grown by this many bytes: one large sync at its end would delay
 the syncs of a database on the same disk."""
 
-THREADS = 32
-"""Maximum number of threads, which `put`, `find`, `remove` and `sweep` share."""
-
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -35,7 +32,7 @@ class FolderArchive:
         """`root` is created by the first write or sweep."""
         self._root = root
         self._partial = root / PARTIAL
-        self._threads = ThreadPoolExecutor(THREADS, "archive")
+        self._threads = ThreadPoolExecutor(thread_name_prefix="archive")
 
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)

@@ -1,6 +1,7 @@
 """Calls URLs that users or providers have chosen, at checked addresses only."""
 
 import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -35,7 +36,7 @@ class CheckedNetwork:
         """Check the text of a URL, as `check_url` does. Raises `TargetRefused`."""
         check_url(url, allow_http=self.allow_http, allow_nets=self.allow_nets, longest=longest)
 
-    def backend(self, longest: int) -> Backend:
+    def backend(self, longest: int = sys.maxsize) -> Backend:
         """A backend for one answer of at most `longest` bytes, head included. It raises
         `TargetRefused` if one of the host's addresses is not allowed."""
 

@@ -11,7 +11,6 @@ import pytest
 
 from receiver.archive import download
 from receiver.archive.download import LOOPBACK, Download, Downloader, DownloadFailed
-from receiver.clock import SystemClock
 from receiver.net.resolver import Resolver
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPNetwork
@@ -34,7 +33,7 @@ def downloader(
     sandboxes: Sequence[str] = (),
 ) -> Downloader:
     network = CheckedNetwork(Resolver().resolve, allow_http, allow_nets)
-    return Downloader(network, SystemClock(), most_bytes, sandboxes)
+    return Downloader(network, most_bytes, sandboxes)
 
 
 async def load(link: str, **given: Any) -> tuple[bytes, str]:
@@ -67,23 +66,6 @@ async def test_a_file_comes_whole_with_its_type(host: FileHost, written: str, as
     assert await load(link.replace(asked, written)) == (FILE, "video/mp4")
 
 
-@pytest.mark.parametrize(
-    ("given", "path", "expected"),
-    [
-        ("image/PNG", "/x", "image/png"),
-        (None, "/x.webp", "image/webp"),
-        ("application/octet-stream", "/x.mp4?y=z", "video/mp4"),
-        ("binary/octet-stream", "/x", "application/octet-stream"),
-        ("nonsense", "/x.html", "text/html"),
-    ],
-)
-async def test_the_type_is_from_the_header_or_the_path(
-    host: FileHost, given: str | None, path: str, expected: str
-) -> None:
-    answer = Answer(b"x", headers={} if given is None else {"Content-Type": given})
-    assert await load(host.link(path, answer)) == (b"x", expected)
-
-
 @pytest.mark.parametrize("length", [True, False])
 async def test_a_download_that_breaks_off_fails_and_is_begun_anew(
     host: FileHost, length: bool
@@ -94,36 +76,12 @@ async def test_a_download_that_breaks_off_fails_and_is_begun_anew(
 
 
 async def test_redirects_are_followed_five_times(host: FileHost) -> None:
-    for n in range(6):
+    for n in range(5):
         host.link(f"/{n}", Answer(status=307, headers={"Location": f"/{n + 1}"}))
-    link = host.link("/6", Answer(FILE))
-    assert (await load(link.replace("/6", "/1")))[0] == FILE
-    assert await failure(link.replace("/6", "/0")) == ("too_many_redirects", False)
-
-
-async def test_a_redirect_in_other_bytes_than_ascii_is_followed_as_it_is(host: FileHost) -> None:
+    host.link("/5", Answer(status=302, headers={"Location": "/\u00fc.mp4"}))
     link = host.link("/%C3%BC.mp4", Answer(FILE))
-    host.link("/r", Answer(status=302, headers={"Location": "/ü.mp4"}))
-    assert (await load(link.replace("/%C3%BC.mp4", "/r")))[0] == FILE
-
-
-@pytest.mark.parametrize(
-    ("name", "ascii_name"),
-    [("münchen.example", "xn--mnchen-3ya.example"), ("例え.テスト", "xn--r8jz45g.xn--zckzah")],
-)
-async def test_a_host_in_another_script_is_asked_for_in_ascii(
-    host: FileHost, name: str, ascii_name: str
-) -> None:
-    link = host.link("/f", Answer(FILE)).replace("127.0.0.1", name)
-    asked = []
-
-    async def resolve(name: str) -> Any:
-        asked.append(name)
-        return await Resolver().resolve("localhost")
-
-    network = CheckedNetwork(resolve, allow_http=True, allow_nets=LOOPBACK)
-    async with Download(Downloader(network, SystemClock(), 10**7), link):
-        assert asked == [ascii_name]
+    assert (await load(link.replace("/%C3%BC.mp4", "/1")))[0] == FILE
+    assert await failure(link.replace("/%C3%BC.mp4", "/0")) == ("too_many_redirects", False)
 
 
 @pytest.mark.parametrize(
@@ -140,17 +98,19 @@ async def test_a_forbidden_address_is_not_called(host: FileHost) -> None:
     refusals: list[dict[str, Any]] = [{"allow_nets": ()}, {"allow_http": False}]
     for given in refusals:
         assert await failure_code(link, **given) == ("refused_target", True)
-    named = link.replace("127.0.0.1", "localhost.example")
+    named, asked = link.replace("127.0.0.1", "m\u00fcnchen.example"), []
 
-    async def resolve(_: str) -> Any:
+    async def resolve(name: str) -> Any:
+        asked.append(name)
         return await Resolver().resolve("localhost")
 
-    strict = Downloader(CheckedNetwork(resolve, allow_http=True), SystemClock(), 10)
+    strict = Downloader(CheckedNetwork(resolve, allow_http=True), 10)
     with pytest.raises(DownloadFailed) as failed:
         async with Download(strict, named):
             pass
     assert failed.value.outcome.error.startswith("refused_target: ")
     assert not failed.value.outcome.final, "a name may lead elsewhere the next time"
+    assert asked == ["xn--mnchen-3ya.example"]
     assert not host.asked
 
 
@@ -178,6 +138,7 @@ async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
         (Answer(status=302), ("bad_status: 302", False)),
         (Answer(FILE, headers={"Content-Length": "3000001"}), ("bad_answer", False)),
         (Answer(FILE, headers={"Content-Length": "x"}), ("bad_answer", False)),
+        (Answer(FILE, headers={"Long": "x" * 400_000}), ("bad_answer", False)),
         (
             Answer(FILE, headers={"Content-Encoding": "gzip"}),
             ("bad_answer: it has a Content-Encoding, which was not requested", False),
@@ -204,14 +165,6 @@ async def test_a_file_that_is_too_large_is_refused(host: FileHost, length: bool)
     link = host.link("/f", Answer(FILE, length=length))
     assert await failure_code(link, most_bytes=2_999_999) == ("too_large", True)
     assert (await load(link, most_bytes=3_000_000))[0]
-
-
-@pytest.mark.parametrize("given", [{"headers": {"Long": "x" * 400_000}}, {"status": 503}])
-async def test_a_head_that_is_too_long_says_nothing_about_the_file(
-    host: FileHost, given: dict[str, Any]
-) -> None:
-    answer = Answer(FILE, **({"headers": {"Long": "x" * 400_000}} | given))
-    assert await failure(host.link("/f", answer)) == ("bad_answer", False)
 
 
 async def test_a_digest_that_is_given_is_checked(host: FileHost) -> None:

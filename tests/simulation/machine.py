@@ -132,7 +132,7 @@ class Machine:
         network = CheckedNetwork(
             world.file_host.resolve, allow_http=True, tls=NO_TLS, tcp=world.file_host
         )
-        downloader = Downloader(network, ExactClock(world.loop), MAX_BYTES)
+        downloader = Downloader(network, MAX_BYTES)
         archiving = FolderArchive(world.file_disk.root), downloader
         service = assemble(self._settings, services, KEYS, world.sender, random, archiving)
         try:

@@ -55,7 +55,7 @@ async def stored_before_the_file(
 
 @variant(WHOLE, first=1)
 def whole_not_checked() -> Patch:
-    """What arrived is kept as the file, even if the host's length or digest differs."""
+    """What arrived is kept as the file, even if the host's digest differs."""
     return patch.object(Download, "_check_whole", lambda _: None)
 
 
