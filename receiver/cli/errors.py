@@ -15,7 +15,7 @@ import structlog
 
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.output import on_one_line
-from receiver.client import ApiError, ClientError, Unreachable, UnreadableAnswer
+from receiver.client import ApiError, ClientError, Unreachable
 from receiver.engine.keys import UserNameRefused
 from receiver.environment import SettingsError
 from receiver.logs import redact
@@ -54,13 +54,11 @@ _ADVICE: Final[Mapping[type[Exception], str]] = {
     TargetNotEmpty: "Give the URL of an empty database.",
     StoreFull: "Check the free space and the permissions there, or set RECEIVER_DATABASE_URL.",
     Unreachable: "Start the service with `receiver serve`, or set its URL with RECEIVER_URL.",
-    UnreadableAnswer: "Check RECEIVER_URL, and the proxy variables.",
 }
 _AFTER_CODE: Final = {
     "unauthorized": "Set RECEIVER_API_KEY to an active key; `receiver keys list` shows them.",
     "admin_only": "`receiver keys create NAME --admin` creates an admin key.",
-    "http_error": "This is not the service's answer: a proxy's, while the service is down, or"
-    " RECEIVER_URL is wrong.",
+    "http_error": "A proxy's, while the service is down, or RECEIVER_URL is wrong.",
     "unknown_path": "Check RECEIVER_URL, and that no id is empty.",
     "not_found": "See `receiver jobs list` and `receiver deliveries list`.",
 }

@@ -12,6 +12,5 @@ from receiver.client.errors import ApiError as ApiError
 from receiver.client.errors import ClientError as ClientError
 from receiver.client.errors import Fault as Fault
 from receiver.client.errors import Unreachable as Unreachable
-from receiver.client.errors import UnreadableAnswer as UnreadableAnswer
 from receiver.client.stream import StreamEvent as StreamEvent
 from receiver.domain.documents import Job as Job

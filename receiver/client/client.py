@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
@@ -17,18 +17,17 @@ from receiver.client.errors import (
     ApiError,
     ClientError,
     Unreachable,
-    UnreadableAnswer,
     api_error,
     read_object,
+    shown,
 )
-from receiver.client.stream import OnPause, Sleep, StreamEvent, follow
+from receiver.client.stream import FIRST_PAUSE, OnPause, Sleep, StreamEvent, follow
 from receiver.domain.documents import Job
 from receiver.http_api.documents import (
     Deliveries,
     Delivery,
     DeliveryDetail,
     History,
-    HistoryLine,
     JobDetail,
     Jobs,
     Retried,
@@ -36,12 +35,8 @@ from receiver.http_api.documents import (
 from receiver.this_machine import is_this_machine
 
 _SUBMIT_TRIES: Final = 3
-_SUBMIT_PAUSE: Final = 1.0
-_UNSENT: Final = (
-    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError),
-    *(httpx.UnsupportedProtocol, httpx.LocalProtocolError),
-)
-"""Errors before anything was sent."""
+T = TypeVar("T")
+
 _STREAM_SILENCE: Final = 60.0
 """Seconds without a byte (not even a heartbeat) after which a stream's connection is dead."""
 
@@ -125,10 +120,9 @@ class AsyncClient:
         tries, may_exist = 0, False
         while True:
             try:
-                job: Job = await self._call(
-                    "POST", "/v1/jobs", content=content, headers=headers, timeout=timeout
+                return await self._call(
+                    Job, "POST", "/v1/jobs", content=content, headers=headers, timeout=timeout
                 )
-                return job
             except ClientError as error:
                 tries, in_doubt = tries + 1, _may_have_created(error)
                 may_exist = may_exist or in_doubt
@@ -138,12 +132,11 @@ class AsyncClient:
                         error.add_note(f"The job may exist: {again}.")
                     raise
             # The idempotency key makes a retry safe.
-            await self._sleep(_SUBMIT_PAUSE)
+            await self._sleep(FIRST_PAUSE)
 
     async def get(self, job_id: str) -> JobDetail:
         """The current state of a job, with its input."""
-        job: JobDetail = await self._call("GET", _job(job_id))
-        return job
+        return await self._call(JobDetail, "GET", _path("jobs", job_id))
 
     async def list(
         self,
@@ -169,7 +162,8 @@ class AsyncClient:
             created_after: exclusive, as `created_before` is; a time without a zone is local.
             user: whose jobs, for admin keys; `*` means all users.
         """
-        page: Jobs = await self._call(
+        return await self._call(
+            Jobs,
             "GET",
             "/v1/jobs",
             params=_given(
@@ -185,17 +179,16 @@ class AsyncClient:
                 **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
             ),
         )
-        return page
 
-    async def history(self, job_id: str) -> Sequence[HistoryLine]:
-        """Everything that happened to a job, oldest first."""
-        document: History = await self._call("GET", f"{_job(job_id)}/history")
+    async def history(self, job_id: str) -> Sequence[Mapping[str, Any]]:
+        """Everything that happened to a job, oldest first: lines with `at`, `type`, and what this
+        type has (see `/docs`)."""
+        document = await self._call(History, "GET", _path("jobs", job_id) + "/history")
         return document["history"]
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job. A finished one raises `ApiError` with code `job_finished`."""
-        job: Job = await self._call("POST", f"{_job(job_id)}/cancel")
-        return job
+        return await self._call(Job, "POST", _path("jobs", job_id) + "/cancel")
 
     async def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Wait until the job is done, even across restarts of the service, and return it.
@@ -240,10 +233,9 @@ class AsyncClient:
         Raises:
             Unreachable: the first connection failed; later ones are retried forever, even while a
                 proxy answers in the service's place.
-            ApiError: the service refused, and not just temporarily.
-            UnreadableAnswer: the first answer was no event stream.
+            ApiError: the service refused, and not just temporarily, or something else answered.
         """
-        path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
+        path = "/v1/events" if job_id is None else _path("jobs", job_id) + "/events"
         return follow(
             lambda at: self._stream(path, _given(user=user, last_event_id=at)),
             cursor,
@@ -268,18 +260,15 @@ class AsyncClient:
         query = _given(
             state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
         )
-        page: Deliveries = await self._call("GET", "/v1/deliveries", params=query)
-        return page
+        return await self._call(Deliveries, "GET", "/v1/deliveries", params=query)
 
     async def delivery(self, delivery_id: str) -> DeliveryDetail:
         """One delivery, with its message."""
-        delivery: DeliveryDetail = await self._call("GET", _delivery(delivery_id))
-        return delivery
+        return await self._call(DeliveryDetail, "GET", _path("deliveries", delivery_id))
 
     async def retry(self, delivery_id: str) -> Delivery:
         """Retry a delivery at once."""
-        delivery: Delivery = await self._call("POST", f"{_delivery(delivery_id)}/retry")
-        return delivery
+        return await self._call(Delivery, "POST", _path("deliveries", delivery_id) + "/retry")
 
     async def retry_all(
         self,
@@ -290,7 +279,8 @@ class AsyncClient:
         user: str | None = None,
     ) -> int:
         """Retry all matching deliveries; returns how many."""
-        document: Retried = await self._call(
+        document = await self._call(
+            Retried,
             "POST",
             "/v1/deliveries/retry",
             params=_given(user=user),
@@ -300,15 +290,14 @@ class AsyncClient:
 
     # --- HTTP -------------------------------------------------------------------------------------
 
-    async def _call(self, method: str, path: str, **options: Any) -> Any:
+    async def _call(self, _document: type[T], method: str, path: str, **options: Any) -> T:
         """Make one call, with options of httpx; returns the document in its answer."""
         with _own_errors():
             response = await self._http.request(method, path, **options)
-        if response.status_code >= 300:
+        document = read_object(response)
+        if response.status_code >= 300 or document is None:
             raise api_error(response)
-        if (document := read_object(response)) is None:
-            raise UnreadableAnswer(f"{_shown(response.url)} does not answer like the service")
-        return document
+        return cast(T, document)
 
     @asynccontextmanager
     async def _stream(
@@ -321,14 +310,13 @@ class AsyncClient:
             async with self._http.stream(
                 "GET", path, params=params, headers=headers, timeout=timeout
             ) as response:
-                if response.status_code >= 300:
-                    await response.aread()
-                    raise api_error(response)
                 if response.status_code == 204:
                     yield None
                     return
-                if "text/event-stream" not in response.headers.get("Content-Type", ""):
-                    raise UnreadableAnswer(f"{_shown(response.url)} is no event stream")
+                is_stream = "text/event-stream" in response.headers.get("Content-Type", "")
+                if response.status_code >= 300 or not is_stream:
+                    await response.aread()
+                    raise api_error(response)
                 response.encoding = "utf-8"  # as event streams always are
                 yield EventSource(response)
 
@@ -340,13 +328,8 @@ def _own_errors() -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
-        url = _shown(error.request.url)
+        url = shown(error.request.url)
         raise Unreachable(f"no answer from {url}: {reason or type(error).__name__}") from error
-
-
-def _shown(url: httpx.URL) -> httpx.URL:
-    """Without a query and a password."""
-    return url.copy_with(query=None, userinfo=b"")
 
 
 def _given(**members: Any) -> dict[str, Any]:
@@ -354,17 +337,9 @@ def _given(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _job(job_id: str) -> str:
-    return f"/v1/jobs/{_segment(job_id)}"
-
-
-def _delivery(delivery_id: str) -> str:
-    return f"/v1/deliveries/{_segment(delivery_id)}"
-
-
-def _segment(text: str) -> str:
-    """One segment of a path. A dot is quoted too: `..` would be another path."""
-    return quote(text, safe="", errors="replace").replace(".", "%2E")
+def _path(list_: str, id_: str) -> str:
+    """The path of one in a list. Dots are quoted too: `..` would be another path."""
+    return f"/v1/{list_}/" + quote(id_, safe="", errors="replace").replace(".", "%2E")
 
 
 def _may_have_created(error: ClientError) -> bool:
@@ -372,6 +347,7 @@ def _may_have_created(error: ClientError) -> bool:
     request with the same Idempotency-Key is still running, or the service does not know whether its
     commit succeeded. Without a connection nothing was sent."""
     if isinstance(error, ApiError):
-        lost = error.code == "http_error" and error.status >= 500
+        lost = error.code == "http_error" and not 300 <= error.status < 500
         return lost or error.code in ("idempotency_key_in_use", "outcome_unknown")
-    return not isinstance(error.__cause__, _UNSENT)
+    cause = error.__cause__
+    return not isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)

@@ -1,9 +1,8 @@
 """The client's exceptions, and how an answer becomes one.
 
 ClientError
-├── ApiError          the service, or a proxy in front of it, answered with an error
-├── Unreachable       there was no answer
-└── UnreadableAnswer  the answer is not the service's: the URL is probably wrong
+├── ApiError     the service, or something in its place, answered with an error
+└── Unreachable  there was no answer
 """
 
 import json
@@ -27,12 +26,13 @@ class Fault:
 
 @dataclass(eq=False)
 class ApiError(ClientError):
-    """An error response of the service (RFC 9457), or of a proxy in front of it."""
+    """An error response of the service (RFC 9457), or any response that is not the service's."""
 
     status: int
     """The HTTP status."""
     code: str
-    """A stable snake_case word; `http_error` if the response is not the service's own."""
+    """A stable snake_case word; `http_error` if the response is not the service's own: a proxy's,
+    or the URL is wrong."""
     detail: str
     faults: tuple[Fault, ...] = ()
     request_id: str | None = None
@@ -48,8 +48,9 @@ class Unreachable(ClientError):
     """There was no answer: nothing is listening, the connection broke, or it timed out."""
 
 
-class UnreadableAnswer(ClientError):
-    """A success that the service would not give: no JSON object, or no event stream."""
+def shown(url: httpx.URL) -> httpx.URL:
+    """Without a query and a password."""
+    return url.copy_with(query=None, userinfo=b"")
 
 
 def read_object(response: httpx.Response) -> dict[str, Any] | None:
@@ -62,14 +63,16 @@ def read_object(response: httpx.Response) -> dict[str, Any] | None:
 
 
 def api_error(response: httpx.Response) -> ApiError:
-    """The error in a response with a status of 300 or more, whose body has been read."""
+    """The error in a response, whose body has been read."""
     faults: tuple[Fault, ...] = ()
     match read_object(response):
         case {"code": str(code), "detail": str(detail), **others}:
             errors: Any = others.get("errors", ())
             faults = tuple(Fault(each["pointer"], each["detail"]) for each in errors)
         case _:
-            code, detail = "http_error", f"{response.status_code} {response.reason_phrase}".strip()
+            said = f"{response.status_code} {response.reason_phrase}".strip()
+            url = shown(response.url)
+            code, detail = "http_error", f"{said}, not the service's answer, from {url}"
     # The service sends seconds: a Retry-After with a date is from a proxy, and ignored.
     retry_after = response.headers.get("Retry-After", "")
     return ApiError(

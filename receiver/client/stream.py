@@ -10,7 +10,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from receiver.client.errors import ApiError, ClientError
 from receiver.domain.documents import Job
 
-_FIRST_PAUSE: Final = 1.0
+FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -37,7 +37,7 @@ async def follow(
     connect: Connect, cursor: str | None, sleep: Sleep, on_pause: OnPause | None
 ) -> AsyncGenerator[StreamEvent, None]:
     """See `AsyncClient.watch`."""
-    retry, failures, connected = _FIRST_PAUSE, 0, False
+    retry, failures, connected = FIRST_PAUSE, 0, False
     while True:
         trouble: ClientError | None = None
         try:
@@ -74,7 +74,7 @@ def _is_temporary(error: ClientError) -> bool:
 
 def _pause(trouble: ClientError | None, retry: float, failures: int) -> float:
     """Seconds until the next connection: `retry` after a clean end (None), longer after errors."""
-    wanted = 0.0 if trouble is None else _FIRST_PAUSE * 2.0 ** (failures - 1)
+    wanted = 0.0 if trouble is None else FIRST_PAUSE * 2.0 ** (failures - 1)
     if isinstance(trouble, ApiError) and trouble.retry_after is not None:
         wanted = trouble.retry_after
     return max(retry, min(wanted, _LONGEST_PAUSE))

@@ -2,7 +2,7 @@
 `domain/documents.py`. `openapi.json` describes each member."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, TypedDict
 
 from receiver.domain.documents import Job
 
@@ -25,90 +25,11 @@ class Jobs(Page):
     jobs: list[Job]
 
 
-# --- a job's history: one type for each kind of line ----------------------------------------------
-
-
-class HistoryEvent(TypedDict):
-    """The job changed."""
-
-    type: Literal["event"]
-    at: str
-    id: str
-    job: Job
-
-
-class HistoryCallback(TypedDict):
-    """A callback was received."""
-
-    type: Literal["callback"]
-    at: str
-    verdict: str
-    evidence: str | None
-    confirmed: bool | None
-    bytes: int
-    body: str | None
-    verified: NotRequired[bool]
-
-
-class HistorySubmission(TypedDict):
-    """The job was submitted to the provider."""
-
-    type: Literal["submission"]
-    at: str
-    outcome: str
-    attempt: NotRequired[int]
-    reason: NotRequired[str]
-    status_code: NotRequired[int | None]
-    provider_request_id: NotRequired[str | None]
-
-
-class HistoryPoll(TypedDict):
-    """A status call changed something."""
-
-    type: Literal["poll"]
-    at: str
-    provider_status: str | None
-    status: NotRequired[str]
-    denied_claims: NotRequired[bool]
-    link_missing: NotRequired[bool]
-
-
-class HistoryProviderCancel(TypedDict):
-    """The provider was asked to cancel the job."""
-
-    type: Literal["provider_cancel"]
-    at: str
-    outcome: str
-    status_code: NotRequired[int | None]
-    message: NotRequired[str | None]
-
-
-class HistoryRelay(TypedDict):
-    """A webhook was sent, or could not be."""
-
-    type: Literal["relay"]
-    at: str
-    delivery: str
-    seq: int
-    status_code: int | None
-    error: str | None
-    duration_ms: int
-
-
-HistoryLine: TypeAlias = (
-    HistoryEvent
-    | HistoryCallback
-    | HistorySubmission
-    | HistoryPoll
-    | HistoryProviderCancel
-    | HistoryRelay
-)
-
-
 class History(TypedDict):
     """Everything that happened to a job, oldest first."""
 
-    history: list[HistoryLine]
+    history: list[Mapping[str, Any]]
+    """Each line has `at` and `type`; the type decides about the others."""
 
 
 # --- webhooks -------------------------------------------------------------------------------------
@@ -171,23 +92,3 @@ class Retried(TypedDict):
     """How many webhook messages will be sent again."""
 
     retried: int
-
-
-# --- users and tickets ----------------------------------------------------------------------------
-
-
-class User(TypedDict):
-    """An owner of keys."""
-
-    user: str
-    created_at: str
-    keys: int
-    unfinished: int
-
-
-class Ticket(TypedDict):
-    """A link to a stream."""
-
-    ticket: str
-    url: str
-    expires_at: str

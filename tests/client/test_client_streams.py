@@ -13,7 +13,6 @@ from receiver.client import (
     ClientError,
     StreamEvent,
     Unreachable,
-    UnreadableAnswer,
 )
 from tests.client.conftest import OURS
 from tests.providers.faulty_server import (
@@ -198,9 +197,9 @@ async def test_204_ends_it(pauses: Pauses) -> None:
 
 
 @pytest.mark.parametrize("body", [b"hi", DONE])
-async def test_another_server_s_answer_is_unreadable(body: bytes, pauses: Pauses) -> None:
+async def test_another_server_s_answer_is_an_error(body: bytes, pauses: Pauses) -> None:
     page = HEAD + b"Content-Type: text/html\r\n\r\n"
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(ApiError, match="not the service's"):
         await followed([send_raw(page + body)], pauses)
 
 
