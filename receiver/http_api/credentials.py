@@ -80,10 +80,10 @@ async def _caller_by_key_or_ticket(context: ApiContext, scope: Scope) -> Caller:
         return await _rate_limited_caller(context, scope)
     ticket = context.tickets.read(text, context.services.clock.now())
     if ticket is None:
-        context.auth.refuse(scope, NO_TICKET)
+        context.auth.refuse(NO_TICKET)
     holder = await context.auth.caller_of_key(ticket.key_hash)
     if holder is None or holder.user_id != ticket.user_id:
-        context.auth.refuse(scope, NO_TICKET)
+        context.auth.refuse(NO_TICKET)
     context.rate_limit.take(holder.key_hash)
     if ticket.request_id is None:
         return replace(holder, admin=False)  # an admin's ticket too reads only their own jobs

@@ -2,7 +2,6 @@
 admins."""
 
 from dataclasses import asdict
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,8 +16,6 @@ from receiver.http_api.queries import PAGE, read_page
 from receiver.http_api.responses import json_response
 from receiver.http_api.sessions import require_same_origin
 
-_MAX_BODY: Final = 4_096
-
 # --- the session ----------------------------------------------------------------------------------
 
 
@@ -31,19 +28,15 @@ async def show_session(context: ApiContext, request: Request) -> Response:
 
 
 async def sign_in(context: ApiContext, request: Request) -> Response:
-    """`POST /session` `{"key"}`, or `{"token"}` from a one-time link: open a session and set its
-    cookie."""
+    """`POST /session` `{"key"}`: open a session and set its cookie."""
     require_same_origin(request)  # against login CSRF
-    match parse_object(await read_body(request, _MAX_BODY)):
-        case {"token": str(token)}:
-            key_hash = context.sessions.redeem(token)
+    match parse_object(await read_body(request, context.settings.max_body_bytes)):
         case {"key": str(key)} if key.strip():
-            key_hash = hash_key(key.strip())
+            caller = await context.auth.caller_of_key(hash_key(key.strip()))
         case _:
             raise invalid("/key", "key must be your API key.")
-    caller = None if key_hash is None else await context.auth.caller_of_key(key_hash)
     if caller is None:
-        context.auth.refuse(request.scope)
+        context.auth.refuse()
     response = _session(context, caller)
     context.sessions.open(response, caller.key_hash)
     return response
@@ -87,7 +80,7 @@ async def list_keys(context: ApiContext, request: Request, caller: Caller) -> Re
 async def create_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
     """`POST /session/keys` `{"user", "admin"?}`: create a key, and the user if the name is new. It
     is shown once, with the user's signing secret."""
-    body = parse_object(await read_body(request, _MAX_BODY))
+    body = parse_object(await read_body(request, context.settings.max_body_bytes))
     user, admin = body.get("user"), body.get("admin", False)
     if not isinstance(user, str) or not isinstance(admin, bool) or {*body} - {"user", "admin"}:
         raise invalid("", 'Send {"user": NAME}, and "admin": true for an admin\'s key.')

@@ -44,17 +44,6 @@ class Sessions:
         # Parsed here, and not unquoted: the standard library's unquoting takes quadratic time
         # (CVE-2024-7592), and our cookie has no quotes.
         self._pattern = re.compile(rf"(?:\A|;)[ \t]*+{self._cookie}=([^;\s]{{1,1024}})".encode())
-        self._one_time_tokens: dict[str, str] = {}
-
-    def allow_once(self, key_hash: str, token: str) -> str:
-        """Let `token` open one session for the key with this hash, in this process. Returns the
-        token, which must be impossible to guess."""
-        self._one_time_tokens[token] = key_hash
-        return token
-
-    def redeem(self, token: str) -> str | None:
-        """The key hash of a token from `allow_once`; None if it is unknown or already used."""
-        return self._one_time_tokens.pop(token, None)
 
     def open(self, response: Response, key_hash: str) -> None:
         """Set the cookie of a new session for the key with this hash."""

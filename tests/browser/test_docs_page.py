@@ -1,4 +1,4 @@
-"""The docs in a real browser: /docs, the sign-in link, and the guide's page that follows a job."""
+"""The docs in a real browser: /docs, and the guide's page that follows a job."""
 
 import asyncio
 import os
@@ -9,7 +9,6 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Route, expect
 
-from receiver.engine.keys import hash_key
 from tests.browser.conftest import (
     Start,
     StartSignedIn,
@@ -235,18 +234,6 @@ async def test_the_curl_examples_are_commands_that_the_service_takes(
         out, _ = await process.communicate()
         expected = b"401" if "/webhooks/" in command else (b"200", b"202", b"204", b"404")
         assert out in expected, (command, out)
-
-
-async def test_a_sign_in_link_works_once(start: Start, visit: Visit) -> None:
-    service = await start()
-    key_hash = hash_key(await service.key("ada"))
-    token = service.inner.context.sessions.allow_once(key_hash, "f00d")
-    for expected in ("No jobs yet", "This sign-in link has already been used"):
-        visitor = await visit(service.url)
-        for _ in range(2):  # again in the same browser, it shows the session
-            await visitor.page.goto(f"{service.url}/#/sign-in/{token}")
-            await visitor.sees(expected)
-            assert "sign-in" not in visitor.page.url
 
 
 async def test_the_page_of_the_guide_goes_on_after_a_502(start: Start, visit: Visit) -> None:

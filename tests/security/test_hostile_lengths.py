@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from receiver import logs
 from receiver.clock import SystemClock
-from receiver.http_api import auth, idempotency, queries
+from receiver.http_api import idempotency, queries
 from receiver.http_api.errors import Problem
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
@@ -118,7 +118,6 @@ READERS: dict[str, Callable[[str], object]] = {
         PayloadSigner(KEYS, b"salt"), "jobs", 1, text
     ),
     "a stream's cursor": frames.read_cursor,
-    "a client's address": lambda text: auth._network_of({"client": (text, 1)}),
     "our cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=f'{COOKIE}="{text}"')),
     "a body's fingerprint": lambda text: idempotency.fingerprint(
         {"texts": [text], "numbers": [1e308] * (len(text) // 6)}

@@ -1,12 +1,12 @@
 // The page: who is signed in, and which view is shown.
 
 import { addressChanges, beginView, here, link, restoreScroll } from "./address.js";
-import { get, isSameSession, post, remove, session } from "./api.js";
+import { get, isSameSession, remove, session } from "./api.js";
 import { showConnection } from "./connection.js";
 import { confirmAction } from "./dialog.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";
-import { failure, main, once, tell } from "./dom.js";
+import { failure, main, once } from "./dom.js";
 import { showHealth } from "./health.js";
 import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
@@ -76,32 +76,10 @@ function decode(part) {
 // --- the session ---------------------------------------------------------------------------------
 
 async function begin() {
-  const token = /^#\/sign-in\/(\w+)$/.exec(location.hash)?.[1];
-  if (token) {
-    await signInOnce(token);
-    return;
-  }
   try {
     enter(await get("/session"));
   } catch (error) {
     main.replaceChildren(failure(error, begin));
-  }
-}
-
-/** `#/sign-in/TOKEN` opens one session. The part after # reaches no server and no log. */
-async function signInOnce(token) {
-  history.replaceState(null, "", "#/");
-  try {
-    signedIn(await post("/session", { token }));
-  } catch (error) {
-    const current = await get("/session").catch(() => ({ user: null }));
-    const notice = error.code === "unauthorized" ? "This sign-in link has already been used." : error.message;
-    if (current.user === null) {
-      showSignIn(signedIn, `${notice} Sign in with a key.`);
-    } else {
-      signedIn(current);
-      tell(notice);
-    }
   }
 }
 
@@ -184,8 +162,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 addEventListener("hashchange", () => {
-  if (location.hash.startsWith("#/sign-in/")) begin();
-  else route();
+  route();
   // For screen readers: continue at the beginning of the new view.
   main.focus({ preventScroll: true });
 });
