@@ -1,10 +1,11 @@
 """Routes for admins."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import timestamp
-from receiver.http_api import documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.queries import PAGE, read_page
@@ -20,7 +21,7 @@ async def list_users(context: ApiContext, request: Request, caller: Caller) -> R
     return await page.response(map(_user_document, users), last)
 
 
-def _user_document(user: UserSummary) -> documents.User:
+def _user_document(user: UserSummary) -> dict[str, Any]:
     return {
         "user": user.name,
         "created_at": timestamp(user.created_at),

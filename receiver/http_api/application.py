@@ -3,11 +3,10 @@ leaves behind: its id, its metrics and its line in the access log."""
 
 import asyncio
 import itertools
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -25,8 +24,6 @@ from receiver.http_api.routes import CALLBACK_PATH
 from receiver.logs import HIDDEN
 
 log = structlog.get_logger()
-
-_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 def application(context: ApiContext, table: Iterable[Row[Any]]) -> ASGIApp:
@@ -98,7 +95,7 @@ class RequestLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         monotonic = self._services.clock.monotonic
         began = monotonic()
-        request_id = _given_id(scope) or f"{self._id_prefix}-{next(self._count):x}"
+        request_id = f"{self._id_prefix}-{next(self._count):x}"
         status, answered = 0, began
 
         async def answer(message: Message) -> None:
@@ -132,11 +129,3 @@ class RequestLog:
         # If a caller swaps the two, the token is in the place of the provider.
         known = provider in self._services.providers
         return f"/webhooks/{provider if known else HIDDEN}/{HIDDEN}"
-
-
-def _given_id(scope: Scope) -> str | None:
-    """The client's own request id, if it is safe to log."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            return str(value.decode("ascii"))
-    return None

@@ -1,10 +1,8 @@
 """The context of request handlers."""
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from random import Random
-from typing import Any, TypeVar
 
 from receiver.archive.contract import Archive
 from receiver.engine.accept_callback import CallbackIntake
@@ -12,7 +10,6 @@ from receiver.engine.context import ServiceContext
 from receiver.engine.renew_link import LinkRenewals
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
-from receiver.http_api.errors import stopping
 from receiver.http_api.limits import RateLimit, UserLocks
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
@@ -20,11 +17,9 @@ from receiver.large_bodies import LargeBodies
 from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.broadcast import Broadcast
-from receiver.streams.hub import STOP, Hub
+from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.delivery import WebhookSender
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -57,8 +52,6 @@ class ApiContext:
     """Signs the cursors of lists."""
     stopping: bool = False
     """Whether the service is shutting down: waiting requests are then answered at once."""
-    rendered_metrics: bytes | None = None
-    """The metrics, as rendered in this event-loop iteration."""
     open_streams: dict[str, int] = field(default_factory=dict)
     """Number of open streams by key hash."""
     webhook_tests: UserLocks = field(init=False, default_factory=UserLocks)
@@ -74,21 +67,3 @@ class ApiContext:
         self.renewals = LinkRenewals(services)
         self.tickets = Tickets(keys)
         self.cursors = PayloadSigner(keys, b"receiver.cursor")
-
-    async def unless_stopping(self, work: Coroutine[Any, Any, T], detail: str) -> T:
-        """The result of `work`, which is cancelled when the service begins to shut down.
-
-        Raises:
-            Problem: 503, with `detail`: it was cancelled.
-        """
-        task = asyncio.ensure_future(work)
-        try:
-            with self.hub.subscribed(STOP) as subscription:
-                task.add_done_callback(lambda _: subscription.notify())
-                while not (task.done() or self.stopping):
-                    await subscription.wait(None)
-            if not task.done():
-                raise stopping(detail)
-            return task.result()
-        finally:
-            task.cancel()

@@ -5,7 +5,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -19,9 +19,6 @@ from receiver.http_api.idempotency import read_key
 from receiver.streams.hub import STOP
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job
-
-READ_AGAIN_SECONDS: Final = 0.5
-"""Pause after a failed read, unless the job changes earlier."""
 
 log = structlog.get_logger()
 
@@ -104,8 +101,8 @@ class Creation(ABC):
             log.warning("a first response is not stored", job=job_id, reason=str(error))
 
     async def _wait_for(self, job: Job) -> Job:
-        """Wait until the job's state is enough, the time is over, or shutdown begins; returns the
-        job. If it cannot be read, it is returned as last seen.
+        """Wait until the job's state is enough, the time is over, the job cannot be read, or
+        shutdown begins; returns the job as last seen.
 
         Raises:
             ClientDisconnect: the client disconnected.
@@ -121,9 +118,9 @@ class Creation(ABC):
                     left = self._until - context.services.clock.monotonic()
                     if gone.done():
                         raise ClientDisconnect
-                    if self.is_settled(job) or left <= 0 or context.stopping:
+                    if not found or self.is_settled(job) or left <= 0 or context.stopping:
                         return job
-                    await subscription.wait(left if found else min(left, READ_AGAIN_SECONDS))
+                    await subscription.wait(left)
         finally:
             gone.cancel()
 

@@ -31,13 +31,9 @@ from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.deliveries import Attempt, Delivery, DeliveryState, normal_host
 
-RETRIED_AT_ONCE = 50
-"""Maximum number of deliveries retried in one transaction."""
-
-_RETRIED = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED, DeliveryState.PENDING)
+_RETRIED = [DeliveryState.EXHAUSTED, DeliveryState.DISABLED, DeliveryState.PENDING]
 _TEXT = re.compile(r"[!-~]{1,300}")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
-_LIST_PARAMETERS = ("state", "request_id", "host", "failing", *queries.PAGE, "user")
 
 
 def delivery_document(delivery: Delivery) -> documents.Delivery:
@@ -63,7 +59,10 @@ def delivery_document(delivery: Delivery) -> documents.Delivery:
 
 async def list_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
     """List webhook messages with their attempts, newest first."""
-    page = await queries.read_page(context, request, caller, "deliveries", *_LIST_PARAMETERS)
+    page = await queries.read_page(
+        *(context, request, caller, "deliveries"),
+        *("state", "request_id", "host", "failing", *queries.PAGE, "user"),
+    )
     query = request.query_params
     state = queries.read_choice(request, "state", DeliveryState)
     for name in ("request_id", "host"):
@@ -115,7 +114,7 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
             if await request.is_disconnected():
                 raise ClientDisconnect
             try:
-                page, before = await deliveries.list_page(select, before, RETRIED_AT_ONCE)
+                page, before = await deliveries.list_page(select, before, queries.DEFAULT_LIMIT)
                 ids = [delivery.id for delivery in page]
                 retried += await deliveries.retry_those(ids, state, context.services.clock.now())
             except StoreUnavailable as error:
@@ -147,8 +146,7 @@ async def _send_test(context: ApiContext, user: User, url: str) -> documents.Web
     webhook_id = context.services.ids.new("msg", now)
     body = compact_json({"type": "test", "timestamp": timestamp(now)})
     headers = sign(secrets_of(user, now), webhook_id, now, body)
-    sending = context.sender.deliver(url, headers, body, context.settings.relay_timeout)
-    made = await context.unless_stopping(sending, "Shutting down; repeat the test later.")
+    made = await context.sender.deliver(url, headers, body, context.settings.relay_timeout)
     return {"webhook_id": webhook_id, **_outcome(made)}
 
 

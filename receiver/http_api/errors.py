@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 
+from receiver.domain.documents import METADATA_NAME
 from receiver.domain.serialization import compact_json, job_document
 from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
@@ -28,7 +29,6 @@ CONTENT_TYPE = "application/problem+json"
 
 MAX_FAULTS: Final = 20
 """Maximum length of `errors`, so that a response is not much longer than its request."""
-_POINTER_PART: Final = 64
 
 
 @dataclass(eq=False)
@@ -71,9 +71,9 @@ class Problem(Exception):
 
 
 def pointer(*names: str) -> str:
-    """The JSON pointer of a member (RFC 6901). Long names are truncated."""
+    """The JSON pointer of a member (RFC 6901). Names longer than any valid one are truncated."""
     return "".join(
-        "/" + name[:_POINTER_PART].replace("~", "~0").replace("/", "~1") for name in names
+        "/" + name[:METADATA_NAME].replace("~", "~0").replace("/", "~1") for name in names
     )
 
 
@@ -117,11 +117,6 @@ def storage_unavailable(detail: str, **members: Any) -> Problem:
     return Problem(
         503, "storage_unavailable", detail, headers={"Retry-After": "2"}, members=members
     )
-
-
-def stopping(detail: str = "Shutting down.") -> Problem:
-    """The problem for a request that is refused or interrupted by the shutdown."""
-    return Problem(503, "stopping", detail, headers={"Retry-After": "5"})
 
 
 def unexpected() -> Problem:

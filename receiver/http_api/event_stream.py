@@ -27,8 +27,6 @@ HEADERS: Final = [
 SNAPSHOT_JOBS: Final = 1_000
 SNAPSHOT_BYTES: Final = 256 * 1024
 """Limits on the snapshot of a user's jobs; the newest are in it."""
-FEW_JOBS: Final = 50
-"""How many jobs are read first. If these do not fit, no more are read."""
 
 
 @dataclass(slots=True)
@@ -68,11 +66,8 @@ class EventStream:
             at, seen = or_404(await events.snapshot_for_job(self.job_id))
             return at, frames.snapshot(at, event_data(seen))
         async with self.context.long_read_locks.of(self.caller.user_id):
-            at, jobs, more = await events.snapshot_for_user(self.user_id, FEW_JOBS)
+            at, jobs, more = await events.snapshot_for_user(self.user_id, SNAPSHOT_JOBS)
             shown, all_fit = _encode_fitting(jobs)
-            if more and all_fit:
-                at, jobs, more = await events.snapshot_for_user(self.user_id, SNAPSHOT_JOBS)
-                shown, all_fit = _encode_fitting(jobs)
         truncated = b',"truncated":true' if more or not all_fit else b""
         return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
 

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from receiver.domain.serialization import timestamp
-from receiver.http_api import documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
@@ -84,7 +83,10 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
         path = f"/v1/jobs/{job_id}/events"
     expires_at = context.services.clock.now() + TICKET_MS
     ticket = context.tickets.issue(Ticket(caller.user_id, caller.key_hash, job_id, expires_at))
-    document = documents.Ticket(
-        ticket=ticket, url=f"{path}?ticket={ticket}", expires_at=timestamp(expires_at)
+    return json_response(
+        {
+            "ticket": ticket,
+            "url": f"{path}?ticket={ticket}",
+            "expires_at": timestamp(expires_at),
+        }
     )
-    return json_response(document)

@@ -1,12 +1,10 @@
 """Health probes and metrics."""
 
-import asyncio
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem, stopping
+from receiver.http_api.errors import Problem
 from receiver.http_api.responses import json_response
 from receiver.metrics import CONTENT_TYPE
 
@@ -19,7 +17,7 @@ async def livez(_context: ApiContext, _request: Request) -> Response:
 async def readyz(context: ApiContext, _request: Request) -> Response:
     """Can a callback be stored now? Checked by a write, at most once a second."""
     if context.stopping:
-        raise stopping()
+        raise Problem(503, "stopping", "Shutting down.", headers={"Retry-After": "5"})
     word = await context.readiness.error_code()
     if word is not None:
         raise Problem(503, word, "Callbacks cannot be stored now.", headers={"Retry-After": "2"})
@@ -28,8 +26,4 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
 
 async def metrics(context: ApiContext, _request: Request) -> Response:
     """Metrics for Prometheus."""
-    if context.rendered_metrics is None:
-        # Rendering takes milliseconds, and anybody can request it: one loop iteration shares it.
-        context.rendered_metrics = context.services.metrics.render()
-        asyncio.get_running_loop().call_soon(setattr, context, "rendered_metrics", None)
-    return Response(context.rendered_metrics, headers={"Content-Type": CONTENT_TYPE})
+    return Response(context.services.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,30 +18,6 @@ HOUR: Millis = 3_600_000
 HOURS = 24
 NEWEST = 20_000
 """Maximum number of jobs, and of deliveries, that are counted, so that the cost is bounded."""
-
-
-class _Times(TypedDict):
-    median_ms: int | None
-    p95_ms: int | None
-
-
-class StatisticsHour(_Times):
-    """The jobs that were created in an hour, by status, and by `evidence` those that are done; and
-    the attempts that were made in it for messages of these 24 hours."""
-
-    at: str
-    jobs: Mapping[str, int]
-    known: Mapping[str, int]
-    attempts: int
-    delivered: int
-
-
-class Statistics(_Times):
-    """What happened in the last 24 hours."""
-
-    since: str
-    complete: bool
-    hours: list[StatisticsHour]
 
 
 async def statistics(context: ApiContext, request: Request, caller: Caller) -> Response:
@@ -65,7 +40,7 @@ async def statistics(context: ApiContext, request: Request, caller: Caller) -> R
             if evidence is not None:
                 known[n][evidence] += count
     counted = sum(count for *_, count in jobs), sum(count for _, count, _ in attempts)
-    document: Statistics = {
+    document = {
         "since": timestamp(since),
         "complete": max(counted) < NEWEST,
         **_times(all_day.get(0)),
@@ -84,6 +59,6 @@ async def statistics(context: ApiContext, request: Request, caller: Caller) -> R
     return json_response(document)
 
 
-def _times(found: tuple[Millis, Millis] | None) -> _Times:
+def _times(found: tuple[Millis, Millis] | None) -> Mapping[str, Millis | None]:
     median, p95 = found or (None, None)
     return {"median_ms": median, "p95_ms": p95}

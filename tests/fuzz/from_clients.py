@@ -12,7 +12,6 @@ from starlette.responses import FileResponse
 
 from receiver.domain.serialization import compact_json
 from receiver.http_api import queries
-from receiver.http_api.application import _given_id
 from receiver.http_api.archived import _takes_range, read_file_number
 from receiver.http_api.auth import _given_key
 from receiver.http_api.body import parse_object
@@ -21,8 +20,8 @@ from receiver.http_api.create_job import MAX_WAIT_SECONDS, preferred_wait
 from receiver.http_api.deliveries import _filter, _retry_faults
 from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import fingerprint, read_key
-from receiver.http_api.jobs import _LIST_PARAMETERS, _read_filter
-from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
+from receiver.http_api.jobs import _read_filter
+from receiver.http_api.queries import MAX_LIMIT, PAGE, check_parameters, read_limit
 from receiver.http_api.responses import etag_matches
 from receiver.http_api.sessions import Sessions
 from receiver.http_api.validation import read_job
@@ -125,7 +124,7 @@ def query(raw: bytes) -> None:
     """The query of a list: it is valid, or refused with 400."""
     request = Request({"type": "http", "headers": [], "query_string": raw})
     with contextlib.suppress(Problem):
-        check_parameters(request, *_LIST_PARAMETERS)
+        check_parameters(request, "status", *PAGE)
     with contextlib.suppress(Problem):
         assert 1 <= read_limit(request) <= MAX_LIMIT
     with contextlib.suppress(Problem):
@@ -172,4 +171,3 @@ def ranges(raw: bytes) -> None:
             [(start, end)] = FileResponse._parse_range_header(wanted.decode("latin-1"), FILE_BYTES)
             assert 0 <= start < end <= FILE_BYTES
     assert 0 <= (preferred_wait(request) or 0) <= MAX_WAIT_SECONDS
-    assert (_given_id(request.scope) or "").isprintable()

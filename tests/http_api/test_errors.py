@@ -170,21 +170,12 @@ async def test_an_encoded_body_is_415(shared_client: httpx.AsyncClient) -> None:
 # --- ids and faults of ours -----------------------------------------------------------------------
 
 
-async def test_each_response_has_an_id_which_may_be_the_client_s(
-    shared_service: RunningService,
-) -> None:
+async def test_each_response_has_an_id(shared_service: RunningService) -> None:
     """A hook in every test checks that documented routes have one."""
     client = shared_service.client()
-
-    async def answered(given: str, path: str = "/livez") -> str:
-        answer = await client.get(path, headers={b"X-Request-ID": given.encode("latin-1")})
-        return answer.headers["X-Request-ID"]
-
-    assert await answered("trace-1.2_3") == "trace-1.2_3"
-    for hostile in ("x" * 65, 'a"b', "a b", "é", "{}"):
-        assert await answered(hostile) != hostile
     paths = ("/livez", "/livez", "/metrics", "/nowhere", "/v1/jobs", "/v1/events", "/")
-    assert len({await answered("", path) for path in paths}) == len(paths)
+    given = {(await client.get(path)).headers["X-Request-ID"] for path in paths}
+    assert len(given) == len(paths)
 
 
 async def test_a_bug_is_500_without_details(

@@ -42,11 +42,6 @@ async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> N
     for part in (timedelta(microseconds=each) for each in (1, 500, 501, 999)):
         assert await ids(created_after=(made - part).isoformat()) == [three, two]
         assert await ids(created_before=(made + part).isoformat()) == [two, one]
-    for finer in (
-        second["created_at"].replace("Z", f"{digits}Z") for digits in ("000001", "9" * 6)
-    ):
-        assert await ids(created_after=finer) == [three], "nanoseconds"
-        assert await ids(created_before=finer) == [two, one]
     assert await ids(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
     assert await ids(created_before="2020-01-01") == []
     assert await ids(**{"metadata.team": "red"}) == [two, one]
@@ -58,7 +53,7 @@ BAD_QUERIES = [
     *(f"limit={number}" for number in ("0", "201", "x", "-1", "", "1e2", "%D9%A1", "1&limit=2")),
     *(f"cursor={cursor}" for cursor in ("", "x", "job_0~sig", "%00")),
     *("created_after=yesterday", "created_before=", "created_before=1767225600000"),
-    *("created_after=1111111111111111111", "created_before=2026-W01-1", "created_before=20260102"),
+    *("created_after=1111111111111111111", "created_before=20260102"),
     *("kind=", "kind=create_song", "kind=a%2Fb%2Fc%2F%2F"),
     *("status=completed", "status=", "statuss=COMPLETED"),
     *("metadata.k%00=v", "metadata.k=v%00"),

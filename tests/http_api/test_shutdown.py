@@ -9,12 +9,9 @@ import pytest
 
 from receiver.engine.submissions import Submissions
 from tests.http_api.accepted_job import AcceptedJob
-from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
-from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, call_back, never
-from tests.http_api.webhook_job import RELAY
 from tests.support.service import (
     MOVIE,
     RunningService,
@@ -39,20 +36,6 @@ async def test_a_drop_in_submission_is_answered_at_once(
             answer = await waiting
         assert answer.status_code == 200
         assert answer.json()["request_id"].startswith("job_")
-
-
-async def test_a_webhook_test_is_answered_at_once(start: Start, sink: Sink) -> None:
-    service = await start(**RELAY, relay_timeout=60)
-    client = await service.user()
-    sink.hold()
-    path, body = "/v1/webhook-tests", {"url": sink.url}
-    waiting = asyncio.create_task(client.post(path, json=body))
-    await sink.arrived(1)
-    service.inner.begin_stop()
-    async with asyncio.timeout(10):
-        for answer in (await waiting, await client.post(path, json=body)):
-            assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
-    assert len(sink.messages) == 1
 
 
 async def test_a_submission_in_flight_gets_its_time(

@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from receiver.domain import documents as job_documents
 from receiver.domain.documents import LABEL_CHARACTERS, MESSAGE_CHARACTERS
 from receiver.environment import load
-from receiver.http_api import documents, statistics
+from receiver.http_api import documents
 from receiver.http_api.credentials import CALLBACK_TOKEN, KEY_OR_TICKET, PUBLIC
 from receiver.http_api.openapi import openapi_document
 from receiver.http_api.queries import DEFAULT_LIMIT, MAX_LIMIT
@@ -82,7 +82,7 @@ def test_words_are_those_of_the_code(name: str, words: Iterable[str]) -> None:
 
 
 def _types() -> Iterator[Any]:
-    for module in (job_documents, documents, statistics):
+    for module in (job_documents, documents):
         for name, each in inspect.getmembers(module, typing.is_typeddict):
             if name in SCHEMAS:
                 yield pytest.param(each, id=name)
