@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 
-from receiver.domain.documents import METADATA_NAME
 from receiver.domain.serialization import compact_json, job_document
 from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
@@ -68,13 +67,6 @@ class Problem(Exception):
             headers={**NO_STORE, **self.headers},
             media_type=CONTENT_TYPE,
         )
-
-
-def pointer(*names: str) -> str:
-    """The JSON pointer of a member (RFC 6901). Names longer than any valid one are truncated."""
-    return "".join(
-        "/" + name[:METADATA_NAME].replace("~", "~0").replace("/", "~1") for name in names
-    )
 
 
 def invalid(at: str, detail: str) -> Problem:

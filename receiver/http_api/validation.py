@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from receiver.engine.submit_job import Submission
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import MAX_FAULTS, pointer, raise_for_faults
+from receiver.http_api.errors import MAX_FAULTS, raise_for_faults
 from receiver.providers.contract import MAX_KIND, InputFault
 from receiver.webhooks.targets import TargetRefused, check_url
 
@@ -98,6 +98,13 @@ def _faults_beside_input(context: ApiContext, body: Mapping[str, Any]) -> Iterat
         yield from _event_faults(body["webhookEvents"])
     if body.get("metadata") is not None:
         yield from _metadata_faults(body["metadata"])
+
+
+def pointer(*names: str) -> str:
+    """The JSON pointer of a member (RFC 6901). Names longer than any valid one are truncated."""
+    return "".join(
+        "/" + name[:METADATA_NAME].replace("~", "~0").replace("/", "~1") for name in names
+    )
 
 
 def unknown_faults(body: Mapping[str, Any], known: Sequence[str]) -> Iterator[InputFault]:

@@ -2,7 +2,6 @@
 one can still be sent, and other clients do not notice."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
