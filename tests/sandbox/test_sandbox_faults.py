@@ -70,17 +70,3 @@ async def test_an_unreachable_webhook_is_tried_once_and_ends_nothing(
     sandbox.clock.advance(10)
     await sandbox.until_counted(sent=4)
     assert (await sandbox.status(request_id))["status"] == "COMPLETED"
-
-
-async def test_a_seed_gives_the_same_jobs(start: Start) -> None:
-    async def run(seed: int) -> list[tuple[str, str]]:
-        sandbox = await start(fail_jobs=0.5, seed=seed)
-        for _ in range(20):
-            await sandbox.submit()
-        sandbox.clock.advance(10)
-        return [(job["request_id"], job["status"]) for job in await sandbox.jobs()]
-
-    first, second, other = await run(7), await run(7), await run(8)
-    assert first == second
-    assert {status for _, status in first} == {"COMPLETED", "FAILED"}
-    assert first != other

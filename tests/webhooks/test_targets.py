@@ -106,10 +106,3 @@ def test_the_longest_url() -> None:
 def test_every_ipv4_disguised_in_ipv6_is_refused(address: object) -> None:
     for form in ("::{}", "::ffff:{}", "::ffff:0:{}", "64:ff9b::{}", "64:ff9b:1::{}"):
         assert address_refusal(form.format(address)), form
-
-
-@given(st.ip_addresses())
-def test_addresses_that_python_calls_special_are_refused(address: object) -> None:
-    ip = ip_address(str(address))
-    if not ip.is_global or ip.is_multicast or ip.is_reserved or ip.is_unspecified:
-        assert address_refusal(str(ip))
