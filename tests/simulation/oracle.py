@@ -2,12 +2,16 @@
 
 from tests.simulation.provider import Upstream
 from tests.simulation.schedule import INTERRUPTING_ACTIONS
-from tests.simulation.timeouts import check_timeouts
 from tests.simulation.truth import PROVISIONAL_FAILURES, JobHistory
 from tests.simulation.world import World
 
 GRACE = 24 * 3600.0
 HOUR = 3600.0
+MAX_POLL_DELAY = 1.25 * HOUR
+"""Seconds until the next poll, at most, including the jitter and a machine that is down."""
+UNREACHABLE = {"outage", "clock_step"}
+"""Actions that may delay an outcome's report by more than `MAX_POLL_DELAY`: the provider did not
+answer for a while, or the clock was set."""
 
 
 def check_end(world: World) -> None:
@@ -18,8 +22,8 @@ def check_end(world: World) -> None:
         if history.now["done"]:
             _check_outcome(world, job_id, history)
             _check_relays(world, job_id, history)
-        if "clock_step" not in world.performed:
-            check_timeouts(world, job_id, history)
+        if not world.performed & UNREACHABLE:
+            _check_delay(world, job_id, history)
     failed = truth.one("SELECT count(*) FROM callbacks WHERE verdict = 'failed'")
     require(failed == 0, "every callback can be applied", failed)
     _check_submissions(world)
@@ -129,6 +133,16 @@ def _check_provisional(
     reachable = world.provider.outages.last_end < declared_at + GRACE - 2 * HOUR
     require(not (in_time and reachable), "an available outcome replaces a failure that we declared",
             job_id, code, "declared", declared_at, "available", available_at)  # fmt: skip
+
+
+def _check_delay(world: World, job_id: str, history: JobHistory) -> None:
+    upstream = world.provider.jobs.get(job_id)
+    if upstream is not None and upstream.fate.submission in ("accept", "accept_slowly"):
+        reported, available = history.outcome.committed_at, upstream.available_at
+        world.judge.require(
+            reported < available + MAX_POLL_DELAY, "an available outcome is reported in time",
+            job_id, "reported", reported, "available", available,
+        )  # fmt: skip
 
 
 def _check_relays(world: World, job_id: str, history: JobHistory) -> None:

@@ -157,15 +157,6 @@ class Upstream:
         return f"http://cdn.example/{self.id}/{number}"
 
 
-@dataclass
-class Call:
-    """A status call, recorded for the oracle."""
-
-    began: float
-    ended: float
-    answer: Literal["none", "missing", "no_link", "report"]
-
-
 class SimulatedProvider(SamsarDouble):
     """The provider, and the network to it."""
 
@@ -179,7 +170,6 @@ class SimulatedProvider(SamsarDouble):
         self.submissions: dict[str, list[str]] = {}
         """By job: how each attempt counts, as sure (surely not taken), refused or taken. `taken`
         includes requests that were lost on the way: the service cannot tell that they were."""
-        self.calls: dict[str, list[Call]] = {}
         self.busy_until = 0.0
         """The time of the last event that is already planned, such as an end or a late callback."""
 
@@ -225,11 +215,9 @@ class SimulatedProvider(SamsarDouble):
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         loop = running_loop()
-        began = loop.time()
         upstream = self.by_id.get(job.id)
         await self._world.sleep(self._random.choice([0.02, 0.3, 2.0]))
         outage = self.outages.at(loop.time())
-        kind: Literal["none", "missing", "no_link", "report"] = "none"
         answer: StatusAnswer
         if outage is not None:
             if outage == "silent":
@@ -237,17 +225,12 @@ class SimulatedProvider(SamsarDouble):
             retry_after = 20_000 if outage == "busy" else None
             answer = StatusUnavailable(outage, retry_after, credentials_refused=outage == "key")
         elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
-            kind = "missing"
             answer = StatusMissing()
         elif loop.time() < upstream.taken_at + upstream.fate.failing_for:
             answer = StatusUnavailable("500")
         else:
-            report = read_report(upstream.document(loop.time()))
-            kind = "report" if report.status != "COMPLETED" or report.result else "no_link"
-            answer = StatusReport(report)
+            answer = StatusReport(read_report(upstream.document(loop.time())))
         await self._world.sleep(self._random.choice([0.01, 0.5]))
-        if upstream is not None:
-            self.calls.setdefault(upstream.job_id, []).append(Call(began, loop.time(), kind))
         return answer
 
     def _later(self, seconds: float, then: Callable[[], object]) -> None:

@@ -33,8 +33,6 @@ SUSPENDING_ACTIONS = {
 """Actions after which a lease may expire while its holder still works."""
 INTERRUPTING_ACTIONS = SUSPENDING_ACTIONS | {"crash", "restart", "dies_at_sync", "power_cut"}
 """Actions after which an answer may not have been heard."""
-LOSING_ACTIONS = INTERRUPTING_ACTIONS | {"disk_full", "answers_lost"}
-"""Actions after which an answer may not have been stored either."""
 
 
 @dataclass(frozen=True)

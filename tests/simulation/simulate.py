@@ -4,7 +4,7 @@ import gc
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -52,7 +52,7 @@ def simulate(schedule: Schedule) -> Result:
     """Run a schedule. Does not raise: a broken promise is the result's `failure`."""
     loop = VirtualLoop()
     failure: BaseException | None = None
-    with worlds_of(loop, [schedule]) as (world,):
+    with _world_of(loop, schedule) as world:
         try:
             loop.run(_run(world))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
@@ -62,21 +62,16 @@ def simulate(schedule: Schedule) -> Result:
 
 
 @contextmanager
-def worlds_of(loop: VirtualLoop, schedules: Sequence[Schedule]) -> Iterator[list[World]]:
-    """Make a world for each schedule, on one loop. They share nothing."""
+def _world_of(loop: VirtualLoop, schedule: Schedule) -> Iterator[World]:
     folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=folder) as name, _without_gc():
-        worlds = []
-        for cell, schedule in enumerate(schedules):
-            database = Path(name, str(cell), "receiver.db")
-            database.parent.mkdir()
-            database.write_bytes(_empty_database())
-            worlds.append(World(loop, schedule, database, cell))
-        with _watched_logs(loop, worlds[0].judge), _virtual_files(loop, worlds):
-            yield worlds
+        database = Path(name, "receiver.db")
+        database.write_bytes(_empty_database())
+        world = World(loop, schedule, database)
+        with _watched_logs(loop, world.judge), _virtual_files(loop, world):
+            yield world
             loop.end_all()
-        for world in worlds:
-            world.close()
+        world.close()
 
 
 async def _run(world: World) -> None:
@@ -137,24 +132,18 @@ def _without_gc() -> Iterator[None]:
 
 
 @contextmanager
-def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]:
+def _virtual_files(loop: VirtualLoop, world: World) -> Iterator[None]:
     """Replace what the archive uses of the system (time, fsync, threads) with the simulation's, and
     shrink two of its limits."""
 
     async def run_sync(func: Callable[..., Any], *args: Any, **_: Any) -> Any:
         return await loop.run_in_executor(None, func, *args)
 
-    def fsync(descriptor: int) -> None:
-        path = Path(f"/proc/self/fd/{descriptor}").resolve()
-        next(disk for disk in disks if path.is_relative_to(disk.volume)).fsync(descriptor)
-
-    disks = [world.file_disk for world in worlds]
-    clock = worlds[0].clock
     with (
         patch.object(download, "PIECE", 1_000),
         patch.object(domain, "LINK_LIFE", round(LINK_LIFE * 1_000)),
-        patch.object(folder, "time", SimpleNamespace(time=lambda: clock.seconds)),
-        patch.object(os, "fsync", fsync),
+        patch.object(folder, "time", SimpleNamespace(time=lambda: world.clock.seconds)),
+        patch.object(os, "fsync", world.file_disk.fsync),
         patch.object(anyio.to_thread, "run_sync", run_sync),
     ):
         yield

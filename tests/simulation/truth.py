@@ -175,8 +175,6 @@ class Truth:
         ranks = RANK[before["status"]], RANK[after["status"]]
         require(ranks[0] <= ranks[1], "a status never goes back", job_id, before["status"],
                 after["status"])  # fmt: skip
-        require((after["progress"] or 0) >= (before["progress"] or 0) or after["done"],
-                "progress never falls", job_id)  # fmt: skip
         if before["phase"] not in UNSENT:
             require(after["phase"] not in UNSENT, "what may have been sent is never queued again",
                     job_id, before["phase"], after["phase"])  # fmt: skip

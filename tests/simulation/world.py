@@ -32,10 +32,7 @@ from tests.simulation.users import Users
 class World:
     """Everything in one simulated schedule."""
 
-    def __init__(
-        self, loop: VirtualLoop, schedule: Schedule, database: Path, cell: int = 0
-    ) -> None:
-        """`cell` distinguishes the worlds that share a loop."""
+    def __init__(self, loop: VirtualLoop, schedule: Schedule, database: Path) -> None:
         self.loop = loop
         self.schedule = schedule
         self.judge = Judge(loop)
@@ -60,7 +57,7 @@ class World:
         )
         self.truth = Truth(self)
         self.file_disk = FileDisk(self, database.with_name("volume"))
-        self.file_host = FileHost(self, f"93.184.216.{34 + cell}")
+        self.file_host = FileHost(self, "93.184.216.34")
         self.files = Files(self)
         self.callbacks = ProviderNetwork(self)
         self.provider = SimulatedProvider(self)

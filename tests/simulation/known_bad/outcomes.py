@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from receiver.domain import callbacks, outcomes, polls, schedule, serialization
+from receiver.domain import callbacks, schedule, serialization
 from receiver.domain.schedule import Rules
 from receiver.engine.throttle import Throttle
 from receiver.settings import ServeSettings
@@ -40,8 +40,7 @@ async def applied_after_the_answer(
     receive: Any, self: Callbacks, arrival: IncomingCallback, use: DecideCallback | Verdict
 ) -> Received:
     """A callback is answered once it is stored, and applied in a transaction of its own."""
-    is_usable = not isinstance(use, Verdict)
-    stored: Received = await receive(self, arrival, unchanged if is_usable else use)
+    stored: Received = await receive(self, arrival, use if isinstance(use, Verdict) else unchanged)
     if stored.transition is not None and not isinstance(use, Verdict):
         change = partial(use, stored.transition.verdicts[0].callback_id)
         _ = self._writer.normal(
@@ -69,26 +68,10 @@ def claims_trusted_at_once(
     return replace(rules(settings), confirm_callbacks=False)
 
 
-@variant("a claim is trusted only where nobody answers", plan=plans.forged_in_an_outage)
-@instead_of(polls, "retry_confirmation")
-def claim_trusted_at_the_first_failure(_: Any, draft: Any, *_answer: Any) -> None:
-    """If one status call fails, the claim that it was to confirm is trusted."""
-    callbacks.trust_claim(draft)
-
-
 @variant("final is final, but for one correction by the provider", first=30)
 def final_state_overwritten() -> Patch:
     """A late callback changes a job that is finished."""
     return patch.object(serialization, "is_provisional", lambda job: job.done)
-
-
-@variant("progress never falls", plan=plans.progress_that_falls)
-@instead_of(outcomes, "apply_progress")
-def progress_taken_as_it_comes(apply: Any, draft: Any, report: Any, evidence: Any) -> None:
-    """Progress is whatever was reported last, even if it falls."""
-    if report.progress is not None:
-        draft.job = replace(draft.job, progress=0.0)
-    apply(draft, report, evidence)
 
 
 @variant("every job ends", first=2)
@@ -108,19 +91,3 @@ def deadline_without_the_providers_word() -> Patch:
 @instead_of(Throttle, "succeeded")
 def pause_that_no_answer_ends(_: Any, self: Throttle, _began: float) -> None:
     """Failures add up whatever is answered in between, and a pause never ends."""
-
-
-@variant("a job is lost after five misses in ten minutes", plan=plans.unknown_for_a_while)
-def lost_at_the_first_404() -> Patch:
-    """A single 404 from a status call makes a job count as lost."""
-    return patch.object(polls, "_is_lost", lambda *_: True)
-
-
-@variant(
-    "a job is lost after five misses in ten minutes",
-    plan=plans.unknown_while_answers_are_lost,
-    first=1,
-)
-def answer_counted_again() -> Patch:
-    """An answer that is reported again, because its commit's own answer was lost, counts again."""
-    return patch.object(polls, "_is_outcome_of", lambda *_: True)

@@ -1,12 +1,12 @@
 """Schedules for variants that random schedules would take too long to find."""
 
 from collections.abc import Callable, Iterable
-from itertools import count, pairwise
+from itertools import count
 from random import Random
 from typing import Any
 
 from tests.simulation.provider import Fate, fate_of
-from tests.simulation.schedule import EVERY_EVENT, HOUR, SINKS, Action, Schedule, schedule_of
+from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule, schedule_of
 
 
 def submissions(
@@ -98,32 +98,6 @@ def forged_while_it_renders(seed: int) -> Schedule:
     return schedule_of(seed, actions)
 
 
-def forged_in_an_outage(seed: int) -> Schedule:
-    """A job was just seen rendering; then nobody answers, and a forged claim says it failed."""
-    is_silent = having(submission="accept", renders=180.0, is_told_at_once=True, updates=())
-    forged = {"label": 0, "kind": "claim", "status": "FAILED"}
-    outage = Action(41.0, "outage", {"kind": "broken", "lasts": 100.0})
-    return schedule_of(
-        seed, [*submissions([1.0], is_silent), outage, Action(44.0, "forge", forged)]
-    )
-
-
-def progress_that_falls(seed: int) -> Schedule:
-    """A job whose callbacks report falling progress."""
-
-    def falls(fate: Fate) -> bool:
-        reported = [
-            fields.get("progress")
-            for (_, fields), (lost, *_) in zip(fate.updates, fate.callbacks, strict=False)
-            if not lost
-        ]
-        numbers = [float(each) for each in reported if isinstance(each, int | float) and each >= 0]
-        slow = fate.submission == "accept" and fate.renders >= 60
-        return slow and any(b < a for a, b in pairwise(numbers))
-
-    return schedule_of(seed, submissions([1.0], falls))
-
-
 def failing_beside_a_lost_callback(seed: int) -> Schedule:
     """Callbacks are lost, and the status calls of one job fail for hours."""
 
@@ -139,26 +113,6 @@ def failing_beside_a_lost_callback(seed: int) -> Schedule:
 
     failing = submissions([1.0], is_failing)
     return schedule_of(seed, [*failing, *submissions([300.0], is_answered, label=1)])
-
-
-def unknown_for_a_while(seed: int) -> Schedule:
-    """Status calls answer 404 for some minutes."""
-
-    def is_missing(fate: Fate) -> bool:
-        taken = fate.submission == "accept" and fate.renders > 60
-        return taken and fate.missing_for == 300.0
-
-    return schedule_of(seed, submissions([1.0], is_missing))
-
-
-def unknown_while_answers_are_lost(seed: int) -> Schedule:
-    """Status calls answer 404 as many commits are reported as failed although they succeeded; then
-    the provider is down for two hours."""
-    is_missing = having(submission="accept", missing_for=30 * HOUR)
-    jobs = submissions((1.0 + label for label in range(8)), is_missing)
-    lost = Action(30.5 + seed % 3, "answers_lost", {"lasts": 10.0})
-    down = Action(36.0, "outage", {"kind": "broken", "lasts": 2 * HOUR})
-    return schedule_of(seed, [*jobs, lost, down])
 
 
 # --- relays ---------------------------------------------------------------------------------------
