@@ -198,6 +198,10 @@ class World:
         # A process learns of another's commit when it next checks: that tick finds something.
         if len(self.machines) > 1 and self.truth.last_event_at + 3 * STORE_CHECK_SECONDS > now:
             return now
+        return max(now, self.next_due())
+
+    def next_due(self) -> float:
+        """The earliest time at which something is due or was, by the database and the archive."""
         one = self.truth.one
         due = one("SELECT min(coalesce(held_until, at)) FROM due")
         relay = one(
@@ -209,7 +213,7 @@ class World:
         moments = [self.clock.at(at) for at in (due, relay) if at is not None]
         if (downloading := self.file_host.busy_until) is not None:
             moments.append(downloading)
-        return max(now, min(moments, default=NEVER))
+        return min(moments, default=NEVER)
 
     def busy_until(self) -> float:
         """The time until which the world continues by itself, whatever the service does."""

@@ -49,7 +49,7 @@ async def applied_after_the_answer(
     return stored
 
 
-@variant("what cannot be applied makes a poll due")
+@variant("what cannot be applied makes a poll due", first=11)
 def unusable_and_not_polled() -> Patch:
     """A callback that cannot be applied is stored, and its job is not polled for it."""
     return patch.object(JobWriter, "make_poll_due", lambda *_: None)

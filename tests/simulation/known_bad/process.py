@@ -3,6 +3,7 @@
 from typing import Any
 
 from receiver.domain.observations import SubmissionEnded
+from receiver.engine.lanes import DueQueue
 from receiver.engine.submissions import Submissions
 from receiver.engine.supervisor import Supervisor, Worker
 from store.sqlite.writer import GroupCommitWriter
@@ -28,10 +29,15 @@ async def stop_waits_for_the_disk(_: Any, self: Submissions, attempt: Any, answe
     await self._report(attempt.job.id, SubmissionEnded(attempt.begun, answer))
 
 
+@variant("the service comes to rest", first=1)
+@instead_of(DueQueue, "_on_commit")
+def commits_not_noticed(_: Any, self: DueQueue, notice: Any) -> None:
+    """A worker does not look when a commit makes something due."""
+
+
 @variant(
     "no work waits for a second while other work is served",
     plan=plans.flooded_while_jobs_end,
-    first=10,
 )
 @instead_of(GroupCommitWriter, "_take")
 def background_last(take: Any, self: Any, urgent: int, normal: int) -> object:

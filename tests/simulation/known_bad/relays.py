@@ -67,7 +67,7 @@ def lease_of_another_ignored() -> Patch:
     )
 
 
-@variant("a delivery's end is its end", plan=plans.stalled_while_it_sends, first=8)
+@variant("a delivery's end is its end", plan=plans.stalled_while_it_sends, first=1)
 def lost_lease_ignored() -> Patch:
     """A relay attempt's result is stored although another process holds the lease by now."""
     return with_sql("deliveries", "settle", " AND holder = :holder", "")
@@ -80,7 +80,7 @@ async def sent_after_the_lease(handle: Any, self: Deliveries, work: Message) -> 
     await handle(self, work._replace(begin_by=2**62))
 
 
-@variant(IN_ORDER, plan=plans.paused_as_they_send, first=6)
+@variant(IN_ORDER, plan=plans.paused_as_they_send, first=8)
 @instead_of(Deliveries, "_choose")
 def second_attempt_beside_the_first(
     choose: Any, self: Deliveries, most: int, _running: Any, *given: Any

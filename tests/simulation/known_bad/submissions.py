@@ -70,7 +70,7 @@ def recovery_sends_again(unconfirmed: Any, draft: Any, reason: str, attempt: Any
     submission.requeue(draft, begun, SubmitNotSent(reason))
 
 
-@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost)
+@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=11)
 @instead_of(submission, "requeue")
 def not_sent_of_any_attempt(requeue: Any, draft: Any, _begun: Any, not_sent: Any) -> None:
     """An attempt that was not sent requeues the job, even if a later attempt is under way."""

@@ -29,18 +29,6 @@ class Variant:
     first: int
     """The seed that is tried first, because it finds the fault quickly. The others follow."""
 
-    @property
-    def row(self) -> str:
-        """The variant's row in the table of README.md."""
-        plan = "by chance" if self.plan is random_schedule else f"`{self.plan.__name__}`"
-        cells = (
-            f"`{self.applied.__name__}`",
-            self.applied.__doc__,
-            "; ".join(self.caught_by),
-            plan,
-        )
-        return f"| {' | '.join(map(str, cells))} |"
-
 
 def variant(
     *caught_by: str, plan: Plan = random_schedule, seeds: int = 40, first: int = 0
