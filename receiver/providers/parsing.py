@@ -28,17 +28,10 @@ _CALLBACK_TOKEN = re.compile(r"job_[0-9A-Z]{26}\.[A-Za-z0-9_-]{43}")
 
 def read_id(value: Any) -> str | None:
     """An id as text of 1 to 200 characters; None if it is not a valid id."""
-    match value:
-        case str() if value.strip() and len(value) <= ID_CHARACTERS:
-            return clean_text(value)
-        case bool():
-            return None
-        # `str` raises for an integer of thousands of digits, so check its size first.
-        case int() if value.bit_length() < 4 * ID_CHARACTERS:
-            digits = str(value)
-            return digits if len(digits) <= ID_CHARACTERS else None
-        case _:
-            return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    is_id = isinstance(value, str) and value.strip() and len(value) <= ID_CHARACTERS
+    return clean_text(value) if is_id else None
 
 
 def first_text(*values: Any) -> str | None:

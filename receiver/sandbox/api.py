@@ -30,8 +30,10 @@ class SandboxApi(ABC):
 
     path: ClassVar[str]
     """A client's base URL is the sandbox's origin followed by this."""
-    schemes: ClassVar[Sequence[str]] = ()
+    schemes: ClassVar[Sequence[str]]
     """The schemes, in lower case, with which the Authorization header may send the key."""
+    no_key: ClassVar[int] = 401
+    """The status of a call without a key."""
     jobs: Jobs
     base_url: str
 
@@ -75,18 +77,7 @@ class SandboxApi(ABC):
     def error(self, status_code: int, detail: str) -> Body:
         """The body of an error."""
 
-    def authenticate(self, request: Request) -> None:
-        """Require the key. Raises HTTPException."""
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() not in self.schemes or not self.accepts(key):
-            raise HTTPException(401, "Authentication is required.")
-
     # --- for them to use --------------------------------------------------------------------------
-
-    def accepts(self, key: str) -> bool:
-        if self._api_key is None:
-            return bool(key)
-        return hmac.compare_digest(key.encode(), self._api_key.encode())
 
     def call(
         self, method: str, path: str, answer: Callable[[Request], Awaitable[Response]]
@@ -94,7 +85,7 @@ class SandboxApi(ABC):
         """The route of a call that requires the key. `answer` may raise HTTPException, Refused."""
 
         async def authenticated(request: Request) -> Response:
-            self.authenticate(request)
+            self._authenticate(request)
             return await answer(request)
 
         return Route(path, authenticated, methods=[method])
@@ -133,6 +124,15 @@ class SandboxApi(ABC):
         return job
 
     # ----------------------------------------------------------------------------------------------
+
+    def _authenticate(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() in self.schemes else ""
+        key = request.headers.get("API-KEY") or bearer
+        if not key:
+            raise HTTPException(self.no_key, "The key is missing.")
+        if not hmac.compare_digest(key.encode(), (self._api_key or key).encode()):
+            raise HTTPException(401, "The key is invalid.")
 
     def _meet_fault(self) -> None:
         if self._draws.random() < self.jobs.rules.busy:

@@ -17,6 +17,8 @@ from receiver.sandbox.api import SandboxApi
 
 class SamsarApi(SandboxApi):
     path = SANDBOX_PATHS["samsar"]
+    schemes = ("bearer",)
+    no_key = 400
 
     def __init__(self, input_rules: InputRules, api_key: str | None = None) -> None:
         super().__init__(api_key)
@@ -39,15 +41,6 @@ class SamsarApi(SandboxApi):
 
     def error(self, status_code: int, detail: str) -> Body:
         return samsar.error(detail)
-
-    def authenticate(self, request: Request) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        bearer = token.strip() if scheme.lower() == "bearer" else ""
-        key = request.headers.get("API-KEY") or bearer
-        if not key:
-            raise HTTPException(400, "API-KEY is missing")
-        if not self.accepts(key):
-            raise HTTPException(401, "API-KEY is invalid")
 
     async def _status(self, request: Request) -> Response:
         if not (job_id := request.query_params.get("request_id")):

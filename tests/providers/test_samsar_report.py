@@ -52,7 +52,7 @@ def test_outcomes(given: dict[str, Any], read: dict[str, Any]) -> None:
             ({"request_id": each}, "provider_request_id", str(each))
             for each in ("x" * 200, 10**199)
         ),
-        *(({"request_id": n}, "provider_request_id", None) for n in (10**200, 10**5000, "", True)),
+        *(({"request_id": n}, "provider_request_id", None) for n in (10**200, 10**4000, "", True)),
         *(({"request_id": n}, "provider_request_id", None) for n in (1.0, ["r"])),
         ({"request_id": "x" * 201, "session_id": "s"}, "provider_request_id", None),
         ({"request_id": None, "session_id": "s"}, "provider_request_id", "s"),
