@@ -127,6 +127,7 @@ async def test_retry_after_in_the_body_of_a_429_counts(
 
 
 DEEP = b'{"request_id": "up-1", "id": "up-1", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+ACCEPTED = b'{"id": "up-1", "request_id": "up-1"}'
 READ_NOTHING = (b"", b"<html>", b"[]", b"{}", b'"up-1"')
 
 
@@ -134,7 +135,11 @@ READ_NOTHING = (b"", b"<html>", b"[]", b"{}", b'"up-1"')
     "behaviour",
     [
         *(answer(200, body) for body in (*READ_NOTHING, b'{"id": [], "request_id": true}', DEEP)),
-        answer(200, b'{"id": "up-1", "request_id": "up-1"}' + b" " * MAX_ANSWER_BYTES),
+        answer(200, ACCEPTED + b" " * MAX_ANSWER_BYTES),
+        answer(200, ACCEPTED, length=500),
+        answer(200, ACCEPTED, {"Content-Encoding": "gzip"}),
+        send_raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        send_raw(b"220 mail.example ESMTP\r\n"),
         close_after_request,
         reset_after_request,
     ],
