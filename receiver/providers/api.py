@@ -148,14 +148,16 @@ class Api(HttpClient):
 
         return await response.read(read) or f"The provider answered {response.status_code}."
 
-    async def unavailable(self, response: Response, flaw: str | None = None) -> StatusUnavailable:
-        """Classify a response without the job's status. `flaw` says what is wrong with it, for "an
-        answer …"; by default, what is wrong with its body, or the provider's own message."""
+    async def unavailable(
+        self, response: Response, problem: str | None = None
+    ) -> StatusUnavailable:
+        """Classify a response without the job's status. `problem` says what is wrong with it, for
+        "an answer …"; by default, what is wrong with its body, or the provider's own message."""
         code = response.status_code
-        if flaw is None and code in SUCCESS:
-            flaw = f"that {response.body_error}"
+        if problem is None and code in SUCCESS:
+            problem = f"that {response.body_error}"
         return StatusUnavailable(
-            f"a {code} answer {flaw}" if flaw else await self.error_message(response),
+            f"a {code} answer {problem}" if problem else await self.error_message(response),
             self._retry_after(response),
             credentials_refused=code in (401, 403),
             only_this_job=not (code >= 500 or code in (401, 403, 429) or response.was_cut_off),
