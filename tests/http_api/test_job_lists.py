@@ -10,7 +10,7 @@ import pytest
 from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
-from tests.support.service import MOVIE, listed, submit
+from tests.support.service import MOVIE, RunningService, listed, submit, wait_for_length
 
 NARRATIVE = {"prompt_list": ["The fox finds a map."], "image_model": "IMAGEN3"}
 
@@ -85,6 +85,27 @@ async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(
     assert seen == made[::-1]
     full = (await shared_client.get("/v1/jobs?limit=10")).json()
     assert (len(full["jobs"]), full["next_cursor"]) == (10, None)
+
+
+async def test_a_users_long_reads_go_one_by_one_and_others_do_not_wait(
+    shared_service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await shared_service.user("ann"), await shared_service.user("bob")
+    jobs, free = shared_service.store.jobs, asyncio.Event()
+    read, reading = jobs.list_page, list[int]()
+
+    async def held(user_id: int, *given: Any) -> Any:
+        assert user_id not in reading
+        reading.append(user_id)
+        await free.wait()
+        reading.remove(user_id)
+        return await read(user_id, *given)
+
+    monkeypatch.setattr(jobs, "list_page", held)
+    asked = [asyncio.create_task(client.get("/v1/jobs")) for client in (ann, ann, ann, bob)]
+    await wait_for_length(reading, 2, "a read for each user")
+    free.set()
+    assert {(await each).status_code for each in asked} == {200}
 
 
 # --- labels ---------------------------------------------------------------------------------------

@@ -1,23 +1,33 @@
 """Jobs at providers that sign: verified callbacks count at once, everything else is a claim."""
 
+import asyncio
+import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.http_api.signed_job import (
+    CREATE,
     FAL,
     REPLICATE,
     SEED,
     create_signed_job,
     success_body,
 )
+from tests.providers.conformance.subjects import KEY, sign_replicate
+from tests.providers.faulty_server import faulty_server, stay_silent
 from tests.providers.path_server import PathServer
 from tests.support.service import (
     RunningService,
     eventually,
     history_of,
+    job_of,
     metric,
+    running_service,
+    submit,
+    wait_for_length,
 )
 
 
@@ -129,6 +139,33 @@ async def test_a_cancel_is_passed_on_once(
     assert (await signed_job.document())["error"]["code"] == "canceled_by_user"
 
 
+@pytest.mark.parametrize("by", ["answer", "callback"])
+async def test_a_cancel_before_the_id_is_known_is_passed_on_once_it_is(
+    signing_service: RunningService, upstream: PathServer, by: str
+) -> None:
+    """The submission's answer brings the id, or it is lost and a callback does."""
+    name = f"late-{by}"
+    upstream.answers[CREATE] = (201, {"id": name, "status": "starting"})
+    upstream.answers[f"POST /v1/predictions/{name}/cancel"] = (200, {})
+    answered = upstream.held[CREATE] = asyncio.Event()
+    client, before = await signing_service.user(), len(upstream.calls)
+    request_id = (await submit(client, **REPLICATE))["request_id"]
+    await wait_for_length(upstream.calls, before + 1, "the submission")
+    assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
+    if by == "callback":
+        upstream.answers[CREATE] = (500, {})
+    answered.set()
+    if by == "callback":
+        url = httpx.URL(upstream.call(CREATE).json["webhook"]).path
+        body = b'{"id":"%b","status":"processing"}' % name.encode()
+        signed = sign_replicate(body, int(time.time()))
+        assert (await client.post(url, content=body, headers=signed)).status_code == 200
+    assert (await passed_on(client, request_id))["outcome"] == "accepted"
+    del upstream.held[CREATE]
+    assert len(upstream.asked(f"POST /v1/predictions/{name}/cancel")) == 1
+    assert (await job_of(client, request_id))["error"]["code"] == "canceled_by_user"
+
+
 # --- what runs ------------------------------------------------------------------------------------
 
 
@@ -143,3 +180,20 @@ async def test_jobs_are_checked_by_their_provider(signing_service: RunningServic
         answer = await client.post("/v1/jobs", json=order)
         assert answer.status_code == 400, order
         assert [fault["pointer"] for fault in answer.json()["errors"]] == pointers, order
+
+
+async def test_a_provider_that_hangs_delays_no_start(tmp_path: Path) -> None:
+    """It is asked for its secret at the start, in the background."""
+    began = time.monotonic()
+    async with (
+        faulty_server(stay_silent) as silent,
+        running_service(
+            tmp_path,
+            provider="replicate",
+            replicate_api_token=KEY,
+            replicate_base_url=silent.url,
+        ) as service,
+    ):
+        assert (await service.client().get("/readyz")).status_code == 200
+        assert time.monotonic() - began < 5.0
+        await eventually(lambda: asyncio.sleep(0, silent.connections), bool)

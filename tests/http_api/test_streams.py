@@ -1,6 +1,12 @@
 """Event streams, read byte by byte."""
 
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -8,6 +14,7 @@ import pytest
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
+from tests.http_api.raw_http import RawConnection, request_bytes
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import (
     RunningService,
@@ -242,4 +249,59 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
     assert (await client.get(f"{gone.path}/events")).status_code == 404
 
 
-# --- a slow reader --------------------------------------------------------------------------------
+# --- pace -----------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def small_buffer(url: str) -> AsyncIterator[RawConnection]:
+    """A connection on which little can be under way."""
+    parts = urlsplit(url)
+    own = socket.socket()
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    own.connect((parts.hostname, parts.port))
+    reader, writer = await asyncio.open_connection(sock=own, limit=2**23)
+    yield RawConnection(reader, writer)
+    writer.transport.abort()
+
+
+async def test_a_reader_that_stops_delays_no_other_and_misses_nothing(
+    service: RunningService, client: httpx.AsyncClient, job: AcceptedJob
+) -> None:
+    key, count = client.headers["API-KEY"], 150
+    async with (
+        small_buffer(service.url) as slow,
+        event_stream(client, "/v1/events") as stream,
+    ):
+        await slow.send(request_bytes("GET", "/v1/events", API_KEY=key))
+        await slow.until(b"event: snapshot")
+        await stream.events(1)
+        with slow.deaf():
+            for number in range(1, count + 1):  # more than 1 MB
+                await job.send(running(number / 2) | {"message": "x" * 8_000})
+                (update,) = await stream.events(1)
+                assert update.data["progress"] == number / 2
+        seen = await slow.until(b'"progress":%g' % (count / 2))
+        places = [int(each) for each in re.findall(rb"event: update\nid: ([0-9]+)", seen)]
+        assert places == [*range(places[-1] - count + 1, places[-1] + 1)]
+
+
+async def test_done_does_not_overtake_the_last_event(
+    service: RunningService,
+    client: httpx.AsyncClient,
+    job: AcceptedJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = service.store.events.after_for_job
+
+    async def read_and_end(*given: Any) -> Any:
+        """The job ends just after its events were read."""
+        page = await read(*given)
+        monkeypatch.setattr(service.store.events, "after_for_job", read)
+        await job.send(COMPLETED)
+        return page
+
+    monkeypatch.setattr(service.store.events, "after_for_job", read_and_end)
+    async with event_stream(client, f"{job.path}/events") as stream:
+        frames = await stream.rest()
+    assert [frame.event for frame in frames] == [None, "snapshot", "update", "done"]
+    assert frames[2].data["done"] is True
