@@ -12,6 +12,7 @@ from typing import Any
 import httpcore
 
 from receiver.net.resolver import IPAddress
+from receiver.net.sockets import Sockets
 
 Resolve = Callable[[str], Awaitable[Sequence[IPAddress]]]
 """See `Resolver.resolve`."""
@@ -61,7 +62,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         self._resolve = resolve
         self._check = check
         self._longest = longest
-        self._tcp = tcp or httpcore.AnyIOBackend()
+        self._tcp = tcp or Sockets()
 
     async def connect_tcp(
         self,
