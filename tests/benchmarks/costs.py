@@ -15,12 +15,7 @@ def family(pid: int) -> list[int]:
 
 def cpu_seconds(pids: Iterable[int]) -> float:
     """CPU seconds of these processes and their children, all threads together."""
-    return sum(sum(_ticks(each)) for pid in pids for each in family(pid)) / _TICKS_PER_SECOND
-
-
-def kernel_seconds(pids: Iterable[int]) -> float:
-    """The part of their CPU that the kernel spent on them: system calls, such as `fsync`."""
-    return sum(_ticks(each)[1] for pid in pids for each in family(pid)) / _TICKS_PER_SECOND
+    return sum(_ticks(each) for pid in pids for each in family(pid)) / _TICKS_PER_SECOND
 
 
 def machine_cpu_seconds() -> float:
@@ -33,31 +28,25 @@ def machine_cpu_seconds() -> float:
 
 def resident(pids: Iterable[int]) -> int:
     """Bytes of these processes and their children that are resident in memory."""
-    return _bytes(pids, "status", "VmRSS")
+    return _bytes(pids, "VmRSS")
 
 
 def peak(pids: Iterable[int]) -> int:
     """The sum of each process's peak of resident memory, in bytes."""
-    return _bytes(pids, "status", "VmHWM")
+    return _bytes(pids, "VmHWM")
 
 
-def private_memory(pids: Iterable[int]) -> int:
-    """Bytes of memory that they do not share."""
-    return _bytes(pids, "smaps_rollup", "Private_")
-
-
-def _ticks(pid: int) -> tuple[int, int]:
+def _ticks(pid: int) -> int:
     """Ticks in user mode and in the kernel, including children that have ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return 0, 0  # the process has just ended
-    program, kernel, of_children, kernel_of_children = map(int, fields[11:15])
-    return program + of_children, kernel + kernel_of_children
+        return 0  # the process has just ended
+    return sum(map(int, fields[11:15]))
 
 
-def _bytes(pids: Iterable[int], file: str, prefix: str) -> int:
-    """The sum, in bytes, of these lines of the file, which are in KiB."""
-    files = (Path(f"/proc/{each}/{file}") for pid in pids for each in family(pid))
+def _bytes(pids: Iterable[int], prefix: str) -> int:
+    """The sum, in bytes, of these lines of the status files, which are in KiB."""
+    files = (Path(f"/proc/{each}/status") for pid in pids for each in family(pid))
     lines = (line for each in files for line in each.read_text().splitlines())
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(prefix))

@@ -2,10 +2,9 @@
 callbacks: cheap enough not to distort the measurement. Answers need a Content-Length."""
 
 import asyncio
-import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -60,12 +59,16 @@ async def paced(count: int, rate: float) -> AsyncIterator[tuple[int, float]]:
 
 
 class Sender:
-    """Sends to several ports in turn, over a limited number of connections to each. A request that
-    finds none free waits in a queue."""
+    """Sends to a port of this machine over a limited number of connections. A request that finds
+    none free waits in a queue."""
 
-    def __init__(self, ports: Sequence[int], connections: int) -> None:
-        self._pools = [_Pool(port, connections) for port in ports]
-        self._turn = itertools.cycle(self._pools)
+    def __init__(self, port: int, connections: int) -> None:
+        self._port = port
+        self._room = connections
+        self._idle: set[_Connection] = set()
+        self._busy: set[_Connection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Exchange] = deque()
 
     def send(
         self,
@@ -76,7 +79,8 @@ class Sender:
         """Send a request as soon as a connection is free. `answered` is called when it has its
         answer or has lost its connection."""
         exchange = Exchange(request, answered, due_at)
-        next(self._turn).send(exchange)
+        self._waiting.append(exchange)
+        self._go_on()
         return exchange
 
     async def ask(self, request: bytes) -> Exchange:
@@ -87,30 +91,34 @@ class Sender:
 
     def drop_waiting(self) -> None:
         """Drop the requests that wait for a connection."""
-        for pool in self._pools:
-            pool.waiting.clear()
+        self._waiting.clear()
 
     def close(self) -> None:
-        for pool in self._pools:
-            pool.close()
+        self.drop_waiting()
+        for task in self._opening:
+            task.cancel()
+        for connection in [*self._idle, *self._busy]:
+            connection.transport.abort()
 
+    def free(self, connection: "_Connection") -> None:
+        """A connection has become free."""
+        self._busy.discard(connection)
+        self._idle.add(connection)
+        self._go_on()
 
-class _Pool:
-    def __init__(self, port: int, connections: int) -> None:
-        self._port = port
-        self._room = connections
-        self._idle: list[_Connection] = []
-        self._opening: set[asyncio.Task[None]] = set()
-        self.busy: set[_Connection] = set()
-        self.waiting: deque[Exchange] = deque()
-        self.closed = False
+    def lost(self, connection: "_Connection") -> None:
+        self._busy.discard(connection)
+        self._idle.discard(connection)
+        self._room += 1
+        self._go_on()
 
-    def send(self, exchange: Exchange) -> None:
-        if self._idle:
-            self._give(self._idle.pop(), exchange)
-            return
-        self.waiting.append(exchange)
-        if self._room:
+    def _go_on(self) -> None:
+        """Give what waits to free connections, and open another one for the rest."""
+        while self._waiting and self._idle:
+            connection = self._idle.pop()
+            self._busy.add(connection)
+            connection.send(self._waiting.popleft())
+        if len(self._waiting) > len(self._opening) and self._room:
             self._room -= 1
             task = asyncio.ensure_future(self._open())
             self._opening.add(task)
@@ -124,45 +132,17 @@ class _Pool:
         except OSError:
             self._room += 1
 
-    def free(self, connection: "_Connection") -> None:
-        """A connection has become free."""
-        self.busy.discard(connection)
-        if self.waiting:
-            self._give(connection, self.waiting.popleft())
-        else:
-            self._idle.append(connection)
-
-    def lost(self, connection: "_Connection") -> None:
-        self.busy.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        self._room += 1
-        if self.waiting and not self.closed:
-            self.send(self.waiting.popleft())
-
-    def close(self) -> None:
-        self.closed = True
-        self.waiting.clear()
-        for task in self._opening:
-            task.cancel()
-        for connection in [*self._idle, *self.busy]:
-            connection.transport.abort()
-
-    def _give(self, connection: "_Connection", exchange: Exchange) -> None:
-        self.busy.add(connection)
-        connection.send(exchange)
-
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, pool: _Pool) -> None:
-        self._pool = pool
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._buffer = b""
         self._exchange: Exchange | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transport has every method of asyncio's, but is no subclass of it.
         self.transport = cast(asyncio.Transport, transport)
-        self._pool.free(self)
+        self._sender.free(self)
 
     def send(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -182,12 +162,12 @@ class _Connection(asyncio.Protocol):
         if b"connection: close" in head.lower():
             self.transport.close()
         else:
-            self._pool.free(self)
+            self._sender.free(self)
         if exchange.answered is not None:
             exchange.answered(exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.lost(self)
+        self._sender.lost(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.answered_at = time.perf_counter()

@@ -3,26 +3,19 @@
 import asyncio
 import itertools
 import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from receiver.clock import SystemClock
-from receiver.domain.answers import Report, StatusReport
-from receiver.domain.lifecycle import decider
-from receiver.domain.observations import StatusCallEnded
 from receiver.domain.schedule import Rules
 from receiver.engine.keys import hash_key
 from receiver.signed_text import CallbackTokens
-from store.database import Store
 from store.ids import Ids
 from store.open import open_store
-from store.records.events import Cursor
-from store.records.jobs import Status
 from tests.benchmarks.sender import request
 from tests.store.world import World, accepted, add_key
 from tests.support.ports import free_port
@@ -47,19 +40,6 @@ class Server:
 
 
 @contextmanager
-def pausing_others(server: Server, servers: Iterable[Server]) -> Iterator[None]:
-    """Stop the other servers: a service keeps working on what it received earlier."""
-    others = [other for other in servers if other is not server]
-    try:
-        for other in others:
-            other.process.send_signal(signal.SIGSTOP)
-        yield
-    finally:
-        for other in others:
-            other.process.send_signal(signal.SIGCONT)
-
-
-@contextmanager
 def ready_server(module: str, *arguments: str) -> Iterator[Server]:
     """Run a server from this folder. It gets its port as the last argument and prints `ready`."""
     port = free_port()
@@ -71,9 +51,8 @@ def ready_server(module: str, *arguments: str) -> Iterator[Server]:
 
 
 @contextmanager
-def service(database_url: str, *, module: str = "receiver", **settings: str) -> Iterator[Server]:
-    """Run `receiver serve`. By default its provider is unreachable. `module` is the module that
-    Python runs."""
+def service(database_url: str, **settings: str) -> Iterator[Server]:
+    """Run `receiver serve`. By default its provider is unreachable."""
     port = free_port()
     environment = {
         **os.environ,
@@ -86,7 +65,7 @@ def service(database_url: str, *, module: str = "receiver", **settings: str) -> 
         "RECEIVER_LOG_FORMAT": "json",
         **{f"RECEIVER_{name}": value for name, value in settings.items()},
     }
-    command = [sys.executable, "-m", module, "serve"]
+    command = [sys.executable, "-m", "receiver", "serve"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with running(command, env=environment, **quiet) as process:
         wait_for(port, process)
@@ -112,16 +91,6 @@ class Account:
     key: str
     jobs: dict[str, str]
     """Our id of each job, and the provider's."""
-    cursor: Cursor
-    """The user's position in the log before the events that `fill` added."""
-
-    @property
-    def headers(self) -> str:
-        return f"API-KEY: {self.key}\r\n"
-
-    @property
-    def resuming(self) -> str:
-        return f"{self.headers}Last-Event-ID: {self.cursor}\r\n"
 
 
 def key_of(index: int) -> str:
@@ -129,8 +98,8 @@ def key_of(index: int) -> str:
     return f"rk_{index:043d}"
 
 
-async def fill(database_url: str, users: int, *, jobs: int, events: int = 0) -> list[Account]:
-    """Create users, jobs of each user, and further events of each job."""
+async def fill(database_url: str, users: int, *, jobs: int) -> list[Account]:
+    """Create users, and jobs of each user."""
     store = await open_store(database_url)
     try:
         ids, places = Ids(os.urandom), asyncio.Semaphore(MAX_CONCURRENT_WRITES)
@@ -148,23 +117,11 @@ async def fill(database_url: str, users: int, *, jobs: int, events: int = 0) -> 
             world = World(store, user, user, ids, [])
             names = [f"up-{index}-{number}" for number in range(jobs)]
             made = await asyncio.gather(*(job(world, name) for name in names))
-            cursor, _, _ = await store.events.snapshot_for_user(user.id, 1)
-            named = dict(zip(made, names, strict=True))
-            async with places:
-                await _progress(store, named, events)
-            return Account(key, named, cursor)
+            return Account(key, dict(zip(made, names, strict=True)))
 
         return await asyncio.gather(*map(one, range(users)))
     finally:
         await store.close()
-
-
-async def _progress(store: Store, jobs: dict[str, str], events: int) -> None:
-    for job_id, name in jobs.items():
-        for count in range(events):
-            report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
-            said = StatusCallEnded(count + 1, NOW, name, StatusReport(report))
-            await store.jobs.advance(job_id, decider(said, SystemClock().now, RULES))
 
 
 class Callbacks:
@@ -178,14 +135,13 @@ class Callbacks:
         ]
         self._numbers = itertools.count()
 
-    def parts(self, padding: str = "") -> tuple[str, bytes]:
+    def parts(self) -> tuple[str, bytes]:
         """The path and the body of the next callback."""
         number = next(self._numbers)
         path, name = self._jobs[number % len(self._jobs)]
-        message = f"step {number} {padding}"
-        body = f'{{"request_id":"{name}","status":"IN_PROGRESS","message":"{message}"}}'
+        body = f'{{"request_id":"{name}","status":"IN_PROGRESS","message":"step {number}"}}'
         return path, body.encode()
 
-    def next(self, padding: str = "") -> bytes:
+    def next(self) -> bytes:
         """The next callback as the bytes of a request."""
-        return request("POST", *self.parts(padding), "Content-Type: application/json\r\n")
+        return request("POST", *self.parts(), "Content-Type: application/json\r\n")

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import costs
-from tests.benchmarks.load import closed_loop, open_loop
 from tests.benchmarks.sender import Exchange, request
 from tests.benchmarks.world import Callbacks, fill, key_of, service
+from tests.crash.load import closed_loop, open_loop
 
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(180)]
 

@@ -11,7 +11,6 @@ import uvloop
 
 from receiver.server.serve import allow_many_connections
 from tests.benchmarks.sender import Exchange, Sender, paced
-from tests.benchmarks.table import quantile
 
 
 @dataclass
@@ -27,11 +26,6 @@ class Result:
         """Answers a second."""
         return len(self.latencies) / self.seconds
 
-    @property
-    def p99(self) -> float:
-        """The 99th percentile of the latencies, in seconds."""
-        return quantile(self.latencies, 0.99)
-
 
 async def closed_loop(
     port: int, next_request: Callable[[], bytes], connections: int, seconds: float
@@ -39,7 +33,7 @@ async def closed_loop(
     """Keep this many connections busy for this many seconds: each sends its next request when it
     has the answer to the previous one."""
     result, over = Result(), asyncio.Event()
-    sender = Sender([port], connections)
+    sender = Sender(port, connections)
     began = time.perf_counter()
     busy = connections
 
@@ -69,7 +63,7 @@ def open_loop(
     overloaded service do. Returns the exchanges in order; the last answers may take `timeout`
     seconds. Meant for a process of its own, so that the measuring process does not slow it down."""
     allow_many_connections()
-    return uvloop.run(_open_loop(Sender([port], connections), requests, rate, timeout))
+    return uvloop.run(_open_loop(Sender(port, connections), requests, rate, timeout))
 
 
 async def _open_loop(
