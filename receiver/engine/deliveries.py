@@ -70,11 +70,11 @@ class Deliveries(Handler[Message]):
 
     async def take(self, free: int, running: Mapping[str, Message]) -> Sequence[Message]:
         """Lease messages that are due, within the limits."""
-        now = self._services.clock.now()
+        now, monotonic = self._services.clock.now(), self._services.clock.monotonic()
         until = now + round(self._timeout * 1_000) + LEASE_SLACK
         lease = Lease(self._services.holder, until)
         under_way = [message.delivery for message in running.values()]
-        choose = partial(self._choose, free, under_way, self._services.clock.monotonic())
+        choose = partial(self._choose, free, under_way, monotonic)
         leased = await self._queue.look(
             lambda place: self._services.store.deliveries.lease(now, free, choose, place, lease),
             free,
@@ -82,7 +82,8 @@ class Deliveries(Handler[Message]):
         for each in leased:
             self._hosts[each.host].began()
         if self._queue.has_more:
-            pauses = self._hosts.pauses_left(self._services.clock.monotonic())
+            # As of the choice: a pause may have ended since.
+            pauses = self._hosts.pauses_left(monotonic)
             if pauses:
                 self._queue.look_after(min(pauses))
         return [Message(each, now + LEASE_SLACK) for each in leased]

@@ -7,8 +7,9 @@ second. All that is kept in memory is the time of the next look, and what is und
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import ClassVar, Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import structlog
 
@@ -64,6 +65,7 @@ class DueQueue:
     async def look(self, look: Callable[[Place], Awaitable[Found[T]]], most: int) -> list[T]:
         """Take at most `most` by a look that begins at the given place, and plan the next look."""
         self.at = None
+        self.has_more = True  # a task that ends during the look may have held up what it leaves
         try:
             found = await look(self._place)
         except BaseException:
@@ -120,7 +122,7 @@ class LaneWorker(Worker, Generic[W]):
         self._handler = handler
         self._clock = clock
         self._running: dict[str, W] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._wake = Subscription()
         for queue in handler.queues:
             queue.wake = self._wake
@@ -130,18 +132,15 @@ class LaneWorker(Worker, Generic[W]):
         free = self._handler.slots - len(self._running)
         if self._handler.stopping or free <= 0 or not self._is_due():
             return 0
-        taking = asyncio.ensure_future(self._handler.take(free, self._running))
         try:
-            works = await asyncio.shield(taking)
+            # It goes on at a shutdown: what has been taken must be ended by its handler.
+            count = await asyncio.shield(self._spawn("take", self._take(free)))
         except asyncio.CancelledError:
-            # What has been taken must be ended by its handler, too.
             self._handler.stopping = True
-            self._begin(await taking)
             raise
-        self._begin(works)
-        if works:
+        if count:
             await asyncio.sleep(0)  # they begin, and what they take from a rate limit counts
-        return len(works)
+        return count
 
     async def idle(self) -> None:
         """Wait until it is time to look, and a slot is free."""
@@ -157,8 +156,8 @@ class LaneWorker(Worker, Generic[W]):
     async def stop(self) -> None:
         """Begin nothing more; give what is under way some time, then cancel it."""
         self._handler.stopping = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._handler.drain_seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.finish(), self._handler.drain_seconds)
         if late := [*self._tasks]:
             works = [*self._running.values()]
             for task in late:
@@ -167,20 +166,26 @@ class LaneWorker(Worker, Generic[W]):
             await self._handler.release(works)
 
     async def finish(self) -> None:
-        """Wait until nothing is under way (for tests that call `run_once`)."""
+        """Wait until nothing is under way."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def _is_due(self) -> bool:
         return any(queue.is_due for queue in self._handler.queues)
 
-    def _begin(self, works: Sequence[W]) -> None:
+    def _spawn(self, what: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name=f"{self.name} {what}")
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+        return task
+
+    async def _take(self, free: int) -> int:
+        works = await self._handler.take(free, self._running)
         for work in works:
             key = self._handler.key_of(work)
             self._running[key] = work
-            task = asyncio.create_task(self._run(key, work), name=f"{self.name} {key}")
-            self._tasks[task] = None
-            task.add_done_callback(self._tasks.pop)
+            _ = self._spawn(key, self._run(key, work))
+        return len(works)
 
     async def _run(self, key: str, work: W) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,26 @@ async def test_a_host_that_refuses_connections_gets_one_attempt_a_minute(
     for _ in range(70):
         await step(harness, worker, 1)
     assert len(harness.sender.sent) >= sent + 12
+
+
+async def test_a_pause_that_ends_during_a_look_leaves_no_message_lying(
+    harness: Harness, worker: LaneWorker[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.sender.result = REFUSED
+    for _ in range(5):
+        await message(harness, "dead.example")
+        await step(harness, worker, 0)
+    lease = harness.store.deliveries.lease
+
+    async def slow(*given: Any) -> Any:
+        found = await lease(*given)
+        harness.clock.advance(0.01)
+        return found
+
+    monkeypatch.setattr(harness.store.deliveries, "lease", slow)
+    harness.clock.advance(59.995)
+    await begin(worker)
+    assert await step(harness, worker, 1) == 1
 
 
 async def test_what_was_leased_before_a_suspension_is_not_sent(

@@ -161,6 +161,22 @@ async def test_work_that_was_left_is_looked_for_when_a_task_ends(
     assert await worker.run_once() == 1
 
 
+async def test_work_that_was_left_is_looked_for_when_a_task_ends_during_the_look(
+    letters: Letters, worker: LaneWorker[str]
+) -> None:
+    letters.due = "a"
+    await worker.run_once()
+    letters.queue.look_at(0)
+    letters.blocked = asyncio.Event()
+    looking = asyncio.create_task(worker.run_once())
+    await asyncio.sleep(0.001)
+    await end(letters, "a")
+    letters.blocked.set()
+    assert await looking == 0
+    letters.due = "b"
+    assert await worker.run_once() == 1
+
+
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), ZeroDivisionError()])
 async def test_after_a_failed_look_the_next_one_is_due(
     letters: Letters, worker: LaneWorker[str], error: Exception
@@ -214,18 +230,18 @@ async def test_a_stop_waits_a_while_and_cancels_the_rest(
     assert await worker.run_once() == 0
 
 
+@pytest.mark.parametrize("error", [None, StoreUnavailable("away")])
 async def test_what_a_cancelled_look_has_taken_is_handled(
-    letters: Letters, worker: LaneWorker[str]
+    letters: Letters, worker: LaneWorker[str], error: Exception | None
 ) -> None:
     """The look is committed whatever becomes of its caller."""
-    letters.due, letters.blocked = "a", asyncio.Event()
+    letters.due, letters.error, letters.blocked = "a", error, asyncio.Event()
     looking = asyncio.create_task(worker.run_once())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
     looking.cancel()
-    await asyncio.sleep(0)
-    letters.blocked.set()
     with pytest.raises(asyncio.CancelledError):
-        await looking
-    await asyncio.sleep(0)
-    assert [*letters.ends] == ["a"]
-    assert letters.stopping
+        await asyncio.wait_for(looking, 1)
+    stopping = asyncio.create_task(worker.stop())
+    letters.blocked.set()
+    await stopping
+    assert [*letters.ends] == ([] if error else ["a"])
