@@ -1,4 +1,4 @@
-"""The service as it was before its newest migrations, from this repository's history."""
+"""The last release before the newest migrations, from this repository's history."""
 
 import subprocess
 import tomllib
@@ -6,16 +6,19 @@ from pathlib import Path
 
 from tests.crash.processes import ROOT
 
+CHANGELOG = "CHANGELOG.md"
 MIGRATIONS = "store/postgres/migrations"
 PARTS = ("receiver", "store", "pyproject.toml")
 
 
 def older_sources(folder: Path) -> Path | None:
-    """Put the newest sources that lack a migration below the folder; None if there are none."""
+    """Put the sources of the newest release that lacks a migration below the folder; None if there
+    is none. A release is a commit whose changelog has nothing unreleased."""
     known = len(list((ROOT / MIGRATIONS).iterdir()))
-    for commit in _git("rev-list", "--date-order", "HEAD").split():
+    for commit in _git("rev-list", "--date-order", "HEAD", "--", CHANGELOG).split():
         names = _git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/").split()
-        if 0 < len(names) < known:
+        is_release = "[Unreleased]" not in _git("show", f"{commit}:{CHANGELOG}")
+        if is_release and 0 < len(names) < known:
             older = folder / "older"
             older.mkdir()
             archive = folder / "older.tar"
