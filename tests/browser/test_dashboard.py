@@ -68,21 +68,6 @@ async def test_the_list_is_live(start_signed_in: StartSignedIn) -> None:
     assert visitor.console == []
 
 
-async def test_a_click_while_the_row_changes(start_signed_in: StartSignedIn) -> None:
-    clock = ShiftedClock()
-    service, visitor = await start_signed_in(sandbox_render=3600, clock=clock)
-    page = visitor.page
-    await submit(await service.user(), metadata={"label": "Restless"})
-    row = page.get_by_role("link", name="Restless")
-    await expect(row).to_contain_text("accepted")
-    await row.hover()
-    await page.mouse.down()
-    clock.skip(1800)
-    await expect(row).to_contain_text("In progress")
-    await page.mouse.up()
-    await expect(page.get_by_role("heading", name="Restless")).to_be_visible()
-
-
 async def test_a_job_that_ends_between_the_list_and_the_stream(start: Start, visit: Visit) -> None:
     """The list shows it unfinished, but the stream starts after its end."""
     service = await start(sandbox_render=60)
@@ -153,41 +138,7 @@ async def test_a_failure_comes_with_advice(start_signed_in: StartSignedIn) -> No
     await expect(notice).to_contain_text("look for it at the provider before you submit it again")
 
 
-async def test_a_completed_job_is_told_apart_by_its_metadata(
-    start_signed_in: StartSignedIn,
-) -> None:
-    service, visitor = await start_signed_in(sandbox_render=0.3)
-    label = {"label": "A heron", "order": "7", "size": "big"}
-    job = await submit(await service.user(), metadata=label)
-    row = visitor.page.get_by_role("link", name="A heron")
-    await expect(row).to_contain_text("Completed")
-    await expect(row).to_contain_text(f"order=7 · size=big · {job['request_id']}")
-
-
 # In American English, browsers of some years ago take "not 12 hours" for 1 to 24.
-OLDER_HOURS = """
-    const Format = Intl.DateTimeFormat;
-    Intl.DateTimeFormat = function (locale, { hour12, ...options }) {
-        return new Format(locale, { ...hour12 === false && { hourCycle: "h24" }, ...options });
-    };
-"""
-
-
-async def test_the_hour_after_midnight_is_00(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
-    page = visitor.page
-    await page.add_init_script(OLDER_HOURS)
-    await visitor.sign_in(await service.key())
-    written = """import("/static/times.js").then(({ clockTime, exactTime }) =>
-        [clockTime, exactTime].map(write => write("2026-01-02T00:05:00")))
-        .then(([clock, exact]) => [clock.textContent, exact])"""
-    clock, exact = await page.evaluate(written)
-    assert clock.startswith("00:05:00")
-    assert "00:05:00" in exact
-    await visitor.open("#/overview")
-    moments = page.get_by_role("region", name="Jobs", exact=True).locator(".moment title")
-    await expect(moments.filter(has_text=re.compile("^00:"))).to_have_count(1)
 
 
 async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
@@ -209,23 +160,3 @@ async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
     await expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     await expect(page.locator("main")).to_be_focused()  # the button is gone
     assert visitor.console == []
-
-
-async def test_the_theme_stays_as_chosen(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url, theme="light")
-    page = visitor.page
-    await page.goto(service.url)
-
-    async def ground() -> str:
-        color = "getComputedStyle(document.body).backgroundColor"
-        return str(await page.evaluate(color))
-
-    by_system = await ground()
-    await page.get_by_role("button", name="Theme: Auto").click()
-    await page.get_by_role("button", name="Theme: Light").click()
-    await expect(page.get_by_role("button", name="Theme: Dark")).to_be_visible()
-    dark = await ground()
-    assert dark != by_system
-    await page.reload()
-    assert await ground() == dark

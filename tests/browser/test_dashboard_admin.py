@@ -1,13 +1,10 @@
 """The page of an administrator: jobs of everybody or of one user, keys and health."""
 
-import asyncio
-import re
-
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Start, StartSignedIn, Visit, Visitor, holding
+from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.http_api.scripted_provider import ScriptedProvider, answering
-from tests.support.service import RunningService, eventually, submit
+from tests.support.service import eventually, submit
 
 
 async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) -> None:
@@ -61,100 +58,6 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     stranger = await visit(f"{service.url}/#/jobs/{job['request_id']}")
     await stranger.try_key(root.headers["API-KEY"])
     await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
-
-
-async def test_a_list_has_no_jobs_of_the_user_seen_before(start: Start, visit: Visit) -> None:
-    relays = {"relay_allow_http": True, "relay_allow_nets": "127.0.0.0/8"}
-    service = await start(**relays, sandbox_render=0.3)
-    for name in ("ada", "bob"):
-        job = {"metadata": {"label": f"Job of {name}"}, "webhookUrl": "http://127.0.0.1:9/"}
-        await submit(await service.user(name), **job)
-    visitor = await visit(service.url, await service.user("root", admin=True))
-    page = visitor.page
-    await visitor.open("#/?user=ada")
-    await page.get_by_role("link", name="Deliveries").click()
-    await page.get_by_label("User").select_option("bob")
-    await visitor.sees("Completed · Job of bob")
-    await page.get_by_label("User").select_option("ada")
-    await page.get_by_role("link", name="Jobs", exact=True).click()
-    await expect(page.locator(".row.job", has_text="ada")).to_contain_text("Completed")
-    await expect(page.locator(".row.job strong")).to_have_text(["Job of ada"])
-
-
-async def test_a_user_chosen_before_the_others_are_known_stays_chosen(
-    start_signed_in: StartSignedIn,
-) -> None:
-    service, visitor = await start_signed_in(admin=True)
-    await service.user("bob")
-    names = await holding(visitor.page, "**/v1/users*")
-    await visitor.open("#/overview")
-    await names.asked.wait()
-    select = visitor.page.get_by_label("User")
-    await select.select_option("root")
-    names.may_go_on.set()
-    await expect(select.locator("option")).to_have_text(["All users", "bob", "root (you)"])
-    await expect(select).to_have_value("root")
-
-
-async def test_users_that_are_not_offered_are_mentioned(start: Start, visit: Visit) -> None:
-    service = await start()
-    await service.user("ada")
-    few = {"scope.js": {"MOST_USERS = 200": "MOST_USERS = 1"}}
-    visitor = await visit(service.url, await service.user("root", admin=True), rewritten=few)
-    more = visitor.page.get_by_label("User").locator("option:disabled")
-    await expect(more).to_have_text("More: #/?user=NAME in the address")
-
-
-async def visitor_who_polls(service: RunningService, visit: Visit) -> Visitor:
-    """An admin whose page reads a few jobs at a time, at short intervals."""
-    few = {"NEWEST = 100": "NEWEST = 2", "UNFINISHED = 20": "UNFINISHED = 1"}
-    rewritten = {"live.js": few | {"POLL_EVERY = 5000": "POLL_EVERY = 200"}}
-    return await visit(service.url, await service.user("root", admin=True), rewritten=rewritten)
-
-
-async def test_polls_take_older_jobs_in_turn(start: Start, visit: Visit) -> None:
-    service = await start(sandbox_render=60)
-    bob = await service.user("bob")
-    jobs = [await submit(bob, metadata={"label": label}) for label in "ABCDE"]
-    visitor = await visitor_who_polls(service, visit)
-    titles = visitor.page.locator(".row.job strong")
-    await expect(titles).to_have_text(list("EDCBA"))
-    await visitor.page.route(f"**{jobs[2]['links']['self']}", answer_not_found)
-    await expect(titles).to_have_text(list("EDBA"))
-    for job in jobs[:2]:
-        await bob.post(job["links"]["cancel"])
-    chips = visitor.page.locator(".row.job .chip")
-    await expect(chips.get_by_text("Cancelled")).to_have_count(2)
-
-
-async def answer_not_found(route: Route) -> None:
-    await route.fulfill(status=404, json={"code": "not_found"})
-
-
-async def test_polls_that_may_have_missed_jobs_read_the_list_again(
-    start: Start, visit: Visit
-) -> None:
-    service = await start(sandbox_render=60)
-    bob = await service.user("bob")
-    await submit(bob, metadata={"label": "A"})
-    visitor = await visitor_who_polls(service, visit)
-    titles = visitor.page.locator(".row.job strong")
-    await expect(titles).to_have_text(["A"])
-    polls = re.compile("/v1/jobs.*limit=2$")
-
-    await visitor.page.route(polls, lambda route: route.abort())
-    await visitor.sees("The connection is lost")
-    for label in "BCD":
-        await submit(bob, metadata={"label": label})
-    await visitor.page.unroute(polls)
-    await expect(titles).to_have_text(list("DCBA"))
-
-    poll = await holding(visitor.page, polls)
-    await poll.asked.wait()
-    for label in "EFG":
-        await submit(bob, metadata={"label": label})
-    poll.may_go_on.set()
-    await expect(titles).to_have_text(list("GFEDCBA"))
 
 
 async def test_health(start_signed_in: StartSignedIn, provider: ScriptedProvider) -> None:
@@ -221,20 +124,6 @@ async def test_keys_are_created_and_revoked(start_signed_in: StartSignedIn) -> N
     await page.reload()
     await expect(page.get_by_role("row").filter(has_text="carol")).to_be_visible()
     assert key not in await page.content()
-
-
-async def test_older_keys_are_shown_on_request(start_signed_in: StartSignedIn) -> None:
-    service, visitor = await start_signed_in(admin=True)
-    await asyncio.gather(*(service.key("carol") for _ in range(200)))
-    await visitor.open("#/keys")
-    rows = visitor.page.get_by_role("rowheader")
-    await expect(rows).to_have_count(200)
-    older = visitor.page.get_by_role("button", name="Show older")
-    await older.press("Enter")
-    await expect(rows).to_have_count(201)
-    await expect(older).to_be_hidden()
-    await expect(visitor.page.get_by_role("region", name="Keys, table")).to_be_focused()
-    assert visitor.console == []
 
 
 async def test_others_see_neither_health_nor_keys(start_signed_in: StartSignedIn) -> None:

@@ -13,7 +13,6 @@ from tests.browser.conftest import (
     StartSignedIn,
     holding,
     jobs_of,
-    keep_waiting,
     lose_the_answer,
     sign_in_here,
 )
@@ -40,17 +39,6 @@ async def test_errors_are_shown_at_their_fields(start_signed_in: StartSignedIn) 
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
 
 
-async def test_a_narrative(start_signed_in: StartSignedIn) -> None:
-    _, visitor = await start_signed_in()
-    await visitor.open("#/new")
-    await visitor.page.get_by_label("Narrative").check()
-    await expect(visitor.page.get_by_label("Prompt", exact=True)).to_be_hidden()
-    await visitor.page.get_by_role("button", name="Submit").click()
-    await expect(visitor.page.get_by_role("heading", name="Narrative")).to_be_visible()
-    await expect(visitor.page.locator("dd", has_text="Narrative")).to_be_visible()
-    assert visitor.console == []
-
-
 async def test_a_movie_goes_to_the_provider_that_makes_movies(
     start_signed_in: StartSignedIn,
 ) -> None:
@@ -60,30 +48,6 @@ async def test_a_movie_goes_to_the_provider_that_makes_movies(
     await visitor.page.get_by_role("button", name="Submit").click()
     await expect(visitor.page.get_by_role("heading", name="Timeline")).to_be_visible()
     assert [job["provider"] for job in await jobs_of(service)] == ["sandbox"]
-
-
-async def test_movies_are_offered_only_where_they_are_made(start_signed_in: StartSignedIn) -> None:
-    _, visitor = await start_signed_in(provider="sandbox-replicate")
-    page = visitor.page
-    await page.route("**/openapi.json", lambda route: route.abort())
-    await visitor.open("#/new")
-    await page.get_by_role(
-        "button", name="Submit"
-    ).click()  # it submits a movie, since nothing says that no provider makes them
-    await expect(page.get_by_role("alert")).to_contain_text("kind")
-    await page.unroute("**/openapi.json")
-    await page.reload()
-    await expect(page.get_by_label("Another provider")).to_be_checked()
-    for kind in ("Movie", "Narrative"):
-        await expect(page.get_by_label(kind)).to_be_hidden()
-    await page.get_by_label("Kind", exact=True).fill("owner/name")
-    await page.get_by_role("button", name="Submit").click()
-    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
-    await page.get_by_role("link", name="← Jobs").click()
-    await expect(page.locator(".row.job")).to_have_count(1)
-    for kind, jobs in (("owner/name", 1), ("Movie", 0), ("All", 1)):
-        await page.get_by_label("Kind").select_option(kind)
-        await expect(page.locator(".row.job")).to_have_count(jobs)
 
 
 async def test_another_provider_and_again_with_every_digit(start_signed_in: StartSignedIn) -> None:
@@ -157,41 +121,6 @@ async def test_what_was_typed_outlives_the_session(start_signed_in: StartSignedI
     await expect(page.get_by_label("Movie")).to_be_checked()
 
 
-async def test_a_submission_waits_for_the_names_of_the_providers(
-    start_signed_in: StartSignedIn,
-) -> None:
-    _, visitor = await start_signed_in(providers="sandbox,sandbox-replicate,sandbox-fal")
-    page = visitor.page
-    await visitor.open("#/new")
-    await page.get_by_label("Another provider").check()
-    await page.get_by_label("Provider", exact=True).select_option("sandbox-fal")
-    await page.get_by_label("Kind", exact=True).fill("fal-ai/flux/dev")
-    await visitor.open("#/")
-    names = await holding(page, "**/openapi.json")
-    await visitor.open("#/new")
-    await page.get_by_role("button", name="Submit").click()
-    await expect(page.get_by_role("button", name="Submitting…")).to_be_visible()
-    names.may_go_on.set()
-    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
-    await expect(page.get_by_text("fal-ai/flux/dev").first).to_be_visible()
-
-
-async def test_what_was_typed_for_a_provider_that_cannot_be_offered_now(
-    start_signed_in: StartSignedIn,
-) -> None:
-    _, visitor = await start_signed_in(providers="sandbox,sandbox-replicate")
-    page = visitor.page
-    await visitor.open("#/new")
-    await page.get_by_label("Another provider").check()
-    await page.get_by_label("Kind", exact=True).fill("owner/name")
-    await visitor.open("#/")
-    await page.route("**/openapi.json", lambda route: route.abort())
-    await visitor.open("#/new")
-    await page.get_by_role("button", name="Submit").click()
-    provider = page.get_by_label("Provider", exact=True)
-    await expect(provider).to_have_attribute("aria-invalid", "true")
-
-
 async def test_who_waits_in_the_form_does_not_submit_as_the_next_user(
     start_signed_in: StartSignedIn,
 ) -> None:
@@ -208,25 +137,6 @@ async def test_who_waits_in_the_form_does_not_submit_as_the_next_user(
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Bob's")).to_be_visible()
     assert [job["metadata"]["label"] for job in await jobs_of(service, "bob")] == ["Bob's"]
-
-
-async def test_a_form_that_was_left_as_it_was_sent(start_signed_in: StartSignedIn) -> None:
-    """What was sent is not offered again, and its outcome is shown in any view."""
-    _, visitor = await start_signed_in()
-    page = visitor.page
-    held = await holding(page, "**/v1/jobs")
-    await visitor.submit_by_form(Prompt="Once only")
-    await held.asked.wait()
-    await visitor.open("#/")
-    await visitor.open("#/new")
-    prompt = page.get_by_label("Prompt", exact=True)
-    await expect(prompt).to_have_value("A lighthouse at dawn")
-    await prompt.fill("Another")
-    held.may_go_on.set()
-    await expect(page.locator("#told")).to_have_text("The job was created.")
-    await visitor.open("#/")
-    await visitor.open("#/new")
-    await expect(prompt).to_have_value("Another")
 
 
 @pytest.mark.parametrize(
@@ -277,37 +187,5 @@ async def test_a_lost_answer_makes_no_second_job_in_a_later_view(
     await visitor.open("#/")
     await visitor.open("#/new")
     await page.get_by_role("button", name="Submit").click()
-    await expect(page.get_by_role("heading", name="Once")).to_be_visible()
-    assert len(await jobs_of(service)) == 1
-
-
-async def test_a_form_that_is_being_sent_says_so(start_signed_in: StartSignedIn) -> None:
-    _, visitor = await start_signed_in()
-    page = visitor.page
-    held = await holding(page, "**/v1/jobs")
-    await visitor.submit_by_form()
-    await held.asked.wait()
-    await expect(page.locator("form button.primary")).to_have_text("Submitting…")
-    await expect(page.locator("#news")).to_have_text("Submitting the job…")
-    await expect(page.locator("form")).to_have_css("opacity", "0.55")
-    held.may_go_on.set()
-    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
-    assert visitor.console == []
-
-
-async def test_a_form_whose_answer_hangs_comes_back(start_signed_in: StartSignedIn) -> None:
-    soon = {"api.js": {"LONGEST = 30_000": "LONGEST = 3000"}}
-    service, visitor = await start_signed_in(rewritten=soon)
-    page = visitor.page
-    await visitor.open("#/new")
-    await expect(page.locator("[name=known]")).to_have_value("sandbox")  # it is part of the body
-    await page.get_by_label("Prompt", exact=True).fill("Once")
-    created = await keep_waiting(page, "**/v1/jobs")
-    await page.get_by_role("button", name="Submit").click()
-    await visitor.sees("It is not known whether the job was created. Trying again")
-    await created.wait()
-    await expect(page.get_by_role("button", name="Submit", exact=True)).to_be_focused()
-    await expect(page.get_by_label("Prompt", exact=True)).to_have_value("Once")
-    await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Once")).to_be_visible()
     assert len(await jobs_of(service)) == 1

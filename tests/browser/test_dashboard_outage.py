@@ -1,15 +1,13 @@
 """The service dies under an open page and comes back: the page recovers by itself."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest_asyncio
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
-from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Start, StartSignedIn, Visit, holding
+from tests.browser.conftest import StartSignedIn, Visit
 from tests.crash.processes import Service, caller
 from tests.support.service import eventually, submit, wait_for_job
 
@@ -104,61 +102,6 @@ async def test_what_happened_meanwhile_is_there_at_once(server: Service, visit: 
     await expect(page.get_by_role("link", name="Meanwhile")).to_be_visible()
 
 
-async def test_trying_now_outlives_the_attempt_before_it(start_signed_in: StartSignedIn) -> None:
-    """The page's own attempt hangs, the visitor presses “Try now”, and then that attempt fails."""
-    service, visitor = await start_signed_in()
-    page = visitor.page
-    asked, may_fail = asyncio.Event(), asyncio.Event()
-
-    async def hang(route: Route) -> None:
-        asked.set()
-        await may_fail.wait()
-        await route.abort()
-
-    await page.route("**/session", hang)
-    stream = await holding(page, "**/v1/events*")
-    service.inner.context.broadcast.close()
-    service.inner.context.broadcast.closing = False  # close only the streams that are open now
-    await asked.wait()
-    await page.get_by_role("button", name="Try now").click()
-    await stream.asked.wait()
-    async with page.expect_event("requestfailed"):
-        may_fail.set()
-    stream.may_go_on.set()
-    await page.get_by_text("live", exact=True).wait_for()
-
-
-async def test_trying_now_replaces_the_countdown(start_signed_in: StartSignedIn) -> None:
-    long = {"FIRST_DELAY = 1000": "FIRST_DELAY = 1e6", "_DELAY = 15_000": "_DELAY = 1e6"}
-    service, visitor = await start_signed_in(rewritten={"live.js": long})
-    await holding(visitor.page, "**/v1/events*")
-    service.inner.context.broadcast.close()
-    await visitor.sees("Next attempt in")
-    await visitor.page.get_by_role("button", name="Try now").click()
-    await visitor.sees("Trying…")
-
-
-async def test_a_response_that_was_cut_off_can_be_read_again(
-    start_signed_in: StartSignedIn,
-) -> None:
-    service, visitor = await start_signed_in()
-    page = visitor.page
-    await submit(await service.user(), metadata={"label": "Whole"})
-    await expect(page.get_by_role("link", name="Whole")).to_be_visible()
-    # The stream is open, so only the list itself and the button read the list again.
-    await visitor.open("#/new")
-    path = "/v1/jobs?limit=50"
-    async with file_host() as host:
-        cut = host.link(path, Answer(b'{"jobs": [], "next_cursor": null}', cuts=[9]))
-        await page.route(f"**{path}", lambda route: route.continue_(url=cut))
-        await page.get_by_role("link", name="Jobs", exact=True).click()
-        await visitor.sees("The service does not answer")
-        await page.unroute(f"**{path}")
-        await page.get_by_role("button", name="Try again").click()
-        await expect(page.get_by_text("The service does not answer")).to_have_count(0)
-        await expect(page.get_by_role("link", name="Whole")).to_be_visible()
-
-
 async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
     start_signed_in: StartSignedIn,
 ) -> None:
@@ -167,72 +110,6 @@ async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
     await visitor.sees("The connection is lost")
     await visitor.page.unroute("**/session")
     await visitor.page.get_by_text("live", exact=True).wait_for()
-
-
-async def test_a_quiet_stream_is_opened_anew(start: Start, visit: Visit) -> None:
-    """Its connection may be dead although the service answers over another one."""
-    service = await start()
-    visitor = await visit(service.url, rewritten=SOON_QUIET)
-    async with visitor.page.expect_request(re.compile(r"/v1/events\?last_event_id=")):
-        await visitor.sign_in(await service.key())
-    await visitor.page.get_by_text("live", exact=True).wait_for()
-    nobody = {"user": None, "admin": False}
-    await visitor.page.route("**/session", lambda route: route.fulfill(json=nobody))
-    await expect(visitor.page.get_by_label("API key")).to_be_visible()
-
-
-async def test_a_tab_that_was_opened_hidden_gives_up_its_connection(
-    start: Start, visit: Visit
-) -> None:
-    service = await start()
-    visitor = await visit(service.url, rewritten=SOON_HIDDEN)
-    hidden = 'Object.defineProperty(document, "hidden", { value: true })'
-    await visitor.page.add_init_script(hidden)
-    async with visitor.page.expect_event("requestfailed", lambda it: "/v1/events" in it.url):
-        await visitor.try_key(await service.key())
-
-
-async def test_try_again_keeps_the_focus_while_the_page_tries_again(
-    start_signed_in: StartSignedIn,
-) -> None:
-    often = {"deliveries.js": {"REFRESH = 5000": "REFRESH = 50"}}
-    _, visitor = await start_signed_in(rewritten=often)
-    page = visitor.page
-    tries = asyncio.Queue[str]()
-
-    async def refuse(route: Route) -> None:
-        await tries.put(route.request.url)
-        request = {"X-Request-ID": f"r{tries.qsize()}"}  # another one each time
-        await route.fulfill(status=503, json={"detail": "Unavailable"}, headers=request)
-
-    await page.route("**/v1/deliveries*", refuse)
-    await visitor.open("#/deliveries")
-    again = page.get_by_role("button", name="Try again")
-    await again.focus()
-    for _ in range(tries.qsize() + 3):
-        await tries.get()
-    await expect(again).to_be_focused()
-
-
-async def test_a_proxy_whose_404_is_not_the_service_s(start_signed_in: StartSignedIn) -> None:
-    """Some proxies answer so while the service restarts."""
-    rewritten = OFTEN_READ | SOON_QUIET
-    service, visitor = await start_signed_in(rewritten=rewritten, sandbox_render=60)
-    page = visitor.page
-    job = await submit(await service.user())
-
-    async def away(route: Route) -> None:
-        await route.fulfill(status=404, body="404 page not found")
-
-    for place in ("**/v1/**", "**/session"):
-        await page.route(place, away)
-    await visitor.sees("The connection is lost")
-    await visitor.open(f"#/jobs/{job['request_id']}")
-    await visitor.sees("The service answered 404.")
-    for place in ("**/v1/**", "**/session"):
-        await page.unroute(place)
-    await visitor.sees("Timeline")
-    await page.get_by_text("live", exact=True).wait_for()
 
 
 async def test_a_job_that_is_removed_while_it_is_shown(start_signed_in: StartSignedIn) -> None:

@@ -40,22 +40,6 @@ async def test_a_session_begins_and_ends(start: Start, visit: Visit) -> None:
     await visitor.sees("Your session has ended")
 
 
-async def test_each_tab_shows_who_is_signed_in(start_signed_in: StartSignedIn) -> None:
-    service, visitor = await start_signed_in()
-    other = await visitor.page.context.new_page()
-    await other.goto(visitor.url)
-    await expect(other.locator("#who")).to_have_text("ada")
-    await visitor.page.get_by_role("button", name="Sign out").click()
-    await expect(other.get_by_label("API key")).to_be_visible()
-    await visitor.sign_in(await service.key("bob"))
-    await expect(other.locator("#who")).to_have_text("bob")
-
-    # Nothing tells this page; it finds out when its stream ends.
-    await visitor.page.evaluate(SIGN_IN, await service.key("ada"))
-    service.inner.context.broadcast.close()
-    await visitor.sees("Your session has ended")
-
-
 async def test_a_tab_shows_what_its_key_may_see(start_signed_in: StartSignedIn) -> None:
     """A user can have keys with and without an administrator's rights."""
     service, visitor = await start_signed_in(admin=True)
@@ -98,32 +82,3 @@ async def test_a_tab_that_waits_for_a_sign_in_keeps_its_draft(
     await sign_in_here(visitor.page, key)
 
     await expect(other.get_by_label("Prompt", exact=True)).to_have_value("Half a prompt")
-
-
-async def test_signing_out_in_one_tab_keeps_the_draft_of_another(
-    start_signed_in: StartSignedIn,
-) -> None:
-    service, visitor = await start_signed_in()
-    other = await visitor.page.context.new_page()
-    await other.goto(f"{visitor.url}/#/new")
-    await other.get_by_label("Prompt", exact=True).fill("Half a prompt")
-    await visitor.page.get_by_role("button", name="Sign out").click()
-    await expect(other.get_by_text("Your session has ended")).to_be_visible()
-    await sign_in_here(other, await service.key("ada"))
-    await expect(other.get_by_label("Prompt", exact=True)).to_have_value("Half a prompt")
-
-
-async def test_a_double_click_signs_in_once(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
-    page = visitor.page
-    await page.goto(service.url)
-    await page.get_by_label("API key").fill(await service.key())
-    held = await holding(page, "**/session")
-    sent: list[str] = []
-    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
-    await page.get_by_role("button", name="Sign in").dblclick()
-    await held.asked.wait()
-    held.may_go_on.set()
-    await visitor.sees("No jobs yet")
-    assert sent.count(f"POST {service.url}/session") == 1

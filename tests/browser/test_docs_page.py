@@ -2,28 +2,22 @@
 
 import asyncio
 import os
-import re
 import shutil
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from tests.browser.conftest import (
     Start,
     StartSignedIn,
     Visit,
-    holding,
     jobs_of,
     lose_the_answer,
 )
-from tests.browser.other_origin import other_origin
-from tests.docs.pages import ROOT, blocks
-from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support import documented
 from tests.support.service import submit
 
-MODULE = re.compile(r"https?://[^/]+/static/")
 """The URL from which the guide's page imports the module."""
 IDS = "[...document.querySelectorAll('SELECTOR')].map(each => each.id)"
 
@@ -66,53 +60,6 @@ async def test_try_it_sends_what_the_form_says(start: Start, visit: Visit) -> No
     assert [said for said in visitor.console if "400 (Bad Request)" not in said] == []
 
 
-@pytest.mark.parametrize(
-    ("body", "shown"),
-    [
-        ('{"seed":17454220438242315174}', '{\n  "seed": 17454220438242315174\n}'),
-        (f'"{"x" * 65_536}"', f'{"x" * 65_535}"'),
-    ],
-)
-async def test_of_a_response_exactly_its_end_is_shown(
-    start: Start, visit: Visit, body: str, shown: str
-) -> None:
-    service = await start()
-    page = (await visit(service.url)).page
-    await page.route(
-        "**/livez", lambda route: route.fulfill(body=body, content_type="application/json")
-    )
-    await page.goto(f"{service.url}/docs")
-    shown_at = page.locator("details#livez")
-    await shown_at.locator("summary").click()
-    button = shown_at.locator("form button")
-    await button.click()
-    await expect(button).to_have_text("Send")
-    text = await shown_at.locator("form pre").text_content()
-    assert (text or "").endswith(shown)
-
-
-async def test_a_double_click_sends_once_and_stops_nothing(start_signed_in: StartSignedIn) -> None:
-    service, visitor = await start_signed_in()
-    page = visitor.page
-    await page.goto(f"{service.url}/docs")
-    for operation, path, said in (("createJob", "v1/jobs", "Sending…"), ("livez", "livez", "Stop")):
-        held = await holding(page, f"**/{path}")
-        shown = page.locator(f"details#{operation}")
-        await shown.locator("summary").click()
-        button, output = shown.locator("form button"), shown.locator("form pre")
-        await button.dblclick()
-        await held.asked.wait()
-        await expect(button).to_have_text(said)
-        if operation == "createJob":
-            await button.click()  # it cannot be stopped
-        held.may_go_on.set()
-        await expect(button).to_have_text("Send")
-        await expect(output).to_contain_text("20")
-        await expect(output).not_to_contain_text("stopped")
-    assert len(await jobs_of(service)) == 1
-    assert visitor.console == []
-
-
 async def test_sent_again_after_a_lost_answer_it_makes_no_second_job(
     start_signed_in: StartSignedIn,
 ) -> None:
@@ -136,38 +83,6 @@ async def test_sent_again_after_a_lost_answer_it_makes_no_second_job(
         await expect(shown.locator("form pre")).to_contain_text("202 Accepted")
         await expect(send).to_be_visible()
         assert len(await jobs_of(service)) == jobs
-
-
-async def test_a_refused_request_is_sent_anew(
-    start_signed_in: StartSignedIn, provider: ScriptedProvider
-) -> None:
-    """Under the refused request's key, the service would repeat its refusal."""
-    provider.submit = answering(402, {"error": "no credits"})
-    service, visitor = await start_signed_in(**provider.settings())
-    await visitor.page.goto(f"{service.url}/docs")
-    shown = visitor.page.locator("details#createMovie")
-    await shown.locator("summary").click()
-    button = shown.get_by_role("button", name="Send")
-    await button.click()
-    await expect(shown.locator("form pre")).to_contain_text("402")
-    provider.submit = answering(200, {"request_id": "p1"})
-    await button.click()
-    await expect(shown.locator("form pre")).to_contain_text("200 OK")
-
-
-async def test_enter_that_is_held_down_sends_once(start_signed_in: StartSignedIn) -> None:
-    service, visitor = await start_signed_in()
-    page = visitor.page
-    await page.goto(f"{service.url}/docs")
-    shown = page.locator("details#createJob")
-    await shown.locator("summary").click()
-    button = shown.locator("form button")
-    await button.focus()
-    for _ in range(3):
-        await page.keyboard.down("Enter")
-        await expect(button).to_have_text("Send")
-        await expect(shown.locator("form pre")).to_contain_text("202 Accepted")
-    assert len(await jobs_of(service)) == 1
 
 
 async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
@@ -201,14 +116,6 @@ async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
     assert visitor.console == []
 
 
-async def test_it_says_why_it_is_empty(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
-    await visitor.page.route(re.compile("/openapi.json"), lambda route: route.fulfill(status=503))
-    await visitor.page.goto(f"{service.url}/docs")
-    await visitor.sees("The reference cannot be loaded: 503")
-
-
 async def test_the_curl_examples_are_commands_that_the_service_takes(
     start: Start, visit: Visit
 ) -> None:
@@ -234,24 +141,3 @@ async def test_the_curl_examples_are_commands_that_the_service_takes(
         out, _ = await process.communicate()
         expected = b"401" if "/webhooks/" in command else (b"200", b"202", b"204", b"404")
         assert out in expected, (command, out)
-
-
-async def test_the_page_of_the_guide_goes_on_after_a_502(start: Start, visit: Visit) -> None:
-    """The page is exactly that of docs/integration.md; an EventSource alone would give up."""
-    [html] = blocks((ROOT / "docs" / "integration.md").read_text(), "html")
-    async with other_origin() as shop:
-        service = await start(sandbox_render=3, sandbox_drop_callbacks=0, cors_origins=shop.url)
-        await shop.order(service)
-        shop.html = MODULE.sub(f"{service.url}/static/", html)
-
-        async def events(route: Route) -> None:
-            if shop.tickets == 1:
-                await route.fulfill(status=502, headers={"Access-Control-Allow-Origin": shop.url})
-            else:
-                await route.continue_()
-
-        visitor = await visit(service.url)
-        await visitor.page.route(re.compile(r"/events\?"), events)
-        await visitor.page.goto(shop.url)
-        await visitor.page.wait_for_function("document.getElementById('bar').value === 100")
-    assert shop.tickets == 2, visitor.console
