@@ -8,11 +8,11 @@ from starlette.types import Scope
 
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
+from receiver.server.connection import HEADERS
 from receiver.setting_values import Rate
 
 TARGET_BYTES: Final = 8 * 1024
 """Path and query together."""
-HEADERS: Final = 100
 HEADER_BYTES: Final = 32 * 1024
 
 FAILED_LOGINS: Final = Rate(300, 60)

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 
-MAX_AT_ONCE: Final = 1_000
-"""Requests that start in one iteration of the event loop: a quarter of a second of work. Requests
+MAX_AT_ONCE: Final = 250
+"""Requests that start in one iteration of the event loop: a twentieth of a second of work. Requests
 under way do not count, since most of them may be waiting for something else."""
 REFUSED: Final = "refused"
 """The route label of refused requests in the metrics."""

@@ -7,32 +7,83 @@ requests without limit. Here, whatever exceeds a limit or is no HTTP ends the co
 import asyncio
 import json
 from collections.abc import Callable
+from itertools import islice
 from secrets import token_hex
 from typing import Final, cast
 
+import httptools
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from receiver.server.problem import problem
-from receiver.server.request_parser import RequestParser
 
-HEAD_SECONDS: Final = 15.0
-"""Time limit for a whole head, from the connection's beginning or the first byte after a response;
-so also for the rest of a body that was refused."""
+CLIENT_SECONDS: Final = 75
+"""How long a client may take for a whole head (or for the rest of a body that was refused), keep an
+idle connection, or read nothing of what was sent to it. Most clients and proxies close an idle
+connection sooner, so they do not send a request just as it is closed here."""
 HEAD_BYTES: Final = 64 * 1024
 """Bytes that may come without the end of a head, or any content of a body. (The application has a
 lower limit for a head.)"""
-HEADERS: Final = 128
-"""Headers of a request. (The application has a lower limit.)"""
+HEADERS: Final = 100
+"""Headers, or trailers, of a request."""
 PIPELINED: Final = 8
 """Requests that may wait for the response to the one before."""
+AT_ONCE: Final = 16
+"""How many connections are accepted in one iteration of the event loop, and how many read on in the
+middle of a request."""
 CONNECTION: Final = "receiver.connection"
 """The scope extension that holds the connection itself (see `GuardedConnection`)."""
+
+
+class RequestParser(httptools.HttpRequestParser):
+    """Ignores `Upgrade` (RFC 9110, 7.8): Java's client, for one, offers h2c with every request.
+
+    httptools takes everything after such a head for the other protocol, and then what follows for a
+    new request. So the head is parsed a second time, without the offer and with what follows.
+    """
+
+    def __init__(self, connection: "GuardedConnection") -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # By a new one, since this one takes nothing after a `Connection: close, Upgrade`.
+            self._connection.parser = RequestParser(self._connection)
+            rest = data[upgrade.args[0] :]
+            self._connection.parser.feed_data(self._head_without_upgrade() + rest)
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.get_http_version().encode("ascii")
+        lines = [b"%s %s HTTP/%s" % (self.get_method(), self._connection.url, version)]
+        headers = self._connection.scope["headers"]
+        lines += [b"%s: %s" % (name, value) for name, value in headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+
+class Readers:
+    """Connections that wait, in the middle of a request, for their turn to read on. They take turns
+    because libuv reads from thousands of fast clients before it lets anything else run."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[GuardedConnection, None] = {}
+        """In order."""
+
+    def add(self, connection: "GuardedConnection") -> None:
+        if not self._waiting:
+            connection.loop.call_soon(self._resume, connection.loop)
+        self._waiting[connection] = None
+
+    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        for connection in list(islice(self._waiting, AT_ONCE)):
+            del self._waiting[connection]
+            if not connection.transport.is_closing():
+                connection.flow.resume_reading()
+        if self._waiting:
+            loop.call_soon(self._resume, loop)
 
 
 class GuardedConnection(HttpToolsProtocol):
@@ -41,22 +92,17 @@ class GuardedConnection(HttpToolsProtocol):
 
     # Slots, because instances with more than thirty attributes do not share dictionary keys, which
     # costs more than 1 KiB per connection.
-    __slots__ = (
-        "_in_head",
-        "_most",
-        "_on_lost",
-        "_without_progress",
-        "head_awaited_since",
-    )
+    __slots__ = ("_most", "_on_lost", "_readers", "_without_progress", "head_awaited_since")
 
-    def __init__(self, config: Config, state: ServerState, most: int) -> None:
+    def __init__(self, config: Config, state: ServerState, readers: Readers, most: int) -> None:
         """`most` connections may be open."""
         super().__init__(config, state, app_state={})
+        self._readers = readers
         self._most = most
         self.parser = RequestParser(self)
+        self.headers = []
         self.head_awaited_since: float | None = self.loop.time()
-        """Loop time since which `HEAD_SECONDS` run; None if they do not."""
-        self._in_head = False
+        """Loop time since which `CLIENT_SECONDS` run; None if they do not."""
         self._without_progress = 0
         """Bytes, as in `HEAD_BYTES`."""
         self._on_lost: Callable[[], None] | None = None
@@ -93,44 +139,29 @@ class GuardedConnection(HttpToolsProtocol):
             self.head_awaited_since = self.loop.time()
         self._without_progress += len(data)
         super().data_received(data)
-        if self._without_progress > HEAD_BYTES:
-            self._refuse_head()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        # The type says that extensions are dictionaries; ASGI leaves that to the server.
-        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
-        self._in_head = True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) == HEADERS:
-            self._refuse_head()
-            raise ValueError("too many headers")  # ends the parsing
-        if self._in_head:  # what comes later are trailers, which are no headers of the request
-            super().on_header(name, value)
+        if self._without_progress > HEAD_BYTES or len(self.headers) > HEADERS:
+            self._refuse(431, "head_too_large", "The head or the trailers are too large.")
+        in_request = self.head_awaited_since is not None or self.cycle.more_body
+        if in_request and not self.flow.read_paused:
+            self.flow.pause_reading()
+            self._readers.add(self)
 
     def on_headers_complete(self) -> None:
         if self.parser.get_method() == b"CONNECT" or len(self.pipeline) == PIPELINED:
             raise ValueError("not served")  # uvicorn calls `send_400_response`
-        if not self.parser.should_upgrade():  # see `RequestParser`
-            self._in_head = False
-            self._without_progress = 0
-            self.head_awaited_since = None
-            super().on_headers_complete()
+        # The type says that extensions are dictionaries; ASGI leaves that to the server.
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+        super().on_headers_complete()
+        self.headers = []  # of trailers, which are no headers of the request
+        self._without_progress = 0
+        self.head_awaited_since = None
+
+    def _should_upgrade(self) -> bool:
+        return True  # uvicorn then ignores the request, which comes again: see `RequestParser`
 
     def on_body(self, body: bytes) -> None:
         self._without_progress = 0
-        if self.cycle.response_complete and not self.flow.read_paused:
-            # This rest is dropped, one read per iteration: libuv reads up to 48 times from more
-            # than a thousand fast clients before it lets anything else run.
-            self.flow.pause_reading()
-            self.loop.call_soon(self.flow.resume_reading)
         super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        if not self.parser.should_upgrade():
-            self._without_progress = 0
-            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         if self.cycle.response_complete:  # it is the last request received
@@ -145,28 +176,23 @@ class GuardedConnection(HttpToolsProtocol):
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
 
-    def _refuse_head(self) -> None:
-        self._refuse(431, "head_too_large", "The head or the trailers are too large.")
-
     def _refuse(self, status: int, code: str, detail: str) -> None:
         """Close the connection. The client is told why, unless it awaits the response to a request
         that it has sent whole."""
-        if self.transport.is_closing():
-            return
         if self._is_answering() and (
-            self.cycle.response_started or not self.cycle.more_body or self.pipeline
+            self.pipeline or not self.cycle.more_body or self.cycle.response_started
         ):
             self.transport.abort()
-        else:
+        elif not self.transport.is_closing():
             self.transport.write(_refusal(status, code, detail))
             self.transport.close()
 
 
 def _refusal(status: int, code: str, detail: str) -> bytes:
-    content = json.dumps(problem(status, code, detail), separators=(",", ":")).encode()
-    return b"%sx-request-id: %s\r\nconnection: close\r\ncontent-type: %s\r\n%s" % (
-        STATUS_LINE[status],
-        token_hex(8).encode(),
-        b"application/problem+json",
-        b"content-length: %d\r\n\r\n%s" % (len(content), content),
-    )
+    document = problem(status, code, detail)
+    content = json.dumps(document, separators=(",", ":"))
+    return (
+        f"HTTP/1.1 {status} {document['title']}\r\nx-request-id: {token_hex(8)}\r\n"
+        "connection: close\r\ncontent-type: application/problem+json\r\n"
+        f"content-length: {len(content)}\r\n\r\n{content}"
+    ).encode("ascii")

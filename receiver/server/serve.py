@@ -12,32 +12,20 @@ from typing import Any, Final, TypeAlias, cast
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from receiver.server.connection import HEAD_SECONDS, GuardedConnection
+from receiver.server.connection import AT_ONCE, CLIENT_SECONDS, GuardedConnection, Readers
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
-SPARE_FILES: Final = 256
-"""Open files reserved for the database, calls to providers, and webhooks; at most half of all."""
 MAX_FILES: Final = 65_536
-ACCEPTED_AT_ONCE: Final = 16
-"""Connections accepted in one iteration of the event loop. uvloop accepts one in each for a socket
-(https://github.com/libuv/libuv/pull/3696), so it gets the listening socket several times: with one,
-new clients would wait for seconds behind a rush of others."""
-STALLED_SECONDS: Final = 60.0
-"""How long a client may read nothing of what was sent to it."""
+"""Open files, of which connections take at most half: the database, calls to providers and webhooks
+need some too."""
 MAX_UNREAD: Final = 128 * 1024 * 1024
 """Bytes buffered for all clients together; beyond them, some are cut off."""
-_BACKLOG: Final = 4096
-"""The listen backlog: Linux's default maximum (`net.core.somaxconn`)."""
 _RECEIVE_BUFFER: Final = 16 * 1024
 """Bytes that the kernel keeps of a connection until they are read, and about the most that is read
 at once. By default it grows to megabytes, for fast clients far away; ours is the TLS proxy."""
-_KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than most clients and proxies keep an idle connection, so that they close it first."""
 _CHECK_SECONDS: Final = 1.0
 """Pause between two checks of all connections, and so the precision of the limits."""
-_CANCEL_DELAY_SECONDS: Final = 1.0
-"""Seconds from the cut of a connection until its request, if it still runs, is cancelled."""
 _CLOSING_CHECK_SECONDS: Final = 0.005
 """Pause between two checks for open connections at shutdown."""
 
@@ -56,21 +44,19 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the port is in use, or the address is not this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With an explicit IPPROTO_TCP, which `socket.create_server` leaves out: asyncio disables
-    # Nagle's algorithm only then, and each response on a kept connection would take 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
-            timeout = round(STALLED_SECONDS * 1_000)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
+    is_ipv6 = ":" in host
+    listener = socket.create_server(
+        (host, port),
+        family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
+        backlog=socket.SOMAXCONN,
+        dualstack_ipv6=is_ipv6,
+    )
+    # Connections inherit these. asyncio disables Nagle's algorithm only for sockets that name TCP.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        timeout = CLIENT_SECONDS * 1_000
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
     return listener
 
 
@@ -89,7 +75,7 @@ async def serving(
 
     Of uvicorn, only the connections are used, and not its `Server`, which handles signals and takes
     a tenth of a second to end. At the end, requests under way get `grace` seconds; then their
-    connections are cut, which the application sees as a client disconnect.
+    connections are cut, and they are cancelled.
     """
     config = Config(
         app,
@@ -98,17 +84,20 @@ async def serving(
         log_config=None,
         access_log=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=CLIENT_SECONDS,
     )
     config.load()
     state = ServerState()
     # All connections are made by the server below, so they are of this type.
     connections = cast("set[GuardedConnection]", state.connections)
-    factory = partial(GuardedConnection, config, state, _most_connections())
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    factory = partial(GuardedConnection, config, state, Readers(), files // 2)
     loop = asyncio.get_running_loop()
+    # uvloop accepts one connection of a listening socket in each iteration of the event loop
+    # (https://github.com/libuv/libuv/pull/3696): new clients would wait behind a rush of others.
     servers = [
-        await loop.create_server(factory, sock=listener.dup(), backlog=_BACKLOG)
-        for _ in range(ACCEPTED_AT_ONCE)
+        await loop.create_server(factory, sock=listener.dup(), backlog=socket.SOMAXCONN)
+        for _ in range(AT_ONCE)
     ]
     watching = asyncio.create_task(_watch(state, connections))
     try:
@@ -123,13 +112,10 @@ async def serving(
         finally:  # also if that is interrupted: the remaining clients would wait for ever
             for connection in list(connections):
                 connection.transport.abort()
-        await _cancel_late(state)
-
-
-def _most_connections() -> int:
-    """The maximum number of open connections. Further ones are accepted and closed at once."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(files - SPARE_FILES, files // 2)
+            for task in list(state.tasks):
+                task.cancel()
+            # In the meantime the cut connections close.
+            await asyncio.gather(asyncio.sleep(0), *state.tasks, return_exceptions=True)
 
 
 async def _finish(state: ServerState, connections: set[GuardedConnection], grace: float) -> None:
@@ -143,16 +129,6 @@ async def _finish(state: ServerState, connections: set[GuardedConnection], grace
                 await asyncio.sleep(_CLOSING_CHECK_SECONDS)
 
 
-async def _cancel_late(state: ServerState) -> None:
-    """Cancel the requests that still run although their clients are gone."""
-    await asyncio.sleep(0)  # in which the cut connections close
-    if state.tasks:
-        _, late = await asyncio.wait(state.tasks, timeout=_CANCEL_DELAY_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.sleep(0)
-
-
 async def _watch(state: ServerState, connections: set[GuardedConnection]) -> None:
     """Close connections that exceed a limit, and keep the `Date` of responses right. Checking all
     of them periodically is cheaper than a timer for each request."""
@@ -161,15 +137,11 @@ async def _watch(state: ServerState, connections: set[GuardedConnection]) -> Non
     while True:
         state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         await asyncio.sleep(_CHECK_SECONDS)
-        _close_slow(connections, loop.time())
+        for connection in list(connections):
+            since = connection.head_awaited_since
+            if since is not None and loop.time() - since > CLIENT_SECONDS:
+                connection.transport.close()
         unread = _cut_unread(connections, unread)
-
-
-def _close_slow(connections: set[GuardedConnection], now: float) -> None:
-    for connection in list(connections):
-        since = connection.head_awaited_since
-        if since is not None and now - since > HEAD_SECONDS:
-            connection.transport.close()
 
 
 def _cut_unread(

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-METHODS = {"on_response_complete", "send_400_response", "shutdown"}
+METHODS = {"_should_upgrade", "on_response_complete", "send_400_response", "shutdown"}
 """Of a connection, beyond those of `asyncio.Protocol` and httptools' callbacks."""
 OF_A_CONNECTION = {"connections", "cycle", "flow", "headers", "parser", "pipeline", "scope"}
 OF_A_CONNECTION |= {"loop", "transport", "url"}

@@ -17,19 +17,17 @@ from tests.server.raw_asgi import Echo, connected, respond
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT, until_seen
 
-SHORT = 0.3
-"""Seconds that replace a time limit."""
 GET = request_bytes("GET", "/")
 LAST = request_bytes("GET", "/", Connection="close")
 SLOW = request_bytes("GET", "/slow")
-UNREAD = request_bytes("POST", "/early", Content_Length="1000")
+REFUSED = request_bytes("POST", "/early", Content_Length="1000")
 LARGE = 16 * 1024 * 1024
 
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "_CHECK_SECONDS", 0.02)
-    monkeypatch.setattr(serve, "_CANCEL_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(serve, "CLIENT_SECONDS", 1)
 
 
 @pytest.mark.parametrize("iterations", range(8))
@@ -90,39 +88,32 @@ async def test_a_request_that_ignores_its_disconnect_is_cancelled() -> None:
     assert ended.is_set()
 
 
-@pytest.mark.parametrize(
-    ("start", "piece", "statuses"),
-    [
-        (b"", b"", 0),
-        (b"GET / HTTP/1.1\r\nA: ", b"a", 0),
-        (GET, b"\r\n", 1),
-        (UNREAD, b"a", 1),
-        (GET + b"GET / HTTP/1.1\r\nA: ", b"a", 1),
-    ],
-)
-async def test_a_head_that_does_not_come_ends_the_connection(
-    monkeypatch: pytest.MonkeyPatch, start: bytes, piece: bytes, statuses: int
-) -> None:
-    monkeypatch.setattr(serve, "HEAD_SECONDS", SHORT)
-    async with connected(Echo()) as client:
-        await client.send(start)
-        async with sending(client, piece, SHORT / 10):
-            assert (await client.rest()).count(b"HTTP/1.1 200") == statuses
+async def test_a_head_or_a_next_request_that_does_not_come_ends_the_connection() -> None:
+    async def responses(url: str, start: bytes, piece: bytes) -> int:
+        async with raw_connection(url) as client:
+            await client.send(start)
+            async with sending(client, piece, 0.1):
+                return (await client.rest()).count(b"HTTP/1.1 200")
+
+    async with asgi_server(Echo()) as url:
+        ended = asyncio.gather(
+            responses(url, b"", b""),
+            responses(url, b"GET / HTTP/1.1\r\nA: ", b"a"),
+            responses(url, GET, b""),
+            responses(url, GET, b"\r\n"),
+            responses(url, GET + b"GET / HTTP/1.1\r\nA: ", b"a"),
+            responses(url, REFUSED, b"a"),
+        )
+        assert list(await asyncio.wait_for(ended, TIMEOUT)) == [0, 0, 1, 1, 1, 1]
 
 
-async def test_a_request_under_way_and_an_idle_connection_may_last(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(serve, "HEAD_SECONDS", SHORT)
+async def test_a_request_under_way_may_last() -> None:
     echo = Echo()
-    async with asgi_server(echo) as url, raw_connection(url) as slow, raw_connection(url) as idle:
-        assert (await idle.ask(GET)).status_code == 200
-        await slow.send(SLOW)
-        await asyncio.sleep(2 * SHORT)
+    async with connected(echo) as client:
+        await client.send(SLOW)
+        await asyncio.sleep(1.5)
         echo.go.set()
-        for client in (slow, idle):
-            await client.send(GET)
-            assert (await client.answer()).status_code == 200
+        assert (await client.answer()).status_code == 200
 
 
 async def long_responses(_scope: Any, _receive: Any, send: Any) -> None:
@@ -147,7 +138,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
         await until_seen(lambda: len(seen) == 5, what="the requests")
         cut = [each.transport.is_closing for each in seen]
         await until_seen(lambda: sum(is_cut() for is_cut in cut) >= 3, what="that three are cut")
-        await asyncio.sleep(SHORT)
+        await asyncio.sleep(0.3)
         assert sum(is_cut() for is_cut in cut) == 3
         async with raw_connection(url) as reader:
             assert len((await reader.ask(GET)).body) == LARGE
@@ -155,10 +146,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has this time limit")
 @pytest.mark.parametrize("reads", [False, True])
-async def test_a_client_that_reads_nothing_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, reads: bool
-) -> None:
-    monkeypatch.setattr(serve, "STALLED_SECONDS", 1.0)
+async def test_a_client_that_reads_nothing_is_cut_off(reads: bool) -> None:
     async with connected(long_responses) as client:
         with client.deaf():
             await client.send(LAST)
@@ -166,8 +154,8 @@ async def test_a_client_that_reads_nothing_is_cut_off(
         assert (len(await client.rest()) > LARGE) is reads
 
 
-async def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "_most_connections", lambda: 1)
+async def test_half_of_the_open_files_are_for_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (3, 3))
     async with asgi_server(Echo()) as url, raw_connection(url) as first:
         assert (await first.ask(GET)).status_code == 200
         async with raw_connection(url) as second:
@@ -175,14 +163,18 @@ async def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch
         assert (await first.ask(GET)).status_code == 200
 
 
-def test_connections_leave_files_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised"),
+    [(1_024, 4_096, [4_096]), (256, 256, []), (1_024, resource.RLIM_INFINITY, [65_536])],
+)
+def test_more_files_may_be_open(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: list[int]
+) -> None:
     asked: list[Any] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: asked.append(pair))
-    for soft, hard, most in ((1_024, 4_096, 768), (256, 256, 128), (1_024, -1, 768)):
-        monkeypatch.setattr(resource, "getrlimit", lambda _, pair=(soft, hard): pair)
-        assert serve._most_connections() == most
-        allow_many_connections()
-    assert asked == [(4_096, 4_096), (65_536, -1)]
+    allow_many_connections()
+    assert asked == [(files, hard) for files in raised]
 
 
 def test_waiting_connections_are_accepted_together(monkeypatch: pytest.MonkeyPatch) -> None:
