@@ -1,7 +1,7 @@
 """What we use of uvicorn and aiosqlite beyond their documents still exists.
 
 Their minor versions are pinned because of these. If an upgrade fails here, first read the code that
-replaced the attribute (docs/architecture.md, "When you upgrade").
+replaced the attribute (docs/architecture.md, "Private parts of libraries").
 """
 
 import inspect
