@@ -1,10 +1,7 @@
 """The files in deploy/: the metrics and settings they use exist, and nginx logs no secret."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +52,6 @@ def test_every_metric_is_on_the_dashboard_or_is_a_detail() -> None:
     assert {name for name in names - details if name not in shown} == set()
 
 
-STORED = re.compile(
-    r"receiver_(?:jobs|submissions_unconfirmed|(?:relay|archive)_backlog|\w+_size_bytes)\b"
-)
-"""Gauges about what is stored, which each replica of a cell reports."""
-
-
-def test_what_replicas_share_is_counted_once_for_each_cell() -> None:
-    expressions = re.findall(r'"expr": "(.+)"', DASHBOARD.read_text())
-    stored = [each for each in expressions if STORED.search(each)]
-    assert len(stored) == 6
-    assert [each for each in stored if "sum" not in each or "(max by (cell" not in each] == []
-
-
 def test_every_alert_is_explained() -> None:
     manual = (ROOT / "docs" / "operating.md").read_text()
     alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text())
@@ -96,49 +80,23 @@ def test_dockerignore_lets_through_what_the_image_copies() -> None:
     assert needed == set(let_through)
 
 
-ON_TOP_OF = {"compose.caddy.yaml": "compose.sqlite.yaml"}
 COMPOSE = sorted(DEPLOY.glob("compose.*.yaml"))
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
 def test_a_compose_file_is_consistent(file: Path) -> None:
-    """Its services, volumes and files exist; `docker-compose config` agrees if it is installed."""
+    """Its services, volumes and files exist."""
     composed = yaml.safe_load(file.read_text())
     services = composed["services"]
     for service in services.values():
         assert set(service.get("depends_on", {})) <= set(services)
         for source in (volume.partition(":")[0] for volume in service.get("volumes", [])):
             assert source in composed["volumes"] or (DEPLOY / source).is_file(), source
-    if shutil.which("docker-compose") is None:
-        return
-    wanted = re.findall(r"\$\{(\w+):\?\}", file.read_text())
-    files = [DEPLOY / ON_TOP_OF[file.name], file] if file.name in ON_TOP_OF else [file]
-    subprocess.run(
-        ["docker-compose", *(f"--file={each}" for each in files), "config", "--quiet"],
-        env=os.environ | dict.fromkeys(wanted, "given"),
-        check=True,
-    )
-
-
-@pytest.mark.parametrize("name", ["compose.sqlite.yaml", "compose.postgres.yaml"])
-def test_the_image_is_built_once_and_never_pulled_and_a_start_can_be_stopped(name: str) -> None:
-    """As process 1, Python ignores a SIGTERM until it has installed its handler; `init` forwards
-    the signal."""
-    services = yaml.safe_load((DEPLOY / name).read_text())["services"].values()
-    ours = [each for each in services if each["image"].partition(":")[0] == "receiver"]
-    assert [each["init"] for each in ours] == [True] * len(ours)
-    assert {each["pull_policy"] for each in ours} == {"never"}
-    assert len([each for each in ours if "build" in each]) == 1
 
 
 def kubernetes(kind: str) -> list[Any]:
     documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
     return [each for each in documents if each["kind"] == kind]
-
-
-def test_kubernetes_documents_are_complete() -> None:
-    documents = [*yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())]
-    assert [each for each in documents if not {"apiVersion", "kind", "metadata"} <= set(each)] == []
 
 
 def test_kubernetes_sets_no_setting_by_itself() -> None:
@@ -162,12 +120,6 @@ def test_the_ingress_serves_every_path_but_the_metrics_and_logs_no_secret() -> N
     }
     assert [path for path, found in kinds.items() if not found] == ["/metrics"]
     assert set().union(*kinds.values()) == served
-
-
-def test_promtool_accepts_the_rules() -> None:
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not installed here")
-    subprocess.run(["promtool", "check", "rules", ALERTS], check=True)
 
 
 def nginx_conf(folder: Path, upstream: int, port: int) -> str:

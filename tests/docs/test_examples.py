@@ -101,39 +101,6 @@ async def test_javascript(reader: Reader, tmp_path: Path, block: str) -> None:
     assert output.startswith("COMPLETED http")
 
 
-STUBS = """
-const answers = %s;
-globalThis.fetch = async () => {
-  const status = answers.shift();
-  if (status === 0) throw new TypeError("fetch failed");
-  const body = status === 200 ? { done: true, status: "COMPLETED" } : {};
-  return new Response(status === 502 ? "<h1>Bad gateway" : JSON.stringify(body), { status });
-};
-globalThis.setTimeout = (resume) => queueMicrotask(resume);
-"""
-ENDED = "console.log(await ended('job_1').then((job) => job.status, (error) => error.message));"
-
-
-@needs_node
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("block", JAVASCRIPT)
-@pytest.mark.parametrize(
-    ("answers", "outcome"),
-    [
-        ([0, 502, 503, 429, 200], "COMPLETED"),
-        ([401], "401 for /v1/jobs/job_1"),
-        ([503, 404], "404 for /v1/jobs/job_1"),
-    ],
-)
-async def test_javascript_asks_again_only_where_it_helps(
-    reader: Reader, tmp_path: Path, block: str, answers: list[int], outcome: str
-) -> None:
-    program = tmp_path / "example.mjs"
-    functions, _, _ = block.partition("const job = await submit(")
-    program.write_text(STUBS % answers + functions + ENDED)
-    assert await reader.run("node", str(program)) == f"{outcome}\n"
-
-
 @pytest.mark.parametrize("block", GO)
 def test_go_passes_vet(tmp_path: Path, block: str) -> None:
     if shutil.which("go") is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import README, ROOT, blocks
+from tests.docs.pages import README, blocks
 from tests.support.ports import free_port
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install . && . .venv/bin/activate"
@@ -72,20 +72,6 @@ def test_the_readme_from_top_to_bottom(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     text = text.replace(INSTALL, ":").replace("SANDBOX_RENDER=3", "SANDBOX_RENDER=0.5")
     check(run(text, tmp_path, PATH=path))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(300)
-def test_the_readme_in_a_fresh_copy(tmp_path: Path) -> None:
-    """With the installation, in a copy of the files under version control."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    for name in filter(None, listed):
-        target = tmp_path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, target)
-    check(run(script(), tmp_path))
 
 
 def test_the_first_commands_are_these() -> None:

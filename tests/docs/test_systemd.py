@@ -1,15 +1,13 @@
-"""The units in deploy/systemd, and restoring a backup that their timer makes."""
+"""The units in deploy/systemd, and the copies that their timer keeps."""
 
 import os
 import shutil
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Workspace, submit_movie
 from tests.docs.pages import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -30,35 +28,6 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_backup_is_restored_and_pays_nothing_twice(tmp_path: Path) -> None:
-    """It follows docs/deploy.md, with one job in progress when the backup is made."""
-    (tmp_path / "there").mkdir()
-    (tmp_path / "here").mkdir()
-    copies = tmp_path / "copies"
-    workspace = Workspace(tmp_path / "there", {"PROVIDER": "sandbox", "SANDBOX_RENDER": "3600"})
-    with workspace.serving() as served:
-        user = served.as_user("acme")
-        job = submit_movie(user)
-        while user.run("jobs", "show", job, "--json").json()["provider_request_id"] is None:
-            pass
-        environment = workspace.environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"}
-        subprocess.run(
-            [UNITS / "receiver-backup", copies], cwd=workspace.folder, env=environment, check=True
-        )
-    [copy] = copies.glob("receiver-*.db")
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    restored = Workspace(
-        tmp_path / "here", {"PROVIDER": "sandbox", "API_KEY": user.settings["API_KEY"]}
-    )
-    (restored.folder / "data").mkdir()
-    shutil.copy(copy, restored.folder / "data" / "receiver.db")
-    shutil.copy(copies / "receiver.db.keys", restored.folder / "data")
-    with restored.serving() as served:
-        [job] = served.workspace.run("jobs", "list", "--json").json()["jobs"]
-    assert job["provider_request_id"] is not None
-    assert job["phase"] in ("accepted", "rendering")
 
 
 def test_a_week_of_copies_is_kept_and_all_keys(tmp_path: Path) -> None:
