@@ -25,6 +25,8 @@ async def test_callbacks_are_read(subject: Subject) -> None:
             assert (report.result is not None) == (status is Status.COMPLETED)
             if status is Status.FAILED:
                 assert report.message
+        if subject.sign is None:
+            assert provider.verifier([]) is None
         nothing = provider.read({})
         assert (nothing.status, nothing.result, nothing.provider_request_id) == (None, None, None)
 

@@ -65,13 +65,6 @@ async def test_kinds(subject: Subject) -> None:
             assert "kind must be" in (provider.check_kind(kind) or ""), kind
 
 
-async def test_what_a_provider_can_do(subject: Subject) -> None:
-    async with opened(subject, "http://127.0.0.1:1/") as provider:
-        assert provider.can_cancel == subject.cancels
-        if subject.sign is None:
-            assert provider.verifier([]) is None
-
-
 async def test_a_submission_is_one_call_and_names_its_callback(subject: Subject) -> None:
     said, server = await submitted(subject, answer(201, as_body(subject.accepted)))
     assert isinstance(said, SubmitAccepted)
@@ -214,11 +207,6 @@ async def test_a_state_that_cannot_be_read(
     assert said.only_this_job == only_this_job
 
 
-async def test_the_absent_job_has_a_status_call(subject: Subject) -> None:
-    async with faulty_server(answer(404, b"{}")) as server, opened(subject, server.url) as provider:
-        assert isinstance(await provider.status(provider.absent_job), StatusMissing)
-
-
 # --- cancelling -----------------------------------------------------------------------------------
 
 
@@ -232,6 +220,7 @@ async def test_cancelling(subject: Subject, status: int, outcome: str) -> None:
         faulty_server(answer(status, b"{}")) as server,
         opened(subject, server.url) as provider,
     ):
+        assert provider.can_cancel == subject.cancels
         said = await provider.cancel(UpstreamJob("up/1", subject.good_kinds[0], {}))
     expected = (outcome, status) if subject.cancels else ("refused", None)
     assert (said.outcome, said.status_code) == expected
