@@ -196,8 +196,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     submit_timeout: kinds.Seconds = 60
     """The longest that one submission call can take."""
     submit_concurrency: kinds.Count = 32
-    """Concurrent submission calls in each process, round-robin by user. While another user's job
-    waits, a user has at most half of them."""
+    """Concurrent submission calls in each process. A free slot goes to the user with the fewest."""
     confirm_callbacks: bool = True
     """Whether a callback that ends a job is confirmed by a status call before it counts."""
     confirm_timeout: kinds.Seconds = 60

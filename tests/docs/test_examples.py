@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from tests.support.service import running_service, submit, wait_for_job
 INTEGRATION = (ROOT / "docs" / "integration.md").read_text()
 PYTHON = blocks(INTEGRATION, "python")
 JAVASCRIPT = [block for block in blocks(INTEGRATION, "js") if "import" not in block]
-GO = blocks(INTEGRATION, "go")
 OUTCOMES = re.findall(r"^\| (.+) \| `(SANDBOX_.+)` \|$", INTEGRATION, re.MULTILINE)
 """The table of outcomes: each outcome, and its settings."""
 QUICKLY = {
@@ -76,7 +74,7 @@ async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Read
 
 def test_there_are_examples() -> None:
     assert len(PYTHON) >= 2
-    assert len(JAVASCRIPT) == len(GO) == 1
+    assert len(JAVASCRIPT) == 1
     assert len(OUTCOMES) == 4
 
 
@@ -99,15 +97,6 @@ async def test_javascript(reader: Reader, tmp_path: Path, block: str) -> None:
     program.write_text(reader.here(block))
     output = await reader.run("node", str(program))
     assert output.startswith("COMPLETED http")
-
-
-@pytest.mark.parametrize("block", GO)
-def test_go_passes_vet(tmp_path: Path, block: str) -> None:
-    if shutil.which("go") is None:
-        pytest.skip("go is not installed here")
-    program = tmp_path / "example.go"
-    program.write_text(block)
-    subprocess.run(["go", "vet", program], check=True)
 
 
 @pytest.mark.parametrize(("outcome", "settings"), OUTCOMES)

@@ -13,7 +13,7 @@ from tests.support.ports import free_port
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install . && . .venv/bin/activate"
 TEST_LINE = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest\n"
-DEMO_LINE = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/receiver demo\n"
+DEMO_LINE = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/receiver demo\n"
 
 
 def script() -> str:
