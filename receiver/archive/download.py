@@ -18,8 +18,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from receiver.archive.contract import type_of
-from receiver.domain.archive import LONGEST_LINK
 from receiver.domain.observations import FileFailed
+from receiver.domain.results import LONGEST_LINK
 from receiver.net.transport import open_transport
 from receiver.webhooks.network import CheckedNetwork, failure_code, host_header
 from receiver.webhooks.targets import TargetRefused

@@ -127,8 +127,6 @@ class StatusUnavailable:
     """401 or 403: the operator's key was refused. Calls pause at once, but no job fails."""
     only_this_job: bool = False
     """The provider is up, but its answer is of no use for this job: no reason to pause."""
-    paused_until: Millis | None = None
-    """Until when the calls to the provider pause: the job is asked again then, like all others."""
 
 
 StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable

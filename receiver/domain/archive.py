@@ -8,7 +8,7 @@ from typing import Any
 from receiver.domain.draft import Draft
 from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
 from receiver.domain.results import links_of
-from receiver.domain.schedule import DAY, HOUR, SECOND
+from receiver.domain.schedule import DAY, HOUR, SECOND, backoff
 from store.records.archive import ArchivedFile, FileState
 from store.records.jobs import Job
 from store.records.times import Due, Lane, Millis
@@ -17,44 +17,19 @@ MAX_LINKS = 100
 """Maximum number of links kept per result (the first ones), as every change writes them all."""
 MAX_LINK_CHARACTERS = 64 * 1024
 """Maximum length of all links kept per result, for the same reason."""
-LONGEST_LINK = 8_192
-"""Maximum length of a link in characters. A longer one is listed as failed, not downloaded."""
-LINK_LIVES = {"replicate": HOUR, "sandbox-replicate": HOUR}
-"""By provider: how long a link is valid after completion."""
 LINK_LIFE = 7 * DAY
-"""For all other providers."""
+"""How long a download is tried; Samsar keeps a link for so long."""
 GAP_MIN = 5 * SECOND
-GAP_MAX = HOUR
 
 
 def begin(draft: Draft, result: Mapping[str, Any]) -> None:
     """Schedule the downloads of a job that has just completed."""
-    if draft.rules.archive and result.get("truncated") is True:
-        # This is a claim's truncated result: the archiver reads the whole one from the store.
-        draft.set(due=Due(Lane.ARCHIVE, draft.now))
-    elif draft.rules.archive:
-        _set_files(draft, result)
-
-
-def find_files(draft: Draft, result: Mapping[str, Any]) -> None:
-    """Schedule the downloads of a job whose whole result has been read for this."""
-    due = draft.job.due
-    if due is not None and due.lane is Lane.ARCHIVE and not draft.job.archive:
-        _set_files(draft, result)
-
-
-def _set_files(draft: Draft, result: Mapping[str, Any]) -> None:
+    if not draft.rules.archive:
+        return
     links = links_of(result)[:MAX_LINKS]
-    ends = accumulate(min(len(link), LONGEST_LINK) for link in links)
+    ends = accumulate(map(len, links))
     kept = takewhile(lambda pair: pair[1] <= MAX_LINK_CHARACTERS, zip(links, ends, strict=True))
-    _set(draft, tuple(_file(link, draft.now) for link, _ in kept))
-
-
-def _file(link: str, now: Millis) -> ArchivedFile:
-    if len(link) <= LONGEST_LINK:
-        return ArchivedFile(link, next_try_at=now)
-    error = f"link_too_long: it has {len(link):,} characters"
-    return ArchivedFile(link[:LONGEST_LINK], FileState.FAILED, error=error)
+    _set(draft, tuple(ArchivedFile(link, next_try_at=draft.now) for link, _ in kept))
 
 
 def next_file(job: Job) -> int | None:
@@ -65,6 +40,11 @@ def next_file(job: Job) -> int | None:
         if file.next_try_at is not None
     ]
     return min(pending)[1] if pending else None
+
+
+def is_settled(job: Job) -> bool:
+    """Whether each file is stored or given up. This creates an event, but no webhook."""
+    return bool(job.archive) and next_file(job) is None
 
 
 def apply_download(draft: Draft, ended: DownloadEnded) -> None:
@@ -86,9 +66,8 @@ def apply_download(draft: Draft, ended: DownloadEnded) -> None:
 
 def _next_try(draft: Draft, tries: int) -> Millis | None:
     """5 s after the first attempt, doubling to an hour; the last one when the link expires."""
-    job = draft.job
-    end = (job.done_at or draft.now) + LINK_LIVES.get(job.provider, LINK_LIFE)
-    gap = min(GAP_MIN << min(tries - 1, 20), GAP_MAX)
+    end = (draft.job.done_at or draft.now) + LINK_LIFE
+    gap = backoff(tries, GAP_MIN, HOUR)
     return min(draft.now + gap, end) if draft.now < end else None
 
 

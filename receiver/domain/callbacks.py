@@ -4,9 +4,9 @@ once."""
 
 from dataclasses import replace
 
-from receiver.domain import outcomes, schedule, serialization
+from receiver.domain import failures, outcomes, schedule
 from receiver.domain.answers import Report
-from receiver.domain.draft import Draft, plan_next_poll, schedule_status_call, visible
+from receiver.domain.draft import Draft, visible
 from receiver.domain.observations import CallbackReceived
 from receiver.domain.results import truncate_result
 from store.records.callbacks import Verdict
@@ -20,40 +20,41 @@ MAX_CLAIMS = 8
 def apply_callback(draft: Draft, callback: CallbackReceived) -> None:
     """Apply a callback. Progress counts at once; an outcome becomes a claim, unless it is signed or
     claims need no confirmation."""
-    job, report = draft.job, callback.report
-    named = report.provider_request_id
-    if job.done and not serialization.is_provisional(job):
-        if job.cancel_wanted and job.provider_request_id is None:
-            draft.set(provider_request_id=named)
-            outcomes.pass_on_cancel(draft)
+    named = callback.report.provider_request_id
+    if named is not None and draft.job.provider_request_id is None:
+        _apply_name(draft, named)
+    if draft.job.done and not failures.can_be_corrected(draft.job):
         draft.set_verdict(callback.callback_id, Verdict.LATE)
-        return
-    if named is not None and job.provider_request_id is None:
-        draft.set(provider_request_id=named)
-        if job.tracking.claims or job.tracking.result_pending:
-            # Without a provider id, no status call could be made for the claims or the result.
-            schedule_status_call(draft, draft.now)
-    if report.status in FINAL_STATUSES:
+    elif callback.report.status in FINAL_STATUSES:
         _apply_terminal_callback(draft, callback)
     else:
         _apply_progress(draft, callback)
+
+
+def _apply_name(draft: Draft, named: str) -> None:
+    """Record the provider's id, without which no call could be made."""
+    job = draft.job
+    if not job.done or failures.can_be_corrected(job):
+        draft.set(provider_request_id=named)
+        draft.call_at(draft.now)
+    elif job.cancel_wanted:
+        draft.set(provider_request_id=named)
+        outcomes.pass_on_cancel(draft)
 
 
 def _apply_progress(draft: Draft, callback: CallbackReceived) -> None:
     """Apply a callback that is not final. Once COMPLETED is known, the provider's status in this
     callback is ignored, and the call for the result is not postponed."""
     before, report = draft.job, callback.report
-    completed = before.tracking.result_pending
     if before.done:
         draft.set_verdict(callback.callback_id, Verdict.LATE)
-        if before.due is None and not completed:  # it may have named the provider's id
-            outcomes.watch_for_correction(draft)
         return
     draft.set_verdict(callback.callback_id, Verdict.APPLIED)
     _prove_acceptance(draft)
-    news = replace(report, provider_status=None) if completed else report
-    outcomes.apply_progress(draft, news, Evidence.CALLBACK)
-    if not completed:
+    if before.tracking.result_pending:
+        outcomes.apply_progress(draft, replace(report, provider_status=None), Evidence.CALLBACK)
+    else:
+        outcomes.apply_progress(draft, report, Evidence.CALLBACK)
         _postpone_poll(draft, before)
 
 
@@ -65,18 +66,15 @@ def _prove_acceptance(draft: Draft) -> None:
 
 def _postpone_poll(draft: Draft, before: Job) -> None:
     """Postpone the next poll, because callbacks are arriving. One that is due already stays due: a
-    callback that could not be used may have asked for it."""
+    callback that could not be used may have asked for it. So does one after the deadline, which
+    takes effect by a call."""
     job = draft.job
-    if job.tracking.claims or job.due is None or job.due.lane is Lane.CONFIRM:
+    if job.due is None or job.due.lane is not Lane.POLL or job.due.at <= draft.now:
         return
-    if job.due.lane is Lane.POLL and job.due.at <= draft.now:
-        return
-    planned = job.due.at if job.due.lane is Lane.POLL else draft.now + draft.rules.poll_first
-    # After the deadline a status call is required: further callbacks do not delay it.
-    overdue = draft.now >= schedule.deadline(job, draft.rules)
-    gap = 0 if overdue else schedule.next_gap(job.tracking.poll_gap, draft.rules)
-    schedule_status_call(draft, max(planned, draft.now + gap))
-    if job.tracking.poll_gap is not None and visible(before) != visible(job):
+    if draft.now < schedule.deadline(job, draft.rules):
+        gap = schedule.next_gap(job.tracking.poll_gap, draft.rules, draft.rules.poll_max)
+        draft.call_at(max(job.due.at, draft.now + gap))
+    if visible(before) != visible(job):
         draft.track(poll_gap=None)
 
 
@@ -96,36 +94,30 @@ def _apply_terminal_callback(draft: Draft, callback: CallbackReceived) -> None:
 
 
 def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) -> None:
-    """Apply a terminal callback without confirmation. If it lacks the result, only the result is
-    fetched, as soon as the provider's id is known."""
+    """Apply a terminal callback without confirmation. If it lacks the result, only that is fetched,
+    as soon as the provider's id is known."""
     outcomes.mark_claims_late(draft)
     # After the claims: the callback may be one of them, sent again with a signature.
     draft.set_verdict(callback_id, Verdict.APPLIED)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
-    if report.lacks_result:
-        word = report.provider_status or report.status
-        draft.track(result_pending=True, completed_status_text=word, completed_at=draft.now)
-        if draft.job.provider_request_id is not None:
-            draft.set(due=Due(Lane.CONFIRM, draft.now))
+    if report.lacks_result and draft.job.provider_request_id is not None:
+        draft.set(due=Due(Lane.CONFIRM, draft.now))
 
 
 def _make_claim(draft: Draft, callback: CallbackReceived, report: Report) -> None:
-    """Keep a terminal callback as a claim. Once a signed callback has said COMPLETED without a
-    result, a claim of another status is not used: the result may not be available for a while."""
-    claims, completed = (
-        draft.job.tracking.claims,
-        draft.job.tracking.completed_status_text is not None,
-    )
-    overturns = completed and report.status is not Status.COMPLETED
-    if overturns or len(claims) >= MAX_CLAIMS:
+    """Keep a terminal callback as a claim. Once COMPLETED is known, only a result is of use: any
+    other claim just makes the next status call due."""
+    job, claims = draft.job, draft.job.tracking.claims
+    is_useless = job.tracking.result_pending and report.result is None
+    if is_useless or len(claims) >= MAX_CLAIMS:
         draft.set_verdict(callback.callback_id, Verdict.LATE)
+        draft.call_at(draft.now)
         return
     draft.set_verdict(callback.callback_id, Verdict.CLAIMED)
     assert report.status is not None
-    # One whole result is stored per job: that of the first claim that has one, since `trust_claim`
-    # accepts no later result.
-    truncate = truncate_result if any(c.result is not None for c in claims) else draft.truncate
-    result = report.result and truncate(report.result)
+    # Only the first result is kept whole, since `trust_claim` accepts no later one.
+    is_first = all(claim.result is None for claim in claims)
+    result = report.result if is_first or report.result is None else truncate_result(report.result)
     claim = Claim(
         callback.callback_id,
         draft.now,
@@ -134,42 +126,37 @@ def _make_claim(draft: Draft, callback: CallbackReceived, report: Report) -> Non
         result,
         report.message,
     )
-    if not claims:
-        draft.track(failing_since=None, poll_gap=None)
     draft.track(claims=(*claims, claim))
-    if not draft.job.done:
+    if not job.done:
         draft.set(phase=Phase.CONFIRMING)
     if not claims:
-        schedule_status_call(draft, draft.now)
+        draft.track(failing_since=None, poll_gap=None)
+        draft.call_at(draft.now)
 
 
-def retry_confirmation(
-    draft: Draft, retry_after: Millis | None, paused_until: Millis | None = None
-) -> None:
+def retry_confirmation(draft: Draft, retry_after: Millis | None) -> None:
     """After an answer that decides no claim (none, 404, or COMPLETED without a result), retry.
     CONFIRM_TIMEOUT after the first of them, accept a claim."""
-    tracking = draft.job.tracking
-    since = draft.now if tracking.failing_since is None else tracking.failing_since
-    draft.track(failing_since=since)
-    trusted_at = since + draft.rules.confirm_timeout
-    if draft.now >= trusted_at:
+    failing_since = draft.job.tracking.failing_since
+    since = draft.now if failing_since is None else failing_since
+    if draft.now >= since + draft.rules.confirm_timeout:
         trust_claim(draft)
     else:
-        schedule_status_call(
-            draft, min(plan_next_poll(draft, retry_after, paused_until), trusted_at)
-        )
+        draft.track(failing_since=since)
+        draft.call_after_gap(retry_after)
 
 
 def trust_claim(draft: Draft) -> None:
-    """Accept a claim unconfirmed: the oldest with a result or a failure, else the oldest."""
+    """Accept a claim unconfirmed: the oldest with a result or a failure, else the oldest. None
+    against a refusal, which says that the provider does not have the job."""
     claims = draft.job.tracking.claims
+    outcomes.mark_claims_late(draft)
+    draft.track(failing_since=None, poll_gap=None)
+    if draft.job.done and not failures.is_provisional(draft.job):
+        draft.set(due=None)
+        return
     decisive = [c for c in claims if c.status is not Status.COMPLETED or c.result is not None]
     chosen = (decisive or claims)[0]
-    for claim in claims:
-        if claim is chosen:
-            draft.set_verdict(claim.callback_id, Verdict.APPLIED, confirmed=False)
-        else:
-            draft.set_verdict(claim.callback_id, Verdict.LATE)
-    draft.track(claims=(), failing_since=None, poll_gap=None)
+    draft.set_verdict(chosen.callback_id, Verdict.APPLIED, confirmed=False)
     report = Report(chosen.status, chosen.provider_status, None, chosen.result, chosen.message)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)

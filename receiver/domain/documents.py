@@ -1,12 +1,10 @@
-"""The job as JSON: the types of the document that `serialization` writes, and the lengths of its
-texts. `receiver/http_api/openapi.json` describes each member."""
+"""The job as JSON: the types of the document that `serialization` writes.
+`receiver/http_api/openapi.json` describes each member."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
 LABEL_CHARACTERS: Final = 120
-MESSAGE_CHARACTERS: Final = 8_192
-PROVIDER_STATUS_CHARACTERS: Final = 64
 
 
 class JobError(TypedDict):

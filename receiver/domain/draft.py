@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from receiver.domain import schedule
+from receiver.domain import failures, schedule
 from receiver.domain.results import truncate_result
 from receiver.domain.schedule import Rules
 from store.records.callbacks import CallbackVerdict, Verdict
@@ -33,6 +33,21 @@ class Draft:
         """Set fields of the job's tracking."""
         self.set(tracking=replace(self.job.tracking, **fields))
 
+    def call_at(self, at: Millis) -> None:
+        """Schedule the next status call at `at`, or what `next_status_call` puts in its place; none
+        if it could tell nothing new."""
+        due = schedule.next_status_call(self.job, at, self.now, self.rules)
+        self.set(due=due if failures.is_awaited(self.job) else None)
+
+    def call_after_gap(self, retry_after: Millis | None = None) -> None:
+        """Increase the poll gap, and schedule the next status call after it, or after the
+        provider's Retry-After if that is longer."""
+        job, rules = self.job, self.rules
+        longest = schedule.LATE_POLL_MAX if job.done else rules.poll_max
+        gap = schedule.next_gap(job.tracking.poll_gap, rules, longest)
+        self.track(poll_gap=gap)
+        self.call_at(self.now + max(schedule.jittered(job, gap, rules), retry_after or 0))
+
     def set_verdict(
         self, callback_id: int, verdict: Verdict, *, confirmed: bool | None = None
     ) -> None:
@@ -60,20 +75,3 @@ def visible(job: Job) -> tuple[Any, ...]:
     finished job's provider id and its renewed link do neither."""
     shown = (job.status, job.phase, job.progress, job.message, job.error, job.provider_status)
     return shown if job.done else (*shown, job.provider_request_id)
-
-
-def plan_next_poll(
-    draft: Draft, retry_after: Millis | None, paused_until: Millis | None = None
-) -> Millis:
-    """Increase the poll gap, and return the time of the next poll: after the gap, or the provider's
-    Retry-After if that is longer. While calls to the provider pause, it is the end of the pause."""
-    if paused_until is not None:
-        return max(paused_until, draft.now)
-    gap = schedule.next_gap(draft.job.tracking.poll_gap, draft.rules)
-    draft.track(poll_gap=gap)
-    return draft.now + max(schedule.jittered(draft.job, gap, draft.rules), retry_after or 0)
-
-
-def schedule_status_call(draft: Draft, at: Millis) -> None:
-    """Schedule a status call at `at`, or what `next_status_call` puts in its place."""
-    draft.set(due=schedule.next_status_call(draft.job, at, draft.now, draft.rules))

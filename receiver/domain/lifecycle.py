@@ -13,7 +13,6 @@ from receiver.domain import archive, callbacks, outcomes, polls, serialization, 
 from receiver.domain import observations as observed
 from receiver.domain.draft import Draft, visible
 from receiver.domain.schedule import Rules
-from store.records.archive import FileState
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Lane, Millis
 from store.records.transitions import Decide, Transition
@@ -46,8 +45,6 @@ def decide(
             _end_cancel(draft, observation)
         case observed.LinkRenewed():
             _renew_link(draft, observation)
-        case observed.ResultRead():
-            archive.find_files(draft, observation.result)
         case observed.DownloadEnded():
             archive.apply_download(draft, observation)
         case _:
@@ -61,7 +58,7 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
     after = draft.job
     event = relay = None
     is_news = visible(before) != visible(after)
-    if is_news or _file_states(before) != _file_states(after):
+    if is_news or (archive.is_settled(after) and not archive.is_settled(before)):
         # `now` may be older than the row: another process may have changed the job since, or its
         # clock may be ahead.
         now = max(draft.now, before.updated_at)
@@ -83,21 +80,17 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
     )
 
 
-def _file_states(job: Job) -> list[FileState]:
-    """The states of the result's files. A change creates an event, but no webhook."""
-    return [file.state for file in job.archive]
-
-
 def _pass_time(draft: Draft) -> None:
     """Apply a timeout that needs no status call. If it comes early or twice, nothing changes."""
     job = draft.job
     if job.due is None or draft.now < job.due.at:
         return
-    # Release 1.0.0 stores the next search of the provider's list for an unconfirmed job as a poll.
-    needs_call = job.due.lane in (Lane.CONFIRM, Lane.POLL, Lane.ARCHIVE)
-    if needs_call and job.phase is not Phase.SUBMIT_UNCONFIRMED:
+    if job.due.lane in (Lane.CONFIRM, Lane.POLL) and job.provider_request_id is not None:
         return
-    if job.tracking.claims:
+    if job.due.lane is Lane.ARCHIVE and not job.archive and job.result is not None:
+        # Release 1.0.0 finds the files of a truncated result later.
+        archive.begin(draft, job.result)
+    elif job.tracking.claims:
         callbacks.trust_claim(draft)
     elif job.phase is Phase.SUBMITTING:
         submission.mark_unconfirmed(draft, "its lease expired before an answer came")

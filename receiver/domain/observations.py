@@ -98,13 +98,6 @@ class LinkRenewed:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultRead:
-    """The whole result of a completed job was read from the store, to find its files."""
-
-    result: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class FileStored:
     """A file of the result is complete and durable in the archive."""
 
@@ -147,6 +140,5 @@ Observation: TypeAlias = (
     | CancelRequested
     | CancelAnswer
     | LinkRenewed
-    | ResultRead
     | DownloadEnded
 )

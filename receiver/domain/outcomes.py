@@ -3,23 +3,14 @@ polls and timeouts."""
 
 from typing import Any, Final
 
-from receiver.domain import archive, schedule, serialization
+from receiver.domain import archive
 from receiver.domain.answers import Report
-from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
-from receiver.domain.draft import Draft, plan_next_poll, schedule_status_call
+from receiver.domain.draft import Draft
+from receiver.domain.failures import PROVISIONAL_FAILURES
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane, Millis
 
-_DECLARED: Final = {
-    ErrorCode.NOT_SUBMITTED: "The job could not be submitted in time.",
-    ErrorCode.SUBMIT_OUTCOME_UNKNOWN: "The submission got no answer, and no callback came.",
-    ErrorCode.DEADLINE_EXCEEDED: "The job did not finish before its deadline.",
-    ErrorCode.RESULT_MISSING: "The provider reported completion but gave no result.",
-    ErrorCode.PROVIDER_JOB_LOST: "The provider no longer knows the job.",
-}
-"""The message for each failure that we declare. Unlike the others, NOT_SUBMITTED is certain and is
-never corrected: it is not in `serialization.PROVISIONAL_FAILURES`."""
 _WITHOUT_RESULT: Final = {
     Status.FAILED: (
         ErrorCode.PROVIDER_FAILED,
@@ -33,7 +24,7 @@ _WITHOUT_RESULT: Final = {
 def mark_accepted(draft: Draft, evidence: Evidence) -> None:
     """Mark the job as accepted by the provider, and schedule its first poll."""
     draft.set(phase=Phase.ACCEPTED, accepted_at=draft.now, evidence=evidence, maybe_sent=True)
-    schedule_status_call(draft, draft.now + draft.rules.poll_first)
+    draft.call_at(draft.now + draft.rules.poll_first)
 
 
 def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
@@ -47,44 +38,40 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
     if report.progress is not None:
         news["progress"] = max(min(report.progress, 99.0), before.progress or 0.0)
     if report.provider_status is not None:
-        news["provider_status"] = report.provider_status[:PROVIDER_STATUS_CHARACTERS]
+        news["provider_status"] = report.provider_status
     if report.message is not None:
-        news["message"] = report.message[:MESSAGE_CHARACTERS]
+        news["message"] = report.message
     if any(value != getattr(before, name) for name, value in news.items()):
         draft.set(**news, evidence=evidence)
 
 
 def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """Apply a final status. COMPLETED without a result is no outcome yet: polling goes on. After a
-    provisional failure, the outcome is the one allowed correction."""
+    """Apply a final status, which may correct a failure. COMPLETED without a result is no outcome
+    yet: status calls go on."""
+    if report.lacks_result:
+        mark_result_pending(draft, report, evidence)
+        draft.call_after_gap()
+        return
     if report.result_is_gone:
         _lose_result(draft, report, evidence)
         return
-    if report.lacks_result:
-        if draft.job.done:
-            watch_for_correction(draft)
-        else:
-            mark_result_pending(draft, report, evidence)
-            schedule_status_call(draft, plan_next_poll(draft, None))
-        return
     _show_provider_status(draft, report)
-    message = report.message and report.message[:MESSAGE_CHARACTERS]
     if report.status is Status.COMPLETED:
         assert report.result is not None
         result = draft.truncate(report.result)
         draft.set(result=result, result_at=draft.now, progress=100.0)
-        finish(draft, Status.COMPLETED, evidence, None, message=message)
+        finish(draft, Status.COMPLETED, evidence, None, message=report.message)
         archive.begin(draft, report.result)
         return
     assert report.status is not None
     code, no_message = _WITHOUT_RESULT[report.status]
-    message = message or no_message
+    message = report.message or no_message
     finish(draft, report.status, evidence, JobError(code, message, True), message=message)
 
 
 def _lose_result(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """Fail a job that the provider has completed, but whose result it has removed since. A failure
-    that we declared before stays. It is not polled any more."""
+    """Fail a job that the provider has completed, but whose result it has removed since. An earlier
+    failure stays. The job is not polled any more."""
     if not draft.job.done:
         _show_provider_status(draft, report)
         removed = "The provider completed the job and has removed the result since."
@@ -103,20 +90,21 @@ def mark_result_pending(draft: Draft, report: Report, evidence: Evidence) -> Non
     """Mark a job as completed by the provider, but without a result: a later status call returns
     that. The caller schedules the call."""
     mark_claims_late(draft)
-    draft.track(result_pending=True)
-    draft.set(phase=Phase.CONFIRMING, evidence=evidence)
-    _show_provider_status(draft, report)
+    draft.track(result_pending=True, completed_at=draft.now)
+    if not draft.job.done:
+        draft.set(phase=Phase.CONFIRMING, evidence=evidence)
+        _show_provider_status(draft, report)
 
 
 def _show_provider_status(draft: Draft, report: Report) -> None:
     if report.provider_status is not None:
-        draft.set(provider_status=report.provider_status[:PROVIDER_STATUS_CHARACTERS])
+        draft.set(provider_status=report.provider_status)
 
 
 def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:
     """Fail the job at its deadline."""
-    linkless = draft.job.tracking.result_pending
-    code = ErrorCode.RESULT_MISSING if linkless else ErrorCode.DEADLINE_EXCEEDED
+    pending = draft.job.tracking.result_pending
+    code = ErrorCode.RESULT_MISSING if pending else ErrorCode.DEADLINE_EXCEEDED
     give_up(draft, code, retry_after)
 
 
@@ -128,19 +116,19 @@ def give_up(
     evidence: Evidence = Evidence.DEADLINE,
     message: str | None = None,
 ) -> None:
-    """Declare the job failed. `retry_after` comes from the answer that led to this."""
-    message = message or _DECLARED[code]
+    """Declare the job failed, and go on asking for its outcome. `retry_after` comes from the answer
+    that led to this."""
+    message = message or PROVISIONAL_FAILURES[code]
     error = JobError(code, message, draft.job.maybe_sent)
     kept = draft.job.tracking
     finish(draft, Status.FAILED, evidence, error, message=message)
-    draft.track(poll_gap=kept.poll_gap, completed_status_text=kept.completed_status_text)
-    watch_for_correction(draft, retry_after)
+    draft.track(poll_gap=kept.poll_gap, result_pending=kept.result_pending)
+    draft.call_after_gap(retry_after)
 
 
 def finish(
     draft: Draft, status: Status, evidence: Evidence, error: JobError | None, *, message: str | None
 ) -> None:
-    """Finish the job."""
     mark_claims_late(draft)
     draft.set(
         status=status,
@@ -162,29 +150,3 @@ def mark_claims_late(draft: Draft) -> None:
     for claim in draft.job.tracking.claims:
         draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.track(claims=())
-
-
-def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> None:
-    """Keep polling after a provisional failure, at growing gaps, until a day after it, or after a
-    later callback that said COMPLETED without a result."""
-    job = draft.job
-    if not serialization.is_provisional(job) or job.done_at is None:
-        return
-    if job.tracking.claims:
-        schedule_confirmation(draft, retry_after)
-        return
-    gap = schedule.next_gap(job.tracking.poll_gap, draft.rules, schedule.LATE_POLL_MAX)
-    at = draft.now + schedule.jittered(job, gap, draft.rules)
-    end = max(job.done_at, job.tracking.completed_at or 0) + schedule.GRACE
-    if job.provider_request_id is None or at > end:
-        draft.set(due=None)
-    else:
-        draft.track(poll_gap=gap)
-        # A Retry-After never skips the last poll: a server may send one of a day every time.
-        draft.set(due=Due(Lane.POLL, min(max(at, draft.now + (retry_after or 0)), end)))
-
-
-def schedule_confirmation(draft: Draft, retry_after: Millis | None) -> None:
-    """Schedule a status call for claims received after the last one began; Retry-After delays it
-    by at most CONFIRM_TIMEOUT."""
-    schedule_status_call(draft, draft.now + min(retry_after or 0, draft.rules.confirm_timeout))

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 RESULT_BYTES: Final = 64 * 1024
 """Maximum size of a job's result as JSON. A longer one is truncated, and stored whole elsewhere."""
+LONGEST_LINK: Final = 8_192
+"""Maximum length of a link that is called, in characters."""
 
 _MARK: Final[dict[str, Any]] = {"truncated": True}
 

@@ -11,16 +11,11 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-SUBMIT_BACKOFF_MIN = 1 * SECOND
-SUBMIT_BACKOFF_MAX = 30 * SECOND
 GRACE = DAY
-"""How long a job outlives its deadline while the provider gives no answer, and how long a
-provisional failure is still polled for the provider's own outcome."""
+"""How long a job outlives its deadline while the provider gives no answer, and how long a failure
+that may be corrected is still polled for the provider's own outcome."""
 LATE_POLL_MAX = HOUR
-"""The longest gap between polls after a provisional failure."""
-MISSES_TO_LOSE = 5
-MISSING_TO_LOSE = 10 * MINUTE
-"""A job counts as lost after this many 404s with no status in between, over at least this time."""
+"""The longest gap between polls of a finished job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,49 +42,46 @@ def deadline(job: Job, rules: Rules) -> Millis:
     return (job.accepted_at or job.created_at) + rules.job_deadline
 
 
-def submit_backoff(job: Job) -> Millis:
-    """The delay after an attempt that was certainly not accepted (not sent, 429, or 503 with
-    Retry-After): 1 s, doubling to 30 s, with jitter."""
-    pause = min(SUBMIT_BACKOFF_MIN << min(job.attempts - 1, 10), SUBMIT_BACKOFF_MAX)
-    return max(SUBMIT_BACKOFF_MIN, min(_spread(job, pause), SUBMIT_BACKOFF_MAX))
+def backoff(tries: int, first: Millis, longest: Millis) -> Millis:
+    """The gap after so many attempts: `first`, doubling to `longest`."""
+    return min(first << min(tries - 1, 20), longest)
 
 
-def next_gap(gap: Millis | None, rules: Rules, longest: Millis | None = None) -> Millis:
-    """The next gap between polls: POLL_MIN, growing by half each time, up to `longest` (without
-    it: POLL_MAX)."""
+def next_gap(gap: Millis | None, rules: Rules, longest: Millis) -> Millis:
+    """The next gap between polls: POLL_MIN, growing by half each time, up to `longest`."""
     if gap is None:
         return rules.poll_min
     longer = gap + (gap + 1) // 2  # rounded up, so that a gap of 1 ms grows too
-    return max(min(longer, longest or rules.poll_max), rules.poll_min)
+    return max(min(longer, longest), rules.poll_min)
 
 
 def jittered(job: Job, gap: Millis, rules: Rules) -> Millis:
-    """The gap, spread by 5 % either way; at least POLL_MIN, and at most POLL_MAX or, if longer, the
-    gap itself."""
-    return max(rules.poll_min, min(_spread(job, gap), max(gap, rules.poll_max)))
+    """The gap, up to a tenth shorter, but at least POLL_MIN. How much follows from the job's id and
+    its number of polls: it is different between jobs, but reproducible."""
+    share = zlib.crc32(f"{job.id}:{job.tracking.polls}".encode()) / 2**32
+    return max(rules.poll_min, gap - int(gap * share / 10))
 
 
-def next_status_call(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
+def next_status_call(job: Job, at: Millis, now: Millis, rules: Rules) -> Due | None:
     """The due row of an accepted job whose next status call should be at `at`. It may be finished,
-    if it has claims that could correct a failure that we declared.
+    with a failure that the provider may still correct.
 
     A job without a provider id cannot be polled: it waits for CONFIRM_TIMEOUT after its first claim
-    or, without a claim, for its deadline. The deadline of any other job, and the end of its grace
-    period, take effect only by a call begun after them. So no poll is scheduled past the next of
-    these times, whatever the provider's Retry-After. After both, the gap is at most POLL_MAX.
+    or, without a claim, for its deadline. A claim waits for CONFIRM_TIMEOUT after the first call
+    that failed to decide it. The deadline of any other job, and the end of its grace period, take
+    effect only by a call begun after them. So no poll is scheduled past the next of these times,
+    whatever the provider's Retry-After. After both, the gap is at most POLL_MAX.
     """
-    end = deadline(job, rules)
-    claims = job.tracking.claims
+    end, tracking = deadline(job, rules), job.tracking
     if job.provider_request_id is None:
-        return Due(Lane.WAIT, claims[0].received_at + rules.confirm_timeout if claims else end)
-    if claims:
-        return Due(Lane.CONFIRM, at)
+        if tracking.claims:
+            return Due(Lane.WAIT, tracking.claims[0].received_at + rules.confirm_timeout)
+        return None if job.done else Due(Lane.WAIT, end)
+    if tracking.claims:
+        since = now if tracking.failing_since is None else tracking.failing_since
+        return Due(Lane.CONFIRM, min(at, since + rules.confirm_timeout))
+    if job.done_at is not None:
+        last = max(job.done_at, tracking.completed_at or 0) + GRACE
+        return Due(Lane.POLL, min(at, last)) if now < last else None
     limits = (end, end + GRACE, now + rules.poll_max)
     return Due(Lane.POLL, min(at, next(limit for limit in limits if now < limit)))
-
-
-def _spread(job: Job, gap: Millis) -> Millis:
-    """`gap` plus or minus a twentieth, by a hash of the job's id and its numbers of attempts and
-    polls: different between jobs, but reproducible."""
-    share = zlib.crc32(f"{job.id}:{job.attempts}:{job.tracking.polls}".encode()) / 2**32
-    return gap + int(gap * (share - 0.5) / 10)

@@ -9,22 +9,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, overload
 
-from receiver.domain import documents
+from receiver.domain import documents, failures
 from store.records.archive import ArchivedFile
 from store.records.deliveries import RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Status
 from store.records.times import Millis
-
-PROVISIONAL_FAILURES = frozenset(
-    {
-        ErrorCode.DEADLINE_EXCEEDED,
-        ErrorCode.SUBMIT_OUTCOME_UNKNOWN,
-        ErrorCode.RESULT_MISSING,
-        ErrorCode.PROVIDER_JOB_LOST,
-    }
-)
-"""Failures that we declared without knowing the outcome (NOT_SUBMITTED is certain): the provider's
-own outcome replaces each of them once."""
 
 RETRYABLE = frozenset({ErrorCode.NOT_SUBMITTED, ErrorCode.PROVIDER_CREDENTIALS})
 """Failures after which a new submission may succeed without the risk of paying twice."""
@@ -53,11 +42,6 @@ def timestamp(at: Millis | None) -> str | None:
 def number(progress: float | None) -> float | int | None:
     """A whole number without its `.0`."""
     return int(progress) if progress is not None and progress == int(progress) else progress
-
-
-def is_provisional(job: Job) -> bool:
-    """Whether its outcome is one of `PROVISIONAL_FAILURES`."""
-    return job.error is not None and job.error.code in PROVISIONAL_FAILURES
 
 
 def error_document(error: JobError | None) -> documents.JobError | None:
@@ -118,19 +102,10 @@ def job_document(job: Job) -> documents.Job:
     }
 
 
-_STATUS_MEMBERS = ("request_id", "status", "progress", "result", "message")
-
-
-def status_document(job: Job) -> dict[str, Any]:
-    """The job in the format of Samsar's status call; missing values are left out."""
-    document = {
-        "request_id": job.id,
-        "status": job.status,
-        "progress": number(job.progress),
-        "result": job.result,
-        "message": job.message,
-    }
-    return {name: value for name, value in document.items() if value is not None}
+def status_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's document in the format of Samsar's status call; missing values are left out."""
+    names = ("request_id", "status", "progress", "result", "message")
+    return {name: document[name] for name in names if document[name] is not None}
 
 
 def event_data(job: Job) -> bytes:
@@ -140,36 +115,37 @@ def event_data(job: Job) -> bytes:
 
 def relay_body(event: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """The webhook body for an event, by its name in `webhookEvents`, and its job document."""
-    said = {name: document[name] for name in _STATUS_MEMBERS if document[name] is not None}
-    return said | {
+    return status_document(document) | {
         "type": f"job.{event.lower()}",
         "timestamp": document["updated_at"],
         **{name: document[name] for name in ("seq", "kind", "metadata", "error")},
     }
 
 
+def _webhook_event(before: Job, after: Job) -> str | None:
+    """IN_PROGRESS at the change to that status, `progress` at each later change of what
+    `status_document` shows, and a final status under its own name."""
+    if after.done:
+        return after.status
+    if after.status is not Status.IN_PROGRESS:
+        return None
+    if before.status is not Status.IN_PROGRESS:
+        return "IN_PROGRESS"
+    progressed = (before.progress, before.message) != (after.progress, after.message)
+    return "progress" if progressed else None
+
+
 def relay_message(before: Job, after: Job, now: Millis, delay: Millis) -> RelayMessage | None:
     """The webhook for a change at `now`; None if the user did not subscribe to it.
 
-    IN_PROGRESS is sent at the change to that status, `progress` at each later change of what
-    `status_document` shows, and a final status under its own name. `delay` is the schedule's first
-    gap.
+    `delay` is the schedule's first gap.
     """
-    if after.webhook_url is None:
-        return None
-    if after.done:
-        name: str = after.status
-    elif after.status is Status.IN_PROGRESS and before.status is not Status.IN_PROGRESS:
-        name = "IN_PROGRESS"
-    elif after.status is Status.IN_PROGRESS and status_document(before) != status_document(after):
-        name = "progress"
-    else:
-        return None
-    if name not in after.webhook_events:
+    name = _webhook_event(before, after)
+    if after.webhook_url is None or name not in after.webhook_events:
         return None
     return RelayMessage(
         final=after.done,
-        provisional=is_provisional(after),
+        provisional=failures.is_provisional(after),
         status=after.status,
         body=compact_json(relay_body(name, job_document(after))),
         delay=delay,

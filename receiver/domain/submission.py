@@ -2,18 +2,20 @@
 
 from typing import assert_never
 
-from receiver.domain import outcomes, schedule
+from receiver.domain import failures, outcomes, schedule
 from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.domain.documents import MESSAGE_CHARACTERS
-from receiver.domain.draft import Draft, schedule_status_call
+from receiver.domain.draft import Draft
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane
+
+SUBMIT_BACKOFF_MIN = 1 * schedule.SECOND
+SUBMIT_BACKOFF_MAX = 30 * schedule.SECOND
 
 
 def begin(draft: Draft, begins: SubmissionBegins) -> None:
@@ -36,7 +38,9 @@ def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
 def expire(draft: Draft) -> None:
     """Fail a queued job if its deadline has passed."""
     if draft.now >= schedule.deadline(draft.job, draft.rules):
-        outcomes.give_up(draft, ErrorCode.NOT_SUBMITTED)
+        message = "The job could not be submitted in time."
+        error = JobError(ErrorCode.NOT_SUBMITTED, message, draft.job.maybe_sent)
+        outcomes.finish(draft, Status.FAILED, Evidence.DEADLINE, error, message=message)
 
 
 def apply_answer(draft: Draft, ended: SubmissionEnded) -> None:
@@ -64,7 +68,8 @@ def requeue(draft: Draft, begun: SubmissionBegins, not_sent: SubmitNotSent) -> N
     if not is_under_way(job, begun):
         return
     end = schedule.deadline(job, draft.rules)
-    pause = max(schedule.submit_backoff(job), not_sent.retry_after or 0)
+    gap = schedule.backoff(job.attempts, SUBMIT_BACKOFF_MIN, SUBMIT_BACKOFF_MAX)
+    pause = max(gap, not_sent.retry_after or 0)
     draft.set(phase=Phase.QUEUED, due=Due(Lane.SUBMIT, min(draft.now + pause, end)))
     expire(draft)
 
@@ -126,9 +131,8 @@ def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> Non
         if refused.credentials_refused
         else ErrorCode.PROVIDER_REFUSED
     )
-    message = refused.message[:MESSAGE_CHARACTERS]
-    error = JobError(why, message, may_have_been_billed=False)
-    outcomes.finish(draft, Status.FAILED, Evidence.SUBMIT, error, message=message)
+    error = JobError(why, refused.message, may_have_been_billed=False)
+    outcomes.finish(draft, Status.FAILED, Evidence.SUBMIT, error, message=error.message)
 
 
 def accept(draft: Draft, answer: SubmitAccepted, attempt: int) -> None:
@@ -146,12 +150,10 @@ def accept(draft: Draft, answer: SubmitAccepted, attempt: int) -> None:
     if answer.urls and draft.job.provider_request_id == provider_request_id:
         draft.set(provider_urls=answer.urls)
     if job.done:
-        if is_set:
-            outcomes.watch_for_correction(draft)
+        if is_set and failures.is_provisional(job):
+            draft.call_at(draft.now)
         outcomes.pass_on_cancel(draft)
     elif job.accepted_at is None:
         outcomes.mark_accepted(draft, Evidence.SUBMIT)
     else:
-        schedule_status_call(
-            draft, job.due.at if job.due and job.due.lane is Lane.POLL else draft.now
-        )
+        draft.call_at(job.due.at if job.due and job.due.lane is Lane.POLL else draft.now)

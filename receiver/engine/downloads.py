@@ -18,12 +18,11 @@ from receiver.domain.observations import (
     FileFailed,
     FileStored,
     Observation,
-    ResultRead,
+    TimeoutReached,
 )
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.supervisor import Worker
-from receiver.engine.whole_result import whole_result
 from receiver.streams.hub import Hub
 from store.due import Candidate, Look
 from store.errors import NotFound
@@ -99,10 +98,10 @@ class Downloads(Handler[Job]):
         await self._services.store.due.release(self._services.holder, [job.id for job in works])
 
     async def _step(self, job: Job) -> None:
-        """Try to download the next file of a job, or find its files if they are not known yet."""
+        """Try to download the next file of a job."""
         clock = self._services.clock
-        if (index := next_file(job)) is None:
-            await retry_until_stored(clock, "the files of a result", partial(self._find, job))
+        if (index := next_file(job)) is None:  # 1.0.0 has not looked for its files
+            await self._observe(job, TimeoutReached())
             return
         await self.swept.wait()
         host = urlsplit(job.archive[index].link).netloc
@@ -115,9 +114,6 @@ class Downloads(Handler[Job]):
         ended = DownloadEnded(index, job.archive[index].tries, outcome)
         await retry_until_stored(clock, "a download", partial(self._observe, job, ended))
         self._count(job, index, outcome)
-
-    async def _find(self, job: Job) -> None:
-        await self._observe(job, ResultRead(await whole_result(self._services.store, job)))
 
     async def _observe(self, job: Job, observation: Observation) -> None:
         decide = decider(observation, self._services.clock.now, self._services.rules)

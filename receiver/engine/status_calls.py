@@ -1,7 +1,6 @@
 """Limits all status calls to providers."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -11,7 +10,6 @@ from receiver.domain.answers import StatusAnswer, StatusUnavailable
 from receiver.engine.throttle import Pauses, RateLimiter, State, Throttles
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
-from store.records.times import Millis
 
 PROVIDER_PAUSES: Final = Pauses(after=5, first=1.0, longest=60.0)
 CLIENTS_SHARE: Final = 0.2
@@ -65,9 +63,7 @@ class StatusCalls:
         throttle = self._throttles[name]
         if not throttle.admits(began):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
-            return StatusUnavailable(
-                "calls to the provider pause", paused_until=self._paused_until(name)
-            )
+            return StatusUnavailable("calls to the provider pause")
         self._limiter.take(began)
         throttle.began()
         try:
@@ -111,9 +107,4 @@ class StatusCalls:
             key_is_refused.set(1)
         now = self._clock.monotonic()
         self._throttles.failed(name, began, now, final=answer.credentials_refused)
-        return replace(answer, paused_until=self._paused_until(name))
-
-    def _paused_until(self, name: str) -> Millis | None:
-        """When the pause of the provider's calls ends; None if there is none."""
-        left = self._throttles[name].seconds_left(self._clock.monotonic())
-        return self._clock.now() + round(left * 1_000) if left else None
+        return answer

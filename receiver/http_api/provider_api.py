@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain.serialization import compact_json, status_document
+from receiver.domain.serialization import compact_json, job_document, status_document
 from receiver.engine.submit_job import Submission
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
@@ -92,7 +92,7 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
     if not request_id:
         raise Problem(400, "request_id_missing", "taskId query parameter is missing.")
     job = await _find(context.services.store, request_id)
-    return json_response(status_document(caller.readable(job)))
+    return json_response(status_document(job_document(caller.readable(job))))
 
 
 async def _find(store: Store, request_id: str) -> Job | None:

@@ -12,11 +12,12 @@ from functools import partial
 from typing import Any
 
 from receiver.domain.answers import Report
-from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
 from receiver.json_text import MAX_DEPTH
 from store.records.jobs import Status
 
 ID_CHARACTERS = 200
+MESSAGE_CHARACTERS = 8_192
+PROVIDER_STATUS_CHARACTERS = 64
 MIN_SECRET = 8
 """A secret with fewer characters is not redacted: it would match by chance."""
 

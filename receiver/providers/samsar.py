@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
-from receiver.domain.archive import LONGEST_LINK
+from receiver.domain.results import LONGEST_LINK
 from receiver.providers import parsing
 from receiver.providers.api import Account, Api
 from receiver.providers.contract import InputFault, Provider, UpstreamJob

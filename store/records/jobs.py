@@ -127,11 +127,8 @@ class Tracking:
     """When a status call first failed after the oldest claim arrived."""
     result_pending: Annotated[bool, Field(alias="link_missing")] = False
     """COMPLETED is known, but its result still has to be fetched."""
-    completed_status_text: Annotated[str | None, Field(alias="completed_word")] = None
-    """The provider's status word from a callback that said COMPLETED without a result, and that was
-    accepted without a status call."""
     completed_at: Millis | None = None
-    """When that callback was accepted."""
+    """When that became known."""
 
 
 @dataclass(frozen=True)  # no slots, because of `changed`

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from receiver.domain import schedule
+from receiver.domain import submission
 from tests.providers import faulty_server as faulty
 from tests.support.service import (
     MOVIE,
@@ -88,7 +88,7 @@ async def provider(row: Row) -> AsyncIterator[tuple[str, faulty.FaultyServer]]:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.fault)
 async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for two attempts, or for one of a later job: what is sent again has been by then."""
-    monkeypatch.setattr(schedule, "SUBMIT_BACKOFF_MIN", 100)
+    monkeypatch.setattr(submission, "SUBMIT_BACKOFF_MIN", 100)
     async with (
         provider(row) as (url, server),
         running_service(

@@ -183,9 +183,15 @@ def test_a_job_has_at_most_eight_claims() -> None:
 # --- signed callbacks -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", ["rendering", "deadline_exceeded, claimed"])
+@pytest.mark.parametrize(
+    ("state", "evidence", "status_text"),
+    [
+        ("rendering", Evidence.CALLBACK, "OK"),
+        ("deadline_exceeded, claimed", Evidence.POLL, Status.IN_PROGRESS),
+    ],
+)
 def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_for(
-    state: str,
+    state: str, evidence: Evidence, status_text: str
 ) -> None:
     story = in_state(state)
     story.called_back(replace(completed(link=None), provider_status="OK"), verified=True)
@@ -197,8 +203,8 @@ def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_f
         assert story.job.tracking.result_pending
         story.poll(UNAVAILABLE)
     story.poll(replace(completed(), provider_status=None))
-    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
-    assert story.job.provider_status == "OK"
+    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, evidence)
+    assert story.job.provider_status == status_text
 
 
 @pytest.mark.parametrize("state", ["deadline_exceeded", "submit_outcome_unknown"])
@@ -254,7 +260,7 @@ def test_a_status_call_under_way_does_not_deny_a_verified_completion(
     story.called_back(completed(link=None), verified=True)
     if claimed:
         story.called_back(completed())
-    assert story.observe(asked) is not None, "it ends the lease that the new call needs"
+    assert story.observe(asked) is None
     assert story.job.tracking.result_pending
     assert (story.job.phase, story.due().lane) == (Phase.CONFIRMING, Lane.CONFIRM)
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from receiver.domain.answers import Report, StatusAnswer, StatusReport, StatusUnavailable
 from receiver.domain.archive import next_file
+from receiver.domain.failures import is_provisional
 from receiver.domain.observations import CancelAnswer, DownloadEnded, FileStored, TimeoutReached
 from receiver.domain.schedule import DAY, GRACE, MINUTE, SECOND, Rules
-from receiver.domain.serialization import is_provisional
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
 from tests.domain.jobs import ID, Story, completed, failed, report, status_call

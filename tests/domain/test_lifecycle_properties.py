@@ -8,8 +8,15 @@ import json
 
 from hypothesis import event, given, settings
 
-from receiver.domain.answers import SubmitNotSent
+from receiver.domain.answers import StatusReport, SubmitNotSent
 from receiver.domain.callbacks import MAX_CLAIMS
+from receiver.domain.failures import (
+    PROVISIONAL_FAILURES,
+    REFUSALS,
+    can_be_corrected,
+    is_awaited,
+    is_provisional,
+)
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
     CallbackReceived,
@@ -21,7 +28,7 @@ from receiver.domain.observations import (
     TimeoutReached,
 )
 from receiver.domain.schedule import Rules
-from receiver.domain.serialization import PROVISIONAL_FAILURES, is_provisional, job_document
+from receiver.domain.serialization import job_document
 from store.records.archive import FileState
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Phase, Status
@@ -37,14 +44,29 @@ def corrects(step: Step) -> bool:
     return before.done and (after.status, after.error) != (before.status, before.error)
 
 
+def is_certainly_the_providers(step: Step) -> bool:
+    """Whether an outcome is signed, confirmed by a status call, or of one whose callbacks need no
+    confirmation."""
+    match step.observation:
+        case CallbackReceived(verified=verified):
+            return verified or not step.rules.confirm_callbacks
+        case StatusCallEnded(answer=StatusReport(report=report)):
+            return report.status is step.after.status
+        case _:
+            return False
+
+
 def rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected(step: Step) -> None:
     before, observation, after = step.before, step.observation, step.after
     if not before.done:
         assert after.done or ORDER.index(after.status) >= ORDER.index(before.status)
     elif corrects(step):
         assert before.error is not None
-        assert before.error.code in PROVISIONAL_FAILURES
-        assert isinstance(observation, StatusCallEnded | CallbackReceived | TimeoutReached)
+        if before.error.code in PROVISIONAL_FAILURES:
+            assert isinstance(observation, StatusCallEnded | CallbackReceived | TimeoutReached)
+        else:
+            assert before.error.code in REFUSALS
+            assert is_certainly_the_providers(step)
         assert not is_provisional(after), "only the provider's own outcome corrects"
     assert after.done == (after.status in FINAL_STATUSES) == (after.phase is Phase.FINISHED)
 
@@ -66,7 +88,7 @@ def rule_3_a_job_ends_at_its_last_change_whatever_the_clock(step: Step) -> None:
 
 def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> None:
     before, observation, transition = step.before, step.observation, step.transition
-    if not before.done or is_provisional(before) or transition is None:
+    if not before.done or transition is None or is_provisional(before) or corrects(step):
         return
     assert transition.relay is None
     assert transition.event is None or isinstance(observation, DownloadEnded)
@@ -77,7 +99,7 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
             assert changed <= {"seq", "updated_at", "archive"}
         case LinkRenewed():
             assert changed <= {"result"}
-        case CallbackReceived() if not before.cancel_wanted:
+        case CallbackReceived() if not before.cancel_wanted and not can_be_corrected(before):
             assert not changed
         case _:  # an acceptance brings the id, which a cancel may wait for
             assert changed <= {"provider_request_id"}
@@ -124,7 +146,7 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
         pending = any(file.state is FileState.PENDING for file in job.archive)
         assert (lane is Lane.ARCHIVE) == pending
         passes_on_cancel = job.cancel_wanted and lane is Lane.POLL
-        assert lane is None or pending or is_provisional(job) or passes_on_cancel
+        assert lane is None or pending or is_awaited(job) or passes_on_cancel
         assert not claims or lane is not None, "no claim is forgotten"
         return
     match job.phase:

@@ -2,8 +2,9 @@
 
 from receiver.domain import serialization
 from receiver.domain.results import links_of, truncate_result
+from receiver.domain.schedule import MINUTE, Rules
 from store.records.jobs import Status
-from tests.domain.jobs import LINK, in_state, report
+from tests.domain.jobs import LINK, UNAVAILABLE, in_state, report, status_call
 
 
 def test_links_are_found_at_any_depth() -> None:
@@ -16,14 +17,19 @@ def test_links_are_found_at_any_depth() -> None:
     assert links_of(result | {"videoUrl": LINK})[0] == LINK
 
 
-def test_the_result_of_a_claim_is_cut() -> None:
-    """A job's row stays small even while a callback that anybody could have sent is undecided."""
-    story = in_state("accepted")
-    result = {"videoUrl": LINK, "frames": "f" * 100_000}
-    story.called_back(report(Status.COMPLETED, result=result))
-    (claim,) = story.job.tracking.claims
-    assert claim.result is not None
-    assert len(serialization.compact_json(claim.result)) <= 64 * 1024
+def test_of_claims_only_the_first_result_is_kept_whole_and_it_is_the_one_that_is_trusted() -> None:
+    story = in_state("accepted", rules=Rules(archive=True))
+    result = {"videoUrl": LINK, "frames": "f" * 100_000, "cover": "https://a.example/1.png"}
+    for _ in range(2):
+        story.called_back(report(Status.COMPLETED, result=result))
+    first, second = story.job.tracking.claims
+    assert (first.result, second.result) == (result, {"videoUrl": LINK, "truncated": True})
+    story.poll(UNAVAILABLE)
+    transition = story.observe(status_call(story.now + MINUTE, UNAVAILABLE), MINUTE)
+    assert transition is not None
+    assert transition.whole_result == result
+    assert story.job.result == {"videoUrl": LINK, "truncated": True}
+    assert [file.link for file in story.job.archive] == [LINK, "https://a.example/1.png"]
 
 
 def test_a_result_over_64_kib_is_replaced_by_its_link() -> None:

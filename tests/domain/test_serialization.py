@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from receiver.domain import serialization
-from store.records.jobs import ErrorCode, Job, JobError, Status
+from store.records.jobs import ErrorCode, JobError, Status
 from store.records.transitions import Transition
 from tests.domain.jobs import (
     EVERY_EVENT,
-    LINK,
     START,
     Story,
     at_work,
@@ -130,28 +129,3 @@ def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
     }
     assert transition.relay is not None
     assert (transition.relay.final, transition.relay.provisional) == (True, False)
-
-
-# --- long texts -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("length", [8_191, 8_192, 8_193, 100_000])
-def test_message_is_cut_at_8192_characters(length: int) -> None:
-    text = "\N{SNOWMAN}" * length
-    jobs: list[Job] = []
-    for reported in (report(Status.IN_PROGRESS, message=text), failed(text)):
-        story = rendering()
-        story.poll(reported)
-        jobs.append(story.job)
-    assert {job.message for job in jobs} == {text[:8_192]}
-    assert jobs[1].error is not None
-    assert jobs[1].error.message == text[:8_192]
-
-
-@pytest.mark.parametrize("status", Status)
-def test_rule_4_a_provider_status_is_shown_raw_up_to_64_characters(status: Status) -> None:
-    story = rendering()
-    result = {"videoUrl": LINK}
-    raw = "stitching \N{SNOWMAN} " + "W" * 52
-    story.poll(report(status, provider_status=raw + "W", result=result))
-    assert story.job.provider_status == raw

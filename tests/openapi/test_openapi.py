@@ -12,7 +12,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from receiver.domain import documents as job_documents
-from receiver.domain.documents import LABEL_CHARACTERS, MESSAGE_CHARACTERS
+from receiver.domain.documents import LABEL_CHARACTERS
 from receiver.environment import load
 from receiver.http_api import documents
 from receiver.http_api.credentials import CALLBACK_TOKEN, KEY_OR_TICKET, PUBLIC
@@ -22,6 +22,7 @@ from receiver.http_api.routes import API
 from receiver.http_api.validation import METADATA_VALUE, WEBHOOK_EVENTS
 from receiver.providers import samsar
 from receiver.providers.contract import MAX_KIND
+from receiver.providers.parsing import MESSAGE_CHARACTERS
 from receiver.providers.registry import API_OF
 from receiver.settings import ServeSettings
 from receiver.webhooks.targets import LONGEST_URL

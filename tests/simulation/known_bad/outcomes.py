@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from receiver.domain import callbacks, schedule, serialization
+from receiver.domain import callbacks, failures, schedule
 from receiver.domain.schedule import Rules
 from receiver.engine.throttle import Throttle
 from receiver.settings import ServeSettings
@@ -71,7 +71,7 @@ def claims_trusted_at_once(
 @variant("final is final, but for one correction by the provider", first=30)
 def final_state_overwritten() -> Patch:
     """A late callback changes a job that is finished."""
-    return patch.object(serialization, "is_provisional", lambda job: job.done)
+    return patch.object(failures, "is_provisional", lambda job: job.done)
 
 
 @variant("every job ends", first=2)
