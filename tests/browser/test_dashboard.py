@@ -138,9 +138,6 @@ async def test_a_failure_comes_with_advice(start_signed_in: StartSignedIn) -> No
     await expect(notice).to_contain_text("look for it at the provider before you submit it again")
 
 
-# In American English, browsers of some years ago take "not 12 hours" for 1 to 24.
-
-
 async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
     _, visitor = await start_signed_in(sandbox_render=60)
     page = visitor.page

@@ -1,7 +1,7 @@
 """The service dies under an open page and comes back: the page recovers by itself."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import StartSignedIn, Visit
 from tests.crash.processes import Service, caller
-from tests.support.service import eventually, submit, wait_for_job
+from tests.support.service import submit, wait_for_job
 
 SETTINGS = {
     "SANDBOX_DROP_CALLBACKS": "1",
@@ -21,9 +21,7 @@ SETTINGS = {
 }
 """Jobs that start before the kill stay unfinished for longer than a test waits."""
 SOON_QUIET = {"live.js": {"QUIET = 40_000": "QUIET = 200"}}
-SOON_HIDDEN = {"live.js": {"HIDDEN = 30_000": "HIDDEN = 100"}}
-OFTEN_READ = {"job.js": {"REFRESH = 5000": "REFRESH = 100"}}
-"""Scripts of the page that wait for some tenths of a second."""
+"""A script of the page that waits for some tenths of a second."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -110,37 +108,3 @@ async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
     await visitor.sees("The connection is lost")
     await visitor.page.unroute("**/session")
     await visitor.page.get_by_text("live", exact=True).wait_for()
-
-
-async def test_a_job_that_is_removed_while_it_is_shown(start_signed_in: StartSignedIn) -> None:
-    service, visitor = await start_signed_in(rewritten=OFTEN_READ, sandbox_render=0.1)
-    job = await submit(await service.user())
-    await visitor.open(f"#/jobs/{job['request_id']}")
-    await visitor.sees("Timeline")
-    gone = {"code": "not_found", "detail": "?"}
-    await visitor.page.route("**/history", lambda route: route.fulfill(status=404, json=gone))
-    await visitor.sees("No such job")
-    await expect(visitor.page.get_by_role("heading", name="Timeline")).to_be_hidden()
-
-
-async def test_a_hidden_tab_gives_up_its_connection_and_misses_nothing(
-    start_signed_in: StartSignedIn,
-) -> None:
-    service, visitor = await start_signed_in(rewritten=SOON_HIDDEN)
-    readers = service.inner.context.broadcast.readers
-    hide = """hidden => {
-        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    await visitor.page.evaluate(hide, True)
-    await eventually(lambda: count(readers), lambda open_streams: open_streams == 0)
-    await submit(await service.user(), metadata={"label": "Meanwhile"})
-    assert await visitor.page.get_by_text("Meanwhile").count() == 0
-
-    await visitor.page.evaluate(hide, False)
-    await visitor.sees("Meanwhile")
-    assert await count(readers) == 1
-
-
-async def count(readers: Iterable[object]) -> int:
-    return len([*readers])

@@ -1,12 +1,10 @@
 """The module that follows a stream from a page of another origin, in a real Chromium."""
 
-import json
-
 from playwright.async_api import Route
 
 from tests.browser.conftest import Start, Visit
 from tests.browser.other_origin import FOLLOW, other_origin, seen, wait_until_seen
-from tests.support.service import RunningService, ShiftedClock, eventually, submit
+from tests.support.service import ShiftedClock, eventually, submit
 
 
 async def test_refused_streams_are_opened_again_until_the_job_is_done(
@@ -74,94 +72,3 @@ async def test_a_new_ticket_continues_after_the_last_event(visit: Visit, start: 
         ["snapshot", 0],
         *(["update", seq] for seq in range(1, cancelled["seq"] + 1)),
     ]
-
-
-async def test_the_end_is_reported_if_only_done_was_lost(visit: Visit, start: Start) -> None:
-    async with other_origin() as origin:
-        service = await start(sandbox_render=0.3, cors_origins=origin.url)
-        job_id = await origin.order(service)
-        page = (await visit(origin.url)).page
-        await page.goto(origin.url)
-        client = origin.client
-        await eventually(lambda: client.get(f"/v1/jobs/{job_id}"), lambda job: job.json()["done"])
-        last = (await client.get(f"/v1/jobs/{job_id}/history")).json()["history"][-1]
-        event = f"retry: 100\nevent: update\nid: {last['id']}\ndata: {json.dumps(last['job'])}\n\n"
-        headers = {"Access-Control-Allow-Origin": origin.url, "Content-Type": "text/event-stream"}
-        cut = [event]
-
-        async def without_done(route: Route) -> None:
-            if cut:
-                await route.fulfill(status=200, headers=headers, body=cut.pop())
-            else:
-                await route.continue_()
-
-        await page.route(f"**/v1/jobs/{job_id}/events*", without_done)
-        await page.evaluate(FOLLOW, service.url)
-        events = await wait_until_seen(page, "done")
-
-    assert events == [
-        ["update", last["job"]["seq"]],
-        ["trouble", "the connection was lost"],
-        ["done", "COMPLETED"],
-    ]
-
-
-KEEP = "sessionStorage.cursor = stream.cursor; seen.at(-1)[1]"
-"""As a page does that continues after a reload. Its value: of the last event kept, the `seq` or
-status."""
-
-
-async def test_a_page_that_saw_everything_is_told_the_end_after_a_reload(
-    visit: Visit, start: Start
-) -> None:
-    async with other_origin() as origin:
-        service = await start(sandbox_render=0.3, cors_origins=origin.url)
-        await origin.order(service)
-        page = (await visit(origin.url)).page
-        await page.goto(origin.url)
-        await page.evaluate(FOLLOW, service.url)
-        await wait_until_seen(page, "done")
-        await page.evaluate(KEEP)
-        await page.reload()
-        await page.evaluate(FOLLOW, service.url)
-        events = await wait_until_seen(page, "done")
-
-    assert [kind for kind, _ in events] == ["snapshot", "done"]
-    assert events[-1] == ["done", "COMPLETED"]
-
-
-async def test_a_refusal_after_a_reload_loses_no_event(visit: Visit, start: Start) -> None:
-    async with other_origin() as origin:
-        clock = ShiftedClock()
-        service = await start(sandbox_render=3600, clock=clock, cors_origins=origin.url)
-        job_id = await origin.order(service)
-        page = (await visit(origin.url)).page
-        await page.goto(origin.url)
-        await page.evaluate(FOLLOW, service.url)
-        await wait_until_seen(page, "snapshot")
-        refused: list[str] = []
-
-        async def refuse_once(route: Route) -> None:
-            if refused:
-                await route.continue_()
-            else:
-                refused.append(route.request.url)
-                await route.fulfill(status=502, body="a proxy")
-
-        first = await page.evaluate(KEEP)
-        await page.reload()
-        await page.route(f"**/v1/jobs/{job_id}/events*", refuse_once)
-        clock.skip(1800)
-        await page.evaluate(FOLLOW, service.url)
-        await wait_until_seen(page, "update")
-        await eventually(lambda: open_streams(service), lambda count: count == 1, "one stream")
-        clock.skip(1800)
-        trouble, *updates, done = await wait_until_seen(page, "done")
-
-    assert trouble == ["trouble", "the stream was refused"]
-    assert updates == [["update", seq] for seq in range(first + 1, first + 1 + len(updates))]
-    assert done == ["done", "COMPLETED"]
-
-
-async def open_streams(service: RunningService) -> int:
-    return sum(service.inner.context.open_streams.values())
