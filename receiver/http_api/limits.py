@@ -15,9 +15,6 @@ TARGET_BYTES: Final = 8 * 1024
 """Path and query together."""
 HEADER_BYTES: Final = 32 * 1024
 
-FAILED_LOGINS: Final = Rate(300, 60)
-"""Maximum rate of requests with an invalid key or ticket, per IPv4 address or IPv6 /64."""
-
 _CLEANUP_SIZE: Final = 50_000
 
 
@@ -39,7 +36,7 @@ def check_head(scope: Scope) -> None:
 
 
 class RateLimit:
-    """A token bucket per key or network, by the generic cell rate algorithm (ITU-T I.371).
+    """A token bucket per key, by the generic cell rate algorithm (ITU-T I.371).
 
     A bucket holds `rate.count` requests and refills within `rate.seconds`.
     """
