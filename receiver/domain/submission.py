@@ -22,9 +22,8 @@ def begin(draft: Draft, begins: SubmissionBegins) -> None:
     job = draft.job
     if job.phase is not Phase.QUEUED or begins.attempt != job.attempts + 1:
         return
-    if draft.now >= schedule.deadline(job, draft.rules):
-        expire(draft)
-    else:
+    expire(draft)
+    if not draft.job.done:
         due = Due(Lane.SUBMITTING, begins.lease_until)
         draft.set(phase=Phase.SUBMITTING, attempts=begins.attempt, due=due)
 

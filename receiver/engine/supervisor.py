@@ -49,7 +49,6 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start all workers."""
         for worker in self._workers:
             self.keep_running(worker.name, partial(_loop, worker))
 

@@ -44,10 +44,10 @@ class Phase(StrEnum):
 
     SUBMIT_UNCONFIRMED = "submit_unconfirmed"
     """Bytes may have been sent, and there was no usable answer. The job's callback, a late answer
-    to the submission or a look-up resolves it; otherwise it fails at its deadline."""
+    to the submission resolves it; otherwise it fails at its deadline."""
 
     ACCEPTED = "accepted"
-    """The provider has it (proved by an answer, a look-up or a callback), and has not started."""
+    """The provider has it (proved by an answer or a callback), and has not started."""
 
     RENDERING = "rendering"
     """The provider is working on it."""
@@ -116,7 +116,7 @@ class Tracking:
     poll_gap: Millis | None = None
     """The last gap between polls; None restarts the cadence."""
     polls: int = 0
-    """Status calls and look-ups applied so far, answered or failed; varies the jitter."""
+    """Status calls applied so far, answered or failed; varies the jitter."""
     misses: int = 0
     """Consecutive 404 answers."""
     missed_since: Millis | None = None

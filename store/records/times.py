@@ -20,8 +20,7 @@ class Lane(StrEnum):
     CONFIRM = "confirm"
     """A status call that decides a claim; takes priority over other polls."""
     POLL = "poll"
-    """The next status call, look-up of a submission whose answer was lost, or cancel request to the
-    provider."""
+    """The next status call, or cancel request to the provider."""
     ARCHIVE = "archive"
     """The next download of a result file."""
     DELIVER = "deliver"

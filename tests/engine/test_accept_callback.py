@@ -5,13 +5,22 @@ from typing import Any
 
 import pytest
 
+from receiver.domain.answers import StatusReport
+from receiver.domain.observations import (
+    StatusCallEnded,
+    SubmissionBegins,
+    SubmissionLost,
+    TimeoutReached,
+)
 from receiver.engine.accept_callback import CallbackIntake
+from receiver.engine.observe_job import observe_job
 from receiver.large_bodies import LargeBodies
+from receiver.providers.samsar import read_report
 from store.callbacks import Receipt
 from store.errors import NotFound
-from store.records.jobs import Job, Phase, Status
+from store.records.jobs import ErrorCode, Job, Phase, Status
 from store.records.times import Due, Lane
-from tests.engine.harness import COMPLETED, RUNNING, Harness
+from tests.engine.harness import COMPLETED, LEASE, RUNNING, Harness
 from tests.store.applying import leave_unapplied
 
 
@@ -68,6 +77,31 @@ async def test_what_was_left_unapplied_is_applied_in_order(
     assert found.due is not None
     assert found.due.lane is Lane.POLL
     assert await harness.verdicts(other) == ["claimed"]
+
+
+async def test_what_a_replica_of_1_0_0_leaves_later_is_applied_by_the_next_start(
+    harness: Harness, intake: CallbackIntake
+) -> None:
+    """A replica that is killed during a rolling upgrade. Polls end the jobs whose id is known; only
+    this one fails, and is corrected."""
+    services, clock, job = harness.services, harness.clock, await harness.world.create()
+    for observation in (SubmissionBegins(1, clock.now() + LEASE), SubmissionLost("killed")):
+        await observe_job(services, job.id, observation)
+    await harness.world.receive(job, b'{"request_id":"up-1",' + COMPLETED[1:])
+    await leave_unapplied(harness.store)
+    clock.wall_start += services.rules.unconfirmed_deadline
+    await observe_job(services, job.id, TimeoutReached())
+    failed = await harness.find(job)
+    assert failed.error is not None
+    assert failed.error.code is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
+
+    await intake.apply_left()
+
+    assert (await harness.find(job)).due == Due(Lane.CONFIRM, clock.now())
+    confirmed = StatusReport(read_report(json.loads(COMPLETED)))
+    await observe_job(services, job.id, StatusCallEnded(1, clock.now() + 1, "up-1", confirmed))
+    assert (await harness.find(job)).status is Status.COMPLETED
+    assert await harness.verdicts(job) == ["confirmed"]
 
 
 async def test_a_callback_of_no_job_is_not_kept(harness: Harness, intake: CallbackIntake) -> None:
