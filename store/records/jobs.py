@@ -43,8 +43,8 @@ class Phase(StrEnum):
     found here after its lease has ended becomes `submit_unconfirmed` and is never sent again."""
 
     SUBMIT_UNCONFIRMED = "submit_unconfirmed"
-    """Bytes may have been sent, and there was no usable answer. The job's callback, a late answer
-    to the submission resolves it; otherwise it fails at its deadline."""
+    """Bytes may have been sent, and there was no usable answer. The job's callback or a late
+    answer to the submission resolves it; otherwise it fails at its deadline."""
 
     ACCEPTED = "accepted"
     """The provider has it (proved by an answer or a callback), and has not started."""
