@@ -130,7 +130,7 @@ def _make_claim(draft: Draft, callback: CallbackReceived, report: Report) -> Non
     if not job.done:
         draft.set(phase=Phase.CONFIRMING)
     if not claims:
-        draft.track(failing_since=None, poll_gap=None)
+        draft.track(poll_gap=None)
         draft.call_at(draft.now)
 
 
@@ -151,7 +151,6 @@ def trust_claim(draft: Draft) -> None:
     against a refusal, which says that the provider does not have the job."""
     claims = draft.job.tracking.claims
     outcomes.mark_claims_late(draft)
-    draft.track(failing_since=None, poll_gap=None)
     if draft.job.done and not failures.is_provisional(draft.job):
         draft.set(due=None)
         return

@@ -149,4 +149,4 @@ def mark_claims_late(draft: Draft) -> None:
     it is COMPLETED."""
     for claim in draft.job.tracking.claims:
         draft.set_verdict(claim.callback_id, Verdict.LATE)
-    draft.track(claims=())
+    draft.track(claims=(), failing_since=None)

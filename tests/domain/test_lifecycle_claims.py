@@ -30,6 +30,8 @@ def test_an_answer_decides_only_claims_received_before_the_call() -> None:
     story.observe(CallbackReceived(2, failed()), 1_500)
     transition = story.observe(status_call(asked_at, at_work(50)), 500)
     assert verdicts(transition) == [(Verdict.DENIED, None)]
+    assert transition is not None
+    assert transition.verdicts[0].evidence is Evidence.POLL
     assert [claim.callback_id for claim in story.job.tracking.claims] == [2]
     assert story.job.phase is Phase.CONFIRMING
     assert story.due().at == story.now
@@ -178,6 +180,20 @@ def test_a_job_has_at_most_eight_claims() -> None:
     story = in_state("accepted")
     decided = [verdicts(story.called_back(failed())) for _ in range(9)]
     assert decided == [[(Verdict.CLAIMED, None)]] * 8 + [[(Verdict.LATE, None)]]
+
+
+def test_a_claim_is_confirmed_again_after_short_gaps_and_has_its_own_timeout() -> None:
+    story = in_state("rendering")
+    for _ in range(9):
+        story.wait_until(story.due().at)
+        story.poll(UNAVAILABLE)
+    story.called_back(completed())
+    story.poll(UNAVAILABLE)
+    assert story.due() == Due(Lane.CONFIRM, story.now + RULES.poll_min)
+    story.called_back(completed(link=None), verified=True)  # the claim is late
+    story.called_back(completed(), after=10 * MINUTE)
+    story.poll(UNAVAILABLE)
+    assert story.due() == Due(Lane.CONFIRM, story.now + RULES.poll_min)
 
 
 # --- signed callbacks -----------------------------------------------------------------------------
