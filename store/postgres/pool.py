@@ -21,9 +21,8 @@ from store.writer import MAX_WAITING
 
 T = TypeVar("T")
 
-URGENT_THREADS = 3
-NORMAL_THREADS = 2
-READ_THREADS = 3
+THREADS = 3
+"""How many threads each kind of call has."""
 
 ACQUIRE_TIMEOUT = 1.5
 """Seconds to wait for a connection, while the server cannot be reached."""
@@ -45,7 +44,7 @@ class Pool:
             connection_class=ConnectionWithTimeout,
             kwargs=options(address),
             min_size=1,
-            max_size=URGENT_THREADS + NORMAL_THREADS + READ_THREADS,
+            max_size=3 * THREADS,  # three kinds
             timeout=ACQUIRE_TIMEOUT,
             reconnect_timeout=RECONNECT_SECONDS,
             name="receiver",
@@ -76,9 +75,8 @@ class Pool:
 class Threads:
     """Threads that run blocking calls, in the order of their arrival."""
 
-    def __init__(self, name: str, number: int) -> None:
-        self._executor = ThreadPoolExecutor(number, name)
-        self._number = number
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(THREADS, name)
         self._closed = False
         self._unfinished = 0
         """Calls that are waiting or running."""
@@ -86,7 +84,7 @@ class Threads:
     @property
     def waiting(self) -> int:
         """Calls that wait for a thread."""
-        return max(0, self._unfinished - self._number)
+        return max(0, self._unfinished - THREADS)
 
     @property
     def full(self) -> bool:

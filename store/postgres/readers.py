@@ -5,7 +5,7 @@ A read is one statement, and so one snapshot.
 
 import psycopg
 
-from store.postgres.pool import READ_THREADS, Pool, Threads
+from store.postgres.pool import Pool, Threads
 from store.session import Parameters, Row
 
 
@@ -14,7 +14,7 @@ class PostgresReaders:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._threads = Threads("store-reads", READ_THREADS)
+        self._threads = Threads("store-reads")
 
     async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
         def read(connection: psycopg.Connection) -> list[Row]:

@@ -15,7 +15,7 @@ import psycopg
 from store.changes import CommitNotice
 from store.errors import OutcomeUnknown
 from store.postgres.connection import STATEMENTS
-from store.postgres.pool import NORMAL_THREADS, URGENT_THREADS, Pool, Threads
+from store.postgres.pool import Pool, Threads
 from store.session import Work
 from store.writer import BatchReport, OnBatch, Writer, ignore
 
@@ -40,8 +40,8 @@ class PostgresWriter(Writer):
         self._pool = pool
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
-        self._urgent = Threads("store-urgent", URGENT_THREADS)
-        self._normal = Threads("store-normal", NORMAL_THREADS)
+        self._urgent = Threads("store-urgent")
+        self._normal = Threads("store-normal")
 
     @property
     def full(self) -> bool:

@@ -13,7 +13,7 @@ from store.changes import CommitNotice
 from store.errors import NotFound, StoreBusy, StoreUnavailable
 from store.postgres.address import parse
 from store.postgres.connection import connect
-from store.postgres.pool import URGENT_THREADS, Pool
+from store.postgres.pool import THREADS, Pool
 from store.postgres.writer import PostgresWriter
 from store.records.times import Lane
 from store.sqlite.batches import BatchRunner
@@ -58,7 +58,7 @@ async def under(request: pytest.FixtureRequest) -> AsyncIterator[Under]:
     pool.open()
     with closing(connect(address)) as other:
         writer = PostgresWriter(pool, reports.append)
-        yield Under(writer, reports, other, URGENT_THREADS)
+        yield Under(writer, reports, other, THREADS)
         await writer.close()
         await asyncio.to_thread(pool.close)
 
@@ -123,20 +123,6 @@ async def test_a_full_queue_refuses_at_once_and_the_other_has_room(under: Under)
     assert fullness == [True, False]
     # A caller that was cancelled has ended only its own waiting.
     assert committed_keys(under.other) == [*(f"{n:04}" for n in range(MOST)), "beside"]
-
-
-async def test_the_reports_say_how_many_wait(under: Under) -> None:
-    gates = [await block(under.writer) for _ in range(under.threads)]
-    waiting = [under.writer.urgent(put(f"{number:02}")) for number in range(50)]
-    for gate, _ in gates:
-        gate.open()
-    await asyncio.gather(*(blocked for _, blocked in gates), *waiting)
-    await asyncio.sleep(0)
-
-    assert sum(report.members for report in under.reports) == under.threads + 50
-    assert under.reports[0].waiting > 40
-    assert under.reports[-1].waiting == 0
-    assert all(report.seconds > 0 for report in under.reports)
 
 
 async def test_closing_finishes_what_waits(under: Under) -> None:
