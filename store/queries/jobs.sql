@@ -122,13 +122,15 @@ UPDATE due SET at = :now
 -- call to the provider. A message due since before `overdue_since` does not count. A pending file
 -- does not count unless it is being downloaded: it would be removed with its job, and without an
 -- archive nobody downloads it. A download's lease that ended before `done_before` does not count:
--- its holder died.
+-- its holder died. PostgreSQL might read whole tables for EXISTS.
 SELECT done_at, id,
-       NOT EXISTS (SELECT 1 FROM deliveries d
-                    WHERE d.job_id = jobs.id AND d.state = 'pending'
-                      AND (d.next_attempt_at > :overdue_since OR d.held_until > :overdue_since))
-       AND NOT EXISTS (SELECT 1 FROM callbacks c
-                        WHERE c.job_id = jobs.id AND c.verdict = 'claimed')
+       (SELECT 1 FROM deliveries d
+         WHERE d.job_id = jobs.id AND d.state = 'pending'
+           AND (d.next_attempt_at > :overdue_since OR d.held_until > :overdue_since)
+         LIMIT 1) IS NULL
+       AND (SELECT 1 FROM callbacks c
+             WHERE c.job_id = jobs.id AND c.verdict = 'claimed'
+             LIMIT 1) IS NULL
        AND (SELECT f.lane <> 'archive' OR f.held_until > :done_before
               FROM due f WHERE f.job_id = jobs.id) IS NOT TRUE
   FROM jobs
