@@ -144,11 +144,3 @@ async def test_a_look_reads_a_bounded_number_of_messages_and_the_next_one_goes_o
     found = await store.lease(NOW, 9, choose, found.place, lease)
     assert seen[3:] == ["h3.example:443", "hooks.example:443"]
     assert found.place == START
-
-
-async def test_messages_behind_others_of_their_job_take_no_slot(world: World) -> None:
-    job = await relayed(world)
-    await lease_one(world)
-    await world.advance(job, completed(relay=True))
-    other = await relayed(world)
-    assert (await lease_one(world)).job_id == other.id

@@ -119,12 +119,6 @@ async def test_a_look_reads_a_bounded_number_of_rows_and_the_next_one_goes_on(
     assert found.next_at == NOW + SECOND, "found by the first look"
 
 
-async def test_many_jobs_of_the_same_time_are_taken_once_each(world: World) -> None:
-    jobs = await due_jobs(world, world.ann, *[1] * 20)
-    taken = [job for _ in range(5) for job in (await look(world, most=5)).taken]
-    assert sorted(job.id for job in taken) == sorted(job.id for job in jobs)
-
-
 # --- changing at once -----------------------------------------------------------------------------
 
 

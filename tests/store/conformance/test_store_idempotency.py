@@ -114,15 +114,6 @@ async def test_a_change_can_free_its_jobs_key(world: World) -> None:
         await create(world, world.job(), key("g", name="other"))
 
 
-async def test_a_creation_that_fails_takes_no_key(world: World) -> None:
-    job = await world.create()
-
-    with pytest.raises(Exception, match=r"(?i)unique"):
-        await create(world, job)
-
-    assert await find(world) is None
-
-
 async def test_a_key_outlives_its_job(world: World) -> None:
     job = world.job()
     await create(world, job, answer=ANSWER)

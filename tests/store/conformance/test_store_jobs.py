@@ -156,33 +156,6 @@ async def test_no_move_writes_nothing(world: World) -> None:
     assert all(not changes.jobs and not changes.due for changes in world.notified)
 
 
-def decide_and_fail(_: Job) -> Transition:
-    raise RuntimeError("no")
-
-
-def relay_without_an_address(job: Job) -> Transition:
-    """A change whose relay message fails after the job, due row and event are written."""
-    after = replace(job, phase=Phase.ACCEPTED, accepted_at=NOW, seq=2, due=None)
-    return Transition(after, event_data(after), message(after))
-
-
-@pytest.mark.parametrize(
-    ("decide", "error"),
-    [(decide_and_fail, RuntimeError), (relay_without_an_address, AssertionError)],
-)
-async def test_a_change_that_fails_writes_nothing(
-    world: World, decide: Decide, error: type[Exception]
-) -> None:
-    job = await world.create()
-
-    with pytest.raises(error):
-        await world.store.jobs.advance(job.id, decide)
-
-    assert await world.store.jobs.find(job.id) == job
-    assert (await world.store.events.latest(job.user_id)).seq == 1
-    assert (await world.advance(job, accepted())).seq == 2
-
-
 IMPOSSIBLE: tuple[dict[str, Any], ...] = (
     {"phase": Phase.FINISHED},
     {"status": Status.FAILED},

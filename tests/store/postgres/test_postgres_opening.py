@@ -4,7 +4,6 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from store.errors import (
@@ -59,24 +58,6 @@ async def test_a_missing_server_database_or_user_is_reported(
             await open_store(url)
         assert "hunter2" not in str(caught.value)
         assert "\n" not in str(caught.value)
-
-
-async def test_a_wrong_password_is_reported(postgres_server: PostgresServer) -> None:
-    rules = postgres_server.folder / "data" / "pg_hba.conf"
-    before = rules.read_text()
-    count_rules = partial(postgres_server.run, "SELECT count(*) FROM pg_hba_file_rules")
-    old = count_rules()
-    postgres_server.run("CREATE ROLE someone LOGIN PASSWORD 'right'")
-    rules.write_text(f"host all someone 127.0.0.1/32 scram-sha-256\n{before}")
-    postgres_server.run("SELECT pg_reload_conf()")
-    await eventually(partial(asyncio.to_thread, count_rules), lambda rules: rules != old)
-    try:
-        with pytest.raises(StoreUnavailable, match="password authentication failed") as caught:
-            await open_store(postgres_server.url(user="someone", password="hunter2"))
-        assert "hunter2" not in str(caught.value)
-    finally:
-        rules.write_text(before)
-        postgres_server.run("SELECT pg_reload_conf()")
 
 
 async def test_an_unsuitable_server(
@@ -159,16 +140,6 @@ async def test_a_backup_needs_postgresqls_own_tools(tmp_path: Path) -> None:
 
     assert issubclass(BackupElsewhere, StoreError)
     assert not list(tmp_path.iterdir())
-
-
-async def test_a_restored_dump_can_be_marked_as_a_copy(
-    here: World, other: psycopg.Connection
-) -> None:
-    assert not await here.store.is_unused_copy()
-    other.execute("INSERT INTO meta (key, value) VALUES ('copy', '1')")
-    assert await here.store.is_unused_copy()
-    await here.store.remove_copy_mark()
-    assert not await here.store.is_unused_copy()
 
 
 async def test_a_server_that_does_not_sync_is_reported(here: World) -> None:

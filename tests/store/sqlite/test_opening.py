@@ -171,24 +171,6 @@ def test_a_folder_locked_by_another_process_is_reported(
         os.close(holder)
 
 
-async def test_a_process_ends_without_closing_its_store(path: Path) -> None:
-    script = (
-        "import asyncio, sys\n"
-        "from pathlib import Path\n"
-        "from store.sqlite.batches import BatchRunner\n"
-        "from store.sqlite.connection import connect_writer\n"
-        "from store.sqlite.writer import GroupCommitWriter, WriterThread\n"
-        "async def main():\n"
-        "    thread = WriterThread(BatchRunner(lambda: connect_writer(Path(sys.argv[1]))))\n"
-        "    await GroupCommitWriter(thread.run).urgent(lambda db, notice: None)\n"
-        "asyncio.run(main())\n"
-    )
-    done = subprocess.run(  # noqa: ASYNC221 - nothing else runs in this loop
-        [sys.executable, "-c", script, path], timeout=20, check=False
-    )
-    assert done.returncode == 0
-
-
 def test_several_processes_can_create_a_database_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from store.sqlite.connection import prepare\n"
