@@ -116,8 +116,8 @@ class StatusMissing:
 
 @dataclass(frozen=True, slots=True)
 class StatusUnavailable:
-    """No usable answer: a timeout, a reset, any answer but 2xx and 404, an unreadable body, an open
-    breaker, or a provider that is not configured."""
+    """No usable answer: a timeout, a reset, any answer but 2xx and 404, an unreadable body, a
+    pause of the calls, or a provider that is not configured."""
 
     outcome: ClassVar = "unavailable"
     reason: str

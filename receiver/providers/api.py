@@ -49,7 +49,7 @@ class Account:
     """The operator's key. It is redacted in messages and results, unless it is very short
     (`parsing.MIN_SECRET`)."""
     clock: Clock
-    """For `Retry-After` dates, the age of signatures and keys, and the time limit of a look-up."""
+    """For `Retry-After` dates, and the age of signatures and keys."""
     submit_timeout: float = 60.0
     """For a submission, from connecting to the last byte."""
     status_timeout: float = 15.0
