@@ -8,11 +8,10 @@ from typing import cast
 import httpx
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import FileResponse
 
 from receiver.domain.serialization import compact_json
 from receiver.http_api import queries
-from receiver.http_api.archived import _takes_range, read_file_number
+from receiver.http_api.archived import read_file_number
 from receiver.http_api.auth import _given_key
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
@@ -43,8 +42,6 @@ TOKENS, TICKETS, CURSORS = (
     PayloadSigner(KEYS, b"receiver.cursor"),
 )
 SESSIONS = Sessions(KEYS, CLOCK, secure=True)
-FILE_BYTES = 1_000
-"""The length of the file whose ranges are requested."""
 YEARS = 400 * 366 * 86_400 * 1_000 * 26
 """An upper bound on how many milliseconds a time in a query can lie from 1970."""
 NAMED = {provider.name: provider for provider in KINDS}
@@ -76,7 +73,7 @@ def body(raw: bytes) -> None:
 
 
 def headers(raw: bytes) -> None:
-    """A request's headers: key, times, conditions, cursors."""
+    """A request's headers: key, times, waits, conditions, cursors."""
     for line in raw.split(b"\n"):
         text = line.decode("latin-1")
         waits = read_retry_after(text, NOW)
@@ -84,7 +81,14 @@ def headers(raw: bytes) -> None:
         cursor = read_cursor(text)
         assert cursor is None or (read_cursor(str(cursor)) == cursor and cursor.seq < 2**63)
         etag_matches(text, '"tag"')
-        request = Request({"type": "http", "path": "/", "headers": [(b"idempotency-key", line)]})
+        request = Request(
+            {
+                "type": "http",
+                "path": "/",
+                "headers": [(b"idempotency-key", line), (b"prefer", line)],
+            }
+        )
+        assert 0 <= (preferred_wait(request) or 0) <= MAX_WAIT_SECONDS
         with contextlib.suppress(Problem):
             key = read_key(SERVICE, request, {}, 0)
             assert key is not None
@@ -157,17 +161,3 @@ def submitted(raw: bytes) -> None:
             continue
         stored = [made.kind, made.input, made.webhook_url, made.metadata]
         assert json.loads(compact_json({"job": stored}))["job"] == stored
-
-
-def ranges(raw: bytes) -> None:
-    """A line of If-Range, then a range of a file: either the range can be sent, or the whole file
-    is. The same text is read as a request's id and as a preferred wait."""
-    condition, _, wanted = raw.partition(b"\n")
-    pairs = [(b"range", wanted), (b"prefer", wanted), (b"x-request-id", wanted)]
-    pairs += [(b"if-range", condition)] if condition else []
-    request = Request({"type": "http", "method": "GET", "headers": pairs, "query_string": b""})
-    with contextlib.suppress(Problem):
-        if _takes_range(request, '"tag"', FILE_BYTES):
-            [(start, end)] = FileResponse._parse_range_header(wanted.decode("latin-1"), FILE_BYTES)
-            assert 0 <= start < end <= FILE_BYTES
-    assert 0 <= (preferred_wait(request) or 0) <= MAX_WAIT_SECONDS

@@ -33,7 +33,6 @@ READERS: dict[str, Callable[[bytes], None]] = {
         from_clients.address,
         from_clients.query,
         from_clients.submitted,
-        from_clients.ranges,
         from_providers.results,
         from_providers.keys,
     )
@@ -49,13 +48,6 @@ EXAMPLES: dict[str, list[bytes]] = {
     "submitted": [
         json.dumps({"kind": kind, "provider": provider.name, "input": MOVIE} | REST).encode()
         for provider, kind in KINDS.items()
-    ],
-    "ranges": [
-        b"\nbytes=9-2",
-        b'"tag"\nbytes=0-9',
-        b"\nbytes=-5",
-        b"\nbytes=990-",
-        b"\nwait=10, respond-async",
     ],
     "results": [
         b'video/mp4; a=b\n{"videoUrl":"https://a.example/a.mp4","b":["http://b.example/"]}',

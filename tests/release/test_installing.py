@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.markers import Marker
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("receiver", "store")
@@ -47,15 +48,11 @@ def sources() -> set[str]:
     }
 
 
-def test_the_wheel_holds_the_packages_and_nothing_else(built: Path) -> None:
-    [wheel] = built.glob("*.whl")
+def test_the_packages_hold_our_sources_and_nothing_else(built: Path) -> None:
+    [wheel], [sdist] = built.glob("*.whl"), built.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == sources()
-
-
-def test_the_sdist_holds_what_the_wheel_is_built_from(built: Path) -> None:
-    [sdist] = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     held = {name for name in held if (ROOT / name).is_file() and ".egg-info" not in name}
@@ -70,16 +67,11 @@ def test_the_bill_of_materials_names_what_is_locked(built: Path) -> None:
         re.MULTILINE,
     )
     locked = [name for name, marker in lines if not marker or Marker(marker).evaluate()]
-    named = {f"{each['name']}=={each['version']}" for each in bill["components"]}
+    named = [f"{each['name']}=={each['version']}" for each in bill["components"]]
     assert len(locked) > 20
-    assert {_plain(name) for name in named} == {_plain(name) for name in locked}
+    assert {*map(canonicalize_name, named)} == {*map(canonicalize_name, locked)}
     assert bill["metadata"]["component"]["name"] == "job-receiver"
     assert str(Path.home()) not in json.dumps(bill)
-
-
-def _plain(requirement: str) -> str:
-    """Package names compare without regard to case and separators."""
-    return re.sub(r"[-_.]+(?=.*==)", "-", requirement).lower()
 
 
 def test_the_hashes_are_those_of_the_files(built: Path) -> None:

@@ -193,18 +193,14 @@ class _Traffic:
                 await client.post(path, content=body, headers={"X-Request-ID": token})
             end = {"status": "FAILED", "message": "no", "request_id": f"up-{number}"}
             await client.post(path, json=end)
-            for method, wrong in (
-                ("GET", path),
-                ("POST", path + "/"),
-                ("POST", path + "x"),
-                ("POST", "/" + path),
-                ("POST", f"/webhooks/other/{token}"),
-                ("POST", f"/webhooks/{token}"),
-                ("POST", f"/webhooks%2Fsamsar%2F{token}"),
-                ("POST", f"/WEBHOOKS/samsar/{token}"),
-                ("GET", f"/v1/jobs?status={path}"),
+            await client.get(path)
+            await client.get(f"/v1/jobs?status={path}", headers=self._good)
+            for wrong in (
+                *(path + "/", path + "x", "/" + path, f"/webhooks/other/{token}"),
+                *(f"/webhooks/{token}", f"/webhooks%2Fsamsar%2F{token}"),
+                f"/WEBHOOKS/samsar/{token}",
             ):
-                await client.request(method, wrong, content=b"{}", headers=self._good)
+                await client.post(wrong, content=b"{}")
 
     async def _streams(self, client: httpx.AsyncClient) -> None:
         for path in ("/v1/events", "/v1/jobs"):
