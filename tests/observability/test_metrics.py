@@ -1,15 +1,7 @@
-"""The metrics: their names, labels and first values."""
+"""The metrics: their labels and first values."""
 
-from receiver.metrics import CONTENT_TYPE, Metrics
+from receiver.metrics import Metrics
 from store.records.jobs import Phase
-
-
-def test_names_and_help_follow_the_conventions() -> None:
-    assert CONTENT_TYPE.startswith("text/plain")
-    for family in Metrics("1").registry.collect():
-        assert family.name.startswith(("receiver_", "process_"))
-        assert family.documentation.endswith(".")
-        assert not family.name.endswith(("_ms", "_millis", "_count", "_total"))
 
 
 def test_all_phases_of_unfinished_jobs_exist_before_the_first_job() -> None:
