@@ -67,10 +67,13 @@ async def submit_job(
 
 
 def _label_of(body_input: Mapping[str, Any]) -> str | None:
-    """A short label for people: the beginning of the prompt, on one line."""
-    prompt = body_input.get("prompt")
+    """A short label for people: the beginning of the prompt, or of the first text in
+    `prompt_list`, on one line."""
+    prompt, prompts = body_input.get("prompt"), body_input.get("prompt_list")
     if not isinstance(prompt, str):
-        return None
+        texts = prompts.splitlines() if isinstance(prompts, str) else prompts
+        listed = texts if isinstance(texts, list) else []
+        prompt = next((text for text in listed if isinstance(text, str) and text.strip()), "")
     # A label never needs more words than characters. The rest of the prompt may be long.
     line = " ".join(prompt.split(maxsplit=LABEL_CHARACTERS))[:LABEL_CHARACTERS]
     return line.replace("\0", "\ufffd") or None

@@ -134,8 +134,12 @@ async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
 ) -> None:
     for prompt, label in LABELS:
         assert (await submitted(shared_client, prompt))["label"] == label
-    assert (await submit(shared_client, kind="create_narrative", input=NARRATIVE))["label"] is None
-    assert await labels(shared_client) == [None, *(label for _, label in reversed(LABELS))]
+    for prompts in (["The fox", "finds a map."], "\nThe fox\nfinds a map."):
+        given = NARRATIVE | {"prompt_list": prompts}
+        narrative = await submit(shared_client, kind="create_narrative", input=given)
+        assert narrative["label"] == "The fox"
+    expected = ["The fox", "The fox", *(label for _, label in reversed(LABELS))]
+    assert await labels(shared_client) == expected
 
 
 async def test_jobs_are_found_by_label_and_provider(shared_client: httpx.AsyncClient) -> None:
