@@ -175,9 +175,9 @@ async def serve(settings: ServeSettings) -> None:
                 app = LoadShedder(traced(service.app), service.context)
                 async with serving(app, listener, grace=STOP_SECONDS):
                     provider = ", ".join(settings.provider_names)
-                    log.info("serving", url=origin(listener), provider=provider)
                     if not await store.keys.list_page("", 1):
                         log.info("no keys yet: `receiver keys create USER` makes one")
+                    log.info("serving", url=origin(listener), provider=provider)
                     await stop.wait()
                     log.info("stopping")
                     asyncio.get_running_loop().call_later(END_SECONDS, _exit_at_once)

@@ -36,7 +36,7 @@ def test_a_start_reports_missing_keys_and_new_secrets(workspace: Workspace) -> N
 
     def log_of_a_start() -> str:
         with workspace.serving() as service:
-            submit_movie(service.as_user("ann"))  # once the key exists, the start is over
+            submit_movie(service.as_user("ann"))
         return service.log.read_text("utf-8")
 
     logs = [log_of_a_start(), log_of_a_start()]
