@@ -22,10 +22,6 @@ from receiver.this_machine import is_this_machine
 from store.errors import StoreError
 
 TIMEOUT: Final = 10.0
-_ANY_FAL_CUSTOMER: Final = (
-    "fal signs with the same keys for all customers, so any customer's signature is accepted, and"
-    " only the secret token in the callback URL protects a job"
-)
 State: TypeAlias = Literal["ok", "warning", "failed"]
 
 
@@ -74,8 +70,12 @@ async def check_all(settings: ServeSettings) -> list[Finding]:
         for name in settings.provider_names
     ]
     if "fal" in settings.provider_names and settings.fal_user_id is None:
+        detail = (
+            "fal signs with the same keys for all customers, so any customer's signature is"
+            " accepted, and only the secret token in the callback URL protects a job"
+        )
         user_id = "Set RECEIVER_FAL_USER_ID to your user id."
-        findings.append(Finding("signatures", "warning", _ANY_FAL_CUSTOMER, user_id))
+        findings.append(Finding("signatures", "warning", detail, user_id))
     findings.append(await _finding("public address", _check_public_address(settings)))
     return findings
 

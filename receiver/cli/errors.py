@@ -37,11 +37,9 @@ from store.errors import (
 FAILED: Final = 1
 USAGE: Final = 2
 
-_OF_USAGE: Final = (
-    *(ArchiveUnavailable, UserNameRefused, SecretsInvalid, SettingsError),
-    *(AddressInvalid, StoreInUse),
-)
-_OF_FAILURE: Final = (ClientError, OSError, SecretFileError, StoreError)
+_SettingError = ArchiveUnavailable | SecretsInvalid | SettingsError | AddressInvalid
+_UsageError = _SettingError | UserNameRefused | StoreInUse
+_KnownError = _UsageError | ClientError | OSError | SecretFileError | StoreError
 _ADVICE: Final[Mapping[type[Exception], str]] = {
     ArchiveUnavailable: "Correct RECEIVER_ARCHIVE_URL or the AWS_… variables.",
     AddressInvalid: "Correct RECEIVER_DATABASE_URL.",
@@ -83,7 +81,7 @@ def report(error: Exception) -> int:
         warn(line)
     if isinstance(error, Failure):
         return error.status
-    return USAGE if isinstance(error, _OF_USAGE) else FAILED
+    return USAGE if isinstance(error, _UsageError) else FAILED
 
 
 def warn(line: str) -> None:
@@ -132,7 +130,7 @@ def _lines(error: Exception) -> tuple[str, ...]:
         case AmbiguousPrefix():
             text = f"The prefix matches {len(error.prefixes)} keys; nothing was revoked. They are:"
             return (text, *error.prefixes)
-        case _ if isinstance(error, (*_OF_USAGE, *_OF_FAILURE)):
+        case _ if isinstance(error, _KnownError):
             return (f"{sentence(error)} {advice(error)}".rstrip(),)
         case _:
             if structlog.is_configured():

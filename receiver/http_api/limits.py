@@ -15,8 +15,6 @@ TARGET_BYTES: Final = 8 * 1024
 """Path and query together."""
 HEADER_BYTES: Final = 32 * 1024
 
-_CLEANUP_SIZE: Final = 50_000
-
 
 def check_head(scope: Scope) -> None:
     """Refuse a request with an oversized head, before anything processes it.
@@ -36,7 +34,7 @@ def check_head(scope: Scope) -> None:
 
 
 class RateLimit:
-    """A token bucket per key, by the generic cell rate algorithm (ITU-T I.371).
+    """A token bucket per API key, by the generic cell rate algorithm (ITU-T I.371).
 
     A bucket holds `rate.count` requests and refills within `rate.seconds`.
     """
@@ -47,7 +45,7 @@ class RateLimit:
         self._gap = rate.seconds / rate.count if rate else 0.0
         self._arrivals: dict[str, float] = {}
 
-    def take(self, who: str) -> None:
+    def take(self, key_hash: str) -> None:
         """Count one request.
 
         Raises:
@@ -56,7 +54,7 @@ class RateLimit:
         if self._rate is None:
             return
         now = self._clock.monotonic()
-        due = max(self._arrivals.get(who, now), now)
+        due = max(self._arrivals.get(key_hash, now), now)
         wait = due + self._gap - self._rate.seconds - now
         if wait > 1e-9:
             raise Problem(
@@ -66,9 +64,7 @@ class RateLimit:
                 f" Wait {max(wait, 0.1):.1f} seconds.",
                 headers={"Retry-After": str(int(wait) + 1)},
             )
-        if len(self._arrivals) >= _CLEANUP_SIZE:
-            self._arrivals = {who: at for who, at in self._arrivals.items() if at > now}
-        self._arrivals[who] = due + self._gap
+        self._arrivals[key_hash] = due + self._gap
 
 
 class UserLocks:

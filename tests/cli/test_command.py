@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import typer
 
-from receiver.cli import output
 from receiver.cli.common import coroutine
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
@@ -124,14 +123,6 @@ def test_an_unknown_setting_only_adds_one_warning(served: Served, words: str) ->
     assert (odd.status, odd.out) == (usual.status, usual.out)
 
 
-def test_an_unknown_setting_is_reported_with_a_missing_one(workspace: Workspace) -> None:
-    done = workspace.with_settings(API_KEYS="rk_x").run("jobs", "list")
-    assert done.status == 2
-    missing, unknown = done.err.splitlines()
-    assert missing.startswith("RECEIVER_API_KEY is not set")
-    assert unknown == "RECEIVER_API_KEYS is not a setting; did you mean RECEIVER_API_KEY?"
-
-
 def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
     ann = served.as_user("letters")
     job_id = submit_movie(ann, input=JOB["input"] | {"prompt": "Brücke, 灯台"})
@@ -144,15 +135,6 @@ def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
 
 def test_control_characters_are_escaped() -> None:
     assert on_one_line("a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé") == r"a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé"
-
-
-def test_a_name_from_a_provider_is_escaped_like_its_value(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    output.emit(False, {}, {"result.a\x1b[31m\nstatus": "b\x1b[2J"})
-    shown = capsys.readouterr().out
-    assert r"result.a\x1b[31m\nstatus" in shown
-    assert (shown.count("\x1b"), shown.count("\n")) == (0, 1)
 
 
 def test_a_reader_that_is_gone_ends_a_command_quietly(served: Served) -> None:

@@ -74,11 +74,3 @@ def test_a_copy_that_is_impossible_says_why(
     assert words in done.err
     assert "hunter2" not in done.err
     assert len(done.err.splitlines()) == 1
-
-
-def test_a_target_that_cannot_be_used_is_to_be_checked(workspace: Workspace) -> None:
-    workspace.run("keys", "create", "ann")
-    done = workspace.run("copy", "postgresql://u:hunter2@127.0.0.1:1/d")
-    assert done.status == 1
-    assert done.err.endswith(" Check both databases, and the given URL.\n")
-    assert "RECEIVER_DATABASE_URL" not in done.err

@@ -76,13 +76,6 @@ def test_wrong_options_are_a_usage_error(ann: Workspace, words: tuple[str, ...])
     assert (done.status, done.out) == (2, "")
 
 
-def test_the_same_idempotency_key_creates_one_job(ann: Workspace) -> None:
-    arguments = ("submit", "-", "--idempotency-key", "mine")
-    first, second = (ann.run(*arguments, stdin=json.dumps(JOB)).out for _ in range(2))
-    assert first == second
-    assert len(ann.run("jobs", "list").out.splitlines()) == 1
-
-
 def test_a_refusal_names_each_error_once_with_its_pointer(ann: Workspace) -> None:
     given = JOB | {"input": JOB["input"] | {"duration": 121, "prompt": ""}}
     done = ann.run("submit", "-", stdin=json.dumps(given))

@@ -62,20 +62,6 @@ def test_each_settings_error_is_a_line_and_the_status_is_2(workspace: Workspace)
         assert any(f"RECEIVER_{name}" in line for line in lines)
 
 
-@pytest.mark.parametrize("arguments", [("serve",), ("keys", "list")])
-def test_a_database_address_that_cannot_be_used_is_a_settings_error(
-    workspace: Workspace, arguments: tuple[str, ...]
-) -> None:
-    address = "postgresql://u:hunter2@127.0.0.1/d?sslmod=require"
-    workspace = workspace.with_settings(DATABASE_URL=address, SECRET_KEYS="s" * 32)
-    done = workspace.run(*arguments)
-    assert (done.status, done.out) == (2, "")
-    [line] = done.err.splitlines()
-    assert "parameter sslmod" in line
-    assert "RECEIVER_DATABASE_URL" in line
-    assert "hunter2" not in line
-
-
 def test_an_address_that_cannot_be_listened_on_is_an_error(workspace: Workspace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -77,17 +77,6 @@ def test_watch_on_a_dumb_terminal_prints_plain_lines(served: Served) -> None:
     assert "\x1b" not in written
 
 
-def test_no_color_is_respected(served: Served) -> None:
-    ann = served.as_user("colours")
-    submit_movie(ann)
-    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
-    _, plain = on_a_terminal(ann, "jobs", "list", NO_COLOR="1")
-    _, coloured = on_a_terminal(ann, "watch", ann.run("jobs", "list").out.split("\t")[0])
-    assert "request_id" in plain
-    assert not colour.search(plain)
-    assert colour.search(coloured)
-
-
 @pytest.fixture(scope="module")
 def links(served: Served) -> tuple[Workspace, dict[tuple[str, ...], tuple[str, ...]]]:
     """A workspace with jobs, and by command the ids and links that it shows."""

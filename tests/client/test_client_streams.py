@@ -192,10 +192,6 @@ async def test_pauses_do_not_grow_while_the_service_can_be_reached(pauses: Pause
     assert pauses.seconds == [1.0] * 5
 
 
-async def test_204_ends_it(pauses: Pauses) -> None:
-    assert await followed([send_raw(STREAM), answer(204, b"", OURS)], pauses) == []
-
-
 @pytest.mark.parametrize("body", [b"hi", DONE])
 async def test_another_server_s_answer_is_an_error(body: bytes, pauses: Pauses) -> None:
     page = HEAD + b"Content-Type: text/html\r\n\r\n"

@@ -1,12 +1,8 @@
 """Every refusal has the same shape, whatever is wrong with the request."""
 
-import asyncio
 import json
-from contextlib import closing
-from http.client import HTTPConnection
 from typing import Any
 from unittest.mock import AsyncMock
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -14,7 +10,7 @@ import pytest
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.documented import assert_problem
-from tests.support.service import JOB, MOVIE, TIMEOUT, RunningService
+from tests.support.service import JOB, MOVIE, RunningService
 
 # --- addresses and methods ------------------------------------------------------------------------
 
@@ -134,27 +130,6 @@ async def test_a_body_over_the_limit_is_413(start: Start) -> None:
     for request in (claimed, chunked):
         async with raw_connection(service.url) as connection:
             assert (await connection.ask(request)).status_code == 413
-
-
-@pytest.mark.parametrize("connection", ["keep-alive", "close"])
-@pytest.mark.parametrize("is_chunked", [False, True])
-async def test_a_client_that_sends_first_sees_the_413(
-    shared_service: RunningService, connection: str, is_chunked: bool
-) -> None:
-    """As most do. A connection that is closed with unread bytes is reset, and sending fails."""
-    key = await shared_service.key()
-    address, pieces = urlsplit(shared_service.url), [b" " * 100_000] * 80
-
-    def post() -> tuple[int, Any]:
-        client = HTTPConnection(address.netloc, timeout=TIMEOUT)
-        headers = {"API-KEY": key, "Connection": connection}
-        given = iter(pieces) if is_chunked else b"".join(pieces)
-        client.request("POST", "/v1/jobs", given, headers, encode_chunked=is_chunked)
-        answer = client.getresponse()
-        with closing(client):
-            return answer.status, json.load(answer)["code"]
-
-    assert await asyncio.to_thread(post) == (413, "body_too_large")
 
 
 async def test_an_encoded_body_is_415(shared_client: httpx.AsyncClient) -> None:

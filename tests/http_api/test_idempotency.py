@@ -16,7 +16,6 @@ from tests.support.service import (
     eventually,
     listed,
     phases_of,
-    running_service,
     wait_for_job,
 )
 
@@ -219,11 +218,3 @@ async def test_refused_credentials_free_the_key(
     assert "Idempotency-Replayed" not in again.headers
     assert again.json()["request_id"] != refused
     await wait_for_job(client, again.json()["request_id"], phase="accepted")
-
-
-async def test_a_key_outlives_a_restart(tmp_path: Any, provider: ScriptedProvider) -> None:
-    async with running_service(tmp_path, **provider.settings()) as service:
-        key = await service.key()
-        first = await create(service.client(key), "k")
-    async with running_service(tmp_path, **provider.settings()) as service:
-        assert_replay(first, await create(service.client(key), "k"))
