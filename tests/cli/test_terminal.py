@@ -69,14 +69,6 @@ def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
 
 
-def test_watch_on_a_dumb_terminal_prints_plain_lines(served: Served) -> None:
-    ann = served.as_user("dumb")
-    job_id = submit_movie(ann)
-    _, written = on_a_terminal(ann, "watch", job_id, TERM="dumb")
-    assert f"{job_id} COMPLETED" in written
-    assert "\x1b" not in written
-
-
 @pytest.fixture(scope="module")
 def links(served: Served) -> tuple[Workspace, dict[tuple[str, ...], tuple[str, ...]]]:
     """A workspace with jobs, and by command the ids and links that it shows."""

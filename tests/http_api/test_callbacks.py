@@ -5,17 +5,15 @@ import json
 
 import httpx
 import structlog
-from starlette.responses import JSONResponse, Response
 from structlog.testing import capture_logs
 
-from tests.http_api.accepted_job import AcceptedJob, create_accepted_job, create_submitted_job
+from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import (
     COMPLETED,
     FAILED,
     ScriptedProvider,
-    Submission,
     call_back,
 )
 from tests.store.world import bodies, incoming_callback, unchanged
@@ -134,25 +132,3 @@ async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     assert (await job.wait_for(done=True))["status"] == "COMPLETED"
     assert len(await job.callbacks()) == 200
     await job.send(b"[", 400)
-
-
-# --- callbacks and submissions --------------------------------------------------------------------
-
-
-async def test_a_callback_that_outruns_the_answer_is_applied(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-
-    answers = []
-
-    async def calls_back_first(submission: Submission) -> Response:
-        answer = await call_back(submission.webhook_url, COMPLETED | {"request_id": "up-1"})
-        answers.append(answer.json())
-        return JSONResponse({"request_id": "up-1"})
-
-    provider.submit = calls_back_first
-    job = await create_submitted_job(await service.user(), provider)
-    assert (await job.wait_for(done=True))["status"] == "COMPLETED"
-    assert (await job.wait_for(provider_request_id="up-1"))["done"]
-    assert answers == [{"status": "accepted"}]

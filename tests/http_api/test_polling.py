@@ -22,17 +22,6 @@ async def service(provider: ScriptedProvider, start: Start) -> RunningService:
     return await start(**provider.settings() | QUICK)
 
 
-async def test_lost_callbacks_lose_no_outcome(start: Start) -> None:
-    """The simulation tests the case that some are lost."""
-    service = await start(**QUICK, sandbox_drop_callbacks=1, sandbox_fail_jobs=0.3, poll_rate=200)
-    client = await service.user()
-    jobs = [await submit(client) for _ in range(12)]
-    for job in jobs:
-        finished = await wait_for_job(client, job["request_id"], done=True)
-        assert finished["status"] in ("COMPLETED", "FAILED")
-        assert finished["evidence"] == "poll"
-
-
 @pytest.mark.parametrize(
     ("state", "code"),
     [({"status": "IN_PROGRESS"}, "deadline_exceeded"), ({"status": "COMPLETED"}, "result_missing")],

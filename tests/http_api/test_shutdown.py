@@ -11,7 +11,7 @@ from receiver.engine.submissions import Submissions
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.event_stream import event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
-from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, call_back, never
+from tests.http_api.scripted_provider import ScriptedProvider, never
 from tests.support.service import (
     MOVIE,
     RunningService,
@@ -54,29 +54,6 @@ async def test_a_submission_in_flight_gets_its_time(
         client = service.client(key)
         assert (await job_of(client, first))["provider_request_id"] == "up-1"
         await wait_for_job(client, late, provider_request_id="up-2")
-
-
-async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
-    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Submissions, "drain_seconds", 0.2)
-    provider.submit = never
-    async with running_service(tmp_path, **provider.settings()) as service:
-        key = await service.key()
-        request_id = (await submit(service.client(key)))["request_id"]
-        await provider.submitted()
-    provider.submit = None
-    settings = provider.settings() | {"confirm_callbacks": False}
-    async with running_service(tmp_path, **settings) as service:
-        client = service.client(key)
-        assert (await job_of(client, request_id))["phase"] == "submit_unconfirmed"
-        other = (await submit(client))["request_id"]
-        await wait_for_job(client, other, phase="accepted")
-        assert len(provider.submissions) == 2
-        path = provider.submissions[0].webhook_url.partition("/webhooks/")[2]
-        healing = COMPLETED | {"request_id": "up-77"}
-        assert (await call_back(f"{service.url}/webhooks/{path}", healing)).status_code == 200
-        await wait_for_job(client, request_id, status="COMPLETED")
 
 
 async def test_streams_end_cleanly_at_shutdown(

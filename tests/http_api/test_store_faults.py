@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from store.errors import OutcomeUnknown, StoreFull, StoreUnavailable
-from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.documented import assert_problem
 from tests.support.service import (
@@ -97,20 +96,6 @@ async def test_a_client_that_obeys_pays_once_when_a_read_fails(site: Site, way: 
     assert await site.jobs() == 1
     await wait_for_job(site.client, answer.json()["request_id"], phase="accepted")
     assert len(site.provider.submissions) == 1
-
-
-async def test_while_no_read_works_the_answer_is_what_is_known(
-    start: Start, site: Site, way: Way
-) -> None:
-    service = await start(**site.provider.settings(), submit_wait=1)
-    site = site._replace(service=service, client=await service.user())
-    reads = site.break_("jobs", "find")
-
-    answer = await way.post(site.client)
-
-    assert answer.status_code == way.status
-    assert answer.json()["request_id"].startswith("job_")
-    assert 1 <= reads.await_count <= 10, "no busy loop"
 
 
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, way: Way) -> None:

@@ -261,7 +261,8 @@ async def small_buffer(url: str) -> AsyncIterator[RawConnection]:
     own.connect((parts.hostname, parts.port))
     reader, writer = await asyncio.open_connection(sock=own, limit=2**23)
     yield RawConnection(reader, writer)
-    writer.transport.abort()
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_reader_that_stops_delays_no_other_and_misses_nothing(
