@@ -93,11 +93,9 @@ def narrative(text: str) -> None:
 
 
 def log_line(text: str) -> None:
-    """A log line in both formats; the one for a terminal scans the text once more."""
-    for line_format in ("json", "console"):
-        event: Any = logs._without_secrets(None, "", {"event": text, "at": [{text: text}]})
-        if line_format == "console":
-            logs._without_controls(None, "", event | {"exception": text})
+    """A log line for a terminal, which is scanned once more than the one in JSON."""
+    event: Any = logs._without_secrets(None, "", {"at": [{text: text}]})
+    logs._without_controls(None, "", event | {"exception": text})
 
 
 READERS: dict[str, Callable[[str], object]] = {
