@@ -11,7 +11,7 @@ from tests.crash.processes import Service, caller
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import JOB, eventually, job_of, wait_for_length
 
-ROUNDS, JOBS = 3, 40
+ROUNDS, JOBS = 3, 20
 SETTLED = {"COMPLETED", "submit_unconfirmed"}
 
 
