@@ -45,6 +45,7 @@ class RequestParser(httptools.HttpRequestParser):
 
     def __init__(self, connection: "GuardedConnection") -> None:
         super().__init__(connection)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn's own
         self._connection = connection
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
@@ -74,16 +75,16 @@ class Readers:
 
     def add(self, connection: "GuardedConnection") -> None:
         if not self._waiting:
-            connection.loop.call_soon(self._resume, connection.loop)
+            asyncio.get_running_loop().call_soon(self._resume)
         self._waiting[connection] = None
 
-    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _resume(self) -> None:
         for connection in list(islice(self._waiting, AT_ONCE)):
             del self._waiting[connection]
             if not connection.transport.is_closing():
                 connection.flow.resume_reading()
         if self._waiting:
-            loop.call_soon(self._resume, loop)
+            asyncio.get_running_loop().call_soon(self._resume)
 
 
 class GuardedConnection(HttpToolsProtocol):
@@ -101,7 +102,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._most = most
         self.parser = RequestParser(self)
         self.headers = []
-        self.head_awaited_since: float | None = self.loop.time()
+        self.head_awaited_since: float | None = asyncio.get_running_loop().time()
         """Loop time since which `CLIENT_SECONDS` run; None if they do not."""
         self._without_progress = 0
         """Bytes, as in `HEAD_BYTES`."""
@@ -136,13 +137,13 @@ class GuardedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.head_awaited_since is None and not self._is_answering():
-            self.head_awaited_since = self.loop.time()
+            self.head_awaited_since = asyncio.get_running_loop().time()
         self._without_progress += len(data)
         super().data_received(data)
         if self._without_progress > HEAD_BYTES or len(self.headers) > HEADERS:
             self._refuse(431, "head_too_large", "The head or the trailers are too large.")
-        in_request = self.head_awaited_since is not None or self.cycle.more_body
-        if in_request and not self.flow.read_paused:
+        in_body = self._is_answering() and self.cycle.more_body
+        if (in_body or self.head_awaited_since is not None) and not self.flow.read_paused:
             self.flow.pause_reading()
             self._readers.add(self)
 

@@ -45,7 +45,8 @@ class Echo:
 
     connection: GuardedConnection = field(init=False)
     scope: Any = None
-    served: list[bytes] = field(default_factory=list)
+    served: list[tuple[str, str, bytes]] = field(default_factory=list)
+    """Methods, paths and bodies."""
     disconnected: int = 0
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,5 +62,5 @@ class Echo:
             return
         if scope["path"] == "/slow":
             await self.go.wait()
-        self.served.append(scope["raw_path"])
+        self.served.append((scope["method"], scope["path"], body))
         await respond(send, scope["raw_path"] + body)

@@ -94,6 +94,13 @@ async def test_a_few_pipelined_requests_are_answered_in_order(client: RawConnect
     assert [(await client.answer()).body.decode() for _ in targets] == targets
 
 
+async def test_what_follows_a_last_request_is_dropped(echo: Echo, client: RawConnection) -> None:
+    await client.send(request_bytes("GET", "/last", Connection="close") + GET)
+    assert (await client.answer()).body == b"/last"
+    assert await client.ended()
+    assert len(echo.served) == 1
+
+
 @pytest.mark.parametrize(
     "then",
     [

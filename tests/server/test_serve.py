@@ -27,6 +27,10 @@ LARGE = 16 * 1024 * 1024
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "_CHECK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "CLIENT_SECONDS", 1)
 
 
@@ -88,6 +92,7 @@ async def test_a_request_that_ignores_its_disconnect_is_cancelled() -> None:
     assert ended.is_set()
 
 
+@pytest.mark.usefixtures("short_limit")
 async def test_a_head_or_a_next_request_that_does_not_come_ends_the_connection() -> None:
     async def responses(url: str, start: bytes, piece: bytes) -> int:
         async with raw_connection(url) as client:
@@ -105,15 +110,6 @@ async def test_a_head_or_a_next_request_that_does_not_come_ends_the_connection()
             responses(url, REFUSED, b"a"),
         )
         assert list(await asyncio.wait_for(ended, TIMEOUT)) == [0, 0, 1, 1, 1, 1]
-
-
-async def test_a_request_under_way_may_last() -> None:
-    echo = Echo()
-    async with connected(echo) as client:
-        await client.send(SLOW)
-        await asyncio.sleep(1.5)
-        echo.go.set()
-        assert (await client.answer()).status_code == 200
 
 
 async def long_responses(_scope: Any, _receive: Any, send: Any) -> None:
@@ -145,6 +141,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has this time limit")
+@pytest.mark.usefixtures("short_limit")
 @pytest.mark.parametrize("reads", [False, True])
 async def test_a_client_that_reads_nothing_is_cut_off(reads: bool) -> None:
     async with connected(long_responses) as client:
@@ -163,18 +160,13 @@ async def test_half_of_the_open_files_are_for_connections(monkeypatch: pytest.Mo
         assert (await first.ask(GET)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("soft", "hard", "raised"),
-    [(1_024, 4_096, [4_096]), (256, 256, []), (1_024, resource.RLIM_INFINITY, [65_536])],
-)
-def test_more_files_may_be_open(
-    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: list[int]
-) -> None:
+def test_more_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: asked.append(pair))
-    allow_many_connections()
-    assert asked == [(files, hard) for files in raised]
+    for soft, hard in ((1_024, 4_096), (256, 256), (1_024, resource.RLIM_INFINITY)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, pair=(soft, hard): pair)
+        allow_many_connections()
+    assert asked == [(4_096, 4_096), (65_536, resource.RLIM_INFINITY)]
 
 
 def test_waiting_connections_are_accepted_together(monkeypatch: pytest.MonkeyPatch) -> None:

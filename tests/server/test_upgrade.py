@@ -2,17 +2,12 @@
 of a body is ever read as a request, or as part of its head."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from tests.http_api.raw_http import raw_connection
-from tests.server.raw_asgi import read_body, respond
+from tests.server.raw_asgi import Echo
 from tests.support.asgi_server import asgi_server
-
-Seen = list[tuple[str, str, bytes]]
 
 INNER = b"POST /smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 """A body that a wrong server would read as a request."""
@@ -28,31 +23,17 @@ FRAMINGS = {
     % (len(INNER) - 1, INNER[:-1], INNER[-1:]),
 }
 NEXT = b"GET /next HTTP/1.1\r\nHost: test\r\n\r\n"
-BOTH: Seen = [("POST", "/first", INNER), ("GET", "/next", b"")]
+BOTH = [("POST", "/first", INNER), ("GET", "/next", b"")]
 
 
-@asynccontextmanager
-async def recording() -> AsyncIterator[tuple[str, Seen]]:
-    """A server that records each request with its whole body, and answers 200."""
-    seen: Seen = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if (body := await read_body(receive)) is not None:
-            seen.append((scope["method"], scope["path"], body))
-            await respond(send, b"ok")
-
-    async with asgi_server(app) as url:
-        yield url, seen
-
-
-async def exchange(url: str, *parts: bytes, answers: int) -> None:
-    """Send the parts, each once the server has read the one before, and read the answers."""
+async def exchange(url: str, *parts: bytes) -> None:
+    """Send the parts, each once the server has read the one before, and read two answers."""
     async with raw_connection(url) as client:
         for part in parts:
             await client.send(part)
             for _ in range(3):  # iterations in which the server reads this part alone
                 await asyncio.sleep(0)
-        for _ in range(answers):
+        for _ in range(2):
             assert (await client.answer()).status_code == 200
 
 
@@ -60,44 +41,48 @@ async def exchange(url: str, *parts: bytes, answers: int) -> None:
 @pytest.mark.parametrize("upgrade", UPGRADES)
 async def test_a_request_is_served_with_its_body(upgrade: str, framing: str) -> None:
     request = b"POST /first HTTP/1.1\r\nHost: test\r\n" + UPGRADES[upgrade] + FRAMINGS[framing]
-    async with recording() as (url, seen):
-        await exchange(url, request, NEXT, answers=2)
-        assert seen == BOTH
-        del seen[:]
-        await exchange(url, request + NEXT, answers=2)
-        assert seen == BOTH
+    echo = Echo()
+    async with asgi_server(echo) as url:
+        await exchange(url, request, NEXT)
+        assert echo.served == BOTH
+        echo.served.clear()
+        await exchange(url, request + NEXT)
+        assert echo.served == BOTH
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 async def test_a_request_split_at_any_byte(framing: str) -> None:
     request = b"POST /first HTTP/1.1\r\nHost: a\r\n" + UPGRADES["h2c"] + FRAMINGS[framing] + NEXT
-    async with recording() as (url, seen):
+    echo = Echo()
+    async with asgi_server(echo) as url:
         for at in range(1, len(request)):
-            await exchange(url, request[:at], request[at:], answers=2)
-            assert seen == BOTH, at
-            del seen[:]
-        await exchange(url, *(bytes([byte]) for byte in request), answers=2)
-        assert seen == BOTH
+            await exchange(url, request[:at], request[at:])
+            assert echo.served == BOTH, at
+            echo.served.clear()
+        await exchange(url, *(bytes([byte]) for byte in request))
+        assert echo.served == BOTH
 
 
 async def test_a_connection_is_closed_on_request() -> None:
     """Here, too, neither the body nor what follows it is read as a request."""
     head = b"POST /first HTTP/1.1\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n"
-    async with recording() as (url, seen):
+    echo = Echo()
+    async with asgi_server(echo) as url:
         for framing in FRAMINGS.values():
             async with raw_connection(url) as client:
                 await client.send(head + framing)
                 answer = await client.rest()
             assert answer.count(b"HTTP/1.1 ") == 1
             assert b"connection: close" in answer.lower()
-        assert seen == [("POST", "/first", INNER)] * 2
+        assert echo.served == [("POST", "/first", INNER)] * 2
 
 
 async def test_expect_100_continue_with_an_upgrade() -> None:
     head, _, body = (UPGRADES["h2c"] + FRAMINGS["length"]).partition(b"\r\n\r\n")
-    async with recording() as (url, seen), raw_connection(url) as client:
+    echo = Echo()
+    async with asgi_server(echo) as url, raw_connection(url) as client:
         await client.send(b"POST /first HTTP/1.1\r\nExpect: 100-continue\r\n" + head + b"\r\n\r\n")
         assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await client.send(body + NEXT)
         assert [(await client.answer()).status_code for _ in range(2)] == [200, 200]
-        assert seen == BOTH
+        assert echo.served == BOTH
