@@ -105,6 +105,9 @@ async def serving(
     finally:
         watching.cancel()
         for server in servers:
+            loop.remove_reader(server.sockets[0])
+        await asyncio.sleep(0)  # asyncio forgets, unclosed, what it accepts right before `close`
+        for server in servers:
             server.close()
         listener.close()
         try:
