@@ -215,3 +215,10 @@ def test_a_cancel_waits_for_a_callback_if_no_answer_comes() -> None:
     ]
     assert (story.job.status, story.job.provider_request_id) == (Status.CANCELLED, ID)
     assert story.due() == Due(Lane.POLL, story.now)
+
+
+@pytest.mark.parametrize(("code", "releases"), [(400, False), (401, True), (403, True)])
+def test_only_a_refused_key_of_ours_releases_the_idempotency_key(code: int, releases: bool) -> None:
+    transition = in_state("submitting").observe(SubmitRefused(code, "No."))
+    assert transition is not None
+    assert transition.releases_idempotency_key is releases
