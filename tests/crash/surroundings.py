@@ -158,13 +158,10 @@ async def sink(secret: str) -> AsyncIterator[Sink]:
 
 @dataclass
 class Reader:
-    """Follows one stream through every death of the service, by Last-Event-ID."""
+    """Follows a user's stream through every death of the service, by Last-Event-ID."""
 
     client: httpx.AsyncClient
-    path: str = "/v1/events"
     cursor: str | None = None
-    snapshot: Any = None
-    """The data of the only snapshot; a resumed stream sends no second one."""
     updates: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """The id and the job of each update, in order of arrival."""
     connections: int = 0
@@ -174,39 +171,32 @@ class Reader:
     """Set once it has a cursor: from then on it must receive everything that happens."""
 
     async def follow(self) -> None:
-        """Read until the stream says `done`; a user's stream never does."""
+        """Read until cancelled."""
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if await self._read_once():
-                    return
+                await self._read_once()
             await asyncio.sleep(0.02)
 
-    async def _read_once(self) -> bool:
+    async def _read_once(self) -> None:
         headers = {} if self.cursor is None else {"Last-Event-ID": self.cursor}
-        async with self.client.stream("GET", self.path, headers=headers) as response:
-            if response.status_code == 204:
-                return True
+        async with self.client.stream("GET", "/v1/events", headers=headers) as response:
             if response.status_code == 503:
-                return False
+                return
             response.raise_for_status()
             self.connections += 1
             async for event in EventSource(response).aiter_sse():
                 match event.event:
                     case "snapshot":
                         assert self.cursor is None, "a resumed stream sent a second snapshot"
-                        self.snapshot = event.json()
                     case "update":
                         self.updates.append((event.id, job := event.json()))
                         self.ended += job["done"]
-                    case "done":
-                        return True
                     case "reset":
                         raise AssertionError("the service has lost a cursor")
                     case _:
                         continue  # `retry:` lines and comments
                 self.cursor = event.id
                 self.begun.set()
-        return False
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from store.sqlite.connection import prepare
-from tests.crash.disks import small_disk
 from tests.crash.processes import Service
 
 
@@ -46,15 +45,3 @@ async def test_what_is_in_the_place_of_the_database(
     service = Service(tmp_path)
     make(service.database)
     await assert_refused(service, *words)
-
-
-@pytest.mark.parametrize(
-    ("size", "read_only", "words"), [("16m", True, "read-only"), ("128k", False, "disk is full")]
-)
-async def test_a_disk_that_takes_no_database(
-    tmp_path: Path, size: str, read_only: bool, words: str
-) -> None:
-    with small_disk(tmp_path / "disk", size, read_only=read_only) as disk:
-        service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
-
-        await assert_refused(service, words)

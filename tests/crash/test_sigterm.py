@@ -1,7 +1,6 @@
 """SIGTERM with open streams, waiting requests and submissions in flight: a clean exit, in time."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -40,34 +39,6 @@ async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
             for stream in streams:
                 # It was read to its end: a broken connection would have raised.
                 assert "event: update" in await stream
-
-
-@pytest.mark.long
-async def test_a_submission_that_hangs_is_unconfirmed_and_ends_in_time(tmp_path: Path) -> None:
-    async with provider(SandboxRules(submit_timeouts=1, drop_callbacks=1)) as upstream:
-        service = Service(tmp_path, QUICK | upstream.settings | {"SUBMIT_TIMEOUT": "60"})
-        async with started(service) as client:
-            made = await submit(client, "hangs", {})
-            await reaches(upstream, jobs=1)
-
-            status, seconds = await service.terminate()
-
-            assert status == 0
-            assert 6 < seconds < 10, "what is in flight gets 7 s"
-            stopped_at = datetime.now(UTC)
-            await service.start()
-            lines = (await client.get(f"{made.headers['Location']}/history")).json()["history"]
-            events = [line for line in lines if line["type"] == "event"]
-            phases = [event["job"]["phase"] for event in events]
-            assert phases[:3] == ["queued", "submitting", "submit_unconfirmed"]
-            assert datetime.fromisoformat(events[2]["at"]) < stopped_at, (
-                "written by its own process"
-            )
-            job = await eventually(
-                lambda: client.get(made.headers["Location"]), lambda answer: answer.json()["done"]
-            )
-            assert job.json()["error"]["code"] == "submit_outcome_unknown"
-            assert len(await upstream.jobs()) == 1
 
 
 async def submit(client: httpx.AsyncClient, title: str, headers: dict[str, str]) -> httpx.Response:

@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.disks import small_disk
 from tests.crash.judge import judge
 from tests.crash.processes import Service
 from tests.crash.world import Order, World, running_world
@@ -24,13 +23,6 @@ from tests.support.service import eventually
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 RULES = SandboxRules(render_seconds=1.5)
-
-
-async def test_a_disk_that_is_full(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "8m") as disk:
-        url = f"sqlite:///{disk}/receiver.db"
-        async with running_world(tmp_path, RULES, DATABASE_URL=url) as world:
-            await lives_through(world, filled(disk), "full")
 
 
 async def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
@@ -48,16 +40,6 @@ async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
         began = time.monotonic()
         await lives_through(world, held(world.service.database), "locked")
         assert time.monotonic() - began > 5, "a write that gets the lock in time succeeds"
-
-
-@contextlib.contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"\0" * 4096)
-    yield
-    filler.unlink()
 
 
 @contextlib.contextmanager

@@ -7,21 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 
 from receiver.engine.submissions import USER_PAUSES
 from receiver.sandbox.faults import SandboxRules
-from tests.crash.process_faults import set_trap
 from tests.crash.processes import Service, caller
 from tests.crash.surroundings import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
 from tests.support.service import eventually
 
 RETRY_PAUSE = 0.05
 FINISH_TIMEOUT = 60.0
-WATCH_EVERY = 5
-"""One in this many jobs is followed on its own stream."""
 
 Unfinished: TypeAlias = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 """The pending webhook messages, and all jobs."""
@@ -64,16 +61,6 @@ class World:
     orders: dict[str, Order] = field(default_factory=dict)
     acknowledged: dict[str, str] = field(default_factory=dict)
     """By the order's idempotency key: the request_id in its answer."""
-    watchers: list[tuple[Reader, asyncio.Task[None]]] = field(default_factory=list)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        watching = [task for _, task in self.watchers]
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
 
     def order(self) -> Order:
         """A new order. Every third uses the drop-in route, the others `POST /v1/jobs`."""
@@ -97,9 +84,6 @@ class World:
         order = order or self.order()
         request_id = await self.ask(order)
         self.acknowledged[order.key] = request_id
-        if len(self.acknowledged) % WATCH_EVERY == 1:
-            watcher = Reader(self.client, f"/v1/jobs/{request_id}/events")
-            self.watchers.append((watcher, asyncio.create_task(watcher.follow())))
         return request_id
 
     async def submit_all(
@@ -206,21 +190,15 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def running_world(
-    folder: Path, rules: SandboxRules, *, dies_at: str | None = None, **settings: str
-) -> AsyncIterator[World]:
-    """Run a service with its surroundings; it may be killed and restarted. `dies_at` is the place,
-    as in `process_faults`, where it kills itself until `service.before` is set to None."""
+async def running_world(folder: Path, rules: SandboxRules, **settings: str) -> AsyncIterator[World]:
+    """Run a service with its surroundings; it may be killed and restarted."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(rules))
         service = Service(folder, upstream.settings | QUICK | settings)
-        if dies_at is not None:
-            service.before = partial(set_trap, dies_at)
         await stack.enter_async_context(service)
         credentials = await service.make_key()
         hooks = await stack.enter_async_context(sink(credentials["secret"]))
         client = await stack.enter_async_context(caller(service, credentials["key"]))
         await service.start()
         follower = await stack.enter_async_context(reader(client))
-        world = World(service, upstream, hooks, client, follower)
-        yield await stack.enter_async_context(world)
+        yield World(service, upstream, hooks, client, follower)

@@ -10,9 +10,10 @@ from functools import partial
 from operator import ge
 from pathlib import Path
 
+from receiver.clock import SystemClock
 from receiver.sandbox.faults import SandboxRules
+from store.records.times import Millis
 from tests.benchmarks.world import SECRET
-from tests.crash.process_faults import set_clock
 from tests.crash.processes import ROOT, Service, caller
 from tests.crash.surroundings import provider, reader, sink
 from tests.crash.world import FINISH_TIMEOUT, QUICK, World
@@ -56,6 +57,16 @@ class Replica(Service):
         )
         out, err = await process.communicate()
         return CommandResult(process.returncode or 0, out.decode(), err.decode())
+
+
+def _set_clock(seconds: int) -> None:
+    """Shift this process's clock by this many seconds, ahead or back."""
+    right = SystemClock.now
+
+    def now(clock: SystemClock) -> Millis:
+        return right(clock) + seconds * 1_000
+
+    SystemClock.now = now  # type: ignore[method-assign, assignment] # for this process
 
 
 @dataclass
@@ -113,10 +124,6 @@ class Cluster:
         """Wait while more than `backlog` jobs are open."""
         await eventually(self._open_jobs, partial(ge, backlog), "room", timeout=FINISH_TIMEOUT)
 
-    def is_older(self) -> bool:
-        """Whether the replicas run an older version."""
-        return self.replicas[-1].sources != ROOT
-
     async def upgrade(self) -> None:
         """Replace replicas of an older version one by one, as docs/deploy.md says."""
         for replica in self.replicas:
@@ -159,7 +166,7 @@ async def running_cluster(
         for number, clock in enumerate(clocks):
             place = folder / f"replica-{number}"
             place.mkdir()
-            replica = Replica(place, settings, sources=sources, before=partial(set_clock, clock))
+            replica = Replica(place, settings, sources=sources, before=partial(_set_clock, clock))
             replicas.append(await stack.enter_async_context(replica))
         credentials = await replicas[0].make_key()
         balancer = Balancer([replica.port for replica in replicas], rng)
@@ -169,5 +176,4 @@ async def running_cluster(
         await asyncio.gather(*(replica.start() for replica in replicas))
         follower = await stack.enter_async_context(reader(client))
         world = World(front, upstream, hooks, client, follower)
-        await stack.enter_async_context(world)
         yield Cluster(world, replicas, server, pooler)

@@ -1,4 +1,4 @@
-"""Faults among replicas, one at a time, at random moments, and an upgrade between them."""
+"""Faults among replicas, one at a time, at random moments."""
 
 import asyncio
 import random
@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from receiver.http_api.jobs import _LATER_MEMBERS
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import Tally, judge
-from tests.crash.processes import ROOT
 from tests.replicas.cluster import Cluster, running_cluster
-from tests.replicas.older import older_sources
 from tests.support.pooler import is_installed
 
 RULES = SandboxRules(
@@ -29,25 +26,18 @@ FAULTS = 10
 
 
 async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, Counter[str]]:
-    """Run these jobs over replicas whose clocks differ, behind a pooler if one is installed. If the
-    repository's history is here, they run an older version at first, and are upgraded one by one
-    after half of the jobs. Returns the totals and the number of faults by kind. Raises
-    AssertionError if anything was lost or doubled."""
+    """Run these jobs over replicas whose clocks differ, behind a pooler if one is installed.
+    Returns the totals and the number of faults by kind. Raises AssertionError if anything was lost
+    or doubled."""
     rng = random.Random(seed)
     faults = Counter[str]()
     kinds = _shuffled(rng)
-    older = older_sources(folder)
-    async with running_cluster(
-        folder, RULES, rng, pooled=is_installed(), clocks=CLOCKS, sources=older or ROOT
-    ) as cluster:
+    async with running_cluster(folder, RULES, rng, pooled=is_installed(), clocks=CLOCKS) as cluster:
         async with cluster.submitting(jobs) as submitting:
             while not submitting.done() or faults.total() < FAULTS:
                 await asyncio.sleep(rng.uniform(0.5, 2))
-                if cluster.is_older() and len(cluster.world.acknowledged) >= jobs / 2:
-                    await cluster.upgrade()
-                    faults["replicas upgraded"] += len(cluster.replicas)
                 faults[await inject_fault(cluster, rng, next(kinds))] += 1
-        tally = await judge(cluster.world, faults.total(), added=_LATER_MEMBERS)
+        tally = await judge(cluster.world, faults.total())
         callbacks = await cluster.world.provider.sent_callbacks()
     faults["callbacks lost"] = callbacks["dropped"]
     faults["callbacks twice"] = callbacks["duplicated"]
