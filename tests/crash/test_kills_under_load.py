@@ -22,6 +22,6 @@ async def test_fifty_kills_under_load_lose_nothing_and_pay_nothing_twice(tmp_pat
     # Each time it died, enough was under way that something could have been lost.
     assert tally.jobs > ROUNDS
     assert tally.callbacks > ROUNDS / 2
-    assert tally.streams > ROUNDS
+    assert tally.streams > ROUNDS / 2
     # Only a callback can resolve what a kill leaves unknown.
     assert tally.unknown < tally.jobs / 4

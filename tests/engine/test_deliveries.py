@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from receiver.engine.deliveries import PER_HOST, PER_USER, Deliveries, Message
-from receiver.engine.lanes import LEASE_SLACK, LaneWorker
+from receiver.engine.lanes import LaneWorker
 from receiver.webhooks.delivery import AttemptResult
 from store.keys import User
 from store.records.deliveries import DeliveryState
@@ -155,30 +155,3 @@ async def test_a_pause_that_ends_during_a_look_leaves_no_message_lying(
     harness.clock.advance(59.995)
     await begin(worker)
     assert await step(harness, worker, 1) == 1
-
-
-async def test_what_was_leased_before_a_suspension_is_not_sent(
-    harness: Harness, lane: Deliveries, worker: LaneWorker[Message]
-) -> None:
-    """Another process may be sending it by now, or a newer one."""
-    job = await message(harness, "one.example")
-    (leased,) = await lane.take(9, {})
-    harness.clock.advance(LEASE_SLACK / SECOND + 0.001)
-    await lane.handle(leased)
-    assert harness.sender.sent == []
-    assert await step(harness, worker, 60) == 1
-    assert await state_of(harness, job) == [DeliveryState.DELIVERED]
-
-
-async def test_what_is_still_being_sent_is_not_leased_again(
-    harness: Harness, worker: LaneWorker[Message]
-) -> None:
-    harness.sender.waits_for = answered = asyncio.Event()
-    await message(harness, "one.example")
-    assert await begin(worker) == 1
-    await harness.sender.sending(1)
-    harness.clock.advance(60)
-    assert await begin(worker) == 0
-    answered.set()
-    await worker.finish()
-    assert len(harness.sender.sent) == 1

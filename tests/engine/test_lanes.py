@@ -116,17 +116,6 @@ async def test_a_commit_says_when_to_look(
     assert await worker.run_once() == 1
 
 
-async def test_the_store_says_when_more_is_due(
-    letters: Letters, worker: LaneWorker[str], clock: ManualClock
-) -> None:
-    letters.next_at = NOW + 1_000
-    assert await worker.run_once() == 0
-    letters.due = "a"
-    assert await worker.run_once() == 0
-    clock.advance(1)
-    assert await worker.run_once() == 1
-
-
 async def test_a_commit_of_another_process_is_a_reason_to_look(
     letters: Letters, worker: LaneWorker[str], hub: Hub
 ) -> None:

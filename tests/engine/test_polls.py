@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -13,10 +12,9 @@ from receiver.domain.lifecycle import decider
 from receiver.domain.observations import CancelRequested, StatusCallEnded
 from receiver.domain.schedule import Rules
 from receiver.engine.lanes import LaneWorker
-from receiver.engine.polls import CANCEL_WAIT, POLL_LEASE, StatusPolls
+from receiver.engine.polls import CANCEL_WAIT, StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
 from receiver.providers.samsar import read_report
-from store.errors import StoreUnavailable
 from store.records.jobs import Claim, Job, Phase, Status, Tracking
 from store.records.times import Due, Lane
 from store.records.transitions import Transition
@@ -86,19 +84,6 @@ async def test_claims_or_polls_alone_get_the_whole_rate_in_order(
     assert harness.provider.asked == names
 
 
-async def test_all_calls_at_once_are_bounded(harness: Harness) -> None:
-    harness.provider.waits_for = answered = asyncio.Event()
-    worker = polling(harness, concurrency=3)
-    await due(harness, Lane.POLL, "a", "b")
-    await due(harness, Lane.CONFIRM, "c", "d")
-    assert await begin(worker) == 3
-    finish_at_next_call(harness)
-    answered.set()
-    await worker.finish()
-    assert await begin(worker) == 1
-    await worker.finish()
-
-
 async def test_a_user_s_calls_that_hang_leave_slots_to_others_as_they_end(
     harness: Harness,
 ) -> None:
@@ -118,20 +103,6 @@ async def test_a_user_s_calls_that_hang_leave_slots_to_others_as_they_end(
 # --- one job, one call ----------------------------------------------------------------------------
 
 
-async def test_a_job_that_is_due_again_during_its_call_has_one_call_at_a_time(
-    harness: Harness, worker: LaneWorker[Job]
-) -> None:
-    harness.provider.waits_for = answered = asyncio.Event()
-    (job,) = await due(harness, Lane.POLL, "up")
-    assert await begin(worker) == 1
-    harness.clock.advance(POLL_LEASE / SECOND)
-    assert await begin(worker) == 0, "its lease has ended"
-    answered.set()
-    await worker.finish()
-    assert harness.provider.asked == ["up"]
-    assert (await harness.find(job)).tracking.polls == 1
-
-
 async def test_after_an_outdated_answer_the_job_can_be_leased_again(
     harness: Harness, worker: LaneWorker[Job]
 ) -> None:
@@ -149,25 +120,6 @@ async def test_after_an_outdated_answer_the_job_can_be_leased_again(
 
     assert (await harness.find(job)).tracking.polls == 1
     assert await harness.lease("another", Lane.POLL) == [job.id]
-
-
-async def test_an_answer_is_kept_until_the_store_takes_it(
-    harness: Harness, worker: LaneWorker[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finish_at_next_call(harness)
-    (job,) = await due(harness, Lane.POLL, "up")
-    advance, refusals = harness.store.jobs.advance, iter(range(3))
-
-    async def refuse(*args: Any, **named: Any) -> Any:
-        await asyncio.sleep(0)
-        if next(refusals, None) is not None:
-            raise StoreUnavailable("the disk is away")
-        return await advance(*args, **named)
-
-    monkeypatch.setattr(harness.store.jobs, "advance", refuse)
-    await step(harness, worker)
-    assert (await harness.find(job)).done
-    assert harness.provider.asked == ["up"]
 
 
 async def test_once_completed_only_the_result_is_asked_for(

@@ -1,21 +1,18 @@
 """Submissions: each job is sent once, users take turns, and pauses after an answer "later"."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from receiver.domain.answers import (
     SubmitAccepted,
-    SubmitAmbiguous,
     SubmitAnswer,
     SubmitNotSent,
-    SubmitRefused,
 )
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.submissions import Attempt, Submissions
-from store.errors import OutcomeUnknown, StoreUnavailable
 from store.keys import User
 from store.records.jobs import ErrorCode, Job, Phase
 from store.records.times import Lane
@@ -51,81 +48,6 @@ def later_for(*jobs: Job, **details: Any) -> Callable[[str], SubmitAnswer]:
 
 
 # --- once -----------------------------------------------------------------------------------------
-
-
-async def test_a_job_is_submitting_on_disk_before_it_is_sent(
-    harness: Harness, worker: LaneWorker[Attempt]
-) -> None:
-    harness.provider.waits_for = answered = asyncio.Event()
-    (job,) = await create(harness)
-    assert await worker.run_once() == 1
-    await harness.provider.called.wait()
-    assert await phases(harness, [job]) == [Phase.SUBMITTING]
-
-    answered.set()
-    await worker.finish()
-    assert await phases(harness, [job]) == [Phase.ACCEPTED]
-    assert await begin(worker) == 0
-    assert harness.provider.submitted == [job.id]
-
-
-@pytest.mark.parametrize(
-    ("answer", "phase"),
-    [
-        (SubmitAccepted("up-1"), Phase.ACCEPTED),
-        (SubmitRefused(422, "no"), Phase.FINISHED),
-        (SubmitNotSent("refused"), Phase.QUEUED),
-        (SubmitAmbiguous("reset"), Phase.SUBMIT_UNCONFIRMED),
-        (ZeroDivisionError(), Phase.SUBMIT_UNCONFIRMED),
-    ],
-)
-async def test_an_answer_is_stored_although_the_store_fails_at_first(
-    harness: Harness,
-    worker: LaneWorker[Attempt],
-    monkeypatch: pytest.MonkeyPatch,
-    answer: SubmitAnswer | Exception,
-    phase: Phase,
-    quiet_log: Sequence[Mapping[str, object]],
-) -> None:
-    def submit_answer(_: str) -> SubmitAnswer:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    harness.provider.submit_answer = submit_answer
-    (job,) = await create(harness)
-    advance, refusals = harness.store.jobs.advance, iter(range(3))
-
-    async def refuse(*args: Any, **named: Any) -> Any:
-        await asyncio.sleep(0)
-        if next(refusals, None) is not None:
-            raise StoreUnavailable("the disk is away")
-        return await advance(*args, **named)
-
-    monkeypatch.setattr(harness.store.jobs, "advance", refuse)
-    await step(harness, worker)
-    assert await phases(harness, [job]) == [phase]
-
-
-async def test_a_job_whose_beginning_may_not_be_stored_is_queued_again(
-    harness: Harness, worker: LaneWorker[Attempt], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (job,) = await create(harness)
-    advance = harness.store.due.advance
-
-    async def lose_the_answer(*given: Any) -> Any:
-        await advance(*given)
-        raise OutcomeUnknown("the connection was lost")
-
-    monkeypatch.setattr(harness.store.due, "advance", lose_the_answer)
-    with pytest.raises(OutcomeUnknown):
-        await worker.run_once()
-    monkeypatch.undo()
-    assert await phases(harness, [job]) == [Phase.QUEUED]
-    assert harness.provider.submitted == []
-
-    await step(harness, worker, 2)
-    assert await phases(harness, [job]) == [Phase.ACCEPTED]
 
 
 async def test_nothing_is_sent_after_the_end_of_its_lease(
@@ -166,26 +88,6 @@ async def test_a_stop_sends_nothing_more_and_leaves_nothing_in_between(
 
     assert await phases(harness, [sent, taken]) == [Phase.SUBMIT_UNCONFIRMED, Phase.QUEUED]
     assert harness.provider.submitted == [sent.id]
-
-
-async def test_at_a_stop_an_answer_that_cannot_be_stored_is_not_waited_for(
-    harness: Harness,
-    lane: Submissions,
-    worker: LaneWorker[Attempt],
-    monkeypatch: pytest.MonkeyPatch,
-    quiet_log: Sequence[Mapping[str, object]],
-) -> None:
-    async def refuse(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailable("the disk is full")
-
-    harness.provider.waits_for = asyncio.Event()
-    lane.drain_seconds = 0.01  # type: ignore[misc]  # of this instance alone
-    (job,) = await create(harness)
-    await worker.run_once()
-    await harness.provider.called.wait()
-    monkeypatch.setattr(harness.store.jobs, "advance", refuse)
-    await asyncio.wait_for(worker.stop(), 5)
-    assert await phases(harness, [job]) == [Phase.SUBMITTING], "the next start finds it"
 
 
 # --- in turn --------------------------------------------------------------------------------------
@@ -271,22 +173,6 @@ async def test_a_retry_after_holds_the_job_itself_and_a_short_one_shortens_the_p
     assert wait >= min(retry_after or 0, harness.services.rules.job_deadline - SECOND)
 
 
-async def test_refusals_of_calls_under_way_count_as_one(
-    harness: Harness, lane: Submissions, worker: LaneWorker[Attempt]
-) -> None:
-    jobs = await create(harness, harness.world.ann, 4)
-    harness.provider.submit_answer = later_for(*jobs)
-    await step(harness, worker, 0)
-    assert len(harness.provider.submitted) == 4
-    harness.provider.submit_answer = later_for()
-    (bob,) = await create(harness, harness.world.bob)
-    await step(harness, worker, 1)
-    assert await phases(harness, [bob]) == [Phase.ACCEPTED]
-    # Ann's own pause has doubled once at most.
-    await step(harness, worker, 1)
-    assert len(harness.provider.submitted) == 6
-
-
 async def test_a_waiting_job_fails_at_its_deadline_although_all_pause(
     harness: Harness, worker: LaneWorker[Attempt]
 ) -> None:
@@ -301,20 +187,6 @@ async def test_a_waiting_job_fails_at_its_deadline_although_all_pause(
     assert job.error.code is ErrorCode.NOT_SUBMITTED
     assert not job.error.may_have_been_billed
     assert harness.provider.submitted == [refused.id]
-
-
-async def test_jobs_that_wait_for_a_slot_fail_at_their_deadline(
-    harness: Harness, lane: Submissions, worker: LaneWorker[Attempt]
-) -> None:
-    lane.slots = 1
-    harness.provider.submit_answer = lambda _: LATER
-    await create(harness, harness.world.ann)
-    await step(harness, worker, 0)
-    waiting = await create(harness, harness.world.ann, 2)
-    harness.clock.advance(harness.services.rules.job_deadline / SECOND)
-    for _ in range(4):
-        await step(harness, worker, 1)
-    assert await phases(harness, waiting) == [Phase.FINISHED] * 2
 
 
 async def test_a_job_of_a_provider_that_is_not_configured_waits(

@@ -128,10 +128,3 @@ def test_unused_calls_add_up_for_a_tenth_of_a_second() -> None:
     for _ in range(4):
         limiter.take(1_000)
     assert limiter.seconds_until_free(1_000) == pytest.approx(0.02)
-
-
-def test_a_call_can_be_taken_before_it_is_free() -> None:
-    limiter = RateLimiter(1)
-    limiter.take(0)
-    limiter.take(0)
-    assert limiter.seconds_until_free(0) == pytest.approx(2)
