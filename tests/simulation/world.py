@@ -203,9 +203,9 @@ class World:
     def next_due(self) -> float:
         """The earliest time at which something is due or was, by the database and the archive."""
         one = self.truth.one
-        due = one("SELECT min(coalesce(held_until, at)) FROM due")
+        due = one("SELECT min(max(at, coalesce(held_until, at))) FROM due")
         relay = one(
-            "SELECT min(coalesce(held_until, next_attempt_at)) FROM deliveries d"
+            "SELECT min(max(next_attempt_at, coalesce(held_until, 0))) FROM deliveries d"
             " WHERE state = 'pending' AND (retried = 1 OR NOT EXISTS ("
             " SELECT 1 FROM deliveries o WHERE o.job_id = d.job_id AND o.state = 'pending'"
             " AND o.retried = 0 AND o.seq < d.seq))"
