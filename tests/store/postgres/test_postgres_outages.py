@@ -7,12 +7,13 @@ from functools import partial
 import psycopg
 import pytest
 
+from store.callbacks import Receipt
 from store.errors import StoreUnavailable
 from store.postgres import pool, receive_timeout
 from store.postgres.failures import to_store_error
 from store.records.jobs import Job
 from tests.store.postgres.conftest import opened
-from tests.store.world import World
+from tests.store.world import World, change
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 
@@ -56,6 +57,18 @@ async def test_a_stopped_server_is_unavailable_until_it_is_back(
     await eventually(partial(works, world, job), bool)
     # Notifications may have been missed meanwhile, so everybody has to check.
     await eventually(world.store.changed_elsewhere, bool)
+
+
+async def test_a_server_restart_fails_no_later_call(
+    own_server: PostgresServer, world: World
+) -> None:
+    job = await world.create()
+    await asyncio.to_thread(own_server.stop)
+    await asyncio.to_thread(own_server.start)
+
+    assert await world.store.jobs.find(job.id) is not None
+    assert await world.receive(job) == Receipt.ACCEPTED
+    assert (await world.store.jobs.advance(job.id, change()))[0].seq == 2
 
 
 async def test_a_server_that_hangs_is_unavailable_until_it_goes_on(

@@ -1,5 +1,6 @@
 """A store whose disk fails, or whose database is locked."""
 
+import asyncio
 import resource
 import shutil
 import sqlite3
@@ -144,6 +145,22 @@ async def test_a_long_log_is_truncated_once_no_reader_needs_it(
 
     sizes = await store.sizes()
     assert sizes["wal"] <= limit < sizes["database"]
+
+
+async def test_no_read_stays_open(
+    store: SqliteStore, world: World, other: sqlite3.Connection
+) -> None:
+    job = await world.create()
+    await asyncio.gather(
+        store.jobs.find(job.id),
+        store.events.after_for_user(world.ann.id, 0, 10),
+        store.events.snapshot_for_user(world.ann.id, 10),
+        store.callbacks.list_unapplied(0, 9),
+    )
+
+    busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    assert busy == 0
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
-"""Migrations, and a database of release 0.1.0, killed amid work of every kind, that continues under
-this release.
+"""Databases of earlier releases, killed amid their work, that continue under this release.
 
-`schema_4.sql` is that database as text and never changes. A database of a later release is stored
-beside it, under the number of its schema.
+`schema_4.sql` (0.1.0) and `schema_7.sql` (1.0.0) are such databases as text, which never change. A
+later release's is stored beside them, under the number of its schema.
 """
 
 import re
@@ -22,11 +21,11 @@ from tests.support.service import (
     ShiftedClock,
     history_of,
     job_of,
+    listed,
     running_service,
     wait_for_job,
 )
 
-KEPT = Path(__file__).with_name("schema_4.sql")
 KEY = "rk_" + 8 * "kept0" + "key"
 COMPLETED, CANCELED = "job_01M8C5X41QP3E2509F7MG0XVHE", "job_01M8C5X5380DT2HVQDYH72VWHE"
 RENDERING, ACCEPTED = "job_01M8C5X6C7BK485TQWTJS394SY", "job_01M8C5XG6CHTJJRWH5Y9YR07HV"
@@ -44,16 +43,22 @@ ORDER = JOB | {"metadata": {"order": "1"}, "webhookUrl": "https://hooks.example/
 CURSOR = "4.3609e7c37b88"
 LEFT_AT = 1_795_705_200_000
 """Soon after the last time in the file: nothing is old yet, and no deadline has passed."""
+QUEUED_7, UNAPPLIED_7 = "job_01M8VRXV6580K6NH3P1T6MNZ23", "job_01M8VRXQ66ZF6EVA29PZZZ8CXG"
+LEFT_AT_7 = 1_796_228_500_000
 DAY = 24 * 3_600_000
+
+
+def database_of(schema: int, folder: Path) -> Path:
+    """The database as the release with this schema left it."""
+    path = folder / "receiver.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(Path(__file__).with_name(f"schema_{schema}.sql").read_text("utf-8"))
+    return path
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """The database as the release left it."""
-    path = tmp_path / "receiver.db"
-    with closing(sqlite3.connect(path)) as database:
-        database.executescript(KEPT.read_text("utf-8"))
-    return path
+    return database_of(4, tmp_path)
 
 
 @asynccontextmanager
@@ -65,8 +70,10 @@ async def client_at(kept: Path, moment: int) -> AsyncIterator[httpx.AsyncClient]
         yield service.client(KEY)
 
 
-def test_an_old_schema_becomes_that_of_a_new_database(kept: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("old", [4, 7])
+def test_an_old_schema_becomes_that_of_a_new_database(old: int, tmp_path: Path) -> None:
     """So no released migration has been changed since."""
+    kept = database_of(old, tmp_path)
     prepare(tmp_path / "fresh.db")
 
     prepare(kept)
@@ -115,6 +122,22 @@ async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Pa
         for request_id in (SUBMITTING, UNCONFIRMED):
             job = await wait_for_job(client, request_id, status="FAILED")
             assert job["error"]["code"] == "submit_outcome_unknown"
+
+
+async def test_jobs_under_way_in_1_0_0_end(tmp_path: Path) -> None:
+    kept = database_of(7, tmp_path)
+
+    async with client_at(kept, LEFT_AT_7) as client:
+        jobs = {job["request_id"]: job["phase"] for job in (await listed(client, "jobs"))}
+        assert len(jobs) == 7
+        await wait_for_job(client, QUEUED_7, status="COMPLETED")
+        verdicts = [each["verdict"] for each in await history_of(client, UNAPPLIED_7, "callback")]
+        assert verdicts == ["applied", "applied"]
+
+    # The provider has forgotten the others.
+    async with client_at(kept, LEFT_AT_7 + 2 * DAY) as client:
+        for request_id in jobs.keys() - {QUEUED_7}:
+            await wait_for_job(client, request_id, status="FAILED")
 
 
 # --- migrations: numbered, applied once, in one transaction ---------------------------------------
