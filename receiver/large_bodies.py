@@ -25,7 +25,8 @@ class LargeBodies:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._bytes: Counter[Hashable] = Counter()
-        """By sender."""
+        """By sender; none has 0."""
+        self._total = 0
         self._sender_locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._lock = asyncio.Lock()
         self._next_at = 0.0
@@ -39,19 +40,25 @@ class LargeBodies:
 
         def grow_to(length: int) -> bool:
             nonlocal taken
-            more = max(length - LARGE - taken, 0)
-            sender_bytes, all_bytes = self._bytes[sender] + more, self._bytes.total() + more
-            if sender_bytes > MAX_SENDER_BYTES or all_bytes > MAX_BYTES:
-                return False
-            self._bytes[sender] = sender_bytes
-            taken += more
+            more = length - LARGE - taken
+            if more > 0:
+                if self._bytes[sender] + more > MAX_SENDER_BYTES or self._total + more > MAX_BYTES:
+                    return False
+                self._take(sender, more)
+                taken += more
             return True
 
         try:
             yield grow_to
         finally:
-            self._bytes[sender] -= taken
-            self._bytes += Counter()  # drops zeros
+            if taken:
+                self._take(sender, -taken)
+
+    def _take(self, sender: Hashable, more: int) -> None:
+        self._total += more
+        self._bytes[sender] += more
+        if not self._bytes[sender]:
+            del self._bytes[sender]
 
     @asynccontextmanager
     async def turn(self, sender: Hashable) -> AsyncIterator[None]:
