@@ -1,5 +1,6 @@
 """Serves result files from the archive."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -21,6 +22,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
+
+FIND_SECONDS = 5.0
+"""How long to wait for the disk, or for the service that issues the bucket's credentials."""
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 
@@ -59,9 +63,11 @@ async def _find(context: ApiContext, file: ArchivedFile) -> FileLocation | None:
     if context.archive is None or file.key is None:
         return None
     try:
-        return await context.archive.find(file.key, file.bytes or 0)
-    except ArchiveUnavailable as error:
-        log.warning("a stored file cannot be read", key=file.key, reason=str(error))
+        async with asyncio.timeout(FIND_SECONDS):
+            return await context.archive.find(file.key, file.bytes or 0)
+    except (ArchiveUnavailable, TimeoutError) as error:
+        reason = str(error) or f"no answer within {FIND_SECONDS:g} s"
+        log.warning("a stored file cannot be read", key=file.key, reason=reason)
         return None
 
 

@@ -10,6 +10,10 @@ from store.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLo
 REUSE_SECONDS: Final = 1.0
 """How long a result is reused. A check is a write, and anybody can request one."""
 
+ANSWER_SECONDS: Final = 1.5
+"""How long to wait for the check. A disk or a server that hangs can block it for longer than a load
+balancer waits for an answer."""
+
 _CODES: Final[dict[type[StoreError], str]] = {
     StoreBusy: "busy",
     StoreLocked: "locked",
@@ -39,7 +43,10 @@ class Readiness:
 
     async def _check(self) -> str | None:
         try:
-            await self._store.check_writable()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._store.check_writable()
+        except TimeoutError:
+            return "unavailable"
         except StoreError as error:
             return _CODES.get(type(error), "unavailable")
         return None

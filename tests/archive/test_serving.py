@@ -1,10 +1,12 @@
 """How a stored file is served: its headers, its ranges, its type."""
 
 import hashlib
+import os
 
 import httpx
 import pytest
 
+from receiver.http_api import archived
 from tests.archive.archive_world import ArchiveWorld
 from tests.archive.file_host import Answer, file_of
 
@@ -70,3 +72,18 @@ async def test_ranges(world: ArchiveWorld) -> None:
     for wanted in ("bytes=5-4", "lines=1-2", "bytes=", "bytes=0-1,5-9", "bytes=x-", "bytes=-", ""):
         answer = await part(wanted)
         assert (answer.status_code, answer.content) == (200, FILE), wanted
+
+
+async def test_a_disk_that_hangs_is_not_waited_for(
+    world: ArchiveWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archived, "FIND_SECONDS", 0.05)
+    request_id = await world.create_stored("/h", Answer(FILE))
+    kept = world.kept / "ada" / request_id / "1.bin"
+    kept.unlink()
+    os.mkfifo(kept)
+    answer = await world.result(request_id)
+    assert answer.status_code == 302
+    assert answer.headers["Location"].endswith("/h")
+    with kept.open("r+b", buffering=0):  # the disk is back
+        kept.unlink()

@@ -5,6 +5,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from receiver.http_api import readiness as readiness_module
 from receiver.http_api.readiness import Readiness
 from store.errors import (
     OutcomeUnknown,
@@ -41,16 +42,19 @@ async def test_an_answer_holds_for_a_second(check: AsyncMock) -> None:
         clock.advance(0.1)
 
 
-async def test_a_check_that_hangs_is_shared(
-    check: AsyncMock,
+async def test_a_check_that_hangs_is_shared_and_given_up(
+    check: AsyncMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readiness, free = Readiness(Mock(check_writable=check), ManualClock()), asyncio.Event()
+    monkeypatch.setattr(readiness_module, "ANSWER_SECONDS", 0.01)
+    clock, free = ManualClock(), asyncio.Event()
+    readiness = Readiness(Mock(check_writable=check), clock)
     check.side_effect = free.wait
-    asking = [asyncio.create_task(readiness.error_code()) for _ in range(20)]
-    await asyncio.sleep(0)
-    free.set()
-    assert await asyncio.gather(*asking) == [None] * 20
+    asking = [readiness.error_code() for _ in range(20)]
+    assert await asyncio.gather(*asking) == ["unavailable"] * 20
     assert check.await_count == 1
+    free.set()
+    clock.advance(1)
+    assert await readiness.error_code() is None
 
 
 async def test_a_service_that_stops_is_alive_and_not_ready(service: RunningService) -> None:
