@@ -108,7 +108,9 @@ def _check_host(host: str, allow_nets: Sequence[IPNetwork]) -> None:
 # Addresses that Python takes for public, at least some of its releases.
 _NOT_PUBLIC: Sequence[IPNetwork] = [
     ip_network("168.63.129.16/32"),  # a cloud's platform (Azure)
-    ip_network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    # Protocol assignments (RFC 6890 and 2928). Newer Pythons take some of them for public.
+    ip_network("192.0.0.0/24"),
+    ip_network("2001::/23"),
     ip_network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
     ip_network("2002::/16"),  # 6to4, with an IPv4 address in it (RFC 3056)
     ip_network("3fff::/20"),  # documentation (RFC 9637)
