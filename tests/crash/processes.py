@@ -20,7 +20,8 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
+"""A start that migrates PostgreSQL beside busy replicas may wait for its locks for 48 s."""
 END_TIMEOUT = 30.0
 
 
