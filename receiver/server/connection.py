@@ -48,6 +48,7 @@ class RequestParser(httptools.HttpRequestParser):
         self.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn's own
         self._connection = connection
 
+    # The library takes other buffers too; uvicorn passes bytes.
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
         try:
             super().feed_data(data)
@@ -178,8 +179,8 @@ class GuardedConnection(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        """Close the connection. The client is told why, unless it awaits the response to a request
-        that it has sent whole."""
+        """Close the connection. A response gives the reason first, unless the client awaits the
+        response to a request that it has sent whole."""
         if self._is_answering() and (
             self.pipeline or not self.cycle.more_body or self.cycle.response_started
         ):
