@@ -15,11 +15,10 @@ from store.ids import Ids
 from store.open import open_store
 from tests.engine.harness import HOLDER, Harness, ScriptedUpstream
 from tests.http_api.conftest import quiet_log
-from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.store.world import NOW, World
 from tests.support.manual_clock import ManualClock
 
-__all__ = ["harness", "provider", "quiet_log"]
+__all__ = ["harness", "quiet_log"]
 
 
 @pytest.fixture
@@ -41,9 +40,3 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     )
     yield Harness(services, hub, clock, provider, world)
     await store.close()
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[ScriptedProvider]:
-    async with scripted_provider() as provider:
-        yield provider

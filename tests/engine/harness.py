@@ -24,7 +24,7 @@ from store.database import Store
 from store.keys import User
 from store.records.jobs import Job
 from store.records.times import Due, Lane, Millis
-from tests.store.world import World, accepted, lease_due
+from tests.store.world import World, accepted
 from tests.support.manual_clock import ManualClock
 from tests.support.samsar_double import SamsarDouble
 
@@ -54,8 +54,6 @@ class ScriptedUpstream(SamsarDouble):
         self.waits_for: asyncio.Event | None = None
         """If set, calls are answered only after this event."""
         self.asked: list[str] = []
-        self.results: list[str] = []
-        """Those of `asked` that were calls for the result alone."""
         self.cancelled: list[str] = []
 
     async def submit(
@@ -69,10 +67,6 @@ class ScriptedUpstream(SamsarDouble):
         self.asked.append(job.id)
         await self._wait()
         return self.answers.get(job.id, self.answer)
-
-    async def result(self, job: UpstreamJob) -> StatusAnswer:
-        self.results.append(job.id)
-        return await self.status(job)
 
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         self.cancelled.append(job.id)
@@ -141,12 +135,6 @@ class Harness:
     async def due_poll(self, name: str, user: User | None = None, lane: Lane = Lane.POLL) -> Job:
         """A job whose status call is due."""
         return await self.accepted_job(name, user, due=Due(lane, self.clock.now()))
-
-    async def lease(self, holder: str, lane: Lane) -> list[str]:
-        """The ids of all jobs that `holder` can lease now."""
-        now = self.clock.now()
-        leased = await lease_due(self.store, lane, now, now + LEASE, holder, 100)
-        return [job.id for job in leased]
 
     async def verdicts(self, job: Job) -> list[str]:
         history = await self.store.jobs.history_of(job.id)

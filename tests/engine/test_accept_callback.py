@@ -17,7 +17,6 @@ from receiver.engine.observe_job import observe_job
 from receiver.large_bodies import LargeBodies
 from receiver.providers.samsar import read_report
 from store.callbacks import Receipt
-from store.errors import NotFound
 from store.records.jobs import ErrorCode, Job, Phase, Status
 from store.records.times import Due, Lane
 from tests.engine.harness import COMPLETED, LEASE, RUNNING, Harness
@@ -102,9 +101,3 @@ async def test_what_a_replica_of_1_0_0_leaves_later_is_applied_by_the_next_start
     await observe_job(services, job.id, StatusCallEnded(1, clock.now() + 1, "up-1", confirmed))
     assert (await harness.find(job)).status is Status.COMPLETED
     assert await harness.verdicts(job) == ["confirmed"]
-
-
-async def test_a_callback_of_no_job_is_not_kept(harness: Harness, intake: CallbackIntake) -> None:
-    for body in (RUNNING, b"no object", b'{"poison":"read"}'):
-        with pytest.raises(NotFound):
-            await accept(intake, harness.world.job(), body)

@@ -61,14 +61,6 @@ def test_what_was_skipped_has_to_pass(step: Millis, wait: Millis) -> None:
     assert world.after(MINUTE)
 
 
-def test_a_clock_that_is_put_right_again_is_trusted_at_once() -> None:
-    world = World()
-    world.now += 3_650 * DAY
-    assert not world.after(2 * HOUR)
-    world.now -= 3_650 * DAY
-    assert world.look()
-
-
 def test_a_machine_that_boots_in_1970_and_is_corrected_waits_an_hour_and_no_longer() -> None:
     world = World(newest=NOW, now=0)
     assert not world.after(10 * MINUTE)

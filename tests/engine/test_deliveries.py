@@ -1,7 +1,6 @@
 """Webhooks to users: limits per user and host, pauses, and leases."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +9,9 @@ from receiver.engine.deliveries import PER_HOST, PER_USER, Deliveries, Message
 from receiver.engine.lanes import LaneWorker
 from receiver.webhooks.delivery import AttemptResult
 from store.keys import User
-from store.records.deliveries import DeliveryState
 from store.records.jobs import Job
 from tests.engine.harness import Harness, begin, step
-from tests.store.world import SECOND, completed, rendering
+from tests.store.world import SECOND, rendering
 
 REFUSED = AttemptResult(None, "connect_failed", 3, None, None, connect_failure=True)
 
@@ -45,29 +43,6 @@ async def messages(harness: Harness, count: int, host: str, user: User | None = 
     return [await message(harness, host.format(number), user) for number in range(count)]
 
 
-async def state_of(harness: Harness, job: Job) -> list[DeliveryState]:
-    return [*(await harness.world.deliveries(job)).values()]
-
-
-async def test_a_message_is_sent_when_it_is_due(
-    harness: Harness, worker: LaneWorker[Message]
-) -> None:
-    await worker.run_once()
-    job = await message(harness, "one.example")
-    assert await step(harness, worker, 0) == 1
-    assert await state_of(harness, job) == [DeliveryState.DELIVERED]
-    assert await step(harness, worker, 60) == 0
-
-
-async def test_a_failed_attempt_is_repeated_by_the_schedule(
-    harness: Harness, worker: LaneWorker[Message]
-) -> None:
-    harness.sender.result = replace(harness.sender.result, status_code=500)
-    job = await message(harness, "one.example")
-    assert [await step(harness, worker, at) for at in (0, 4.9, 0.1, 299, 1)] == [1, 0, 1, 0, 1]
-    assert await state_of(harness, job) == [DeliveryState.EXHAUSTED]
-
-
 @pytest.mark.parametrize(("host", "most"), [("one.example", PER_HOST), ("h{}.example", PER_USER)])
 async def test_a_user_and_a_host_have_a_limit_that_delays_no_other(
     harness: Harness, worker: LaneWorker[Message], host: str, most: int
@@ -97,20 +72,6 @@ async def test_all_attempts_at_once_are_bounded_and_shared(
     assert sorted(url[8] for url in await harness.sender.sending(4)) == ["a", "a", "b", "b"]
     answered.set()
     await worker.finish()
-
-
-async def test_one_message_of_a_job_is_in_flight(
-    harness: Harness, worker: LaneWorker[Message]
-) -> None:
-    harness.sender.waits_for = answered = asyncio.Event()
-    job = await message(harness, "one.example")
-    assert await begin(worker) == 1
-    await harness.world.advance(job, completed(harness.clock.now(), relay=True))
-    assert await begin(worker) == 0
-    answered.set()
-    await worker.finish()
-    assert await step(harness, worker, 0) == 1
-    assert await state_of(harness, job) == [DeliveryState.DELIVERED] * 2
 
 
 async def test_a_host_that_refuses_connections_gets_one_attempt_a_minute(

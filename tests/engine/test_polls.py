@@ -7,15 +7,15 @@ from random import Random
 
 import pytest
 
-from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
+from receiver.domain.answers import StatusReport, StatusUnavailable
 from receiver.domain.lifecycle import decider
-from receiver.domain.observations import CancelRequested, StatusCallEnded
+from receiver.domain.observations import CancelRequested
 from receiver.domain.schedule import Rules
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.polls import CANCEL_WAIT, StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
 from receiver.providers.samsar import read_report
-from store.records.jobs import Claim, Job, Phase, Status, Tracking
+from store.records.jobs import Job, Phase
 from store.records.times import Due, Lane
 from store.records.transitions import Transition
 from tests.engine.harness import RATE, STEP, Harness, begin, step
@@ -100,38 +100,6 @@ async def test_a_user_s_calls_that_hang_leave_slots_to_others_as_they_end(
     await worker.finish()
 
 
-# --- one job, one call ----------------------------------------------------------------------------
-
-
-async def test_after_an_outdated_answer_the_job_can_be_leased_again(
-    harness: Harness, worker: LaneWorker[Job]
-) -> None:
-    harness.provider.waits_for = answered = asyncio.Event()
-    (job,) = await due(harness, Lane.POLL, "up")
-    await begin(worker)
-    now, rules = harness.clock.now(), harness.services.rules
-    earlier = StatusCallEnded(1, now - SECOND, "up", StatusMissing())
-    later, _ = await harness.store.jobs.advance(job.id, decider(earlier, lambda: now, rules))
-    assert later.due is not None
-
-    harness.clock.advance((later.due.at - now) / SECOND)
-    answered.set()
-    await worker.finish()
-
-    assert (await harness.find(job)).tracking.polls == 1
-    assert await harness.lease("another", Lane.POLL) == [job.id]
-
-
-async def test_once_completed_only_the_result_is_asked_for(
-    harness: Harness, worker: LaneWorker[Job]
-) -> None:
-    job = await harness.due_poll("up")
-    linkless = replace(job, tracking=Tracking(result_pending=True))
-    await harness.world.advance(job, lambda _: Transition(linkless))
-    await step(harness, worker)
-    assert harness.provider.results == ["up"]
-
-
 # --- pauses ---------------------------------------------------------------------------------------
 
 
@@ -151,22 +119,6 @@ async def test_after_five_failures_calls_pause_and_jobs_go_on_without_them(
     for _ in range(int((PROVIDER_PAUSES.first + 6) / STEP)):
         await step(harness, one_by_one)
     assert all([(await harness.find(job)).done for job in jobs]), "soon after the recovery"
-
-
-async def test_claims_are_taken_after_their_time_although_calls_pause(
-    harness: Harness, worker: LaneWorker[Job], quiet_log: Sequence[Mapping[str, object]]
-) -> None:
-    harness.provider.answer = StatusUnavailable("the key", credentials_refused=True)
-    job = await harness.due_poll("up", lane=Lane.CONFIRM)
-    claim = Claim(1, harness.clock.now(), Status.FAILED, None, None, "No.")
-    claimed = replace(job, phase=Phase.CONFIRMING, tracking=Tracking(claims=(claim,)))
-    await harness.world.advance(job, lambda _: Transition(claimed))
-    timeout = harness.services.rules.confirm_timeout / SECOND
-    began = harness.clock.monotonic()
-    while not (await harness.find(job)).done:
-        await step(harness, worker, 0.5)
-        assert harness.clock.monotonic() - began < 1.1 * timeout + 5
-    assert harness.clock.monotonic() - began >= timeout
 
 
 async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
