@@ -103,6 +103,23 @@ async def test_another_id_is_a_conflict_and_polls(
     await job.wait_for_verdicts("conflict", "applied", "applied")
 
 
+async def test_a_forged_claim_is_denied_and_a_true_one_confirmed(
+    provider: ScriptedProvider, job: AcceptedJob
+) -> None:
+    await job.send(FAILED)
+    (line,) = await job.wait_for_verdicts("denied")
+    assert line["evidence"] == "poll"
+    seen = await job.document()
+    assert (seen["status"], seen["phase"], seen["error"]) == ("PENDING", "accepted", None)
+    provider.states["up-1"] = COMPLETED
+    await job.send(COMPLETED)
+    assert (await job.wait_for(done=True))["evidence"] == "callback"
+    (_, line) = await job.wait_for_verdicts("denied", "confirmed")
+    assert line["confirmed"] is True
+    # The next scheduled poll is a minute away (POLL_MIN), so these calls are the confirmations.
+    assert provider.status_calls == ["up-1", "up-1"]
+
+
 async def test_the_same_body_again_is_a_duplicate(trusting_job: AcceptedJob) -> None:
     job = trusting_job
     await job.send(RUNNING)

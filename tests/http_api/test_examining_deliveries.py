@@ -12,10 +12,10 @@ from receiver.net import resolver
 from store.errors import StoreBusy
 from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Sink, always
-from tests.http_api.scripted_provider import COMPLETED, FAILED
+from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
 from tests.http_api.webhook_job import RELAY, SECRET, WebhookJob, WebhookJobs
 from tests.support.documented import assert_problem
-from tests.support.service import RunningService, listed, submit
+from tests.support.service import RunningService, eventually, listed, submit
 
 
 async def exhausted(webhook_jobs: WebhookJobs, url: str | None = None) -> WebhookJob:
@@ -46,7 +46,6 @@ async def test_a_list_is_narrowed_and_paged(webhook_jobs: WebhookJobs, sink: Sin
         ({"host": "127.0.0.1"}, newest_first),
         ({"host": f"127.0.0.1:{httpx.URL(sink.url).port}"}, newest_first[1:]),
         ({"host": "127.0.0.1:9", "state": "exhausted"}, newest_first[:1]),
-        ({"host": "127.0.0.1:9", "state": "delivered"}, []),
         ({"host": "[::1]:9"}, []),
     ):
         found = await listed(client, "deliveries", **query)
@@ -56,25 +55,34 @@ async def test_a_list_is_narrowed_and_paged(webhook_jobs: WebhookJobs, sink: Sin
     rest = (await client.get(f"/v1/deliveries?cursor={page['next_cursor']}")).json()
     assert page["deliveries"] + rest["deliveries"] == await listed(client, "deliveries")
     assert (len(page["deliveries"]), rest["next_cursor"]) == (3, None)
-    for bad in ("state=done", "limit=0", "cursor=x", "status=FAILED", "host=", "host=a%00b",
-                "request_id=%E2%98%83"):  # fmt: skip
+    for bad in (
+        *("state=done", "limit=0", "cursor=x", "status=FAILED", "host=", "host=a%00b"),
+        *("request_id=%E2%98%83", "failing=false", "failing=true&state=exhausted"),
+    ):
         answer = await client.get(f"/v1/deliveries?{bad}")
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query"), bad
 
 
-async def test_a_delivery_shows_its_message_and_what_was_answered(
-    webhook_jobs: WebhookJobs, sink: Sink
+async def test_a_failing_message_is_shown_with_what_was_answered(
+    start: Start, provider: ScriptedProvider, sink: Sink
 ) -> None:
     said = "No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40
     sink.answer = always(404, said)
-    job = await exhausted(webhook_jobs)
-    (delivery,) = await listed(job.client, "deliveries")
-    assert delivery["user"] == "ada"
-    assert [each["excerpt"] for each in delivery["attempts"]] == [said[:200]] * 3
+    service = await start(**provider.settings() | RELAY | {"relay_schedule": "0,3600"})
+    job = await WebhookJobs(service, provider, sink).create()
+    assert await listed(job.client, "deliveries", failing="true") == []
+    await job.apply(FAILED)
+    (delivery,) = await eventually(
+        lambda: listed(job.client, "deliveries", failing="true"), bool, "a failed attempt"
+    )
+    assert await listed(job.client, "deliveries", failing="true", host="other.example") == []
+    assert (delivery["state"], delivery["failing"], delivery["user"]) == ("pending", True, "ada")
+    assert delivery["host"] == f"127.0.0.1:{httpx.URL(sink.url).port}"
+    assert [each["excerpt"] for each in delivery["attempts"]] == [said[:200]]
 
     shown = (await job.client.get(f"/v1/deliveries/{delivery['id']}")).json()
 
-    message = sink.messages[-1]
+    (message,) = sink.messages
     assert shown == delivery | {
         "url": sink.url,
         "body": json.loads(message.body),
@@ -83,7 +91,7 @@ async def test_a_delivery_shows_its_message_and_what_was_answered(
             for name in ("content-type", "user-agent", "webhook-id", "webhook-timestamp")
         },
     }
-    assert shown["body"]["type"] == "job.failed"
+    assert shown["body"]["type"] == shown["type"] == "job.failed"
     assert (await job.client.get("/v1/deliveries/msg_x")).status_code == 404
 
 

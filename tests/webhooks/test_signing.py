@@ -1,6 +1,7 @@
 """Signatures, as specified by Standard Webhooks."""
 
-from receiver.webhooks.signing import sign
+from receiver.webhooks.signing import secrets_of, sign
+from store.keys import User
 
 
 def test_the_example_of_the_specification() -> None:
@@ -17,3 +18,9 @@ def test_the_example_of_the_specification() -> None:
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
+
+
+def test_a_replaced_secret_signs_until_it_expires() -> None:
+    user = User(1, "ada", "whsec_new", previous_secret="whsec_old", previous_secret_until=9)
+    assert secrets_of(user, 8) == ["whsec_new", "whsec_old"]
+    assert secrets_of(user, 9) == ["whsec_new"]
