@@ -11,16 +11,6 @@ from store.sqlite.connection import STATEMENTS as SQLITE
 from tests.store.statements import subjects
 
 
-def test_statements_are_read_by_name(tmp_path: Path) -> None:
-    (tmp_path / "letters.sql").write_text(
-        "-- about the file\n\n-- name: one\n-- Why.\n-- More.\nSELECT 1\n  FROM x;\n\n"
-        "-- name: two\n-- Why.\nSELECT 2;\n"
-    )
-
-    found = Statements(tmp_path).load("letters")
-    assert found == {"one": "SELECT 1\n  FROM x", "two": "SELECT 2"}
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -45,10 +35,3 @@ def test_every_query_is_used(statements: Statements) -> None:
     for subject in subjects(statements):
         assert any(re.search(rf'(load\(|subject = )"{subject}"', text) for text in code)
         assert statements.load(subject).keys() - quoted == set(), subject
-
-
-def test_parameters_are_written_in_the_drivers_style() -> None:
-    sql = "SELECT a::text FROM t WHERE a = :a AND b = :a_b"
-
-    assert SQLITE.translate(sql) == sql
-    assert POSTGRES.translate(sql) == "SELECT a::text FROM t WHERE a = %(a)s AND b = %(a_b)s"
