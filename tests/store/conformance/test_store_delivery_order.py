@@ -70,37 +70,31 @@ async def test_a_failure_that_is_replaced_while_it_is_sent_is_not_sent_again(
     assert await world.deliveries(job) == {2: state}
 
 
-async def test_one_is_in_flight_for_a_job(world: World) -> None:
+@pytest.mark.parametrize("how", ["delivered", "failed", "released", "ended", "orphaned"])
+async def test_one_is_in_flight_for_a_job_and_skipped_if_it_was_overtaken(
+    world: World, how: str
+) -> None:
     job = await relayed(world)
     update = await lease_one(world)
     await world.advance(job, completed(relay=True))
-
     assert await world.lease("you") == []
     assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
-    await world.settle(update, DELIVERED)
 
-    assert await world.deliveries(job) == {2: DELIVERED, 3: PENDING}
-    assert (await lease_one(world)).seq == 3
-
-
-@pytest.mark.parametrize("how", ["failed", "released", "ended", "orphaned"])
-async def test_an_overtaken_update_is_skipped_when_its_lease_ends(world: World, how: str) -> None:
-    job = await relayed(world)
-    update = await lease_one(world)
-    await world.advance(job, completed(relay=True))
-    later = NOW + 60 * SECOND
-
+    if how == "delivered":
+        await world.settle(update)
     if how == "failed":
-        assert await world.settle(update, PENDING, NOW + 5 * SECOND)
-        later = NOW
+        await world.settle(update, PENDING, NOW + 5 * SECOND)
     if how == "released":
         await world.store.deliveries.release("me")
     if how == "orphaned":
         await world.store.end_leases()
-        later = NOW
 
-    assert (await lease_one(world, at=later)).seq == 3
-    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+    at = NOW + 60 * SECOND if how == "ended" else NOW
+    assert (await lease_one(world, at=at)).seq == 3
+    assert await world.deliveries(job) == {
+        2: DELIVERED if how == "delivered" else SKIPPED,
+        3: PENDING,
+    }
 
 
 # --- turns ----------------------------------------------------------------------------------------

@@ -52,43 +52,24 @@ async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> 
     assert not (await world.find(job)).webhook_off  # a retry turns the URL on again
 
 
-async def test_a_retried_delivery_is_out_of_order_and_not_skipped(world: World) -> None:
+async def test_a_retried_delivery_is_out_of_order_until_its_attempt(world: World) -> None:
     job = await relayed(world)
-    first = await exhausted(world)
-    await world.advance(job, rendering(relay=True))
-    await world.store.deliveries.retry(first.id, NOW)
-    await world.advance(job, rendering(relay=True))
-    assert await world.deliveries(job) == {2: PENDING, 3: SKIPPED, 4: PENDING}
-
-    leased = [await lease_one(world)]
-    await world.settle(leased[0])
-    leased.append(await lease_one(world))
-
-    assert {delivery.seq for delivery in leased} == {2, 4}
-
-
-async def test_a_retried_delivery_waits_for_the_one_in_flight(world: World) -> None:
-    job = await relayed(world)
-    first = await exhausted(world)
+    retried = await exhausted(world)
     await world.advance(job, rendering(relay=True))
     in_flight = await lease_one(world)
-
-    await world.store.deliveries.retry(first.id, NOW)
-
-    assert await world.lease() == []
+    await world.store.deliveries.retry(retried.id, NOW + 1)
+    assert await world.lease(at=NOW + 1) == [], "it waits for the one in flight"
     await world.settle(in_flight)
-    assert (await lease_one(world)).id == first.id
+    await world.advance(job, rendering(relay=True), rendering(relay=True))
+    assert await world.deliveries(job) == {2: PENDING, 3: DELIVERED, 4: SKIPPED, 5: PENDING}
 
+    newer = await lease_one(world)
+    assert newer.seq == 5, "which does not wait for it"
+    await world.settle(newer, PENDING, NOW + 2)
+    assert (await lease_one(world, at=NOW + 2)).id == retried.id, "nor does it wait"
+    await world.settle(retried, PENDING, NOW + 5 * SECOND)
 
-async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: World) -> None:
-    job = await relayed(world)
-    first = await exhausted(world)
-    await world.store.deliveries.retry(first.id, NOW)
-    await world.settle(await lease_one(world), PENDING, NOW + 5 * SECOND)
-
-    await world.advance(job, rendering(relay=True))
-
-    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+    assert await world.deliveries(job) == {2: SKIPPED, 3: DELIVERED, 4: SKIPPED, 5: PENDING}
 
 
 async def test_a_pending_delivery_that_is_retried_keeps_its_place(world: World) -> None:
@@ -111,7 +92,8 @@ async def test_a_pending_delivery_that_is_retried_keeps_its_place(world: World) 
 
 
 async def test_many_deliveries_are_retried_by_state(world: World) -> None:
-    jobs = [await relayed(world, webhook_url=f"https://h{n}.example/") for n in range(3)]
+    for n in range(3):
+        await relayed(world, webhook_url=f"https://h{n}.example/")
     off, failed, pending = await world.lease()
     await world.settle(off, DISABLED)
     await world.settle(failed, EXHAUSTED)
@@ -127,4 +109,3 @@ async def test_many_deliveries_are_retried_by_state(world: World) -> None:
     assert job is not None
     assert not job.webhook_off
     assert Lane.DELIVER in world.notified[0].due
-    assert {job.id for job in jobs} == {each.job_id for each in (off, failed, pending)}
