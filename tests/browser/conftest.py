@@ -94,18 +94,6 @@ async def sign_in_here(page: Page, key: str) -> None:
     await page.get_by_role("button", name="Sign in").click()
 
 
-async def visit_list(visit: "Visit", job: AcceptedJob, **given: Any) -> Visitor:
-    """Open the list of jobs as the job's user."""
-    return await visit(str(job.client.base_url).rstrip("/"), job.client, **given)
-
-
-async def visit_job(visit: "Visit", job: AcceptedJob) -> Visitor:
-    """Open the job's page as its user."""
-    visitor = await visit_list(visit, job)
-    await visitor.open(f"#/jobs/{job.request_id}")
-    return visitor
-
-
 async def jobs_of(service: RunningService, user: str = "ada") -> list[dict[str, Any]]:
     """The jobs of this user, newest first."""
     answer = await (await service.user(user)).get("/v1/jobs")
@@ -137,18 +125,6 @@ async def lose_the_answer(route: Route) -> None:
     """The service answers, and the page does not learn of it."""
     await route.fetch()
     await route.abort()
-
-
-async def keep_waiting(page: Page, url: str) -> asyncio.Event:
-    """Give the page's next request for this URL no answer; the event is set by the service's."""
-    answered = asyncio.Event()
-
-    async def hang(route: Route) -> None:
-        await route.fetch()
-        answered.set()
-
-    await page.route(url, hang, times=1)
-    return answered
 
 
 Rewritten = dict[str, dict[str, str]]

@@ -1,42 +1,26 @@
 """Deliveries on the page: examined, filtered, and sent again."""
 
-import httpx
 from playwright.async_api import expect
 
-from tests.browser.conftest import StartSignedIn, Visitor
+from tests.browser.conftest import StartSignedIn
 from tests.providers.faulty_server import faulty_server, send_raw
-from tests.support.service import eventually, submit, wait_for_job
+from tests.support.service import submit, wait_for_job
 
 # A single attempt: the number of attempts changes only when the test retries.
 RELAYS = {"relay_allow_http": True, "relay_allow_nets": "127.0.0.0/8", "relay_schedule": "0"}
-UNREACHABLE = "http://127.0.0.1:9/hook"
 REFUSAL = b"""HTTP/1.1 500 Oops\r
 Content-Length: 24\r
 \r
 the database is <locked>"""
 
 
-async def visitor_of_a_job_with_a_dead_webhook(start_signed_in: StartSignedIn) -> Visitor:
-    """A visitor at a job whose last webhook was not delivered."""
-    _, visitor = await start_signed_in(**RELAYS, sandbox_render=0.3)
-    await visitor.submit_by_form(Label="Undelivered", Webhook=UNREACHABLE)
-    await expect(visitor.page.locator(".title").get_by_text("Completed")).to_be_visible()
-    return visitor
-
-
-async def refusals(client: httpx.AsyncClient, count: int) -> None:
-    """Wait until this many deliveries are given up."""
-    path = "/v1/deliveries?state=exhausted&limit=200"
-    await eventually(
-        lambda: client.get(path), lambda page: len(page.json()["deliveries"]) == count, "refusals"
-    )
-
-
 async def test_a_delivery_is_sent_again_once_it_is_confirmed(
     start_signed_in: StartSignedIn,
 ) -> None:
-    visitor = await visitor_of_a_job_with_a_dead_webhook(start_signed_in)
+    _, visitor = await start_signed_in(**RELAYS, sandbox_render=0.3)
     page = visitor.page
+    await visitor.submit_by_form(Label="Undelivered", Webhook="http://127.0.0.1:9/hook")
+    await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
     await page.get_by_role("link", name="Deliveries").click()
     row = page.locator(".row.delivery", has_text="Completed · Undelivered")
     await expect(row).to_contain_text("Given up")

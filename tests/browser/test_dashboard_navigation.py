@@ -2,9 +2,9 @@
 
 from playwright.async_api import expect
 
-from tests.browser.conftest import Start, StartSignedIn, Visit
+from tests.browser.conftest import Start, Visit
 from tests.http_api.scripted_provider import ScriptedProvider
-from tests.support.service import MOVIE, eventually, submit, wait_for_job
+from tests.support.service import eventually, submit
 
 
 async def test_back_restores_the_list(
@@ -42,26 +42,4 @@ async def test_back_restores_the_list(
     await visitor.open("#/deliveries")
     await visitor.open("#/?q=Number+6")
     await expect(page.get_by_label("Search")).to_have_value("Number 6")
-    assert visitor.console == []
-
-
-async def test_submit_again_names_the_cost(start_signed_in: StartSignedIn) -> None:
-    service, visitor = await start_signed_in(sandbox_render=0.3)
-    client = await service.user()
-    given = MOVIE | {"prompt": "Twice", "duration": 10.0}
-    first = await submit(client, input=given, metadata={"order": "7"})
-    await wait_for_job(client, first["request_id"], status="COMPLETED")
-    page = visitor.page
-    await page.get_by_role("link", name="Twice").click()
-    await page.get_by_role("button", name="Submit again").dblclick()  # asks only once
-    dialog = page.get_by_role("dialog", name="Submit “Twice” again?")
-    await expect(dialog).to_contain_text("The provider (sandbox) is paid again")
-    await dialog.get_by_role("button", name="Submit and pay again").click()
-    await expect(page.locator(".hint code")).not_to_have_text(first["request_id"])
-    second = (await client.get("/v1/jobs?limit=1")).json()["jobs"][0]
-    assert second["request_id"] != first["request_id"]
-    assert second["metadata"] == {"order": "7"}
-    shown = await client.get(second["links"]["self"])
-    assert shown.json()["input"] == given
-    assert '"duration":10.0' in shown.text  # JavaScript would write 10
     assert visitor.console == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
-from tests.browser.conftest import StartSignedIn, Visit, visit_job
+from tests.browser.conftest import StartSignedIn, Visit
 from tests.http_api.accepted_job import AcceptedJob
 
 
@@ -38,7 +38,8 @@ async def test_a_result_is_shown_whole(job: AcceptedJob, visit: Visit) -> None:
     """Links beyond the first few, and a result that has none."""
     links = [f"http://127.0.0.1:9/{n}.mp4" for n in range(9)]
     await job.send({"status": "COMPLETED", "result": {"videoUrl": links[0], "more": links[1:]}})
-    visitor = await visit_job(visit, job)
+    visitor = await visit(str(job.client.base_url).rstrip("/"), job.client)
+    await visitor.open(f"#/jobs/{job.request_id}")
     opened = visitor.page.get_by_role("link", name="Open the result")
     await expect(opened).to_have_count(9)
     await visitor.page.evaluate(CHANGE, [job.request_id, {"result": {"text": "a poem"}}])

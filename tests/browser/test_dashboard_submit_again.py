@@ -1,8 +1,10 @@
 """Submit again: a new job with an old one's input, which is paid again, but only once."""
 
-from playwright.async_api import Locator, expect
+import asyncio
 
-from tests.browser.conftest import StartSignedIn, Visitor, jobs_of, keep_waiting
+from playwright.async_api import Locator, Route, expect
+
+from tests.browser.conftest import StartSignedIn, Visitor, jobs_of
 from tests.support.service import RunningService, submit, wait_for_job
 
 A_DELIVERY = {"deliveries": [{"id": "1"}], "url": "https://example.com/hook"}
@@ -34,7 +36,13 @@ async def test_a_lost_answer_makes_no_second_job_in_a_later_dialog(
     job = await done(service)
     dialog = await opened(visitor, job)
 
-    created = await keep_waiting(visitor.page, "**/v1/jobs")
+    created = asyncio.Event()
+
+    async def hang(route: Route) -> None:
+        await route.fetch()
+        created.set()
+
+    await visitor.page.route("**/v1/jobs", hang, times=1)
     await dialog.get_by_role("button", name="Submit and pay again").click()
     await visitor.sees("It is not known whether the job was created. Trying again")
     await created.wait()

@@ -149,6 +149,9 @@ async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() 
         assert await verified(provider, clock, fresh) is True
         assert await verified(provider, clock, SECRET) is None
         assert len(server.calls) == 3
+        server.answers[KEY_CALL] = (500, {})
+        clock.advance(24 * 3600)
+        assert await verified(provider, clock, fresh) is False, "a day later it is forgotten"
 
 
 async def test_callbacks_share_one_request_for_keys() -> None:

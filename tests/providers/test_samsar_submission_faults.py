@@ -28,13 +28,6 @@ HUNG = 0.2
 # --- what the provider answers ----------------------------------------------------------------
 
 
-async def test_an_answer_with_an_id_is_accepted_however_odd_it_is() -> None:
-    body = b'\xef\xbb\xbf{"request_id": null, "session_id": "a\\u0000\\ud800b", "cost": NaN}'
-    said, server = await submit_to(answer(202, body))
-    assert said == SubmitAccepted("a\ufffd\ufffdb")
-    assert len(server.bodies) == 1
-
-
 @pytest.mark.parametrize(
     ("body", "message"),
     [
