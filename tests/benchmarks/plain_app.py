@@ -155,13 +155,6 @@ def make_app(database: str, provider_url: str, own_url: str, keys: dict[str, str
         to_submit.put_nowait(job["id"])
         return JSONResponse(document(job), 202)
 
-    async def show(request: Request) -> Response:
-        user = user_of(request)
-        job = await request.app.state.jobs.get(request.path_params["job_id"])
-        if job["user"] != user:
-            raise HTTPException(404, "no such job")
-        return JSONResponse(document(job))
-
     async def webhook(request: Request) -> Response:
         body = await request.json()
         link = body.get("videoUrl")
@@ -218,7 +211,6 @@ def make_app(database: str, provider_url: str, own_url: str, keys: dict[str, str
     return Starlette(
         routes=[
             Route("/v1/jobs", create, methods=["POST"]),
-            Route("/v1/jobs/{job_id}", show),
             Route("/v1/events", events),
             Route("/webhooks/{job_id}", webhook, methods=["POST"]),
         ],

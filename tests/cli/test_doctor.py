@@ -86,14 +86,20 @@ def test_doctor_creates_no_files(workspace: Workspace) -> None:
     assert list(workspace.folder.iterdir()) == []
 
 
-def test_the_database_of_an_older_release_needs_a_service(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [(1, "Restart `receiver serve` with this release"), (1_000, "Install that release.")],
+)
+def test_the_database_of_another_release_needs_that_release_or_a_service(
+    workspace: Workspace, version: int, advice: str
+) -> None:
     workspace.run("keys", "create", "ann")
     with closing(sqlite3.connect(workspace.folder / "data" / "receiver.db")) as database:
-        database.execute("PRAGMA user_version = 1")
+        database.execute(f"PRAGMA user_version = {version}")
     for command in (("keys", "list"), ("doctor",)):
         done = workspace.run(*command)
         assert done.status == 1
-        assert "Restart `receiver serve` with this release" in done.out + done.err
+        assert advice in done.out + done.err
 
 
 def test_a_database_that_cannot_be_opened_is_reported(workspace: Workspace) -> None:
@@ -104,6 +110,9 @@ def test_a_database_that_cannot_be_opened_is_reported(workspace: Workspace) -> N
         done = there.run("doctor")
         assert (done.status, states(done)["store"]) == (1, "failed")
         assert there.run("keys", "create", "ann").status == 1
+        start = there.run("serve", "--port", "0")
+        assert start.status == 1
+        assert "RECEIVER_DATABASE_URL" in start.err
     assert no_database.read_bytes() == b"no database" * 100
 
 

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import re
 import sqlite3
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -58,7 +57,6 @@ def test_three_times_the_load_is_shed_and_nothing_acknowledged_is_lost(tmp_path:
         recovery = asyncio.run(closed_loop(ours.port, next_request, 1, 0.0))
 
         growth = costs.peak(pids) // MIB - before
-        _print(capacity, exchanges, before, growth, recovery.latencies[0])
         assert set(recovery.statuses) <= {200, 202}
         assert recovery.latencies[0] < RECOVERY
         assert growth < GROWTH
@@ -115,15 +113,3 @@ def _assert_what_is_kept(database: Path, sent: list[bytes], exchanges: list[Exch
         assert (key in keys) is done, head
         if done:
             assert json.loads(exchange.body)["request_id"] in jobs
-
-
-def _print(
-    capacity: float, exchanges: list[Exchange], before: int, growth: int, recovery: float
-) -> None:
-    rate = len(exchanges) / (SECONDS + exchanges[-1].late)
-    print(f"\ncapacity {capacity:.0f}/s   offered {rate:.0f}/s ({rate / capacity:.1f} times)")
-    for status, count in sorted(Counter(each.status for each in exchanges).items()):
-        times = sorted(each.seconds for each in exchanges if each.status == status)
-        median, p99 = times[count // 2], times[int(count * 0.99)]
-        print(f"{status}: {count:6}   median {median:6.3f} s   p99 {p99:6.3f} s")
-    print(f"memory {before} MiB and {growth} more at most   recovered in {recovery * 1e3:.0f} ms")

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from receiver.http_api import load_shedding
 from receiver.http_api.load_shedding import LoadShedder
-from tests.server.raw_asgi import respond
 from tests.simulation.client import Exchange, scope
 
 EXEMPT = ("/livez", "/readyz", "/metrics", "/v1/events", "/v1/jobs/job_1/events")
@@ -33,7 +33,7 @@ class Loaded:
         self._shedder = LoadShedder(self._serve, context)
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
-        await respond(send)
+        await Response()(scope, receive, send)
 
     async def ask(self, method: str, path: str) -> Exchange:
         exchange = Exchange(b"")

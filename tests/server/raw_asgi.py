@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
 from receiver.server.connection import CONNECTION, GuardedConnection
 from receiver.server.serve import ASGIApp
 from tests.http_api.raw_http import RawConnection, raw_connection
@@ -17,25 +20,6 @@ async def connected(app: ASGIApp) -> AsyncIterator[RawConnection]:
     """Serve the application; yields a connection."""
     async with asgi_server(app) as url, raw_connection(url) as client:
         yield client
-
-
-async def respond(send: Any, body: bytes = b"", status: int = 200) -> None:
-    """Send a complete response."""
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def read_body(receive: Any) -> bytes | None:
-    """Read the request's whole body; None if the client has disconnected."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 @dataclass
@@ -54,13 +38,14 @@ class Echo:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope, self.connection = scope, scope["extensions"][CONNECTION]
         self.begun.set()
-        body: bytes | None = b""
-        if scope["path"] != "/early":
-            body = await read_body(receive)
-        if body is None:
+        body = b""
+        try:
+            if scope["path"] != "/early":
+                body = await Request(scope, receive).body()
+        except ClientDisconnect:
             self.disconnected += 1
             return
         if scope["path"] == "/slow":
             await self.go.wait()
         self.served.append((scope["method"], scope["path"], body))
-        await respond(send, scope["raw_path"] + body)
+        await Response(scope["raw_path"] + body)(scope, receive, send)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import uvloop
+from starlette.responses import Response
 
 from receiver.server import serve
 from receiver.server.connection import CONNECTION, GuardedConnection
 from receiver.server.serve import allow_many_connections, listen, serving
 from tests.http_api.raw_http import raw_connection, request_bytes, sending
-from tests.server.raw_asgi import Echo, connected, respond
+from tests.server.raw_asgi import Echo, connected
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT, until_seen
 
@@ -114,8 +115,7 @@ async def test_a_head_or_a_next_request_that_does_not_come_ends_the_connection()
         assert list(await asyncio.wait_for(ended, TIMEOUT)) == [0, 0, 1, 1, 1, 1]
 
 
-async def long_responses(_scope: Any, _receive: Any, send: Any) -> None:
-    await respond(send, b"x" * LARGE)
+long_response = Response(b"x" * LARGE)
 
 
 async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
@@ -126,7 +126,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.add(scope["extensions"][CONNECTION])
-        await long_responses(scope, receive, send)
+        await long_response(scope, receive, send)
 
     async with asgi_server(app) as url, AsyncExitStack() as stack:
         for _ in range(5):
@@ -146,7 +146,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
 @pytest.mark.usefixtures("short_limit")
 @pytest.mark.parametrize("reads", [False, True])
 async def test_a_client_that_reads_nothing_is_cut_off(reads: bool) -> None:
-    async with connected(long_responses) as client:
+    async with connected(long_response) as client:
         with client.deaf():
             await client.send(LAST)
             await asyncio.sleep(0.5 if reads else 4.0)

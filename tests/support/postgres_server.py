@@ -82,12 +82,6 @@ class PostgresServer:
         who = f"{user}:{password}" if password else user
         return f"postgresql://{who}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """Create a database and return its name."""
-        name = f"test_{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name}")
-        return name
-
     def new_schema_url(self) -> str:
         """Create a schema in the first database; the URL for a service that uses it."""
         name = f"test_{next(self._numbers)}"

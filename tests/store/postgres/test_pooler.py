@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(not is_installed(), reason="pgbouncer is not ins
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of a database behind a pooler."""
     with Pooler.running(postgres_server, 3) as pooler:
-        yield pooler.url(postgres_server.new_database())
+        postgres_server.run("CREATE DATABASE pooled")
+        yield pooler.url("pooled")
 
 
 async def test_writes_reads_and_notifications_work(here: World, there: World) -> None:
