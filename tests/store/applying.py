@@ -1,7 +1,5 @@
 """Callbacks and changes of jobs in a store, without the state machine."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +10,6 @@ from store.records.jobs import Job
 from store.records.times import Millis
 from store.records.transitions import DecideCallback, Transition
 from store.session import Session
-from tests.store.gate import block
 from tests.store.world import NOW, World, event_data, incoming_callback, unchanged
 
 
@@ -44,16 +41,6 @@ async def leave_unapplied(store: Store) -> None:
         db.execute("UPDATE callbacks SET verdict = 'waiting'")
 
     await store._writer.normal(work)
-
-
-async def in_one_batch(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """The results, in order, of calls whose writes share a batch."""
-    gate, blocked = await block(world.store._writer)
-    tasks = [asyncio.ensure_future(call()) for call in calls]
-    await asyncio.sleep(0)  # each write is in the queue
-    gate.open()
-    await blocked
-    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def verdicts(world: World, job: Job) -> list[str]:

@@ -22,10 +22,3 @@ async def reload(world: World, delivery: Delivery) -> Delivery:
     found = await world.store.deliveries.find(delivery.id)
     assert found is not None
     return found
-
-
-async def exhausted(world: World) -> Delivery:
-    """The only due message, after its last attempt."""
-    delivery = await lease_one(world)
-    await world.settle(delivery, EXHAUSTED)
-    return delivery

@@ -27,15 +27,6 @@ def fail(error: Exception, *first: Work[object]) -> Work[None]:
     return work
 
 
-def limit_pages(pages: int) -> Work[None]:
-    """Fill SQLite's disk after this many pages, until the connection is reopened."""
-
-    def work(db: Session, _: CommitNotice) -> None:
-        db.execute(f"PRAGMA max_page_count = {pages}")
-
-    return work
-
-
 def run(runner: BatchRunner, *works: Work[object]) -> list[object]:
     """The value or error of each work of one batch."""
     members = [Member(work) for work in works]

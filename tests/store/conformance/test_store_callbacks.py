@@ -87,21 +87,17 @@ async def test_a_callback_that_cannot_be_applied_is_recorded_once_and_polls(
     assert await poll_due(world, job) == POLL_AT
 
 
-async def test_an_id_that_another_job_holds_is_a_conflict(world: World, job: Job) -> None:
+async def test_an_id_of_another_job_is_a_conflict_even_if_it_came_before(
+    world: World, job: Job
+) -> None:
     other = await world.create()
-
     assert await world.receive(other, b'{"id":1}', "up-1") == Receipt.CONFLICT
     assert await world.receive(other, b'{"id":3}', "up-3") == Receipt.ACCEPTED
+    await world.advance(other, accepted(provider_request_id="up-2"))
+    assert await world.receive(other, b'{"id":3}', "up-3") == Receipt.CONFLICT
+
     elsewhere = await world.create(provider="other")
     assert await world.receive(elsewhere, b'{"id":1}', "up-1") == Receipt.ACCEPTED
-
-
-async def test_a_conflict_goes_before_a_duplicate(world: World) -> None:
-    job = await world.create()
-    await world.receive(job, b'{"id":2}', "up-2")
-    await world.advance(job, accepted(provider_request_id="up-1"))
-
-    assert await world.receive(job, b'{"id":2}', "up-2") == Receipt.CONFLICT
 
 
 async def test_two_hundred_callbacks_are_stored_per_job(world: World, job: Job) -> None:

@@ -12,7 +12,6 @@ from tests.store.outbox import (
     EXHAUSTED,
     PENDING,
     SKIPPED,
-    exhausted,
     lease_one,
     relayed,
     reload,
@@ -54,7 +53,8 @@ async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> 
 
 async def test_a_retried_delivery_is_out_of_order_until_its_attempt(world: World) -> None:
     job = await relayed(world)
-    retried = await exhausted(world)
+    retried = await lease_one(world)
+    await world.settle(retried, EXHAUSTED)
     await world.advance(job, rendering(relay=True))
     in_flight = await lease_one(world)
     await world.store.deliveries.retry(retried.id, NOW + 1)

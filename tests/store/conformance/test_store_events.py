@@ -62,20 +62,7 @@ async def test_a_page_ends_at_its_rows_or_at_a_mebibyte(world: World) -> None:
         assert [event.cursor.seq for event in await read(0, 2)] == [1, 2]
 
 
-async def test_the_snapshot_of_a_job_has_its_users_cursor(world: World) -> None:
-    job = await world.create()
-    await world.create()
-
-    snapshot = await world.store.events.snapshot_for_job(job.id)
-
-    assert snapshot is not None
-    cursor, read = snapshot
-    assert read == job
-    assert cursor == (await world.store.events.after_for_user(job.user_id, 1, 1))[0].cursor
-    assert await world.store.events.snapshot_for_job(world.job().id) is None
-
-
-async def test_the_snapshot_of_a_user_has_the_unfinished_jobs(world: World) -> None:
+async def test_a_snapshot_has_the_users_cursor_and_unfinished_jobs(world: World) -> None:
     made = [await world.create(at=NOW + number) for number in range(4)]
     made[1] = await world.advance(made[1], completed())
     made[2] = await world.advance(made[2], rendering())
@@ -87,34 +74,25 @@ async def test_the_snapshot_of_a_user_has_the_unfinished_jobs(world: World) -> N
     assert cursor == (await log.after_for_user(world.ann.id, 0, 200))[-1].cursor
     cursor_again, jobs, more = await log.snapshot_for_user(world.ann.id, 2)
     assert (cursor_again, list(jobs), more) == (cursor, [made[3], made[2]], True)
-
-
-async def test_a_user_without_events_has_a_cursor_to_resume_from(world: World) -> None:
-    cursor, jobs, more = await world.store.events.snapshot_for_user(world.ann.id, 10)
-    assert (cursor.seq, list(jobs), more) == (0, [], False)
-    assert await world.store.events.latest(world.ann.id) == cursor
-
-    await world.create()
-
-    assert await world.store.events.can_resume(world.ann.id, cursor)
-    assert not await world.store.events.can_resume(world.ann.id, Cursor(0, "made-up"))
-    assert not await world.store.events.can_resume(world.bob.id, cursor)
+    assert await log.snapshot_for_job(made[1].id) == (cursor, made[1])
+    assert await log.snapshot_for_job(world.job().id) is None
 
 
 async def test_a_cursor_is_recognised_by_its_nonce(world: World) -> None:
-    await world.create()
-    await world.create(world.bob)
-    await world.create()
     log = world.store.events
+    origin, jobs, more = await log.snapshot_for_user(world.ann.id, 10)
+    assert (origin.seq, list(jobs), more) == (0, [], False)
+    assert await log.latest(world.ann.id) == origin
+    for user in (world.ann, world.bob, world.ann):
+        await world.create(user)
     first, last = [event.cursor for event in await log.after_for_user(world.ann.id, 0, 9)]
 
-    for cursor in (first, last):
+    for cursor in (origin, first, last):
         assert await log.can_resume(world.ann.id, cursor)
         assert not await log.can_resume(world.bob.id, cursor)
         assert not await log.can_resume(world.ann.id, Cursor(cursor.seq, "other"))
-    assert not await log.can_resume(world.ann.id, Cursor(3, last.nonce))
-    assert not await log.can_resume(world.ann.id, Cursor(-1, last.nonce))
-    assert not await log.can_resume(world.ann.id, Cursor(1, last.nonce))
+    for seq in (-1, 1, 3):
+        assert not await log.can_resume(world.ann.id, Cursor(seq, last.nonce))
     assert not await log.can_resume(999, last)
 
 

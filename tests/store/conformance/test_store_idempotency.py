@@ -33,7 +33,7 @@ async def find(world: World, fingerprint: str = "f", now: Millis = NOW) -> Repla
     return await world.store.idempotency.find(world.ann.id, given)
 
 
-async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
+async def test_a_key_leads_to_its_job_and_first_answer_and_outlives_the_job(world: World) -> None:
     job = world.job()
     assert await create(world, job) == job
     await world.store.idempotency.store_response(job.id, ANSWER)
@@ -41,6 +41,9 @@ async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
     assert await find(world) == Replay(job.id, ANSWER)
     assert await world.store.jobs.list_page(world.ann.id, JobFilter(), None, 9) == ([job], None)
+    await world.advance(job, completed())
+    assert await world.remove_finished() == 1
+    assert await find(world) == Replay(job.id, ANSWER)
 
 
 async def test_an_answer_that_is_known_at_once_holds_nothing_and_stays(world: World) -> None:
@@ -112,15 +115,6 @@ async def test_a_change_can_free_its_jobs_key(world: World) -> None:
     assert await find(world) is None
     with pytest.raises(KeyReused):
         await create(world, world.job(), key("g", name="other"))
-
-
-async def test_a_key_outlives_its_job(world: World) -> None:
-    job = world.job()
-    await create(world, job, answer=ANSWER)
-    await world.advance(job, completed())
-    assert await world.remove_finished() == 1
-
-    assert await find(world) == Replay(job.id, ANSWER)
 
 
 async def test_expired_keys_are_removed_some_at_a_time(world: World) -> None:

@@ -14,7 +14,7 @@ from store.sqlite.batches import BatchRunner
 from store.sqlite.writer import NORMAL_MEMBERS, URGENT_MEMBERS, GroupCommitWriter, WriterThread
 from store.writer import BatchReport
 from tests.store.gate import block
-from tests.store.works import committed_keys, limit_pages, put, run
+from tests.store.works import committed_keys, put, run
 
 # --- one batch ------------------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ def roll_back(db: Session, _: CommitNotice) -> None:
 def test_a_transaction_that_fails_fails_all_members_and_the_next_one_works(
     runner: BatchRunner, other: sqlite3.Connection, works: list[Work[object]], kind: type[Exception]
 ) -> None:
-    run(runner, limit_pages(200))
+    run(runner, lambda db, _: db.execute("PRAGMA max_page_count = 200"))
 
     with pytest.raises(kind):
         run(runner, *works)
