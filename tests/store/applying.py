@@ -7,10 +7,9 @@ from store.changes import CommitNotice
 from store.database import Store
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.jobs import Job
-from store.records.times import Millis
 from store.records.transitions import DecideCallback, Transition
 from store.session import Session
-from tests.store.world import NOW, World, event_data, incoming_callback, unchanged
+from tests.store.world import NOW, World, event_data
 
 
 def applying(verdict: Verdict = Verdict.APPLIED, **fields: Any) -> DecideCallback:
@@ -24,14 +23,6 @@ def applying(verdict: Verdict = Verdict.APPLIED, **fields: Any) -> DecideCallbac
         return Transition(after, event_data(after), verdicts=verdicts)
 
     return decide
-
-
-async def received(world: World, job: Job, body: bytes = b"{}", at: Millis = NOW) -> int:
-    """The id of a callback that is received now, and changes nothing."""
-    arrival = incoming_callback(job.id, body, at=at)
-    _, transition = await world.store.callbacks.receive(arrival, unchanged)
-    assert transition is not None
-    return transition.verdicts[0].callback_id
 
 
 async def leave_unapplied(store: Store) -> None:

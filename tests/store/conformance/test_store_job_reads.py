@@ -5,9 +5,8 @@ import pytest
 from store.errors import NotFound
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
-from store.records.jobs import Evidence, Phase
+from store.records.jobs import Evidence, Job, Phase
 from store.records.transitions import Transition
-from tests.store.applying import received
 from tests.store.world import (
     HOOK,
     NOW,
@@ -69,17 +68,18 @@ async def test_the_backlog_by_phase_counts_unfinished_jobs(world: World) -> None
 
 async def test_the_history_has_everything_oldest_first(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
-    callback_id = await received(world, job, b'{"status":"COMPLETED"}', NOW + 2)
+
+    def rule(callback_id: int, job: Job) -> Transition:
+        ruling = CallbackVerdict(callback_id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
+        return Transition(job, verdicts=(ruling,))
+
+    await world.receive(job, b'{"status":"COMPLETED"}', use=rule, at=NOW + 2)
     await world.advance(job, rendering(NOW + 2, relay=True))
     (delivery,) = await world.lease(at=NOW + 3)
     await world.settle(delivery, delivery.state, NOW + 9, made=attempt(NOW + 3))
-    ruling = CallbackVerdict(callback_id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
     note = Note("poll", {"failed": "timeout"}, NOW + 5)
-    await world.store.jobs.advance(
-        job.id, lambda now: Transition(now, None, None, (ruling,), (note,))
-    )
-    other = await world.create(world.bob)
-    await world.receive(other)
+    await world.advance(job, lambda now: Transition(now, notes=(note,)))
+    await world.receive(await world.create(world.bob))
 
     history = await world.store.jobs.history_of(job.id)
 

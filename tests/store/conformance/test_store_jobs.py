@@ -8,12 +8,11 @@ import pytest
 from store.delivery_reads import DeliveryFilter
 from store.errors import ProviderIdTaken
 from store.records.archive import ArchivedFile, FileState
-from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.callbacks import Verdict
 from store.records.events import Note
 from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane
 from store.records.transitions import Decide, Transition
-from tests.store.applying import received
 from tests.store.world import (
     HOOK,
     NOW,
@@ -23,9 +22,11 @@ from tests.store.world import (
     completed,
     event_data,
     failed,
+    incoming_callback,
     lease_due,
-    message,
     quietly,
+    rendering,
+    unchanged,
 )
 
 EVERYTHING = Tracking(
@@ -108,26 +109,16 @@ async def test_every_field_of_a_job_is_read_as_it_was_written(world: World, deci
 
 async def test_a_change_writes_the_whole_move(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
-    callback_id = await received(world, job)
+    claimed = await world.store.callbacks.receive(incoming_callback(job.id, b"{}"), unchanged)
+    assert claimed.transition is not None
+    (verdict,) = claimed.transition.verdicts
     world.notified.clear()
 
-    def decide(before: Job) -> Transition:
-        after = replace(
-            before,
-            status=Status.IN_PROGRESS,
-            phase=Phase.RENDERING,
-            accepted_at=NOW,
-            seq=2,
-            updated_at=NOW + 1,
-            due=Due(Lane.POLL, NOW + 9),
-        )
-        return Transition(
-            after,
-            event_data(after),
-            message(after),
-            (CallbackVerdict(callback_id, Verdict.APPLIED, None, Evidence.CALLBACK),),
-            (Note("poll", {"answer": "IN_PROGRESS"}, NOW + 2),),
-        )
+    def decide(before: Job) -> Transition | None:
+        move = rendering(NOW + 1, relay=True, due=Due(Lane.POLL, NOW + 9))(before)
+        note = Note("poll", {"answer": "IN_PROGRESS"}, NOW + 2)
+        denied = replace(verdict, verdict=Verdict.DENIED)
+        return move and replace(move, verdicts=(denied,), notes=(note,))
 
     after, _ = await world.store.jobs.advance(job.id, decide)
 
@@ -140,6 +131,7 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     assert (delivery.url, delivery.body) == (HOOK, event_data(after))
     history = await world.store.jobs.history_of(job.id)
     assert [line.type for line in history] == ["event", "callback", "event", "poll"]
+    assert history[1].detail["verdict"] == "denied"
     (changes,) = world.notified
     assert (changes.jobs, changes.users) == ({job.id}, {job.user_id})
     assert changes.due == {Lane.POLL: NOW + 9, Lane.DELIVER: delivery.created_at}

@@ -23,12 +23,6 @@ from store.session import Row
 from store.sqlite import connection as sqlite_connection
 from tests.store.world import NOW
 
-USER = """
-    INSERT INTO users (id, name, secret, event_nonce, origin_nonce) OVERRIDING SYSTEM VALUE
-    VALUES (1, 'ann', 's', 'n', 'n')
-"""
-"""A hold, as the releases before the third schema write it."""
-
 
 @dataclass
 class OldDatabase:
@@ -39,20 +33,13 @@ class OldDatabase:
     execute: Callable[[str], list[Row]]
     open: Callable[[], Awaitable[Store]]
 
-    def begin(self, monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
-        """Create this schema, and user 1."""
-        with monkeypatch.context() as before:
-            before.setattr(self.backend, "MIGRATIONS", self.backend.MIGRATIONS[:schema])
-            self.prepare()
-        self.execute(USER)
-
 
 def sqlite(request: pytest.FixtureRequest) -> OldDatabase:
     path: Path = request.getfixturevalue("tmp_path") / "receiver.db"
 
     def execute(sql: str) -> list[Row]:
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
-            return database.execute(sql.replace("OVERRIDING SYSTEM VALUE", "")).fetchall()
+            return database.execute(sql).fetchall()
 
     prepare = partial(sqlite_connection.prepare, path)
     return OldDatabase(
@@ -81,10 +68,12 @@ def old(request: pytest.FixtureRequest) -> OldDatabase:
 async def test_a_migration_that_fails_leaves_nothing(
     old: OldDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old.begin(monkeypatch, schema=1)
+    known = old.backend.MIGRATIONS
     broken = "CREATE TABLE more (n int); INSERT INTO nowhere VALUES (1);"
     with monkeypatch.context() as failing:
-        failing.setattr(old.backend, "MIGRATIONS", [*old.backend.MIGRATIONS, broken])
+        failing.setattr(old.backend, "MIGRATIONS", known[:1])
+        old.prepare()
+        failing.setattr(old.backend, "MIGRATIONS", [*known, broken])
         with pytest.raises(Exception, match="nowhere"):
             await old.open()
 
