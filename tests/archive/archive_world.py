@@ -25,9 +25,6 @@ class ArchiveWorld:
     kept: Path
     """The archive's folder."""
 
-    def link(self, path: str, answer: Answer) -> str:
-        return self.host.link(path, answer)
-
     async def complete(
         self, result: dict[str, Any], client: httpx.AsyncClient | None = None, **members: Any
     ) -> str:
@@ -47,13 +44,13 @@ class ArchiveWorld:
 
     async def create_stored(self, path: str, answer: Answer) -> str:
         """Create a job whose only file is stored; returns its id."""
-        request_id = await self.complete({"videoUrl": self.link(path, answer)})
+        request_id = await self.complete({"videoUrl": self.host.link(path, answer)})
         await self.wait_until_settled(request_id)
         return request_id
 
     async def create_failing(self, path: str, answer: Answer) -> dict[str, Any]:
         """Create a job whose only file cannot be stored at the first attempt; returns the job."""
-        request_id = await self.complete({"videoUrl": self.link(path, answer)})
+        request_id = await self.complete({"videoUrl": self.host.link(path, answer)})
         return await eventually(
             lambda: job_of(self.client, request_id), lambda job: bool(job["archive"][0]["error"])
         )

@@ -13,11 +13,10 @@ from moto.server import ThreadedMotoServer
 from receiver.archive import open_archive
 from receiver.archive.bucket import BucketArchive
 from receiver.archive.contract import ArchiveUnavailable
-from receiver.engine import downloads
 from tests.archive.archive_world import archiving
 from tests.archive.file_host import Answer, file_of
 from tests.archive.test_folder import pieces
-from tests.support.service import eventually, job_of
+from tests.support.service import job_of
 
 # This is a development server: it leaves sockets to the garbage collector.
 pytestmark = [
@@ -85,9 +84,8 @@ async def test_a_missing_bucket_is_reported(bucket: Any) -> None:
 
 
 async def test_a_result_is_stored_and_a_signed_link_to_it_returned(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(downloads, "MAINTENANCE_SECONDS", 0.1)
     body = file_of(20_000_000)
     given = {"archive_url": f"s3://{BUCKET}", "archive_max_bytes": 30_000_000}
     async with archiving(tmp_path, **given) as world:
@@ -101,9 +99,3 @@ async def test_a_result_is_stored_and_a_signed_link_to_it_returned(
         async with httpx.AsyncClient(trust_env=False) as other:
             assert (await other.get(answer.headers["Location"])).content == body
         assert keys(bucket) == [f"ada/{request_id}/1.mp4"]
-
-    async def left() -> list[str]:
-        return keys(bucket)
-
-    async with archiving(tmp_path, **given, retention_days=1e-6):
-        await eventually(left, lambda names: not names, "an empty bucket")
