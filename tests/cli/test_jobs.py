@@ -221,17 +221,6 @@ def test_watch_resumes_after_the_service_is_killed(workspace: Workspace) -> None
     assert "CANCELLED" in out.splitlines()[-1]
 
 
-def test_ctrl_c_ends_watch_with_130_and_no_message(endless: Served) -> None:
-    ann = endless.as_user("stops")
-    job_id = submit_movie(ann)
-    with ann.running("watch") as watching:
-        assert watching.stdout is not None
-        assert job_id in watching.stdout.readline()
-        watching.send_signal(signal.SIGINT)
-        _, err = watching.communicate(timeout=TIMEOUT)
-    assert (watching.returncode, err) == (130, "")
-
-
 def test_ctrl_c_while_submit_waits_says_that_the_job_may_exist(endless: Served) -> None:
     ann = endless.as_user("impatient")
     (ann.folder / "movie.json").write_text(json.dumps(JOB))
