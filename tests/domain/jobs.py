@@ -35,6 +35,7 @@ from store.records.transitions import Transition
 START: Millis = 1_767_323_045_678
 RULES = Rules()
 ID = "samsar-1"
+HOOK = "https://user.example/hook"
 OTHER_ID = "samsar-2"
 LINK = "https://cdn.example/one.mp4"
 MISSING = StatusMissing()
@@ -44,9 +45,7 @@ PASSED_ON = CancelRequested(frozenset({"samsar"}))
 EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 
 
-def new_job(
-    *, webhook_url: str | None = "https://user.example/hook", events: tuple[str, ...] = EVERY_EVENT
-) -> Job:
+def new_job(*, webhook_url: str | None = HOOK, events: tuple[str, ...] = EVERY_EVENT) -> Job:
     """A job as a POST creates it."""
     return Job(
         id="job_01KDYQ3MDE0000000000000000",

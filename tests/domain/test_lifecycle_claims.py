@@ -48,14 +48,6 @@ def test_a_claim_received_as_the_call_began_is_not_decided_by_it() -> None:
     assert verdicts(transition) == [(Verdict.DENIED, None)]
 
 
-def test_the_status_call_counts_and_not_the_claim() -> None:
-    story = in_state("confirming")
-    transition = story.poll(failed("Really."))
-    assert verdicts(transition) == [(Verdict.DENIED, None)]
-    assert (story.job.status, story.job.message) == (Status.FAILED, "Really.")
-    assert story.job.evidence is Evidence.POLL
-
-
 @pytest.mark.parametrize(("reported", "shown"), [(None, "Too dark."), ("Really.", "Really.")])
 def test_a_confirmed_claim_gives_the_message_that_the_status_call_lacks(
     reported: str | None, shown: str

@@ -13,9 +13,8 @@ from receiver.domain.answers import (
 )
 from receiver.domain.failures import is_provisional
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND
-from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Status
-from store.records.times import Due, Lane, Millis
+from store.records.times import Due, Lane
 from tests.domain.jobs import (
     MISSING,
     UNAVAILABLE,
@@ -24,7 +23,6 @@ from tests.domain.jobs import (
     error_of,
     in_state,
     status_call,
-    verdicts,
 )
 
 
@@ -130,18 +128,6 @@ def test_retry_after_never_skips_the_last_poll_after_a_provisional_failure() -> 
     story.wait_until(story.due().at)
     story.poll(StatusReport(at_work(40), DAY))
     assert story.job.due is None
-
-
-@pytest.mark.parametrize("waits", [0, HOUR, GRACE - 2 * HOUR], ids=["soon", "later", "last"])
-def test_progress_does_not_postpone_the_poll_after_a_provisional_failure(waits: Millis) -> None:
-    story = in_state("deadline_exceeded")
-    failed_at = story.now
-    while (due := story.due()).at <= failed_at + waits:
-        story.wait_until(due.at)
-        story.poll(UNAVAILABLE)
-    story.wait_until(due.at - 2 * SECOND)
-    assert verdicts(story.called_back(at_work(40))) == [(Verdict.LATE, None)]
-    assert story.due() == due
 
 
 @pytest.mark.parametrize("answer", [StatusReport(at_work(40)), StatusUnavailable("timeout")])

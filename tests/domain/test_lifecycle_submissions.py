@@ -20,7 +20,7 @@ from receiver.domain.observations import (
     SubmissionEnded,
     TimeoutReached,
 )
-from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
+from receiver.domain.schedule import DAY, HOUR, MINUTE, Rules
 from receiver.domain.submission import is_under_way
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
@@ -58,17 +58,6 @@ def test_rule_2_the_unconfirmed_deadline_is_independent_of_the_job_deadline() ->
     story.wait_until(story.due().at - 1)
     assert story.observe(TimeoutReached(), 0) is None
     story.observe(TimeoutReached(), 1)
-    assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
-
-
-def test_rule_2_an_unconfirmed_job_that_release_1_0_0_would_poll_waits_for_its_deadline() -> None:
-    story = in_state("submit_unconfirmed")
-    end = story.due().at
-    story.job = replace(story.job, due=Due(Lane.POLL, story.now + 30 * SECOND))
-    story.observe(TimeoutReached(), 30 * SECOND)
-    assert story.due() == Due(Lane.WAIT, end)
-    story.wait_until(end)
-    story.observe(TimeoutReached(), 0)
     assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
 
 

@@ -14,7 +14,7 @@ from receiver.domain.answers import (
     SubmitAccepted,
     SubmitNotSent,
 )
-from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
+from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
 from store.records.jobs import Job, Phase, Tracking
 from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
@@ -128,17 +128,12 @@ def test_rule_2_each_failed_attempt_waits_longer() -> None:
     assert schedule.backoff(5_000, SECOND, 30 * SECOND) == 30 * SECOND
 
 
-def test_a_poll_at_the_very_deadline_is_followed_by_a_later_one() -> None:
+@pytest.mark.parametrize(("wish", "gap"), [(SECOND, SECOND), (DAY, RULES.poll_max)])
+@pytest.mark.parametrize("after", [0, GRACE])
+def test_a_poll_at_the_deadline_or_the_end_of_the_grace_is_followed_by_a_later_one(
+    after: Millis, wish: Millis, gap: Millis
+) -> None:
     story = in_state("rendering")
-    end = story.deadline()
-    for moment in (end, end + schedule.GRACE):
-        due = schedule.next_status_call(story.job, moment + SECOND, moment, RULES)
-        assert due == Due(Lane.POLL, moment + SECOND)
-
-
-def test_retry_after_never_delays_the_last_poll() -> None:
-    """The last poll began just before the end of the grace, and its answer asks for a day more."""
-    story = in_state("rendering")
-    end = story.deadline() + schedule.GRACE
-    due = schedule.next_status_call(story.job, end + schedule.DAY, end, RULES)
-    assert due == Due(Lane.POLL, end + RULES.poll_max)
+    moment = story.deadline() + after
+    due = schedule.next_status_call(story.job, moment + wish, moment, RULES)
+    assert due == Due(Lane.POLL, moment + (gap if after else wish))

@@ -10,8 +10,8 @@ from store.records.jobs import ErrorCode, JobError, Status
 from store.records.transitions import Transition
 from tests.domain.jobs import (
     EVERY_EVENT,
+    HOOK,
     START,
-    Story,
     at_work,
     completed,
     failed,
@@ -26,10 +26,6 @@ def body_of(transition: Transition | None) -> dict[str, Any] | None:
         return None
     document: dict[str, Any] = json.loads(transition.relay.body)
     return document
-
-
-def rendering(*events: str, webhook_url: str | None = "https://user.example/hook") -> Story:
-    return in_state("rendering", new_job(webhook_url=webhook_url, events=events))
 
 
 # --- the document ---------------------------------------------------------------------------------
@@ -91,28 +87,26 @@ def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("events", "sent"),
+    ("url", "events", "sent"),
     [
-        (("IN_PROGRESS", "COMPLETED"), [True, False, True]),
-        (("progress",), [False, True, False]),
-        (("FAILED",), [False, False, False]),
+        (HOOK, ("IN_PROGRESS", "COMPLETED"), [True, False, True]),
+        (HOOK, ("progress",), [False, True, False]),
+        (HOOK, ("FAILED",), [False, False, False]),
+        (HOOK, (), [False, False, False]),
+        (None, EVERY_EVENT, [False, False, False]),
     ],
 )
-def test_a_webhook_gets_what_it_is_subscribed_to(events: tuple[str, ...], sent: list[bool]) -> None:
-    story = in_state("accepted", new_job(events=events))
+def test_a_webhook_gets_what_it_is_subscribed_to(
+    url: str | None, events: tuple[str, ...], sent: list[bool]
+) -> None:
+    story = in_state("accepted", new_job(webhook_url=url, events=events))
     transitions = [story.called_back(at_work(10)), story.called_back(at_work(30))]
     transitions.append(story.poll(completed()))
     assert [body_of(transition) is not None for transition in transitions] == sent
 
 
-def test_nothing_is_sent_without_a_subscription() -> None:
-    for story in (rendering(), rendering(*EVERY_EVENT, webhook_url=None)):
-        story.poll(completed())
-        assert [transition.relay for transition in story.transitions if transition.relay] == []
-
-
 def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
-    transition = rendering(*EVERY_EVENT).poll(failed("Out of credits."))
+    transition = in_state("rendering").poll(failed("Out of credits."))
     body = body_of(transition)
     assert transition is not None
     assert body == {
