@@ -15,10 +15,8 @@ import structlog
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
-from tests.http_api.signed_job import settings_of, signing_keys
 from tests.http_api.webhook_job import RELAY, WebhookJob, WebhookJobs
-from tests.providers.path_server import PathServer, path_server
-from tests.support.service import RunningService, running_service, wait_for_length
+from tests.support.service import RunningService, running_service
 
 Start = Callable[..., Awaitable[RunningService]]
 
@@ -105,25 +103,6 @@ async def shared_client(
 ) -> httpx.AsyncClient:
     """A user of `shared_service`, for this test alone."""
     return await shared_service.user(request.node.name)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def upstream() -> AsyncIterator[PathServer]:
-    """A server for Replicate and fal, for all tests of a file."""
-    async with path_server(signing_keys()) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def signing_service(
-    upstream: PathServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[RunningService]:
-    """A service whose providers are Replicate and fal."""
-    folder = tmp_path_factory.mktemp("signing_service")
-    async with running_service(folder, **settings_of(upstream)) as service:
-        # The keys are fetched in the background after the start.
-        await wait_for_length(upstream.calls, 2, "both questions")
-        yield service
 
 
 @pytest.fixture(autouse=True)

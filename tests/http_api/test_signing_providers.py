@@ -1,66 +1,166 @@
 """Jobs at providers that sign: verified callbacks count at once, everything else is a claim."""
 
 import asyncio
+import itertools
+import json
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
-from tests.http_api.signed_job import (
-    CREATE,
-    FAL,
-    REPLICATE,
-    SEED,
-    create_signed_job,
-    success_body,
+from tests.http_api.accepted_job import AcceptedJob
+from tests.providers.conformance.subjects import (
+    KEY,
+    PRIVATE_KEY,
+    WHSEC,
+    jwks,
+    sign_fal,
+    sign_replicate,
 )
-from tests.providers.conformance.subjects import KEY, sign_replicate
 from tests.providers.faulty_server import faulty_server, stay_silent
-from tests.providers.path_server import PathServer
+from tests.providers.path_server import PathServer, path_server
 from tests.support.service import (
     RunningService,
     eventually,
-    history_of,
-    job_of,
     metric,
     running_service,
     submit,
+    wait_for_job,
     wait_for_length,
 )
 
+REPLICATE = {"provider": "replicate", "kind": "owner/name", "input": {"prompt": "A heron"}}
+FAL = {"provider": "fal", "kind": "fal-ai/flux/dev", "input": {"prompt": "A heron"}}
+CREATE = "POST /v1/models/owner/name/predictions"
+QUEUE = "POST /fal-ai/flux/dev"
+SEED = 17454220438242315174
+LINK = "https://a.example/1.png"
+EACH = pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
+IDS = (f"up-{number}" for number in itertools.count())
 
-@pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def upstream() -> AsyncIterator[PathServer]:
+    """A server for Replicate and fal, for all tests of this file."""
+    keys = {
+        "GET /v1/webhooks/default/secret": (200, {"key": WHSEC}),
+        "GET /.well-known/jwks.json": (200, jwks(PRIVATE_KEY)),
+    }
+    async with path_server(keys) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def signing_service(
+    upstream: PathServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningService]:
+    """A service whose providers are Replicate and fal."""
+    async with running_service(
+        tmp_path_factory.mktemp("signing"),
+        provider="replicate",
+        providers="fal",
+        replicate_api_token=KEY,
+        replicate_base_url=f"{upstream.origin}/v1/",
+        fal_key=KEY,
+        fal_base_url=upstream.origin,
+        fal_jwks_url=f"{upstream.origin}/.well-known/jwks.json",
+        poll_first=60,
+        poll_min=60,
+    ) as service:
+        # The keys are fetched in the background after the start.
+        await wait_for_length(upstream.calls, 2, "both questions")
+        yield service
+
+
+class SignedJob(AcceptedJob):
+    """A job that its provider has accepted; its callbacks are signed."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, upstream: PathServer, job: dict[str, Any]
+    ) -> None:
+        self.upstream = upstream
+        self.name = str(job["provider_request_id"])
+        self.is_fal = job["provider"] == "fal"
+        call = upstream.call(QUEUE if self.is_fal else CREATE)
+        url = call.query["fal_webhook"] if self.is_fal else call.json["webhook"]
+        super().__init__(client, job["request_id"], httpx.URL(url).path)
+
+    async def call_back(
+        self, body: Any, *, signed: bool = True, ago: int = 0, **headers: str
+    ) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        if signed:
+            sign = sign_fal if self.is_fal else sign_replicate
+            headers = sign(content, int(time.time()) - ago) | headers
+        return await self.client.post(self.callback_url, content=content, headers=headers)
+
+    def success(self, output: Any = LINK) -> dict[str, Any]:
+        """The body of a callback for its outcome."""
+        if self.is_fal:
+            payload = {"images": [{"url": output}], "seed": SEED}
+            return {"request_id": self.name, "status": "OK", "payload": payload}
+        return {"id": self.name, "status": "succeeded", "output": output}
+
+    def status_calls(self) -> int:
+        path = "/fal-ai/flux/requests" if self.is_fal else "/v1/predictions"
+        return len(self.upstream.asked(f"GET {path}/{self.name}"))
+
+
+async def create_signed_job(
+    service: RunningService, upstream: PathServer, order: dict[str, Any]
+) -> SignedJob:
+    name = next(IDS)
+    upstream.answers[CREATE] = (201, {"id": name, "status": "starting"})
+    upstream.answers[QUEUE] = (200, {"request_id": name})
+    client = await service.user()
+    request_id = (await submit(client, **order))["request_id"]
+    job = await wait_for_job(client, request_id, phase="accepted")
+    return SignedJob(client, upstream, job)
+
+
+@EACH
 async def test_a_verified_outcome_needs_no_status_call(
     signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    signed_job = await create_signed_job(signing_service, upstream, order)
-    labels = f'provider="{signed_job.provider}",verdict="accepted",verified="true"'
+    job = await create_signed_job(signing_service, upstream, order)
+    labels = f'provider="{order["provider"]}",verdict="accepted",verified="true"'
     before = await metric(signing_service, f"receiver_callbacks_total{{{labels}}}")
-    assert (await signed_job.call_back(success_body(signed_job))).status_code == 200
-    job = await signed_job.wait_for(status="COMPLETED", evidence="callback")
-    (line,) = await signed_job.wait_for_verdicts("applied")
+    assert (await job.call_back(job.success())).status_code == 200
+    finished = await job.wait_for(status="COMPLETED", evidence="callback")
+    (line,) = await job.wait_for_verdicts("applied")
     assert (line["verified"], line["confirmed"]) == (True, None)
-    assert signed_job.status_calls() == 0
+    assert job.status_calls() == 0
     assert await metric(signing_service, f"receiver_callbacks_total{{{labels}}}") == before + 1
-    assert job["result"] == (
-        {"output": "https://a.example/1.png"}
-        if signed_job.provider == "replicate"
-        else {"images": [{"url": "https://a.example/1.png"}], "seed": SEED}
+    assert finished["result"] == (
+        {"images": [{"url": LINK}], "seed": SEED} if job.is_fal else {"output": LINK}
     )
-    answer = await signed_job.client.get(f"{signed_job.path}/result")
-    assert (answer.status_code, answer.headers["location"]) == (302, "https://a.example/1.png")
+    answer = await job.client.get(f"{job.path}/result")
+    assert (answer.status_code, answer.headers["location"]) == (302, LINK)
 
 
-@pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
+@EACH
+async def test_a_stale_signature_makes_a_claim(
+    signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
+) -> None:
+    job = await create_signed_job(signing_service, upstream, order)
+    assert (await job.call_back(job.success(), ago=400)).status_code == 200
+    (line,) = await job.callbacks()
+    assert (line["verdict"], line["verified"]) == ("claimed", False)
+    await job.wait_for(phase="confirming")
+
+
+@EACH
 async def test_the_order_of_the_checks(
     signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    signed_job = await create_signed_job(signing_service, upstream, order)
+    job = await create_signed_job(signing_service, upstream, order)
     huge = b" " * (signing_service.inner.context.settings.max_body_bytes + 1)
     bad = "bad_signature"
-    signature = "x-fal-webhook-signature" if signed_job.provider == "fal" else "webhook-signature"
+    signature = "x-fal-webhook-signature" if job.is_fal else "webhook-signature"
     stamp = signature.replace("signature", "timestamp")
     cases: list[tuple[Any, int, str, dict[str, Any]]] = [
         (b"{}", 401, bad, {"signed": False}),
@@ -74,112 +174,32 @@ async def test_the_order_of_the_checks(
         ({"id": "another", "request_id": "another", "status": "OK"}, 409, "id_conflict", {}),
     ]
     for body, status, code, named in cases:
-        answer = await signed_job.call_back(body, **named)
+        answer = await job.call_back(body, **named)
         assert (answer.status_code, answer.json()["code"]) == (status, code), named
-    stored = await signed_job.callbacks()
-    assert [line["verdict"] for line in stored] == ["rejected", "conflict"]
-    signed_job.callback_url = signed_job.callback_url[:-1]
-    assert (await signed_job.call_back(b"{}", signed=False)).json()["code"] == "bad_token"
+    assert [line["verdict"] for line in await job.callbacks()] == ["rejected", "conflict"]
+    job.callback_url = job.callback_url[:-1]
+    assert (await job.call_back(b"{}", signed=False)).json()["code"] == "bad_token"
 
 
-@pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
-async def test_a_stale_signature_makes_a_claim(
-    signing_service: RunningService, upstream: PathServer, order: dict[str, Any]
+async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
+    signing_service: RunningService, upstream: PathServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signed_job = await create_signed_job(signing_service, upstream, order)
-    path = signed_job.status_path
-    if signed_job.provider == "fal":
-        upstream.answers[path] = (200, {"status": "COMPLETED"})
-        upstream.answers[path.removesuffix("/status")] = (200, {"images": []})
-    else:
-        upstream.answers[path] = (200, success_body(signed_job, "https://b.example"))
-    assert (await signed_job.call_back(success_body(signed_job), ago=400)).status_code == 200
-    job = await signed_job.wait_for(status="COMPLETED")
-    (line,) = await signed_job.wait_for_verdicts("confirmed")
-    assert (line["verified"], line["confirmed"]) == (False, True)
-    assert signed_job.status_calls() == 1
-    assert job["result"] in ({"images": []}, {"output": "https://b.example"}), "the call counts"
+    job = await create_signed_job(signing_service, upstream, REPLICATE)
+    whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
+    await job.call_back(job.success(whole))
+    finished = await job.wait_for(status="COMPLETED")
+    assert finished["result"] == {"truncated": True}
 
+    read, reading = signing_service.store.jobs.whole_result_of, asyncio.Lock()
 
-# --- cancelling -----------------------------------------------------------------------------------
+    async def alone(job_id: str) -> Any:
+        assert not reading.locked()
+        async with reading:
+            return await read(job_id)
 
-
-async def passed_on(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
-    """Wait until the history has a line about the cancel, and return it."""
-    lines = await eventually(lambda: history_of(client, request_id, "provider_cancel"), bool)
-    (line,) = lines
-    return line
-
-
-@pytest.mark.parametrize(
-    ("order", "status", "outcome"),
-    [(REPLICATE, 200, "accepted"), (FAL, 202, "accepted"), (FAL, 400, "refused")],
-)
-async def test_a_cancel_is_passed_on_once(
-    signing_service: RunningService,
-    upstream: PathServer,
-    order: dict[str, Any],
-    status: int,
-    outcome: str,
-) -> None:
-    signed_job = await create_signed_job(signing_service, upstream, order)
-    path = signed_job.status_path.removeprefix("GET ").removesuffix("/status") + "/cancel"
-    call = f"PUT {path}" if signed_job.provider == "fal" else f"POST {path}"
-    upstream.answers[call] = (status, {})
-    answer = await signed_job.client.post(f"{signed_job.path}/cancel")
-    assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
-    line = await passed_on(signed_job.client, signed_job.request_id)
-    assert (line["outcome"], line["status_code"]) == (outcome, status)
-    ended = {"id": signed_job.name, "request_id": signed_job.name, "status": "canceled"}
-    await signed_job.call_back(
-        ended if signed_job.provider == "replicate" else ended | {"status": "ERROR"}
-    )
-    await signed_job.wait_for_verdicts("late")
-    assert upstream.asked(call) == [call]
-    assert (await signed_job.document())["error"]["code"] == "canceled_by_user"
-
-
-@pytest.mark.parametrize("by", ["answer", "callback"])
-async def test_a_cancel_before_the_id_is_known_is_passed_on_once_it_is(
-    signing_service: RunningService, upstream: PathServer, by: str
-) -> None:
-    """The submission's answer brings the id, or it is lost and a callback does."""
-    name = f"late-{by}"
-    upstream.answers[CREATE] = (201, {"id": name, "status": "starting"})
-    upstream.answers[f"POST /v1/predictions/{name}/cancel"] = (200, {})
-    answered = upstream.held[CREATE] = asyncio.Event()
-    client, before = await signing_service.user(), len(upstream.calls)
-    request_id = (await submit(client, **REPLICATE))["request_id"]
-    await wait_for_length(upstream.calls, before + 1, "the submission")
-    assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
-    if by == "callback":
-        upstream.answers[CREATE] = (500, {})
-    answered.set()
-    if by == "callback":
-        url = httpx.URL(upstream.call(CREATE).json["webhook"]).path
-        body = b'{"id":"%b","status":"processing"}' % name.encode()
-        signed = sign_replicate(body, int(time.time()))
-        assert (await client.post(url, content=body, headers=signed)).status_code == 200
-    assert (await passed_on(client, request_id))["outcome"] == "accepted"
-    del upstream.held[CREATE]
-    assert len(upstream.asked(f"POST /v1/predictions/{name}/cancel")) == 1
-    assert (await job_of(client, request_id))["error"]["code"] == "canceled_by_user"
-
-
-# --- what runs ------------------------------------------------------------------------------------
-
-
-async def test_jobs_are_checked_by_their_provider(signing_service: RunningService) -> None:
-    client = await signing_service.user()
-    for order, pointers in (
-        (REPLICATE | {"kind": FAL["kind"]}, ["/kind"]),
-        (REPLICATE | {"kind": "o/" + "n" * 200}, ["/kind"]),
-        (FAL | {"kind": "flux"}, ["/kind"]),
-        ({"kind": "owner/name"}, ["/input"]),
-    ):
-        answer = await client.post("/v1/jobs", json=order)
-        assert answer.status_code == 400, order
-        assert [fault["pointer"] for fault in answer.json()["errors"]] == pointers, order
+    monkeypatch.setattr(signing_service.store.jobs, "whole_result_of", alone)
+    answers = await asyncio.gather(*(job.client.get(f"{job.path}/result") for _ in range(3)))
+    assert [each.json() for each in answers] == [{"output": whole}] * 3
 
 
 async def test_a_provider_that_hangs_delays_no_start(tmp_path: Path) -> None:
