@@ -5,7 +5,6 @@ import time
 import httpx
 
 from receiver.clock import SystemClock
-from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.support.service import RunningService, eventually
@@ -49,21 +48,6 @@ async def test_a_stream_ends_when_its_key_is_revoked(start: Start) -> None:
 
     nobody = service.client()
     await eventually(lambda: nobody.get(ticket["url"]), lambda answer: answer.status_code == 401)
-
-
-async def test_an_admins_ticket_opens_whichever_job_it_names(
-    service: RunningService, job: AcceptedJob
-) -> None:
-    nobody, admin = service.client(), await service.user("root", admin=True)
-    ticket = (await admin.post("/v1/stream-tickets", json={"request_id": job.request_id})).json()
-    assert ticket["url"].startswith(f"/v1/jobs/{job.request_id}/events?ticket=")
-    assert admin.headers["API-KEY"] not in ticket["ticket"]
-    async with event_stream(nobody, ticket["url"]) as stream:
-        assert (await stream.events(1))[0].data["request_id"] == job.request_id
-
-    own = (await admin.post("/v1/stream-tickets")).json()["ticket"]
-    refused = await nobody.get("/v1/events", params={"ticket": own, "user": "ada"})
-    assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
 
 
 async def test_a_ticket_is_asked_for_by_id(shared_client: httpx.AsyncClient) -> None:

@@ -189,6 +189,7 @@ async def test_a_ticket_opens_its_users_streams_and_nothing_else(shared: World) 
     # An admin's ticket has no admin rights.
     ticket = (await shared.admin.post("/v1/stream-tickets")).json()["ticket"]
     assert await _status(nobody, "GET", f"/v1/jobs/{job_id}/events?ticket={ticket}") == 404
+    assert await _status(nobody, "GET", f"/v1/events?user=ada&ticket={ticket}") == 403
 
 
 async def test_cursors_and_idempotency_keys_are_their_users_own(shared: World) -> None:
