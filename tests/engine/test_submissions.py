@@ -18,6 +18,7 @@ from store.records.jobs import ErrorCode, Job, Phase
 from store.records.times import Lane
 from tests.engine.harness import Harness, begin, step
 from tests.store.world import SECOND
+from tests.support.service import eventually
 
 LATER = SubmitNotSent("busy", status_code=429)
 
@@ -84,6 +85,9 @@ async def test_a_stop_sends_nothing_more_and_leaves_nothing_in_between(
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
+    # Its attempt was begun all the same, and is given back before anything is cancelled.
+    await eventually(lambda: harness.find(taken), lambda job: job.attempts == 1)
+    await eventually(lambda: harness.find(taken), lambda job: job.phase is Phase.QUEUED)
     await worker.stop()
 
     assert await phases(harness, [sent, taken]) == [Phase.SUBMIT_UNCONFIRMED, Phase.QUEUED]
