@@ -1,11 +1,13 @@
 """Callbacks that our code cannot apply, and those that 1.0.0 left unapplied."""
 
 import json
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from receiver.domain.answers import StatusReport
+from receiver.domain.answers import Report, StatusReport
 from receiver.domain.observations import (
     StatusCallEnded,
     SubmissionBegins,
@@ -14,7 +16,7 @@ from receiver.domain.observations import (
 )
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.observe_job import observe_job
-from receiver.large_bodies import LargeBodies
+from receiver.large_bodies import LARGE, LargeBodies
 from receiver.providers.samsar import read_report
 from store.callbacks import Receipt
 from store.records.jobs import ErrorCode, Job, Phase, Status
@@ -101,3 +103,20 @@ async def test_what_a_replica_of_1_0_0_leaves_later_is_applied_by_the_next_start
     await observe_job(services, job.id, StatusCallEnded(1, clock.now() + 1, "up-1", confirmed))
     assert (await harness.find(job)).status is Status.COMPLETED
     assert await harness.verdicts(job) == ["confirmed"]
+
+
+async def test_a_large_body_is_read_beside_the_event_loop(
+    harness: Harness, intake: CallbackIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart, read = list[bool](), harness.provider.read
+
+    def noting(body: Mapping[str, Any]) -> Report:
+        apart.append(threading.current_thread() is not threading.main_thread())
+        return read(body)
+
+    monkeypatch.setattr(harness.provider, "read", noting)
+    job = await harness.accepted_job("up-1")
+    for more in (0, 1):
+        body = RUNNING.ljust(LARGE + more)
+        assert await accept(intake, job, body) is Receipt.ACCEPTED
+    assert apart == [False, True]

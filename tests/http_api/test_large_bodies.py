@@ -2,18 +2,14 @@
 
 import asyncio
 import json
-import threading
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from starlette.requests import Request
 
 from receiver import large_bodies
-from receiver.engine import accept_callback
 from receiver.http_api.body import Bodies
-from receiver.json_text import parse
-from receiver.large_bodies import LARGE, LargeBodies
+from receiver.large_bodies import LARGE, MAX_BYTES, MAX_SENDER_BYTES, LargeBodies
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.simulation.client import Exchange, scope
@@ -32,16 +28,13 @@ class Reading:
         self._bodies = Bodies(2 * LARGE, LargeBodies(self._clock))
         self.begun: list[tuple[str, float]] = []
 
-    async def read(self, name: str, user_id: int, length: int, *, is_gone: bool = False) -> None:
-        def parse(raw: bytes) -> None:
-            assert len(raw) == length
+    async def read(self, name: str, user_id: int) -> None:
+        def parse(_: bytes) -> None:
             self.begun.append((name, self._clock.passed / 1_000))
             self._clock.advance(0.1)
 
-        exchange = Exchange(b"x" * length)
+        exchange = Exchange(b"x" * (LARGE + 1))
         request = Request(scope("POST", "/v1/jobs", {}), exchange.receive)
-        if is_gone:
-            exchange.hang_up()
         await self._bodies.read(request, user_id, parse)
 
 
@@ -49,44 +42,36 @@ async def test_large_bodies_take_turns_by_user_with_pauses_between() -> None:
     reading = Reading()
 
     await asyncio.gather(
-        *(reading.read(f"ann {n}", ANN, LARGE + 1) for n in range(3)),
-        reading.read("bob", BOB, LARGE + 1),
+        *(reading.read(f"ann {n}", ANN) for n in range(3)), reading.read("bob", BOB)
     )
 
     assert reading.begun == [("ann 0", 0.0), ("bob", 0.2), ("ann 1", 0.4), ("ann 2", 0.6)]
 
 
-KB = 1_024
+MOST = MAX_SENDER_BYTES
+FULL = [(user, MOST) for user in range(MAX_BYTES // MAX_SENDER_BYTES)]
 
 
 @pytest.mark.parametrize(
-    ("lengths", "fits"),
+    ("bodies", "fits"),
     [
-        ({"ann": [64, 64, 64, 64]}, True),
-        ({"ann": [64, 100]}, True),
-        ({"ann": [65, 164]}, False),
-        ({"ann": [165]}, False),
-        ({"ann": [164], "bob": [164], "eve": [64, 64]}, True),
-        ({"ann": [164], "bob": [164], "eve": [65]}, False),
+        ([(ANN, MOST), (ANN, 0)], True),
+        ([(ANN, MOST + 1)], False),
+        ([(ANN, 1), (ANN, MOST)], False),
+        ([*FULL, (100, 0)], True),
+        ([*FULL, (100, 1)], False),
     ],
 )
-def test_bodies_under_way_have_limited_room(
-    monkeypatch: pytest.MonkeyPatch, lengths: dict[str, list[int]], fits: bool
-) -> None:
+def test_bodies_under_way_have_limited_room(bodies: list[tuple[int, int]], fits: bool) -> None:
     """Of each, what is over `LARGE` counts, against the limits of its sender and of all."""
-    monkeypatch.setattr(large_bodies, "MAX_SENDER_BYTES", 100 * KB)
-    monkeypatch.setattr(large_bodies, "MAX_BYTES", 200 * KB)
-    monkeypatch.setattr(large_bodies, "LARGE", 64 * KB)
-    bodies = LargeBodies(ManualClock())
+    large = LargeBodies(ManualClock())
     for _ in range(2):  # what was held is free again
         with ExitStack() as under_way:
             granted = []
-            for sender, each in lengths.items():
-                for length in each:
-                    grow_to = under_way.enter_context(bodies.room(sender))
-                    granted += [grow_to(length * KB // 2), grow_to(length * KB)]
-            assert granted[:-1] == [True] * (len(granted) - 1)
-            assert granted[-1] is fits
+            for sender, beyond in bodies:
+                grow_to = under_way.enter_context(large.room(sender))
+                granted += [grow_to(LARGE // 2), grow_to(LARGE + beyond)]
+            assert granted == [*[True] * (len(granted) - 1), fits]
 
 
 async def test_a_user_with_too_much_under_way_is_refused_and_others_are_not(
@@ -121,20 +106,3 @@ async def test_of_a_job_with_too_many_large_callbacks_under_way_one_is_refused(
 
     await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
     await job.send({"status": "IN_PROGRESS"})
-
-
-async def test_a_large_callback_is_parsed_beside_the_event_loop(
-    job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads: list[bool] = []
-
-    def noting(text: str) -> Any:
-        threads.append(threading.current_thread() is threading.main_thread())
-        return parse(text)
-
-    monkeypatch.setattr(accept_callback, "parse", noting)
-    for text in ("small", "x" * LARGE):
-        await job.send({"status": "IN_PROGRESS", "message": text})
-
-    await job.wait_for_verdicts("applied", "applied")
-    assert threads == [True, False]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
@@ -58,16 +57,13 @@ async def test_a_result_with_further_links_is_answered_as_it_is(trusting_job: Ac
 # --- old links ------------------------------------------------------------------------------------
 
 
-@dataclass
-class Aged:
-    """A service with jobs whose links are old; the provider has new ones."""
+class AgedJob(AcceptedJob):
+    """A job whose link is old; the provider has a new one."""
 
     service: RunningService
-    jobs: list[AcceptedJob]
 
-    async def link(self, number: int = 0) -> str:
-        job = self.jobs[number]
-        answer = await job.client.get(f"{job.path}/result")
+    async def link(self, n: int = 1) -> str:
+        answer = await self.client.get(f"{self.path}/result", params={"n": n})
         assert answer.status_code == 302, answer.text
         return answer.headers["Location"]
 
@@ -75,31 +71,30 @@ class Aged:
 async def aged(
     start: Start,
     provider: ScriptedProvider,
-    jobs: int = 1,
     old: Mapping[str, Any] = completed(OLD),
+    new: Mapping[str, Any] = completed(NEW),
     **given: Any,
-) -> Aged:
-    settings = provider.settings() | {"confirm_callbacks": False} | given
-    service = await start(**settings)
-    made = [await create_accepted_job(service, provider) for _ in range(jobs)]
-    for number, job in enumerate(made, start=1):
-        await job.send(old)
-        await job.wait_for(done=True)
-        provider.states[f"up-{number}"] = completed(NEW)
+) -> AgedJob:
+    service = await start(**provider.settings(), confirm_callbacks=False, **given)
+    made = await create_accepted_job(service, provider)
+    job = AgedJob(made.client, made.request_id, made.callback_url)
+    await job.send(old)
+    await job.wait_for(done=True)
+    provider.states["up-1"] = {**new}
     service.clock.ahead_ms = AGE + MINUTE
-    return Aged(service, made)
+    job.service = service
+    return job
 
 
 @pytest.fixture
-async def aging(start: Start, provider: ScriptedProvider) -> Aged:
+async def aging(start: Start, provider: ScriptedProvider) -> AgedJob:
     return await aged(start, provider)
 
 
 async def test_an_old_link_is_renewed_and_nothing_else_changes(
-    aging: Aged, provider: ScriptedProvider
+    aging: AgedJob, provider: ScriptedProvider
 ) -> None:
-    (job,) = aging.jobs
-    before = await job.client.get(job.path)
+    before = await aging.client.get(aging.path)
     aging.service.clock.ahead_ms = AGE - MINUTE
     assert await aging.link() == OLD
     assert provider.status_calls == []
@@ -110,7 +105,7 @@ async def test_an_old_link_is_renewed_and_nothing_else_changes(
     for _ in range(2):
         assert await aging.link() == NEW
     assert provider.status_calls == ["up-1", "up-1"]
-    renewed = await job.client.get(job.path, headers={"If-None-Match": before.headers["ETag"]})
+    renewed = await aging.client.get(aging.path, headers={"If-None-Match": before.headers["ETag"]})
     assert renewed.json() == before.json() | {"result": {"videoUrl": NEW}}
 
 
@@ -123,17 +118,14 @@ async def test_every_link_of_an_old_result_is_renewed(
     old, new = (completed(f"https://10.0.0.1/{age}", poster=f"https://10.0.0.1/{age}.jpg")
                 for age in ("old", "new"))  # fmt: skip
     given: dict[str, Any] = {"archive_url": f"file://{tmp_path}/kept"} if is_archived else {}
-    aging = await aged(start, provider, old=old, **given)
-    provider.states["up-1"] = new
-    (job,) = aging.jobs
+    aging = await aged(start, provider, old, new, **given)
     for n, name in ((2, "poster"), (1, "videoUrl")):
-        answer = await job.client.get(f"{job.path}/result", params={"n": n})
-        assert answer.headers["Location"] == new["result"][name]
+        assert await aging.link(n) == new["result"][name]
     assert provider.status_calls == ["up-1"]
 
 
 async def test_there_is_one_call_at_a_time_for_a_job(
-    aging: Aged, provider: ScriptedProvider
+    aging: AgedJob, provider: ScriptedProvider
 ) -> None:
     release = provider.hold_status()
     asking = [asyncio.create_task(aging.link()) for _ in range(5)]
@@ -145,7 +137,7 @@ async def test_there_is_one_call_at_a_time_for_a_job(
 
 
 async def test_a_renewed_link_that_cannot_be_kept_is_no_error(
-    aging: Aged, monkeypatch: pytest.MonkeyPatch
+    aging: AgedJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(aging.service.store.jobs, "advance", AsyncMock(side_effect=AWAY))
