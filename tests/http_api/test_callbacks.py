@@ -1,6 +1,5 @@
 """Callbacks: the table of answers, row by row, and what becomes of a claim."""
 
-import asyncio
 import json
 
 import httpx
@@ -16,7 +15,6 @@ from tests.http_api.scripted_provider import (
     ScriptedProvider,
     call_back,
 )
-from tests.store.world import bodies, incoming_callback, unchanged
 from tests.support.service import RunningService
 
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
@@ -123,29 +121,8 @@ async def test_a_forged_claim_is_denied_and_a_true_one_confirmed(
 async def test_the_same_body_again_is_a_duplicate(trusting_job: AcceptedJob) -> None:
     job = trusting_job
     await job.send(RUNNING)
-    await job.send(RUNNING, receipt="duplicate")
     before = await job.wait_for(phase="rendering")
-    await job.wait_for_verdicts("applied")
+    await job.send(RUNNING, receipt="duplicate")
     await job.send(RUNNING | {"x": 1})
     await job.wait_for_verdicts("applied", "applied")
     assert await job.document() == before
-    await job.send(FAILED)
-    await job.wait_for(status="FAILED")
-    await job.send(FAILED, receipt="duplicate")
-
-
-async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
-    service: RunningService, provider: ScriptedProvider, job: AcceptedJob
-) -> None:
-    receive = service.store.callbacks.receive
-    arrivals = (incoming_callback(job.request_id, body) for body in bodies(200))
-    await asyncio.gather(*(receive(arrival, unchanged) for arrival in arrivals))
-    assert provider.status_calls == []
-    for count in (1, 2):  # it is not stored, so the same body polls again
-        await job.send(RUNNING | {"one": "more"}, receipt="duplicate")
-        await provider.asked(count)
-    provider.states["up-1"] = COMPLETED
-    await job.send(FAILED, receipt="duplicate")
-    assert (await job.wait_for(done=True))["status"] == "COMPLETED"
-    assert len(await job.callbacks()) == 200
-    await job.send(b"[", 400)

@@ -10,15 +10,12 @@ from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.scripted_provider import (
     COMPLETED,
     ScriptedProvider,
-    answering,
     never,
 )
 from tests.support.service import (
     JOB,
     RunningService,
-    eventually,
     job_without_input,
-    phases_of,
     submit,
     wait_for_job,
 )
@@ -177,40 +174,20 @@ async def test_a_job_is_read_again_only_where_it_changed(trusting_job: AcceptedJ
 # --- cancelling -----------------------------------------------------------------------------------
 
 
-def assert_cancelled(job: dict[str, Any], *, billed: bool) -> None:
-    assert (job["status"], job["phase"], job["done"]) == ("CANCELLED", "finished", True)
-    assert job["evidence"] == "user"
-    assert job["error"]["code"] == "canceled_by_user"
-    assert job["error"]["retryable"] is False
-    assert job["error"]["may_have_been_billed"] is billed
-
-
-async def test_a_queued_job_that_is_cancelled_is_never_sent(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    provider.submit = answering(429, {}, **{"Retry-After": "1"})
-    await submit(client)
-    await provider.submitted()
-    await eventually(lambda: phases_of(client), lambda seen: seen == ["queued"])
-    queued = await submit(client)  # held by the Retry-After
-    answer = await client.post(queued["links"]["cancel"])
-    assert answer.status_code == 202
-    assert_cancelled(answer.json(), billed=False)
-    provider.submit = None
-    await provider.submitted(2)  # the first one's second attempt
-    await eventually(lambda: phases_of(client), lambda seen: seen == ["finished", "accepted"])
-    assert len(provider.submissions) == 2
-
-
 async def test_a_cancelled_job_stays_so_whatever_the_provider_says(job: AcceptedJob) -> None:
     """tests/domain/lifecycle_table.txt has a cancel in every phase."""
     answer = await job.cancel()
     assert answer.status_code == 202
-    assert_cancelled(answer.json(), billed=True)
+    cancelled = answer.json()
+    assert (cancelled["status"], cancelled["phase"]) == ("CANCELLED", "finished")
+    assert (cancelled["done"], cancelled["evidence"]) == (True, "user")
+    error = cancelled["error"]
+    assert (error["code"], error["retryable"]) == ("canceled_by_user", False)
+    assert error["may_have_been_billed"] is True
 
     await job.send(COMPLETED)
     await job.wait_for_verdicts("late")
-    assert await job_without_input(job.client, job.request_id) == answer.json()
+    assert await job_without_input(job.client, job.request_id) == cancelled
     again = await job.cancel()
     assert (again.status_code, again.json()["code"]) == (409, "job_finished")
-    assert again.json()["job"] == answer.json()
+    assert again.json()["job"] == cancelled
