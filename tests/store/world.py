@@ -164,19 +164,11 @@ class World:
         body: bytes = b'{"status":"IN_PROGRESS"}',
         provider_request_id: str | None = None,
         use: DecideCallback | Verdict | None = None,
-        *,
-        at: Millis = NOW,
-        verified: bool = False,
+        **fields: Any,
     ) -> Receipt:
         """Receive a callback, which changes nothing of its job unless there is a `use`."""
-        arrival = incoming_callback(
-            job.id,
-            body,
-            job.provider,
-            at=at,
-            provider_request_id=provider_request_id,
-            verified=verified,
-        )
+        given = {"provider_request_id": provider_request_id, **fields}
+        arrival = incoming_callback(job.id, body, job.provider, **given)
         return (await self.store.callbacks.receive(arrival, use or unchanged)).receipt
 
     async def remove_finished(self, done_before: Millis = NOW + 1, limit: int = 100) -> int:

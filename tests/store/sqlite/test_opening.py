@@ -18,37 +18,22 @@ from store.sqlite.connection import MIGRATIONS, connect_writer, prepare
 from tests.store.sqlite.conftest import address
 
 
-async def test_files_and_their_folder_are_created_private(tmp_path: Path) -> None:
+async def test_files_and_their_folder_are_private(tmp_path: Path) -> None:
+    database = tmp_path / "data" / "deep" / "receiver.db"
+    names = ["receiver.db", "receiver.db-shm", "receiver.db-wal", "receiver.db.lock"]
     before = os.umask(0)
     try:
-        store = await open_store(address(tmp_path / "data" / "deep" / "receiver.db"), serving=True)
-        await store.check_writable()
+        for _ in range(2):
+            store = await open_store(address(database), serving=True)
+            await store.check_writable()
+            modes = {
+                file.name: stat.S_IMODE(file.stat().st_mode) for file in database.parent.iterdir()
+            }
+            await store.close()
+            assert modes == dict.fromkeys(names, 0o600)
+            database.chmod(0o644)
     finally:
         os.umask(before)
-
-    modes = {
-        file.name: stat.S_IMODE(file.stat().st_mode)
-        for file in (tmp_path / "data" / "deep").iterdir()
-    }
-    await store.close()
-    names = ["receiver.db", "receiver.db-shm", "receiver.db-wal", "receiver.db.lock"]
-    assert modes == dict.fromkeys(names, 0o600)
-
-
-async def test_a_database_that_others_can_read_is_made_private(path: Path) -> None:
-    path.chmod(0o644)
-
-    await (await open_store(address(path))).close()
-
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-async def test_what_is_no_regular_file_is_left_as_it_is(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe, 0o644)
-    with pytest.raises(StoreUnavailable, match="pipe is not a regular file"):
-        await open_store(address(pipe))
-    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644
 
 
 async def test_an_address_is_relative_or_absolute(
@@ -140,13 +125,18 @@ async def test_a_file_that_is_not_ours_is_left_unchanged(tmp_path: Path) -> None
         assert file.read_bytes() == content
 
 
-async def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
+async def test_what_is_no_regular_file_in_a_folder_is_reported(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
     (tmp_path / "file").touch()
-
-    with pytest.raises(StoreUnavailable, match="file"):
-        await open_store(address(tmp_path / "file" / "receiver.db"), serving=True)
-    with pytest.raises(StoreUnavailable):
-        await open_store(address(tmp_path))
+    for place, words in (
+        (pipe, "pipe is not a regular file"),
+        (tmp_path / "file" / "receiver.db", "file"),
+        (tmp_path, f"{tmp_path} is not a regular file"),
+    ):
+        with pytest.raises(StoreUnavailable, match=words):
+            await open_store(address(place), serving=place.name == "receiver.db")
+    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644, "it is left as it is"
 
 
 def test_a_database_locked_by_another_process_is_reported(
