@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from store.changes import CommitNotice
@@ -255,15 +256,27 @@ class Truth:
 
     def _check_new_callbacks(self) -> None:
         rows = self.db.execute(
-            "SELECT c.id, verdict, lane, at FROM callbacks c LEFT JOIN due d USING (job_id)"
+            "SELECT c.id, job_id, verdict, lane, at FROM callbacks c LEFT JOIN due d USING (job_id)"
             " WHERE c.id > ?",
             (self._newest_callback,),
         )
-        for self._newest_callback, verdict, lane, at in rows.fetchall():
-            is_due = lane != "poll" or at <= self._world.clock.now()
+        for self._newest_callback, job_id, verdict, lane, at in rows.fetchall():
+            # Before its submission's answer a job has no poll to be made due; in one commit, the
+            # answer may follow the callback.
+            is_due = lane != "poll" or at <= self._world.clock.now() or self._just_accepted(job_id)
             unused = verdict in ("rejected", "conflict", "failed")
             self._judge.require(is_due or not unused, "what cannot be applied makes a poll due",
                                 self._newest_callback, verdict, at)  # fmt: skip
+
+    def _just_accepted(self, job_id: str) -> bool:
+        """Whether this commit has the answer to the job's submission."""
+        now = running_loop().time()
+        events = self.jobs[job_id].events
+        return any(
+            before.document["phase"] in (*UNSENT, "submit_unconfirmed")
+            and after.committed_at == now
+            for before, after in pairwise(events)
+        )
 
     def _run_lease_hooks(self) -> None:
         for what in list(self.at_lease):
