@@ -82,54 +82,62 @@ class Api(HttpClient):
     ) -> SubmitAnswer:
         """Send a submission once. `read_id` and `read_urls` read the members of `SubmitAccepted`
         from the body of a 2xx answer."""
+
+        def classify(response: Response) -> SubmitAnswer:
+            code, retry_after = response.status_code, self._retry_after(response)
+            if code == 429 or (code == 503 and retry_after is not None):
+                return SubmitNotSent(self.error_message(response), retry_after, status_code=code)
+            if 400 <= code < 500 and code != 408:  # after a timeout it may still be accepted
+                return SubmitRefused(code, self.error_message(response))
+            if code not in SUCCESS:
+                return SubmitAmbiguous(self.error_message(response))
+            if response.body is None:
+                return SubmitAmbiguous(f"a {code} answer that {response.body_error}")
+            provider_id = read_id(response.body)
+            if provider_id is None:
+                return SubmitAmbiguous(f"a {code} answer without a job id")
+            return SubmitAccepted(provider_id, read_urls(response.body))
+
         timeout = self._account.submit_timeout
         try:
-            response = await self.send_once("POST", path, body, timeout)
+            return await self.send_once("POST", path, body, timeout, classify)
         except NoAnswer as error:
             if error.may_have_arrived:
                 return SubmitAmbiguous(str(error))
             return SubmitNotSent(str(error))
-        code, retry_after = response.status_code, self._retry_after(response)
-        if code == 429 or (code == 503 and retry_after is not None):
-            message = await self.error_message(response)
-            return SubmitNotSent(message, retry_after, status_code=code)
-        if 400 <= code < 500 and code != 408:  # after a timeout it may still be accepted
-            return SubmitRefused(code, await self.error_message(response))
-        if code not in SUCCESS:
-            return SubmitAmbiguous(await self.error_message(response))
-        if response.body is None:
-            return SubmitAmbiguous(f"a {code} answer that {response.body_error}")
-        provider_id = read_id(response.body)
-        if provider_id is None:
-            return SubmitAmbiguous(f"a {code} answer without a job id")
-        return SubmitAccepted(provider_id, read_urls(response.body))
 
     async def status(self, path: str, read: Callable[[Mapping[str, Any]], Report]) -> StatusAnswer:
         """Make a status call. `read` reads the body of a 2xx answer."""
+
+        def classify(response: Response) -> StatusAnswer:
+            if response.status_code == 404:
+                return StatusMissing(self._retry_after(response), is_json=response.body is not None)
+            if response.status_code not in SUCCESS or response.body is None:
+                return self.unavailable(response)
+            report = read(response.body)
+            if report.status is None and report.progress is None and report.result is None:
+                return self.unavailable(response, "without the job's status")
+            return StatusReport(report, self._retry_after(response))
+
         try:
-            response = await self.ask(path, self._account.status_timeout)
+            return await self.ask(path, self._account.status_timeout, classify)
         except NoAnswer as error:
             return StatusUnavailable(str(error))
-        if response.status_code == 404:
-            return StatusMissing(self._retry_after(response), is_json=response.body is not None)
-        if response.status_code not in SUCCESS or response.body is None:
-            return await self.unavailable(response)
-        report = await response.read(read)
-        if report.status is None and report.progress is None and report.result is None:
-            return await self.unavailable(response, "without the job's status")
-        return StatusReport(report, self._retry_after(response))
 
     async def cancel(self, path: str, method: str = "POST") -> CancelAnswer:
         """Send a cancel request once."""
+
+        def classify(response: Response) -> CancelAnswer:
+            code = response.status_code
+            if code in SUCCESS:
+                return CancelAnswer("accepted", code)
+            outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
+            return CancelAnswer(outcome, code, self.error_message(response))
+
         try:
-            response = await self.send_once(method, path, None, self._account.status_timeout)
+            return await self.send_once(method, path, None, self._account.status_timeout, classify)
         except NoAnswer as error:
             return CancelAnswer("unavailable", message=str(error))
-        code = response.status_code
-        if code in SUCCESS:
-            return CancelAnswer("accepted", code)
-        outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
-        return CancelAnswer(outcome, code, await self.error_message(response))
 
     def same_origin_path(self, url: Any) -> str | None:
         """Path and query of a URL in an answer; None if it does not begin with the scheme, host and
@@ -138,26 +146,21 @@ class Api(HttpClient):
         path = url.removeprefix(origin) if isinstance(url, str) else ""
         return path if path != url and _PATH.fullmatch(path) else None
 
-    async def error_message(self, response: Response) -> str:
+    def error_message(self, response: Response) -> str:
         """The provider's own message, or one with the status code."""
+        body = response.body
+        said = first_text(response.text) if body is None else self._read_message(body)
+        message = said and clean_message(said.strip(), self._account.key)
+        return message or f"The provider answered {response.status_code}."
 
-        def read(value: Any) -> str | None:
-            is_object = isinstance(value, dict)
-            said = self._read_message(value) if is_object else first_text(response.text)
-            return said and clean_message(said.strip(), self._account.key)
-
-        return await response.read(read) or f"The provider answered {response.status_code}."
-
-    async def unavailable(
-        self, response: Response, problem: str | None = None
-    ) -> StatusUnavailable:
+    def unavailable(self, response: Response, problem: str | None = None) -> StatusUnavailable:
         """Classify a response without the job's status. `problem` says what is wrong with it, for
         "an answer …"; by default, what is wrong with its body, or the provider's own message."""
         code = response.status_code
         if problem is None and code in SUCCESS:
             problem = f"that {response.body_error}"
         return StatusUnavailable(
-            f"a {code} answer {problem}" if problem else await self.error_message(response),
+            f"a {code} answer {problem}" if problem else self.error_message(response),
             self._retry_after(response),
             credentials_refused=code in (401, 403),
             only_this_job=not (code >= 500 or code in (401, 403, 429) or response.was_cut_off),

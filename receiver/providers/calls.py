@@ -8,8 +8,10 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import httpcore
@@ -22,13 +24,21 @@ from receiver.net.transport import default_tls, open_transport
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A longer body is ignored. Some contain inputs, logs and whole results."""
+MAX_VALUES = 200_000
+"""A body with more JSON values is ignored too. Users choose the models that answer, and a value of
+two bytes, such as `[]`, takes 72 in memory."""
 CONNECT_SECONDS = 10.0
 """Time limit for connecting, and again for TLS."""
 KEPT_CONNECTIONS = 16
 """Maximum number of idle connections kept for GETs: status calls, requests for keys."""
 
 LARGE = 64 * 1024
-"""Longer bodies are parsed in a thread: they could block the event loop for seconds."""
+"""Longer bodies are read in a thread: they could block the event loop for seconds."""
+_large_answers = ThreadPoolExecutor(1, "large answer")
+"""Reads one large body at a time, so that the memory for their values does not add up."""
+
+# A string, even one that does not end, or (a group) what stands before a value.
+_BEFORE_A_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([,\[{])', re.DOTALL)
 
 # Markup or a JSON object at the beginning; control characters (binary data) anywhere.
 _NOT_FOR_PEOPLE = re.compile(r"\A\s*[<{]|[\x00-\x08\x0e-\x1f]")
@@ -42,8 +52,6 @@ class Response:
 
     status_code: int
     retry_after: str | None
-    size: int
-    """Bytes of the body."""
     value: Any = None
     """The JSON value, not cleaned."""
     is_json: bool = False
@@ -55,10 +63,6 @@ class Response:
     """What is wrong with a body that is not a JSON object, for "an answer that …"."""
     was_cut_off: bool = False
     """Whether the connection broke, or the time ran out, before the body had ended."""
-
-    async def read(self, reader: Callable[[Any], T]) -> T:
-        """Apply `reader` to the JSON value, in a thread if the body is large."""
-        return await _in_thread_if_large(self.size, reader, self.value)
 
     @property
     def body(self) -> Mapping[str, Any] | None:
@@ -104,9 +108,15 @@ class HttpClient:
         self._kept = open_transport(self._backend, self._tls, kept=KEPT_CONNECTIONS)
 
     async def send_once(
-        self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float
-    ) -> Response:
-        """Send a request once, with a JSON body or none.
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        timeout: float,
+        read: Callable[[Response], T],
+    ) -> T:
+        """Send a request once, with a JSON body or none; returns what `read` makes of the response,
+        in a thread if its body is large.
 
         It uses a new connection: if the server closed a kept one just as it is reused, the request
         would look as if it may have arrived. Raises NoAnswer.
@@ -115,11 +125,11 @@ class HttpClient:
         request.headers["Connection"] = "close"
         backend = Backend(self._resolve)
         async with open_transport(backend, self._tls) as transport:
-            return await _exchange(transport, backend, request, timeout)
+            return await _exchange(transport, backend, request, timeout, read)
 
-    async def ask(self, path: str, timeout: float) -> Response:
-        """GET, on a kept connection if there is one. Raises NoAnswer."""
-        return await _exchange(self._kept, self._backend, self._request("GET", path), timeout)
+    async def ask(self, path: str, timeout: float, read: Callable[[Response], T]) -> T:
+        """GET, on a kept connection if there is one; `read` as above. Raises NoAnswer."""
+        return await _exchange(self._kept, self._backend, self._request("GET", path), timeout, read)
 
     async def close(self) -> None:
         await self._kept.aclose()
@@ -138,9 +148,13 @@ class HttpClient:
 
 
 async def _exchange(
-    transport: httpx.AsyncBaseTransport, backend: Backend, request: httpx.Request, timeout: float
-) -> Response:
-    """Send the request and read the response within `timeout` seconds. Raises NoAnswer.
+    transport: httpx.AsyncBaseTransport,
+    backend: Backend,
+    request: httpx.Request,
+    timeout: float,
+    read: Callable[[Response], T],
+) -> T:
+    """Send the request and receive the response within `timeout` seconds. Raises NoAnswer.
 
     Once the head has been received there is a response, even if its body is cut off.
     """
@@ -158,8 +172,14 @@ async def _exchange(
         if received is None:
             raise NoAnswer(_reason(error), may_have_arrived=backend.has_written) from error
         why = f"was cut off: {_reason(error)}"
-        return Response(*_head(received), len(raw), body_error=why, was_cut_off=True)
-    return await _in_thread_if_large(len(raw), read_response, *_head(received), raw)
+        return read(Response(*_head(received), body_error=why, was_cut_off=True))
+
+    def work() -> T:
+        return read(read_response(*_head(received), raw))
+
+    if len(raw) <= LARGE:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(_large_answers, work)
 
 
 def _head(received: httpx.Response) -> tuple[int, str | None]:
@@ -179,8 +199,8 @@ def _reason(error: Exception) -> str:
 
 def read_response(status_code: int, retry_after: str | None, raw: bytearray) -> Response:
     """The response with this body."""
-    head = (status_code, retry_after, len(raw))
-    if len(raw) > MAX_ANSWER_BYTES:
+    head = (status_code, retry_after)
+    if len(raw) > MAX_ANSWER_BYTES or _has_too_many_values(raw):
         return Response(*head, body_error="is too long")
     text = decode(raw)
     try:
@@ -192,6 +212,10 @@ def read_response(status_code: int, retry_after: str | None, raw: bytearray) -> 
     return Response(*head, value, is_json=True, body_error=error)
 
 
-async def _in_thread_if_large(size: int, work: Callable[..., T], *given: Any) -> T:
-    """Run `work` and return its result; in a thread if `size` exceeds `LARGE`."""
-    return await asyncio.to_thread(work, *given) if size > LARGE else work(*given)
+def _has_too_many_values(raw: bytearray) -> bool:
+    """Whether it has more than `MAX_VALUES`, if it is JSON. The outermost is not counted, and an
+    empty array or object twice."""
+    if sum(map(raw.count, b",[{")) <= MAX_VALUES:  # much faster, and almost always enough
+        return False
+    before_values = (found for found in _BEFORE_A_VALUE.finditer(raw) if found.lastindex)
+    return next(islice(before_values, MAX_VALUES, None), None) is not None

@@ -24,7 +24,7 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
 from receiver.providers.api import SUCCESS, Account, Api
-from receiver.providers.calls import HttpClient, NoAnswer
+from receiver.providers.calls import HttpClient, NoAnswer, Response
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
@@ -101,25 +101,26 @@ class Fal(Provider):
         return await self._ask_response(job, completed, self._account.status_timeout)
 
     async def _ask_response(self, job: UpstreamJob, report: Report, timeout: float) -> StatusAnswer:
+        def classify(response: Response) -> StatusAnswer:
+            code, body = response.status_code, response.body or {}
+            if code in SUCCESS and response.is_json:
+                completed = replace(report, result=_as_result(response.value))
+                return StatusReport(parsing.clean_report(completed, self._account.key))
+            message = self._api.error_message(response)
+            # Of a gateway's page, or half an answer, it cannot be told whose it is: no end of the
+            # job.
+            is_readable = response.is_json or response.text is not None
+            if is_readable and _is_failure(code, body, message):
+                return StatusReport(replace(report, status=_read_end(body), message=message))
+            unavailable = self._api.unavailable(response)
+            if unavailable.credentials_refused:  # by the model: fal passes on its status codes
+                return replace(unavailable, credentials_refused=False, only_this_job=True)
+            return unavailable
+
         try:
-            response = await self._api.ask(self._path(job, "response", ""), timeout)
+            return await self._api.ask(self._path(job, "response", ""), timeout, classify)
         except NoAnswer as error:
             return StatusUnavailable(f"its result: {error}")
-        code, body = response.status_code, response.body or {}
-        if code in SUCCESS and response.is_json:
-            return StatusReport(await response.read(partial(self._with_result, report)))
-        message = await self._api.error_message(response)
-        # Of a gateway's page, or half an answer, it cannot be told whose it is: no end of the job.
-        is_readable = response.is_json or response.text is not None
-        if is_readable and _is_failure(code, body, message):
-            return StatusReport(replace(report, status=_read_end(body), message=message))
-        unavailable = await self._api.unavailable(response)
-        if unavailable.credentials_refused:  # by the model: fal passes on its status codes
-            return replace(unavailable, credentials_refused=False, only_this_job=True)
-        return unavailable
-
-    def _with_result(self, report: Report, value: Any) -> Report:
-        return parsing.clean_report(replace(report, result=_as_result(value)), self._account.key)
 
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         """Cancel a request. A running one may still complete."""

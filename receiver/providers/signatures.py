@@ -22,7 +22,7 @@ ASK_TIMEOUT: Final = 3.0
 a few seconds."""
 
 K = TypeVar("K")
-Ask: TypeAlias = Callable[[], Awaitable[Response]]
+Ask: TypeAlias = Callable[[Callable[[Response], Sequence[K]]], Awaitable[Sequence[K]]]
 
 log = structlog.get_logger()
 
@@ -50,12 +50,12 @@ class VerificationKeys(Generic[K]):
     def __init__(
         self,
         clock: Clock,
-        ask: Ask | None,
+        ask: Ask[K] | None,
         read: Callable[[Mapping[str, Any]], Sequence[K]],
         known: Sequence[K] = (),
     ) -> None:
         """`ask` requests the current keys, and may raise NoAnswer; `read` reads them from the body
-        of the answer. Without `ask`, only the `known` keys are used."""
+        of its answer. Without `ask`, only the `known` keys are used."""
         self._clock = clock
         self._ask = ask
         self._read = read
@@ -107,9 +107,9 @@ class VerificationKeys(Generic[K]):
         if self._asking is not None:
             await asyncio.wait({self._asking})
 
-    async def _request_keys(self, ask: Ask) -> None:
+    async def _request_keys(self, ask: Ask[K]) -> None:
         try:
-            given = self._read((await ask()).body or {})
+            given = await ask(lambda response: self._read(response.body or {}))
         except NoAnswer:
             given = ()
         finally:

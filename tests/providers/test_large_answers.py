@@ -8,7 +8,7 @@ import pytest
 
 from receiver.domain.answers import Report
 from receiver.providers.api import Api
-from receiver.providers.calls import LARGE
+from receiver.providers.calls import LARGE, MAX_VALUES, read_response
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import account, closing
 from tests.providers.faulty_server import answer, faulty_server
@@ -34,3 +34,24 @@ async def test_large_answers_are_read_in_a_thread(size: int, apart: bool) -> Non
         ):
             await api.status("status", read)
     assert [each != threading.get_ident() for each in threads] == [apart, apart]
+
+
+EMPTY = b"[],"
+ESCAPED = rb"\""
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"output": [' + b"1," * (MAX_VALUES - 2) + b"1]}", ""),
+        (b'{"output": [' + b"1," * (MAX_VALUES - 1) + b"1]}", "is too long"),
+        (b'{"output": [' + EMPTY * MAX_VALUES + b"1]}", "is too long"),
+        (b'{"logs": "' + b",[{" * MAX_VALUES + b'"}', ""),
+        (b'{"logs": "' + ESCAPED + b'",' * MAX_VALUES, "is not JSON"),
+        (b'{"logs": "' + ESCAPED * 4 * MAX_VALUES + b"," * MAX_VALUES + b'"}', ""),
+        (b'{"logs": "' + ESCAPED * 4 * MAX_VALUES + b"," * MAX_VALUES, "is not JSON"),
+    ],
+    ids=["many", "too many", "empty ones", "in a text", "odd", "quotes", "a text without an end"],
+)
+def test_an_answer_of_too_many_values_is_not_parsed(body: bytes, error: str) -> None:
+    assert read_response(200, None, bytearray(body)).body_error == error
