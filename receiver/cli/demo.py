@@ -10,7 +10,7 @@ import typer
 
 from receiver import logs
 from receiver.cli.common import coroutine, load_and_warn
-from receiver.cli.errors import Failure, naming_the_port
+from receiver.cli.errors import Failure
 from receiver.cli.output import say
 from receiver.cli.serve import Port
 from receiver.cli.watch import board
@@ -56,7 +56,6 @@ async def demo(
     with tempfile.TemporaryDirectory(prefix="receiver-", ignore_cleanup_errors=True) as folder:
         settings, log_file = _settings(Path(folder), port), Path(folder) / "demo.log"
         with (
-            naming_the_port(settings.host, settings.port),
             listen(settings.host, settings.port) as listener,
             log_file.open("w", encoding="utf-8") as log,
         ):

@@ -4,11 +4,8 @@
 exit with 0 after either signal if they stop in time.
 """
 
-import errno
-import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -60,11 +57,6 @@ _AFTER_CODE: Final = {
     "unknown_path": "Check RECEIVER_URL, and that no id is empty.",
     "not_found": "See `receiver jobs list` and `receiver deliveries list`.",
 }
-_CANNOT_LISTEN: Final = {
-    errno.EADDRINUSE: "it is in use",
-    errno.EADDRNOTAVAIL: "the address is not this machine's",
-    errno.EACCES: "permission denied",
-}
 
 
 class Failure(Exception):
@@ -103,20 +95,6 @@ def sentence(error: Exception) -> str:
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
     return f"{text.rstrip('.')}."
-
-
-@contextmanager
-def naming_the_port(host: str, port: int) -> Iterator[None]:
-    """Turn an OSError from listening on an address into a Failure."""
-    try:
-        yield
-    except OSError as error:
-        reason = _CANNOT_LISTEN.get(error.errno or 0)
-        if isinstance(error, socket.gaierror):
-            reason = "the host name cannot be resolved"
-        if reason is None:
-            raise
-        raise Failure(f"Cannot listen on {host} port {port}: {reason}. Try --port.") from error
 
 
 def _lines(error: Exception) -> tuple[str, ...]:

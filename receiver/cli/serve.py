@@ -7,7 +7,6 @@ import typer
 
 from receiver import logs
 from receiver.cli.common import coroutine
-from receiver.cli.errors import naming_the_port
 from receiver.clock import SystemClock
 from receiver.environment import load
 from receiver.settings import LogSettings, SandboxSettings, ServeSettings
@@ -30,8 +29,7 @@ async def serve(host: Host = None, port: Port = None) -> None:
     # Imported here: it is slow, and other commands do not need it.
     from receiver import app
 
-    with naming_the_port(settings.host, settings.port):
-        await app.serve(settings)
+    await app.serve(settings)
     log.info("stopped")
 
 
@@ -56,11 +54,10 @@ async def sandbox(
     from receiver.sandbox import run
 
     api, rules = run.sandbox_api(provider, settings), run.sandbox_rules(settings)
-    with naming_the_port(host, port):
-        stop = stop_signal()
-        async with run.sandbox(rules, SystemClock(), api, host=host, port=port) as origin:
-            log.info("serving the sandbox", url=origin + api.path)
-            await stop.wait()
+    stop = stop_signal()
+    async with run.sandbox(rules, SystemClock(), api, host=host, port=port) as origin:
+        log.info("serving the sandbox", url=origin + api.path)
+        await stop.wait()
 
 
 def _begin_log(settings: LogSettings) -> None:
