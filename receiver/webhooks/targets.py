@@ -20,8 +20,6 @@ IPNetwork = IPv4Network | IPv6Network
 
 LONGEST_URL = 2048
 """Maximum number of characters in a webhook URL."""
-LONGEST_NAME = 253
-"""Maximum number of characters in a host name (RFC 1035, section 2.3.4, as text)."""
 
 
 class TargetRefused(Exception):
@@ -99,7 +97,7 @@ def _check_host(host: str, allow_nets: Sequence[IPNetwork]) -> None:
         if _NUMBER.fullmatch(labels[-1]):
             # Systems differ in how they read octal, hexadecimal and short forms (RFC 6943, 3.1.1).
             raise TargetRefused("an IPv4 address must be written as four decimal numbers") from None
-        if len(host) > LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
+        if not all(_LABEL.fullmatch(label) for label in labels):
             raise TargetRefused("the address has no valid host name") from None
 
 
