@@ -1,7 +1,7 @@
 """Truncates a provider's result for the job's row, and finds the links in it. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 RESULT_BYTES: Final = 64 * 1024
@@ -30,26 +30,16 @@ def _is_small(result: Mapping[str, Any]) -> bool:
 def links_of(result: Mapping[str, Any]) -> list[str]:
     """The texts in a result that begin with `http://` or `https://`, each once, in order; a
     `videoUrl` first."""
-    texts = _texts([result.get("videoUrl"), *result.values()])
-    return list(dict.fromkeys(text for text in texts if _is_link(text)))
+    links: dict[str, None] = {}
+    _collect_links([result.get("videoUrl"), *result.values()], links)
+    return list(links)
 
 
-def _is_link(text: str) -> bool:
-    return text[:8].lower().startswith(("http://", "https://"))
-
-
-def _texts(values: list[Any]) -> Iterator[str]:
-    # Not recursive, or each text would pass through the generators of all levels.
-    open_values: list[Iterator[Any]] = [iter(values)]
-    while open_values:
-        for item in open_values[-1]:
-            if isinstance(item, str):
-                yield item
-            elif isinstance(item, dict):
-                open_values.append(iter(item.values()))
-                break
-            elif isinstance(item, list):
-                open_values.append(iter(item))
-                break
-        else:
-            open_values.pop()
+def _collect_links(values: Iterable[Any], links: dict[str, None]) -> None:
+    for value in values:
+        if isinstance(value, dict):
+            _collect_links(value.values(), links)
+        elif isinstance(value, list):
+            _collect_links(value, links)
+        elif isinstance(value, str) and value[:8].lower().startswith(("http://", "https://")):
+            links[value] = None
