@@ -14,6 +14,7 @@ import structlog
 
 from receiver.domain.answers import StatusUnavailable
 from receiver.domain.observations import CancelAnswer, Observation, StatusCallEnded, TimeoutReached
+from receiver.domain.schedule import DAY
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import observe_job
@@ -26,9 +27,6 @@ from store.records.times import Lane, Lease, Millis
 
 POLL_LEASE: Final[Millis] = 15_000 + LEASE_SLACK
 """How long a job is leased for one call."""
-CANCEL_WAIT: Final[Millis] = 24 * 3_600_000
-"""How long a cancel waits for its provider to be configured again. It must not wait for ever, since
-retention does not remove the job meanwhile."""
 CONFIRMS_PER_POLL: Final = 4
 """Confirming calls for each poll while polls are due: every fifth call is a poll."""
 
@@ -157,7 +155,8 @@ class StatusPolls(Handler[Job]):
         is only one such call, and without it the job goes on costing money."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
-            if self._services.clock.now() - (job.done_at or 0) < CANCEL_WAIT:
+            # It must not wait for ever: retention does not remove the job meanwhile.
+            if self._services.clock.now() - (job.done_at or 0) < DAY:
                 return None
             return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
         self._calls.count()

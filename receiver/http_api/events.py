@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from receiver.domain.schedule import HOUR
 from receiver.domain.serialization import timestamp
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
@@ -21,9 +21,6 @@ from receiver.http_api.validation import unknown_faults
 from receiver.streams import frames
 from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
-
-TICKET_MS: Final = 3_600_000
-
 
 # --- the two streams ------------------------------------------------------------------------------
 
@@ -81,7 +78,7 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
             raise invalid("/request_id", "request_id must be a string; omit it for all jobs.")
         await readable_job(context, caller, job_id)
         path = f"/v1/jobs/{job_id}/events"
-    expires_at = context.services.clock.now() + TICKET_MS
+    expires_at = context.services.clock.now() + HOUR
     ticket = context.tickets.issue(Ticket(caller.user_id, caller.key_hash, job_id, expires_at))
     return json_response(
         {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.domain.schedule import DAY, HOUR
 from receiver.domain.serialization import timestamp
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
@@ -14,8 +15,7 @@ from receiver.http_api.responses import json_response
 from store.records.times import Millis
 from store.statistics import Recent
 
-HOUR: Millis = 3_600_000
-HOURS = 24
+HOURS = DAY // HOUR
 NEWEST = 20_000
 """Maximum number of jobs, and of deliveries, that are counted, so that the cost is bounded."""
 

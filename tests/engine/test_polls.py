@@ -10,9 +10,9 @@ import pytest
 from receiver.domain.answers import StatusReport, StatusUnavailable
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import CancelRequested
-from receiver.domain.schedule import Rules
+from receiver.domain.schedule import DAY, Rules
 from receiver.engine.lanes import LaneWorker
-from receiver.engine.polls import CANCEL_WAIT, StatusPolls
+from receiver.engine.polls import StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
 from receiver.providers.samsar import read_report
 from store.records.jobs import Job, Phase
@@ -191,5 +191,5 @@ async def test_a_cancel_waits_a_day_for_its_provider_to_be_configured(
     job = await cancelled(harness, "up", provider="gone")
     await step(harness, worker)
     assert (await harness.find(job)).cancel_wanted
-    await step(harness, worker, CANCEL_WAIT / SECOND)
+    await step(harness, worker, DAY / SECOND)
     assert not (await harness.find(job)).cancel_wanted

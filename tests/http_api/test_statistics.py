@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 
-from receiver.http_api.statistics import HOUR, HOURS
+from receiver.domain.schedule import HOUR
+from receiver.http_api.statistics import HOURS
 from tests.http_api.conftest import Start
 from tests.http_api.webhook_job import RELAY
 from tests.support.service import eventually, submit, wait_for_job
