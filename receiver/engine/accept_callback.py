@@ -13,6 +13,7 @@ from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackReceived
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import note_end
+from receiver.engine.supervisor import BATCH
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.large_bodies import LARGE, LargeBodies
 from store.callbacks import IncomingCallback, Receipt
@@ -20,8 +21,6 @@ from store.errors import NotFound, StoreUnavailable
 from store.records.callbacks import Verdict
 from store.records.jobs import Job
 from store.records.transitions import Transition
-
-UNAPPLIED_PER_READ = 100
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
@@ -84,7 +83,7 @@ class CallbackIntake:
         """Apply what 1.0.0 had stored and not applied. Called before any worker
         starts: such a callback may be the only proof that a job was submitted."""
         after, store = 0, self._services.store
-        while left := await store.callbacks.list_unapplied(after, UNAPPLIED_PER_READ):
+        while left := await store.callbacks.list_unapplied(after, BATCH):
             for each in left:
                 with suppress(NotFound):  # it has just been removed
                     await self.accept(

@@ -22,7 +22,7 @@ from receiver.domain.observations import (
 )
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
-from receiver.engine.supervisor import Worker
+from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
 from receiver.streams.hub import Hub
 from store.due import Candidate, Look
 from store.errors import NotFound
@@ -34,12 +34,10 @@ PER_USER: Final = 2
 """A slow host can keep a slot for half an hour, so one user gets at most half of them."""
 TOTAL_SECONDS: Final = 1800.0
 """Maximum duration of an attempt, until the file is durable."""
-DOWNLOAD_LEASE: Final[Millis] = 1_800_000 + LEASE_SLACK
+DOWNLOAD_LEASE: Final[Millis] = round(TOTAL_SECONDS * 1_000) + LEASE_SLACK
 ANSWER_PAUSE: Final[Millis] = 1_000
 """How long a download waits while another one waits for its host to answer."""
-MAINTENANCE_SECONDS: Final = 30.0
 ARCHIVE_SWEEP_SECONDS: Final = 3600.0
-REMOVALS_PER_BATCH: Final = 64
 REMOVAL_PAUSE_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
@@ -190,7 +188,7 @@ class ArchiveUpkeep(Worker):
         return 0
 
     async def idle(self) -> None:
-        await self._services.clock.sleep(MAINTENANCE_SECONDS)
+        await self._services.clock.sleep(UPKEEP_SECONDS)
 
     async def _measure(self) -> None:
         waiting, since = await self._store.archive.backlog()
@@ -211,9 +209,9 @@ class ArchiveUpkeep(Worker):
     async def _remove(self) -> bool:
         """Delete the files of one batch of removed jobs; returns whether there may be more, and
         some of these could be deleted."""
-        removals = await self._store.archive.removals(self._removed_to, REMOVALS_PER_BATCH)
+        removals = await self._store.archive.removals(self._removed_to, BATCH)
         # What cannot be removed is tried again after all others.
-        self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_PER_BATCH else ""
+        self._removed_to = removals[-1].job_id if len(removals) == BATCH else ""
         folders = [folder_of(removal.user, removal.job_id) for removal in removals]
         failures = await asyncio.gather(*map(self._archive.remove, folders), return_exceptions=True)
         gone = []

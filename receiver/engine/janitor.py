@@ -4,19 +4,16 @@ import structlog
 
 from receiver.engine.clock_trust import ClockTrust
 from receiver.engine.context import ServiceContext
-from receiver.engine.supervisor import Worker
+from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
 from receiver.metrics import UNFINISHED
 from store.records.jobs import Phase
 from store.records.times import Millis
 from store.retention import Position
 
-REMOVED_PER_BATCH = 100
 PAUSE_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
 without the pause nearly every write would. A batch also ends at 256 KiB (`store.retention`), so
 about a thousand jobs of five events are removed per second: more than a process can run."""
-RETENTION_SWEEP_SECONDS = 30.0
-MEASURE_SECONDS = 30.0
 
 log = structlog.get_logger()
 
@@ -45,21 +42,19 @@ class Janitor(Worker):
         store, clock = self._services.store, self._services.clock
         now, monotonic = clock.now(), clock.monotonic()
         if monotonic >= self._measure_at:
-            self._measure_at = monotonic + MEASURE_SECONDS
+            self._measure_at = monotonic + UPKEEP_SECONDS
             await self._measure(now)
         if not await self._check_clock(now):
             return 0
-        removed = await store.retention.remove(
-            now - self._retention, REMOVED_PER_BATCH, self._after
-        )
-        keys = await store.idempotency.remove_expired(now, REMOVED_PER_BATCH)
+        removed = await store.retention.remove(now - self._retention, BATCH, self._after)
+        keys = await store.idempotency.remove_expired(now, BATCH)
         self._after = removed.after
         if rows := removed.jobs + keys or int(removed.after is not None):
             await clock.sleep(PAUSE_SECONDS)
         return rows
 
     async def idle(self) -> None:
-        await self._services.clock.sleep(RETENTION_SWEEP_SECONDS)
+        await self._services.clock.sleep(UPKEEP_SECONDS)
 
     async def _check_clock(self, now: Millis) -> bool:
         monotonic = self._services.clock.monotonic()

@@ -7,9 +7,8 @@ import structlog
 from receiver.domain.observations import SubmissionLost
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import observe_job
+from receiver.engine.supervisor import BATCH
 from store.records.jobs import Phase
-
-RECOVERED_PER_BATCH = 500
 
 log = structlog.get_logger()
 
@@ -25,7 +24,7 @@ async def recover(services: ServiceContext) -> None:
     if await store.is_unused_copy():
         await _recover_copy(services)
     if store.exclusive:
-        while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, RECOVERED_PER_BATCH):
+        while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, BATCH):
             await _mark_unconfirmed(services, job_ids, "the service stopped during the submission")
         # All holders are dead: nothing needs to wait for a lease to end.
         await store.end_leases()
@@ -40,9 +39,7 @@ async def _recover_copy(services: ServiceContext) -> None:
     """
     store = services.store
     for phase in (Phase.SUBMITTING, Phase.QUEUED):
-        while (
-            job_ids := await store.jobs.in_phase(phase, RECOVERED_PER_BATCH)
-        ) and await store.is_unused_copy():
+        while (job_ids := await store.jobs.in_phase(phase, BATCH)) and await store.is_unused_copy():
             await _mark_unconfirmed(services, job_ids, "the database is a restored copy")
     await store.remove_copy_mark()
 

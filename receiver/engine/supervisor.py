@@ -15,6 +15,12 @@ RESTART_SECONDS = (0.5, 30.0)
 """Shortest and longest pause after an unexpected error. It doubles each time, and is reset once the
 worker has run for more than the longest."""
 
+BATCH = 100
+"""The most rows that are read or changed at once, where any number may have to be."""
+
+UPKEEP_SECONDS = 30.0
+"""Pause of the workers for which nothing is urgent: retention, gauges, removal of files."""
+
 STORE_RETRY_SECONDS = 1.0
 """How long a worker waits for an unavailable store before it tries again."""
 

@@ -2,18 +2,17 @@
 of jobs that cannot be polled, deadlines and claims."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Never, assert_never
+from typing import Never, assert_never
 
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import TimeoutReached
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import DueQueue, Handler
 from receiver.engine.observe_job import note_change
+from receiver.engine.supervisor import BATCH
 from receiver.streams.hub import Hub
 from store.due import Look
 from store.records.times import Lane
-
-TIMEOUTS_PER_LOOK: Final = 32
 
 
 class Timeouts(Handler[Never]):
@@ -40,7 +39,7 @@ class Timeouts(Handler[Never]):
 
     async def _apply(self, queue: DueQueue) -> None:
         services = self._services
-        now, most = services.clock.now(), TIMEOUTS_PER_LOOK
+        now, most = services.clock.now(), BATCH
         decide = decider(TimeoutReached(), services.clock.now, services.rules)
         changed = await queue.look(
             lambda place: services.store.due.advance(

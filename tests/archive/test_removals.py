@@ -48,7 +48,7 @@ async def maintain(harness: Harness, worker: ArchiveUpkeep) -> list[str]:
 async def test_files_that_cannot_be_removed_keep_no_others(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: set[int]
 ) -> None:
-    monkeypatch.setattr(downloads, "REMOVALS_PER_BATCH", 2)
+    monkeypatch.setattr(downloads, "BATCH", 2)
     jobs = await removed(harness, 5)
     archive = Stubborn(tmp_path / "kept")
     archive.stays = frozenset(folder_of(jobs[n].user, jobs[n].id) for n in bad)

@@ -18,7 +18,7 @@ TIMEOUT = 10.0
 async def test_the_store_is_measured_also_during_a_long_sweep(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(janitor, "REMOVED_PER_BATCH", 1)
+    monkeypatch.setattr(janitor, "BATCH", 1)
     keeper, world = Janitor(harness.services, retention=0), harness.world
     for _ in range(JOBS):
         await world.advance(await world.create(), completed(NOW - 1))

@@ -44,7 +44,7 @@ def moved(registry: CollectorRegistry) -> set[str]:
 
 
 async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "MAINTENANCE_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "UPKEEP_SECONDS", 0.1)
     async with (
         scripted_provider() as provider,
         file_host() as files,

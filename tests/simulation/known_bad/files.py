@@ -11,7 +11,8 @@ from receiver.archive import folder
 from receiver.archive.contract import folder_of
 from receiver.archive.download import Download
 from receiver.archive.folder import FolderArchive
-from receiver.engine.downloads import REMOVALS_PER_BATCH, ArchiveUpkeep
+from receiver.engine.downloads import ArchiveUpkeep
+from receiver.engine.supervisor import BATCH
 from store.files import fsync
 from tests.simulation.known_bad import file_plans
 from tests.simulation.known_bad.variant import Patch, instead_of, variant
@@ -69,7 +70,7 @@ def partial_files_left() -> Patch:
 @instead_of(ArchiveUpkeep, "_remove")
 async def files_forgotten_first(_: Any, self: ArchiveUpkeep) -> None:
     """Retention forgets which files to remove before it removes them."""
-    removals = await self._store.archive.removals("", REMOVALS_PER_BATCH)
+    removals = await self._store.archive.removals("", BATCH)
     if removals:
         await self._store.archive.forget(removals)
     for removal in removals:
