@@ -41,7 +41,8 @@ READERS: dict[str, Callable[[bytes], None]] = {
 EXAMPLES: dict[str, list[bytes]] = {
     "query": [
         b"status=PENDING&kind=create_movie&provider=fal&q=a&limit=20&metadata.a=b",
-        b"created_after=2026-01-02T03:04:05.678Z&created_before=2026-01-02T03:04:05+14:00&n=2",
+        b"created_after=2026-01-02T03:04:05.678Z&created_before=2026-01-02T03:04:05+14:00",
+        b"n=2",
         b"state=exhausted&request_id=job_1&host=[::1]:443",
         b"host=a.example:8080",
     ],
