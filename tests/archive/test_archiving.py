@@ -18,6 +18,10 @@ from tests.support.service import eventually, history_of, job_of, metric
 
 FILE = file_of(300_000)
 SHA256 = hashlib.sha256(FILE).hexdigest()
+COUNTED = (
+    "receiver_archive_stored_bytes_total",
+    'receiver_jobs_finished_total{evidence="callback",status="COMPLETED"}',
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -26,8 +30,11 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
     world: ArchiveWorld,
 ) -> None:
     link = world.host.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
+    before = [await metric(world.service, name) for name in COUNTED]
     request_id = await world.complete({"videoUrl": link})
     job = await world.wait_until_settled(request_id)
+    counted = [await metric(world.service, name) for name in COUNTED]
+    assert [now - then for now, then in zip(counted, before, strict=True)] == [len(FILE), 1]
     assert job["archive"] == [
         {
             "link": link,
@@ -80,31 +87,6 @@ async def test_every_link_of_a_long_result_that_nobody_confirmed_is_archived(
             lambda job: [file["state"] for file in job["archive"]] == ["stored"] * 2,
         )
     assert [file["link"] for file in job["archive"]] == links
-
-
-async def test_storing_makes_an_event_and_no_webhook(world: ArchiveWorld) -> None:
-    hook = world.host.link("/hook", Answer())
-    webhook: dict[str, Any] = {"webhookUrl": hook, "webhookEvents": ["COMPLETED", "progress"]}
-    link = world.host.link("/e", Answer(FILE))
-    stored_before = await metric(world.service, "receiver_archive_stored_bytes_total")
-    finished = 'receiver_jobs_finished_total{evidence="callback",status="COMPLETED"}'
-    finished_before = await metric(world.service, finished)
-    request_id = await world.complete({"videoUrl": link}, **webhook)
-    await world.wait_until_settled(request_id)
-    events = [line["job"] for line in await history_of(world.client, request_id, "event")]
-    assert [job["archive"] and job["archive"][0]["state"] for job in events[-2:]] == [
-        "pending",
-        "stored",
-    ]
-    before, after = events[-2:]
-    changed = {name for name in after if before[name] != after[name]}
-    assert changed == {"archive", "seq", "updated_at"}
-    sent = (await world.client.get("/v1/deliveries", params={"request_id": request_id})).json()
-    assert [each["status"] for each in sent["deliveries"]] == ["COMPLETED"]
-    assert await metric(
-        world.service, "receiver_archive_stored_bytes_total"
-    ) - stored_before == len(FILE)
-    assert await metric(world.service, finished) - finished_before == 1
 
 
 async def test_a_failed_download_is_reported_and_the_link_returned(world: ArchiveWorld) -> None:
