@@ -26,19 +26,16 @@ async def host() -> AsyncIterator[FileHost]:
         yield host
 
 
-def downloader(
+async def load(
+    link: str,
     allow_http: bool = True,
     allow_nets: Sequence[IPNetwork] = LOOPBACK,
     most_bytes: int = 10**7,
     sandboxes: Sequence[str] = (),
-) -> Downloader:
-    network = CheckedNetwork(Resolver().resolve, allow_http, allow_nets)
-    return Downloader(network, most_bytes, sandboxes)
-
-
-async def load(link: str, **given: Any) -> tuple[bytes, str]:
+) -> tuple[bytes, str]:
     """Download a file; returns its bytes and its type."""
-    async with Download(downloader(**given), link) as file:
+    network = CheckedNetwork(Resolver().resolve, allow_http, allow_nets)
+    async with Download(Downloader(network, most_bytes, sandboxes), link) as file:
         came = b"".join([piece async for piece in file.content()])
         assert file.size == len(came)
         assert file.sha256 == hashlib.sha256(came).hexdigest()

@@ -139,7 +139,7 @@ class PostgresServer:
                 os.kill(pid, signal.SIGSTOP)
             yield
         finally:
-            for pid in pids:
+            for pid in reversed(pids):  # the parent last: it would reap a child that ends at once
                 os.kill(pid, signal.SIGCONT)
 
     def _make(self) -> None:

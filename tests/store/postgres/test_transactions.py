@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from threading import Barrier
 
 import psycopg
@@ -114,36 +114,28 @@ async def test_a_connection_lost_before_the_commit_is_replaced(
     assert notices == [CommitNotice(jobs={"a"})]
 
 
-@pytest.fixture
-def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[contextlib.ExitStack]:
-    """What is entered here ends with the test."""
-    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
-    with contextlib.ExitStack() as stack:
-        yield stack
-
-
 @pytest.mark.parametrize("hangs", [False, True])
 async def test_a_commit_whose_answer_is_lost_may_have_happened(
     postgres_server: PostgresServer,
     writer: PostgresWriter,
     other: psycopg.Connection,
-    hang: contextlib.ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
     hangs: bool,
 ) -> None:
+    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
     notices: list[CommitNotice] = []
     writer.on_commit = notices.append
 
     def work(db: Session, notice: CommitNotice) -> None:
         put("a")(db, notice)
         if hangs:
-            hang.enter_context(postgres_server.hanging())
+            stack.enter_context(postgres_server.hanging())
         else:
             end_sessions(other)
 
-    with pytest.raises(OutcomeUnknown):
+    with contextlib.ExitStack() as stack, pytest.raises(OutcomeUnknown):
         await writer.urgent(work)
 
-    hang.close()
     assert notices == []
     assert await writer.urgent(put("b")) == "b"
 

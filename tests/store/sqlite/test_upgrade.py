@@ -86,9 +86,14 @@ def test_an_old_schema_becomes_that_of_a_new_database(old: int, tmp_path: Path) 
 
 def without_comments(path: Path) -> list[tuple[str, ...]]:
     """The schema without comments, whose words may change at any time."""
+    with closing(sqlite3.connect(path)) as database:
+        schema = [
+            *database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"),
+            *database.execute("PRAGMA user_version"),
+            *database.execute("PRAGMA application_id"),
+        ]
     return [
-        tuple(" ".join(re.sub("--.*", "", str(column)).split()) for column in row)
-        for row in schema(path)
+        tuple(" ".join(re.sub("--.*", "", str(column)).split()) for column in row) for row in schema
     ]
 
 
@@ -138,18 +143,6 @@ async def test_jobs_under_way_in_1_0_0_end(tmp_path: Path) -> None:
     async with client_at(kept, LEFT_AT_7 + 2 * DAY) as client:
         for request_id in jobs.keys() - {QUEUED_7}:
             await wait_for_job(client, request_id, status="FAILED")
-
-
-# --- migrations: numbered, applied once, in one transaction ---------------------------------------
-
-
-def schema(path: Path) -> list[tuple[str, ...]]:
-    with closing(sqlite3.connect(path)) as database:
-        return [
-            *database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"),
-            *database.execute("PRAGMA user_version"),
-            *database.execute("PRAGMA application_id"),
-        ]
 
 
 def test_the_schema_is_strict_and_foreign_keys_hold(path: Path) -> None:
