@@ -1,32 +1,18 @@
 """`Archive`: files of results, which wait, are stored, and are removed with their jobs."""
 
 from store.archive import Removal
-from store.records.archive import ArchivedFile, FileState
+from store.records.archive import ArchivedFile
 from store.records.jobs import Job
 from store.records.times import Due, Lane
-from store.records.transitions import Decide
 from tests.store.world import NOW, SECOND, World, completed, lease_due, quietly
 
-PENDING = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)
-STORED = ArchivedFile(
-    "https://cdn.example/2.mp4",
-    FileState.STORED,
-    tries=3,
-    bytes=2**40,
-    content_type="video/mp4",
-    sha256="0" * 64,
-    key="ada/job/2.mp4",
-)
-FAILED = ArchivedFile("https://cdn.example/3.mp4", FileState.FAILED, tries=1, error="timeout")
-
-
-def waiting(at: int = NOW) -> Decide:
-    return quietly(archive=(PENDING, STORED, FAILED), due=Due(Lane.ARCHIVE, at))
+FILE = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)
 
 
 async def archived(world: World, at: int = NOW) -> Job:
     """A job that ended at this time, with a pending file."""
-    return await world.advance(await world.create(), completed(at), waiting(at))
+    waiting = quietly(archive=(FILE,), due=Due(Lane.ARCHIVE, at))
+    return await world.advance(await world.create(), completed(at), waiting)
 
 
 async def lease(world: World) -> list[Job]:
@@ -46,7 +32,7 @@ async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World)
     assert await lease(world) == [job]
 
     assert await world.remove_finished() == 1, "except the one whose file is being downloaded"
-    await world.advance(job, quietly(archive=(STORED,), due=None))
+    await world.advance(job, quietly(due=None))
     assert await world.remove_finished() == 1
     gone = Removal(job.id, job.user)
     assert await world.store.archive.removals("", 9) == [gone]

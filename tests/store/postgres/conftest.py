@@ -6,14 +6,11 @@ import psycopg
 import pytest
 
 from store.changes import CommitNotice
-from store.due import Look
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.postgres.database import PostgresStore
-from store.records.jobs import Job
-from store.records.times import Lane, Lease
-from tests.store.world import NOW, SECOND, World
+from tests.store.world import World
 
 
 async def opened(url: str) -> PostgresStore:
@@ -45,9 +42,3 @@ def other(postgres_url: str) -> Iterator[psycopg.Connection]:
     """The connection of a third process."""
     with connect(parse(postgres_url)) as connection:
         yield connection
-
-
-async def lease_submissions(world: World, limit: int, holder: str = "me") -> list[Job]:
-    """Lease Ann's due submissions for a minute."""
-    look = Look(Lane.SUBMIT, NOW, limit, lambda due: [e for e in due if e.user_id == world.ann.id])
-    return (await world.store.due.lease(look, Lease(holder, NOW + 60 * SECOND))).taken

@@ -1,6 +1,7 @@
 """Several processes on one database: leases, locks and notifications."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import psycopg
 import pytest
@@ -10,9 +11,9 @@ from store.errors import KeyInUse, KeyReused, ProviderIdTaken
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.address import parse
 from store.postgres.notifications import MAX_IDS, Notifications, _read
+from store.records.jobs import Job
 from store.records.times import Lane
-from tests.store.postgres.conftest import lease_submissions
-from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
+from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, lease_due, new, rendering
 from tests.support.service import eventually
 
 # --- leases ---------------------------------------------------------------------------------------
@@ -21,14 +22,17 @@ from tests.support.service import eventually
 async def test_a_due_job_is_leased_once(here: World, there: World) -> None:
     jobs = {(await here.create()).id for _ in range(60)}
 
+    def lease(world: World, holder: str = "me") -> Awaitable[list[Job]]:
+        return lease_due(world.store, Lane.SUBMIT, NOW, NOW + SECOND, holder, 10)
+
     taken = await asyncio.gather(
-        *(lease_submissions(world, 10, f"{n}") for n in range(4) for world in (here, there))
+        *(lease(world, f"{n}") for n in range(4) for world in (here, there))
     )
 
     flat = [job.id for each in taken for job in each]
     assert len(flat) == len(set(flat))
     assert set(flat) <= jobs
-    rest = [await lease_submissions(here, 10) for _ in range(6)]
+    rest = [await lease(here) for _ in range(6)]
     assert {job.id for each in rest for job in each} | set(flat) == jobs
     assert not here.store.exclusive
 
