@@ -61,8 +61,8 @@ class Fal(Provider):
         headers = {"Authorization": f"Key {account.key}", "X-Fal-No-Retry": "1"}
         self._api = Api(account, headers, _read_message)
         self._jwks = HttpClient(jwks_url, {}, account.tls)
-        ask = partial(self._jwks.ask, "", ASK_TIMEOUT)
-        self._keys = VerificationKeys(account.clock, ask, read_keys)
+        ask = partial(self._jwks.ask, "", ASK_TIMEOUT, read_keys)
+        self._keys = VerificationKeys(account.clock, ask)
 
     def start(self) -> None:
         self._keys.fetch()
@@ -188,9 +188,9 @@ def _read_status(body: Mapping[str, Any]) -> Status | None:
     return status
 
 
-def read_keys(jwks: Mapping[str, Any]) -> list[Ed25519PublicKey]:
+def read_keys(response: Response) -> list[Ed25519PublicKey]:
     """The valid Ed25519 keys of a JWKS."""
-    given = jwks.get("keys")
+    given = (response.body or {}).get("keys")
     found = map(_read_key, given if isinstance(given, list) else ())
     return [key for key in found if key is not None]
 

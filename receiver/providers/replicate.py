@@ -6,7 +6,6 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
 from receiver.providers.api import Account, Api
+from receiver.providers.calls import Response
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from receiver.setting_values import webhook_key
@@ -45,13 +45,17 @@ class Replicate(Provider):
         self.name = account.name
         self._account = account
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
-        known = list(map(webhook_key, webhook_secrets))
-        ask = partial(self._api.ask, "webhooks/default/secret", ASK_TIMEOUT)
-        self._keys = VerificationKeys(account.clock, None if known else ask, read_keys, known)
+        self._set_keys = [*map(webhook_key, webhook_secrets)]
+        self._keys = VerificationKeys(account.clock, self._ask_keys)
 
     def start(self) -> None:
-        """Fetch the account's webhook secret, unless one is set."""
         self._keys.fetch()
+
+    async def _ask_keys(self) -> Sequence[bytes]:
+        """The keys that are set, or that of the account's webhook secret. Raises NoAnswer."""
+        return self._set_keys or await self._api.ask(
+            "webhooks/default/secret", ASK_TIMEOUT, read_keys
+        )
 
     @staticmethod
     def check_kind(kind: str) -> str | None:
@@ -122,10 +126,10 @@ def _read_id(body: Mapping[str, Any]) -> str | None:
     return parsing.read_id(body.get("id"))
 
 
-def read_keys(body: Mapping[str, Any]) -> list[bytes]:
-    """The key of the `whsec_…` secret in an answer's body; empty if it is malformed."""
+def read_keys(response: Response) -> list[bytes]:
+    """The key of the `whsec_…` secret in an answer; empty if there is none."""
     try:
-        return [webhook_key(str(body.get("key")))]
+        return [webhook_key(str((response.body or {}).get("key")))]
     except ValueError:
         return []
 

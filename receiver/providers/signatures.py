@@ -1,16 +1,16 @@
 """Verification of signed callbacks: what all providers' schemes have in common."""
 
 import asyncio
-import math
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final, Generic, TypeVar
 
 import structlog
 
 from receiver.clock import Clock
 from receiver.domain.schedule import DAY
-from receiver.providers.calls import NoAnswer, Response
+from receiver.providers.calls import NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Verify
 
 TOLERANCE: Final = 300
@@ -22,7 +22,6 @@ ASK_TIMEOUT: Final = 3.0
 a few seconds."""
 
 K = TypeVar("K")
-Ask: TypeAlias = Callable[[Callable[[Response], Sequence[K]]], Awaitable[Sequence[K]]]
 
 log = structlog.get_logger()
 
@@ -47,20 +46,12 @@ class VerificationKeys(Generic[K]):
     """A provider's keys: fetched at start, and again, at most once a minute, if none matches. They
     are kept for a day."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        ask: Ask[K] | None,
-        read: Callable[[Mapping[str, Any]], Sequence[K]],
-        known: Sequence[K] = (),
-    ) -> None:
-        """`ask` requests the current keys, and may raise NoAnswer; `read` reads them from the body
-        of its answer. Without `ask`, only the `known` keys are used."""
+    def __init__(self, clock: Clock, ask: Callable[[], Awaitable[Sequence[K]]]) -> None:
+        """`ask` returns the current keys, and may raise NoAnswer."""
         self._clock = clock
         self._ask = ask
-        self._read = read
-        self._known = known
-        self._known_until = math.inf if ask is None else 0.0
+        self._known: Sequence[K] = ()
+        self._known_until = 0.0
         """Monotonic time."""
         self._ask_at = 0.0
         """Monotonic time before which no further request is made."""
@@ -68,8 +59,8 @@ class VerificationKeys(Generic[K]):
 
     def fetch(self) -> None:
         """Begin to fetch the keys, unless a request is in progress."""
-        if self._ask is not None and self._asking is None:
-            self._asking = asyncio.create_task(self._request_keys(self._ask))
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._request_keys())
 
     def verifier(self, timestamp: bytes, matches: Callable[[K, bytes], bool]) -> Verify:
         """A function that verifies a callback signed at `timestamp`. `matches` says whether its
@@ -107,11 +98,11 @@ class VerificationKeys(Generic[K]):
         if self._asking is not None:
             await asyncio.wait({self._asking})
 
-    async def _request_keys(self, ask: Ask[K]) -> None:
+    async def _request_keys(self) -> None:
+        given: Sequence[K] = ()
         try:
-            given = await ask(lambda response: self._read(response.body or {}))
-        except NoAnswer:
-            given = ()
+            with suppress(NoAnswer):
+                given = await self._ask()
         finally:
             self._asking = None
         if given:

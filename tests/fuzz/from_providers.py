@@ -116,8 +116,8 @@ def results(raw: bytes) -> None:
 
 def keys(raw: bytes) -> None:
     """A provider's answer to a request for its signing keys."""
-    replicate.read_keys({"key": raw.decode("latin-1")})
-    for key in fal.read_keys(_object(raw)):
+    replicate.read_keys(Response(200, None, {"key": raw.decode("latin-1")}))
+    for key in fal.read_keys(Response(200, None, _object(raw))):
         assert len(key.public_bytes_raw()) == 32
 
 

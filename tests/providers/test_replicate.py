@@ -12,6 +12,7 @@ from receiver.domain.answers import (
     StatusReport,
     SubmitAccepted,
 )
+from receiver.providers.calls import Response
 from receiver.providers.contract import BadSignature, UpstreamJob
 from receiver.providers.replicate import Replicate, read_keys
 from receiver.webhooks.signing import new_secret
@@ -179,4 +180,4 @@ async def test_configured_secrets_are_not_fetched() -> None:
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800", None, 7])
 def test_malformed_secrets(secret: Any) -> None:
-    assert read_keys({"key": secret}) == []
+    assert read_keys(Response(200, None, {"key": secret})) == []
