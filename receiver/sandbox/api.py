@@ -2,10 +2,10 @@
 
 import hmac
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,15 +16,14 @@ from starlette.routing import Route
 from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers.parsing import clean
-from receiver.sandbox.jobs import Jobs, SandboxJob
+from receiver.sandbox.jobs import Jobs, SandboxJob, Shape
 from store.records.jobs import Status
-from store.records.times import Millis
 
 _CLIP: Final = Path(__file__).with_name("clip.webm")
 """Four seconds of moving colours."""
 
 
-class SandboxApi(ABC):
+class SandboxApi(Shape):
     """One provider's API: its calls, in its own shape. Each requires the key, and may meet a
     fault."""
 
@@ -60,18 +59,6 @@ class SandboxApi(ABC):
     @abstractmethod
     def accepted(self, job: JobView) -> Body:
         """The answer to a submission."""
-
-    @abstractmethod
-    def output(self, job_input: Mapping[str, Any], link: str) -> Any:
-        """The result of a job, in the provider's form."""
-
-    @abstractmethod
-    def webhook(self, job: JobView) -> Body | None:
-        """The webhook about a state of a job; None if the provider sends none."""
-
-    def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
-        """The headers that sign a webhook with this body."""
-        return {}
 
     @abstractmethod
     def error(self, status_code: int, detail: str) -> Body:

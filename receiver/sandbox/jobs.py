@@ -3,11 +3,12 @@
 import asyncio
 import json
 import random
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
@@ -19,14 +20,20 @@ from store.records.jobs import Status
 from store.records.times import Millis
 
 
-class Shape(Protocol):
-    """What a provider's API makes of a job: see `receiver.sandbox.api.SandboxApi`."""
+class Shape(ABC):
+    """What a provider's API makes of a job."""
 
-    def output(self, job_input: Mapping[str, Any], link: str) -> Any: ...
+    @abstractmethod
+    def output(self, job_input: Mapping[str, Any], link: str) -> Any:
+        """The result of a job, in the provider's form."""
 
-    def webhook(self, job: JobView) -> Body | None: ...
+    @abstractmethod
+    def webhook(self, job: JobView) -> Body | None:
+        """The webhook about a state of a job; None if the provider sends none."""
 
-    def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]: ...
+    def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
+        """The headers that sign a webhook with this body."""
+        return {}
 
 
 @dataclass(slots=True)
