@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from threading import Barrier
 
 import psycopg
 import pytest
@@ -14,7 +13,7 @@ from store.postgres import receive_timeout
 from store.postgres.address import parse
 from store.postgres.pool import Pool
 from store.postgres.writer import PostgresWriter
-from store.session import Session, Work
+from store.session import Session
 from tests.store.works import committed_keys, put
 from tests.support.postgres_server import PostgresServer
 
@@ -53,34 +52,6 @@ async def test_its_settings_are_its_own_whatever_the_session_has(postgres_url: s
         assert await writer.urgent(look) == ["read committed", "on", "3s", "10s"]
 
 
-async def test_two_transactions_that_deadlock_both_succeed(
-    writer: PostgresWriter, other: psycopg.Connection
-) -> None:
-    other.execute("INSERT INTO meta (key, value) VALUES ('one', '0'), ('two', '0')")
-    meeting = Barrier(2, timeout=10)
-
-    def touch_both(one: str, two: str) -> Work[object]:
-        met: list[int] = []
-
-        def work(db: Session, _: CommitNotice) -> None:
-            for key in (one, two):
-                db.execute(
-                    "UPDATE meta SET value = (value::int + 1)::text WHERE key = %(key)s",
-                    {"key": key},
-                )
-                if not met:
-                    met.append(meeting.wait())
-
-        return work
-
-    await asyncio.gather(
-        writer.urgent(touch_both("one", "two")), writer.normal(touch_both("two", "one"))
-    )
-
-    values = other.execute("SELECT value FROM meta WHERE key IN ('one', 'two')").fetchall()
-    assert values == [("2",), ("2",)]
-
-
 async def test_a_row_locked_by_another_process_delays_nothing_else(
     writer: PostgresWriter, other: psycopg.Connection
 ) -> None:
@@ -95,23 +66,25 @@ async def test_a_row_locked_by_another_process_delays_nothing_else(
             await locked
 
 
-async def test_a_connection_lost_before_the_commit_is_replaced(
-    writer: PostgresWriter, other: psycopg.Connection
+@pytest.mark.parametrize("how", ["lost", "deadlock"])
+async def test_a_transaction_that_fails_before_its_commit_is_repeated(
+    writer: PostgresWriter, other: psycopg.Connection, how: str
 ) -> None:
     notices: list[CommitNotice] = []
     writer.on_commit = notices.append
-    end_once = [lambda: end_sessions(other)]
+    tries: list[str] = []
 
     def work(db: Session, notice: CommitNotice) -> str:
-        value = put("a")(db, notice)
-        while end_once:
-            end_once.pop()()
-        db.execute("SELECT 1")
-        return value
+        tries.append(put("a")(db, notice))
+        if len(tries) == 1 and how == "lost":
+            end_sessions(other)
+        db.execute(f"DO $$ BEGIN IF {len(tries)} = 1 THEN RAISE deadlock_detected; END IF; END $$")
+        return tries[-1]
 
     assert await writer.urgent(work) == "a"
     assert committed_keys(other) == ["a"]
     assert notices == [CommitNotice(jobs={"a"})]
+    assert len(tries) == 2
 
 
 @pytest.mark.parametrize("hangs", [False, True])
