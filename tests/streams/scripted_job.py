@@ -35,10 +35,6 @@ class Job:
         """Stop in good order, as at SIGTERM."""
         await self._run.aclose()
 
-    async def restart(self) -> None:
-        await self.stop()
-        await self.start()
-
     @property
     def path(self) -> str:
         return f"/v1/jobs/{self.request_id}/events"

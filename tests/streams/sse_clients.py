@@ -32,16 +32,10 @@ class Client:
     process: asyncio.subprocess.Process
 
     async def next(self) -> Seen:
-        seen = await self.next_or_end()
-        assert seen, "the client exited"
-        return seen
-
-    async def next_or_end(self) -> Seen | None:
         assert self.process.stdout is not None
         async with asyncio.timeout(TIMEOUT):
             line = (await self.process.stdout.readline()).decode()
-        if not line:
-            return None
+        assert line, "the client exited"
         name, cursor, data = line.split(" ", 2)
         return name, cursor, json.loads(data)
 
@@ -62,49 +56,6 @@ async def client(command: list[str], url: str, key: str) -> AsyncIterator[Client
             with suppress(ProcessLookupError):  # it has exited, but was not waited for yet
                 os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-
-
-class Follower:
-    """Restarts a client after its last event whenever it ends before `done`.
-
-    Some clients reconnect by themselves and start only once.
-    """
-
-    def __init__(self, command: list[str], url: str, key: str) -> None:
-        self._command = command
-        self._url = url
-        self._key = key
-        self._seen: asyncio.Queue[Seen] = asyncio.Queue()
-        self.starts = 0
-
-    async def next(self) -> Seen:
-        async with asyncio.timeout(TIMEOUT):
-            return await self._seen.get()
-
-    async def follow(self) -> None:
-        """Run until `done`."""
-        cursor = name = ""
-        while name != "done":
-            self.starts += 1
-            url = f"{self._url}?last_event_id={cursor}" if cursor else self._url
-            async with client(self._command, url, self._key) as reading:
-                while name != "done" and (seen := await reading.next_or_end()):
-                    name, id_, _ = seen
-                    cursor = cursor if id_ == "-" else id_
-                    self._seen.put_nowait(seen)
-
-
-@asynccontextmanager
-async def follower(command: list[str], url: str, key: str) -> AsyncIterator[Follower]:
-    following = Follower(command, url, key)
-    task = asyncio.create_task(following.follow())
-    try:
-        yield following
-        await asyncio.wait_for(task, TIMEOUT)
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def curl(_: Path) -> list[str]:

@@ -1,18 +1,13 @@
-"""Event streams read by third-party clients, directly and through proxies.
+"""Event streams read by third-party clients, through a proxy that cuts what is idle.
 
-Each event has to reach the client before the next one is made. So a proxy that buffers fails the
-test.
+Each event has to reach the client before the next one is made, so anything that buffers fails.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.streams.cutting_proxy import cutting_proxy
-from tests.streams.scripted_job import COMPLETED, HEARTBEAT, accepted_job
+from tests.streams.scripted_job import COMPLETED, accepted_job
 from tests.streams.sse_clients import CLIENT, Command, client
 
 IDLE = 2.0
@@ -20,38 +15,15 @@ IDLE = 2.0
 docs/operating.md asks for at least 20 s."""
 
 
-# --- the ways to it -------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def straight(server: str, _: Path) -> AsyncIterator[str]:
-    yield server
-
-
-@asynccontextmanager
-async def idle_cut(server: str, _: Path) -> AsyncIterator[str]:
-    async with cutting_proxy(server, IDLE) as proxy:
-        yield proxy.url
-        assert proxy.cut_idle == 0
-
-
-Way = Callable[[str, Path], AbstractAsyncContextManager[str]]
-WAY = pytest.mark.parametrize("way", [straight, idle_cut])
-
-
-# --- the tests ------------------------------------------------------------------------------------
-
-
 @CLIENT
-@WAY
 async def test_each_event_reaches_the_client_before_the_next(
-    tmp_path: Path, command: Command, way: Way
+    tmp_path: Path, command: Command
 ) -> None:
     program = command(tmp_path)
     async with (
         accepted_job(tmp_path) as job,
-        way(job.service.url, tmp_path) as url,
-        client(program, url + job.path, job.key) as reading,
+        cutting_proxy(job.service.url, IDLE) as proxy,
+        client(program, proxy.url + job.path, job.key) as reading,
     ):
         name, cursor, snapshot = await reading.next()
         assert (name, snapshot["phase"]) == ("snapshot", "accepted")
@@ -64,7 +36,8 @@ async def test_each_event_reaches_the_client_before_the_next(
             assert later not in ("-", cursor)
             cursor = later
         # Only heartbeats, for longer than a proxy waits for bytes.
-        await asyncio.sleep(2 * HEARTBEAT if way is straight else 1.5 * IDLE)
+        await asyncio.sleep(1.5 * IDLE)
+        assert proxy.cut_idle == 0
         await job.callback(**COMPLETED)
         name, _, update = await reading.next()
         assert (name, update["status"], update["seq"]) == ("update", "COMPLETED", seq + 1)
