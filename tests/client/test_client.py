@@ -1,8 +1,6 @@
 """The client's calls, to a real service and to servers that are not the service."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 
 import pytest
@@ -25,15 +23,9 @@ from tests.providers.faulty_server import (
 from tests.support.service import JOB, MOVIE, TIMEOUT, RunningService
 
 
-@asynccontextmanager
-async def client_of(behaviour: Behaviour) -> AsyncIterator[AsyncClient]:
-    async with faulty_server(behaviour) as server, AsyncClient(server.url, "key") as client:
-        yield client
-
-
 async def refusal_of(behaviour: Behaviour) -> ApiError:
     """The error that a client raises if its server behaves like this."""
-    async with client_of(behaviour) as client:
+    async with faulty_server(behaviour) as server, AsyncClient(server.url, "key") as client:
         with pytest.raises(ApiError) as caught:
             await client.list()
     return caught.value
@@ -176,20 +168,23 @@ async def test_an_error_shows_the_url_without_its_password() -> None:
         (500, b'{"code": 7, "detail": null}'),
         (500, b"[" * 100_000),
         (302, b""),
+        *((200, body) for body in (b"<html>", b"[]", b"[" * 100_000)),
     ],
 )
-async def test_an_error_response_of_a_proxy_is_an_api_error(status: int, body: bytes) -> None:
-    error = await refusal_of(answer(status, body, {"Retry-After": "7"}))
-    assert (error.status, error.code, error.retry_after) == (status, "http_error", 7.0)
-    assert str(error).startswith(str(status))
+async def test_an_answer_of_another_server_is_an_api_error(status: int, body: bytes) -> None:
+    error = await refusal_of(answer(status, body))
+    assert (error.status, error.code) == (status, "http_error")
+    assert str(status) in str(error)
 
 
-@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "nan", "-1", "inf", ""])
-async def test_a_retry_after_that_is_no_number_is_ignored(header: str) -> None:
-    assert (await refusal_of(answer(503, b"{}", {"Retry-After": header}))).retry_after is None
-
-
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"[" * 100_000])
-async def test_a_success_of_another_server_is_an_error(body: bytes) -> None:
-    error = await refusal_of(answer(200, body))
-    assert (error.status, error.code) == (200, "http_error")
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        *((bad, None) for bad in ("Wed, 21 Oct 2026 07:28:00 GMT", "nan", "-1", "inf", "")),
+    ],
+)
+async def test_a_retry_after_that_is_no_number_is_ignored(
+    header: str, seconds: float | None
+) -> None:
+    assert (await refusal_of(answer(503, b"{}", {"Retry-After": header}))).retry_after == seconds

@@ -140,25 +140,21 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path, pause
 # --- with faulty servers ------------------------------------------------------------------
 
 
-async def test_temporary_errors_are_retried_after_the_first_connection(pauses: Pauses) -> None:
-    busy = answer(429, b"{}", {"Retry-After": "9"})
+async def test_temporary_errors_are_retried_after_pauses_that_grow_and_are_bounded(
+    pauses: Pauses,
+) -> None:
     behaviours = [
         send_raw(STREAM + b"retry: 2500\n\n"),
-        close_at_once,
-        close_at_once,
-        close_at_once,
-        close_at_once,
-        busy,
+        *[close_at_once] * 6,
+        answer(429, b"{}", {"Retry-After": "0"}),
+        *(answer(503, b"{}", {"Retry-After": each}) for each in ("7", "86400")),
         answer(503, b"{}"),
         send_raw(STREAM + DONE),
     ]
     assert await followed(behaviours, pauses) == []
-    assert pauses.seconds == [2.5, 2.5, 2.5, 4.0, 8.0, 9.0, 30.0]
-    assert [type(reason) for reason in pauses.reasons] == [
-        type(None),
-        *[Unreachable] * 4,
-        *[ApiError] * 2,
-    ]
+    assert pauses.seconds == [2.5, 2.5, 2.5, 4, 8, 16, 30, 2.5, 7, 30, 30]
+    types = [type(reason) for reason in pauses.reasons]
+    assert types == [type(None), *[Unreachable] * 6, *[ApiError] * 4]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
@@ -197,10 +193,3 @@ async def test_another_server_s_answer_is_an_error(body: bytes, pauses: Pauses) 
     page = HEAD + b"Content-Type: text/html\r\n\r\n"
     with pytest.raises(ApiError, match="not the service's"):
         await followed([send_raw(page + body)], pauses)
-
-
-async def test_pauses_grow_and_are_bounded(pauses: Pauses) -> None:
-    asked = [answer(503, b"{}", {"Retry-After": each}) for each in ("0", "7", "86400")]
-    behaviours = [send_raw(STREAM), *7 * [close_at_once], *asked, send_raw(STREAM + DONE)]
-    await followed(behaviours, pauses)
-    assert pauses.seconds == [1, 1, 2, 4, 8, 16, 30, 30, 1, 7, 30]

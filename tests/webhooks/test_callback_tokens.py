@@ -36,14 +36,19 @@ def test_the_newest_key_signs_and_all_verify() -> None:
         CallbackTokens([])
 
 
-@pytest.mark.parametrize(
-    "provider", ["sandbox", "Samsar", "samsa", "samsars", "", "samsar/", "s\u00e4msar", "\ud800"]
-)
-def test_a_token_is_bad_for_another_provider(provider: str) -> None:
-    assert_bad(TOKEN, provider)
-
-
-def test_a_token_cannot_move_between_the_provider_and_the_job() -> None:
+def test_a_token_is_bad_for_another_provider() -> None:
+    for provider in (
+        "sandbox",
+        "Samsar",
+        "samsa",
+        "samsars",
+        "",
+        "samsar/",
+        "s\u00e4msar",
+        "\ud800",
+    ):
+        assert_bad(TOKEN, provider)
+    # Nor can a part of it move between the provider and the job.
     assert_bad(f"{JOB[3:]}.{TOKEN.rpartition('.')[2]}", f"samsar/{JOB[:3]}")
     assert_bad(TOKENS.sign("sam", f"sar{JOB}"))
 
@@ -57,14 +62,11 @@ def test_every_character_counts() -> None:
             assert_bad(TOKEN[:at] + inserted + TOKEN[at:])
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
+def test_malformed_tokens() -> None:
+    for token in (
         *("", ".", JOB, f"{JOB}.", TOKEN + "==", TOKEN.upper(), TOKEN.lower(), TOKEN * 2),
         "a" * 10_000_000,
         "\ud800" * 100,
         "\u212aey",  # lower-cases into ASCII
-    ],
-)
-def test_malformed_tokens(token: str) -> None:
-    assert_bad(token)
+    ):
+        assert_bad(token)

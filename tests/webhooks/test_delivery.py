@@ -23,9 +23,7 @@ from tests.providers.faulty_server import (
     answer,
     answer_each,
     faulty_server,
-    http_answer,
     send_raw,
-    stall_after,
 )
 from tests.webhooks.hostile_answers import DECIDED, FAILURES, OK
 
@@ -61,9 +59,14 @@ def sender() -> WebhookSender:
 
 
 async def deliver(
-    sender: WebhookSender, server: FaultyServer, *, host: str | None = None, timeout: float = 30
+    sender: WebhookSender,
+    server: FaultyServer,
+    *,
+    host: str | None = None,
+    timeout: float = 30,
+    scheme: str = "http",
 ) -> AttemptResult:
-    url = f"http://{host or server.host}:{server.port}/hook?x=1"
+    url = f"{scheme}://{host or server.host}:{server.port}/hook?x=1"
     return await sender.deliver(url, {"Content-Type": "application/json"}, BODY, timeout)
 
 
@@ -91,21 +94,13 @@ async def test_the_status_is_reported_and_a_redirect_is_not_followed(
     sender: WebhookSender, code: int
 ) -> None:
     async with faulty_server(send_raw(OK)) as elsewhere:
-        answer = http_answer(code, headers={"Location": f"http://127.0.0.1:{elsewhere.port}/"})
-        async with faulty_server(send_raw(answer)) as server:
+        url = f"http://127.0.0.1:{elsewhere.port}/"
+        headers = {"Location": url, "retry-AFTER": "999999999"}
+        async with faulty_server(answer(code, headers=headers)) as server:
             attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (code, None)
+    assert attempt.retry_after_ms == 86_400_000  # a day, at most
     assert (server.connections, elsewhere.connections) == (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("value", "wait"),
-    [("7", 7000), ("0", 0), ("999999999", 86_400_000), ("soon", None), ("9" * 5000, 86_400_000)],
-)
-async def test_retry_after(sender: WebhookSender, value: str, wait: int | None) -> None:
-    async with faulty_server(answer(503, headers={"retry-AFTER": value})) as server:
-        attempt = await deliver(sender, server)
-    assert attempt.retry_after_ms == wait
 
 
 # --- connections ----------------------------------------------------------------------------------
@@ -140,18 +135,6 @@ async def test_the_next_address_is_tried_and_a_name_with_many_is_not_a_port_scan
         assert (await deliver(sender, server, host="two.example")).status_code == 200
         assert (await deliver(sender, server, host="many.example")).error == "connect_failed"
     assert server.connections == 1
-
-
-async def test_cancelling_an_attempt_cancels_it_and_leaves_no_connection(
-    sender: WebhookSender,
-) -> None:
-    async with faulty_server(stall_after(b"")) as server:
-        task = asyncio.create_task(deliver(sender, server))
-        await server.received.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await server.empty.wait()
 
 
 async def test_attempts_that_run_out_of_time_at_any_moment_leave_nothing_behind() -> None:

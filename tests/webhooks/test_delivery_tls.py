@@ -2,22 +2,23 @@
 
 import ssl
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 import trustme
 
 from receiver.clock import SystemClock
-from receiver.net.resolver import IPAddress
 from receiver.net.transport import default_tls
-from receiver.webhooks.delivery import AttemptResult, WebhookSender
+from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from tests.providers.faulty_server import Connection, faulty_server, send_raw
 from tests.webhooks.hostile_answers import OK
+from tests.webhooks.test_delivery import Names, deliver
 
 ALLOWED = [ip_network("127.0.0.1/32")]
 AUTHORITY = trustme.CA()
+NAMES = Names(hooks=[["127.0.0.1"]])
 
 
 @dataclass
@@ -39,29 +40,19 @@ def certified(*names: str, by: trustme.CA = AUTHORITY) -> Certified:
     return side
 
 
-async def loopback(_host: str) -> list[IPAddress]:
-    return [IPv4Address("127.0.0.1")]
-
-
 @pytest.fixture
 def sender() -> WebhookSender:
     trusting = ssl.create_default_context()
     AUTHORITY.configure_trust(trusting)
-    network = CheckedNetwork(loopback, allow_nets=ALLOWED, tls=trusting)
+    network = CheckedNetwork(NAMES.resolve, allow_nets=ALLOWED, tls=trusting)
     return WebhookSender(network, SystemClock())
-
-
-async def deliver(
-    sender: WebhookSender, port: int, host: str = "hooks.example", timeout: float = 30
-) -> AttemptResult:
-    return await sender.deliver(f"https://{host}:{port}/hook", {}, b"{}", timeout)
 
 
 async def test_the_name_stays_the_name_for_sni_certificate_and_host(sender: WebhookSender) -> None:
     side = certified("hooks.example", "127.0.0.1")
     async with faulty_server(send_raw(OK), tls=side.context) as server:
-        attempt = await deliver(sender, server.port)
-        assert (await deliver(sender, server.port, "127.0.0.1")).status_code == 200
+        attempt = await deliver(sender, server, host="hooks.example", scheme="https")
+        assert (await deliver(sender, server, scheme="https")).status_code == 200
     assert (attempt.status_code, attempt.error) == (200, None)
     assert side.asked_for == ["hooks.example", None]
     assert f"Host: hooks.example:{server.port}\r\n" in server.heads[0]
@@ -87,7 +78,7 @@ async def test_a_bad_certificate_gets_no_byte_of_the_message(
 
     behaviour, tls = (rude, None) if side is None else (send_raw(OK), side.context)
     async with faulty_server(behaviour, tls) as server:
-        attempt = await deliver(sender, server.port, host)
+        attempt = await deliver(sender, server, host=host, scheme="https")
     assert (attempt.status_code, attempt.error) == (None, "tls_failed")
     assert attempt.connect_failure
     assert server.heads == []
@@ -99,6 +90,7 @@ async def test_an_operator_can_trust_an_authority_of_their_own(
     AUTHORITY.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     trusting = default_tls.__wrapped__()  # not the cached one
-    sender = WebhookSender(CheckedNetwork(loopback, True, ALLOWED, trusting), SystemClock())
+    sender = WebhookSender(CheckedNetwork(NAMES.resolve, True, ALLOWED, trusting), SystemClock())
     async with faulty_server(send_raw(OK), tls=certified("hooks.example").context) as server:
-        assert (await deliver(sender, server.port)).status_code == 200
+        attempt = await deliver(sender, server, host="hooks.example", scheme="https")
+    assert attempt.status_code == 200
