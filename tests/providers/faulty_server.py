@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.support.ports import free_port
 from tests.support.tcp_server import tcp_server
 
 
@@ -228,6 +229,4 @@ async def full_backlog(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[
 
 def refused_url() -> str:
     """A base URL on a port where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{sock.getsockname()[1]}/v1/video/"
+    return f"http://127.0.0.1:{free_port()}/v1/video/"
