@@ -71,19 +71,6 @@ class Visitor:
         """Go to a view, such as `#/new`, without reloading the page, and wait for it."""
         await self.page.evaluate(GO, view)
 
-    async def rewrite(self, script: str, changes: dict[str, str]) -> None:
-        """Load a script of the page with smaller constants, so that a few rows reach its limits."""
-
-        async def answer(route: Route) -> None:
-            response = await route.fetch()
-            text = await response.text()
-            for known, other in changes.items():
-                assert known in text
-                text = text.replace(known, other)
-            await route.fulfill(response=response, body=text)
-
-        await self.page.route(f"**/{script}", answer)
-
     async def sees(self, text: str) -> None:
         await self.page.get_by_text(text).filter(visible=True).first.wait_for()
 
@@ -127,8 +114,6 @@ async def lose_the_answer(route: Route) -> None:
     await route.abort()
 
 
-Rewritten = dict[str, dict[str, str]]
-"""By script of the page: what is replaced in it, and by what."""
 Visit = Callable[..., Awaitable[Visitor]]
 Start = Callable[..., Awaitable[RunningService]]
 StartSignedIn = Callable[..., Awaitable[tuple[RunningService, Visitor]]]
@@ -167,15 +152,13 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser) -> AsyncIterator[Visit]:
-    """Opens windows without cookies, which close with the test. A given `user` is signed in, at a
-    page whose scripts are `rewritten`."""
+    """Opens windows without cookies, which close with the test. A given `user` is signed in."""
     contexts: list[BrowserContext] = []
 
     async def visit(
         url: str,
         user: httpx.AsyncClient | None = None,
         *,
-        rewritten: Rewritten | None = None,
         theme: str = "light",
         width: int = 1200,
     ) -> Visitor:
@@ -197,8 +180,6 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
             ),
         )
         visitor.page.on("pageerror", lambda error: visitor.console.append(str(error)))
-        for script, changes in (rewritten or {}).items():
-            await visitor.rewrite(script, changes)
         if user is not None:
             await visitor.sign_in(user.headers["API-KEY"])
         return visitor
@@ -237,16 +218,13 @@ async def job(start: Start, provider: ScriptedProvider) -> AcceptedJob:
 
 @pytest.fixture
 def start_signed_in(start: Start, visit: Visit) -> StartSignedIn:
-    """Starts a service, and signs a user in at its page, whose scripts are `rewritten`."""
+    """Starts a service, and signs a user in at its page."""
 
     async def start_signed_in(
-        *,
-        admin: bool = False,
-        rewritten: Rewritten | None = None,
-        **given: object,
+        *, admin: bool = False, **given: object
     ) -> tuple[RunningService, Visitor]:
         service = await start(**given)
         user = await service.user("root" if admin else "ada", admin=admin)
-        return service, await visit(service.url, user, rewritten=rewritten)
+        return service, await visit(service.url, user)
 
     return start_signed_in

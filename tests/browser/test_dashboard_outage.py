@@ -20,8 +20,8 @@ SETTINGS = {
     "LOG_LEVEL": "error",
 }
 """Jobs that start before the kill stay unfinished for longer than a test waits."""
-SOON_QUIET = {"live.js": {"QUIET = 40_000": "QUIET = 200"}}
-"""A script of the page that waits for some tenths of a second."""
+QUIET_MS = 45_000
+"""Milliseconds without an event after which the page asks the service whether it still answers."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -103,8 +103,12 @@ async def test_what_happened_meanwhile_is_there_at_once(server: Service, visit: 
 async def test_a_service_that_hangs_behind_an_open_stream_is_noticed(
     start_signed_in: StartSignedIn,
 ) -> None:
-    _, visitor = await start_signed_in(rewritten=SOON_QUIET)
+    _, visitor = await start_signed_in()
+    await visitor.page.clock.install()
+    await visitor.page.reload()
+    await visitor.page.get_by_text("live", exact=True).wait_for()
     await visitor.page.route("**/session", lambda route: route.abort())
+    await visitor.page.clock.fast_forward(QUIET_MS)
     await visitor.sees("The connection is lost")
     await visitor.page.unroute("**/session")
     await visitor.page.get_by_text("live", exact=True).wait_for()

@@ -7,6 +7,8 @@ from playwright.async_api import Locator, Route, expect
 from tests.browser.conftest import StartSignedIn, Visitor, jobs_of
 from tests.support.service import RunningService, submit, wait_for_job
 
+SOON_UNANSWERED = """const limit = AbortSignal.timeout.bind(AbortSignal);
+AbortSignal.timeout = ms => limit(ms / 10);"""
 A_DELIVERY = {"deliveries": [{"id": "1"}], "url": "https://example.com/hook"}
 
 
@@ -31,9 +33,10 @@ async def opened(visitor: Visitor, job: str) -> Locator:
 async def test_a_lost_answer_makes_no_second_job_in_a_later_dialog(
     start_signed_in: StartSignedIn,
 ) -> None:
-    soon = {"api.js": {"LONGEST = 30_000": "LONGEST = 3000"}}
-    service, visitor = await start_signed_in(rewritten=soon, sandbox_render=0.3)
+    service, visitor = await start_signed_in(sandbox_render=0.3)
     job = await done(service)
+    await visitor.page.add_init_script(SOON_UNANSWERED)
+    await visitor.page.reload()
     dialog = await opened(visitor, job)
 
     created = asyncio.Event()
