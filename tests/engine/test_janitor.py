@@ -1,38 +1,9 @@
 """Retention: it works in small batches, and removes nothing while the clock is not trusted."""
 
-from functools import partial
-
-import pytest
-
 from receiver.domain.schedule import DAY
-from receiver.engine import janitor
 from receiver.engine.janitor import Janitor
 from tests.engine.harness import Harness
 from tests.store.world import NOW, completed
-
-BATCH = 2
-JOBS = 5
-TIMEOUT = 10.0
-
-
-async def test_the_store_is_measured_also_during_a_long_sweep(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(janitor, "BATCH", 1)
-    keeper, world = Janitor(harness.services, retention=0), harness.world
-    for _ in range(JOBS):
-        await world.advance(await world.create(), completed(NOW - 1))
-    queued = partial(
-        harness.services.metrics.registry.get_sample_value, "receiver_jobs", {"phase": "queued"}
-    )
-    assert await keeper.run_once() == 1
-    await world.create()
-    assert await keeper.run_once() == 1
-    assert queued() == 0
-
-    harness.clock.advance(30)
-    assert await keeper.run_once() == 1
-    assert queued() == 1
 
 
 async def test_a_clock_set_years_ahead_removes_nothing(harness: Harness) -> None:

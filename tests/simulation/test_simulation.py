@@ -11,7 +11,6 @@ from tests.simulation.provider import Fate
 from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, random_schedule, schedule_of
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
-from tests.simulation.waits import Kind, Waits
 
 QUICK = range(12)
 MANY = [range(first, first + 53) for first in range(QUICK.stop, 330, 53)]
@@ -122,31 +121,3 @@ def test_a_failing_schedule_is_shrunk_to_what_matters() -> None:
     actions = tuple(Action(n, "cancel", {"label": n, "user": 0}) for n in range(9))
     small = shrunk(run(Schedule(1, 1, True, actions)), run)
     assert [action.how["label"] for action in small.schedule.actions] == [3]
-
-
-def _nothing(_session: object, _notice: object) -> None:
-    """A work that does nothing."""
-
-
-@pytest.mark.parametrize(
-    ("gap", "served", "starves"),
-    [
-        (0.1, True, [("normal", 1.1)]),
-        (0.1, False, []),  # no other work is served, so nothing is unfair
-        (30.0, True, []),  # the process was stalled, so that time does not count as waiting
-    ],
-)
-def test_work_that_waits_while_other_work_is_served_is_noticed(
-    gap: float, served: bool, starves: list[tuple[str, float]]
-) -> None:
-    noticed: list[tuple[Kind, float]] = []
-    waits = Waits(lambda kind, seconds: noticed.append((kind, round(seconds, 6))))
-    waits.add("normal", _nothing, 0.0)
-    for number in range(12 if gap < 1 else 2):
-        others = []
-        if served:
-            others.append(lambda _session, _notice: None)
-            waits.add("urgent", others[0], number * gap)
-        waits.take(others, number * gap)
-
-    assert noticed[:1] == starves
