@@ -1,8 +1,5 @@
 """Finding jobs, counting them, and their history."""
 
-import pytest
-
-from store.errors import NotFound
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Evidence, Job, Phase
@@ -17,17 +14,6 @@ from tests.store.world import (
     quietly,
     rendering,
 )
-
-
-async def test_unknown_jobs_are_not_found(world: World) -> None:
-    unknown = world.job().id
-
-    with pytest.raises(NotFound):
-        await world.store.jobs.advance(unknown, lambda _: None)
-    with pytest.raises(NotFound):
-        await world.store.jobs.input_of(unknown)
-    assert await world.store.jobs.find(unknown) is None
-    assert await world.store.jobs.history_of(unknown) == []
 
 
 async def test_jobs_are_found_by_their_ids(world: World) -> None:

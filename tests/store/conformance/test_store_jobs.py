@@ -137,17 +137,6 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     assert changes.due == {Lane.POLL: NOW + 9, Lane.DELIVER: delivery.created_at}
 
 
-async def test_no_move_writes_nothing(world: World) -> None:
-    job = await world.create()
-    world.notified.clear()
-
-    assert await world.store.jobs.advance(job.id, lambda _: None) == (job, None)
-
-    assert await world.store.jobs.find(job.id) == job
-    assert (await world.store.events.latest(job.user_id)).seq == 1
-    assert all(not changes.jobs and not changes.due for changes in world.notified)
-
-
 IMPOSSIBLE: tuple[dict[str, Any], ...] = (
     {"phase": Phase.FINISHED},
     {"status": Status.FAILED},

@@ -47,6 +47,8 @@ async def test_a_job_is_removed_with_all_its_rows_and_no_others(world: World) ->
     with pytest.raises(NotFound):
         await world.store.jobs.input_of(job.id)
     with pytest.raises(NotFound):
+        await world.advance(job, completed())
+    with pytest.raises(NotFound):
         await world.receive(job)
     assert await world.store.jobs.find(kept.id) == kept
     assert await world.store.jobs.history_of(kept.id) == history
