@@ -48,13 +48,6 @@ class ArchiveWorld:
         await self.wait_until_settled(request_id)
         return request_id
 
-    async def create_failing(self, path: str, answer: Answer) -> dict[str, Any]:
-        """Create a job whose only file cannot be stored at the first attempt; returns the job."""
-        request_id = await self.complete({"videoUrl": self.host.link(path, answer)})
-        return await eventually(
-            lambda: job_of(self.client, request_id), lambda job: bool(job["archive"][0]["error"])
-        )
-
     async def result(self, request_id: str, **given: Any) -> httpx.Response:
         return await self.client.get(f"/v1/jobs/{request_id}/result", **given)
 

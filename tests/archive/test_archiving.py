@@ -186,6 +186,9 @@ async def test_an_attempt_that_is_too_slow_or_finds_a_fault_of_the_archive_has_f
 ) -> None:
     """So the gaps grow, and the retries end."""
     monkeypatch.setattr(*fault)
-    job = await world.create_failing(f"/{error}", Answer(FILE, pause=pause))
-    assert job["archive"][0]["error"] == error
+    link = world.host.link(f"/{error}", Answer(FILE, pause=pause))
+    request_id = await world.complete({"videoUrl": link})
+    await eventually(
+        lambda: job_of(world.client, request_id), lambda job: job["archive"][0]["error"] == error
+    )
     assert list((world.kept / PARTIAL).iterdir()) == []

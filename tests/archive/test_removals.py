@@ -10,9 +10,8 @@ from receiver.archive.folder import FolderArchive
 from receiver.engine import downloads
 from receiver.engine.downloads import ArchiveUpkeep
 from store.records.archive import ArchivedFile, FileState
-from store.records.jobs import Job
 from tests.engine.harness import Harness
-from tests.store.world import NOW, completed, quietly
+from tests.store.world import completed, quietly
 
 STORED = ArchivedFile("https://cdn.example/1.mp4", FileState.STORED, bytes=1, key="ann/1/1.mp4")
 
@@ -28,34 +27,22 @@ class Stubborn(FolderArchive):
         await super().remove(folder)
 
 
-async def removed(harness: Harness, number: int) -> list[Job]:
-    """Removed jobs whose files are left."""
-    jobs = [await harness.world.create() for _ in range(number)]
-    for job in jobs:
-        await harness.world.advance(job, completed(), quietly(archive=(STORED,), due=None))
-    assert (await harness.store.retention.remove(NOW + 1, 9)).jobs == number
-    return jobs
-
-
-async def maintain(harness: Harness, worker: ArchiveUpkeep) -> list[str]:
-    """Run the removals; returns the jobs whose files are left."""
-    while await worker.run_once():
-        pass
-    return [each.job_id for each in await harness.store.archive.removals("", 9)]
-
-
 @pytest.mark.parametrize("bad", [{0}, {0, 1, 2}, {1, 3}, {4}, set()])
 async def test_files_that_cannot_be_removed_keep_no_others(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: set[int]
 ) -> None:
     monkeypatch.setattr(downloads, "BATCH", 2)
-    jobs = await removed(harness, 5)
+    jobs = [await harness.world.create() for _ in range(5)]
+    for job in jobs:
+        await harness.world.advance(job, completed(), quietly(archive=(STORED,), due=None))
+    assert await harness.world.remove_finished() == 5
     archive = Stubborn(tmp_path / "kept")
-    archive.stays = frozenset(folder_of(jobs[n].user, jobs[n].id) for n in bad)
     worker = ArchiveUpkeep(harness.services, archive, asyncio.Event())
 
-    left = [await maintain(harness, worker) for _ in range(3)][-1]
-    assert left == [jobs[n].id for n in sorted(bad)]
-
-    archive.stays = frozenset()
-    assert [await maintain(harness, worker) for _ in range(3)][-1] == []
+    for staying in (sorted(bad), []):
+        archive.stays = frozenset(folder_of(jobs[n].user, jobs[n].id) for n in staying)
+        for _ in range(3):
+            while await worker.run_once():
+                pass
+        left = await harness.store.archive.removals("", 9)
+        assert [removal.job_id for removal in left] == [jobs[n].id for n in staying]

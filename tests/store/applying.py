@@ -9,7 +9,7 @@ from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.jobs import Job
 from store.records.transitions import DecideCallback, Transition
 from store.session import Session
-from tests.store.world import NOW, World, event_data
+from tests.store.world import NOW, event_data
 
 
 def applying(verdict: Verdict = Verdict.APPLIED, **fields: Any) -> DecideCallback:
@@ -32,8 +32,3 @@ async def leave_unapplied(store: Store) -> None:
         db.execute("UPDATE callbacks SET verdict = 'waiting'")
 
     await store._writer.normal(work)
-
-
-async def verdicts(world: World, job: Job) -> list[str]:
-    history = await world.store.jobs.history_of(job.id)
-    return [line.detail["verdict"] for line in history if line.type == "callback"]
