@@ -7,11 +7,11 @@ import httpx
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import (
     RunningService,
+    eventually,
     history_of,
     job_of,
     submit,
     wait_for_job,
-    wait_for_verdicts,
 )
 
 
@@ -44,20 +44,14 @@ class AcceptedJob:
 
     async def wait_for_verdicts(self, *expected: str) -> list[dict[str, Any]]:
         """Wait until the callbacks in its history have these verdicts, and return them."""
-        return await wait_for_verdicts(self.client, self.request_id, *expected)
+        return await eventually(
+            self.callbacks,
+            lambda lines: [line["verdict"] for line in lines] == list(expected),
+            f"callbacks {expected}",
+        )
 
     async def cancel(self) -> httpx.Response:
         return await self.client.post(f"{self.path}/cancel")
-
-
-async def create_submitted_job(
-    client: httpx.AsyncClient, provider: ScriptedProvider, **members: Any
-) -> AcceptedJob:
-    """Create a job; returns once the provider has been called."""
-    before = len(provider.submissions)
-    request_id = (await submit(client, **members))["request_id"]
-    url = (await provider.submitted(before + 1)).webhook_url
-    return AcceptedJob(client, request_id, url)
 
 
 async def create_accepted_job(
@@ -65,6 +59,8 @@ async def create_accepted_job(
 ) -> AcceptedJob:
     """Create a job, for this client or a new user; returns once the provider has accepted it."""
     client = await service.user() if isinstance(service, RunningService) else service
-    job = await create_submitted_job(client, provider, **members)
-    await job.wait_for(phase="accepted")
-    return job
+    before = len(provider.submissions)
+    request_id = (await submit(client, **members))["request_id"]
+    url = (await provider.submitted(before + 1)).webhook_url
+    await wait_for_job(client, request_id, phase="accepted")
+    return AcceptedJob(client, request_id, url)

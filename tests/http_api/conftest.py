@@ -15,7 +15,7 @@ import structlog
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
-from tests.http_api.webhook_job import RELAY, WebhookJob, WebhookJobs
+from tests.http_api.webhook_job import RELAY, WebhookJobs
 from tests.support.service import RunningService, running_service
 
 Start = Callable[..., Awaitable[RunningService]]
@@ -76,12 +76,6 @@ async def sink(start: Start) -> AsyncIterator[Sink]:
 async def webhook_jobs(start: Start, provider: ScriptedProvider, sink: Sink) -> WebhookJobs:
     """Creates jobs at a service that sends webhooks, by default to `sink`."""
     return WebhookJobs(await start(**provider.settings(), **RELAY), provider, sink)
-
-
-@pytest.fixture
-async def webhook_job(webhook_jobs: WebhookJobs) -> WebhookJob:
-    """A job whose webhooks go to `sink`."""
-    return await webhook_jobs.create()
 
 
 # --- for all tests of a file ----------------------------------------------------------------------

@@ -84,18 +84,6 @@ class ScriptedProvider:
         self.submit = held
         return release
 
-    def hold_status(self) -> asyncio.Event:
-        """Answer status calls only once the event is set, but with the state before that."""
-        release = asyncio.Event()
-
-        async def held(request_id: str) -> Response:
-            answer = JSONResponse(self.states[request_id])
-            await release.wait()
-            return answer
-
-        self.status = held
-        return release
-
     async def submitted(self, count: int = 1) -> Submission:
         """Wait for this many submissions; returns the last of them."""
         await wait_for_length(self.submissions, count, f"submission {count}")

@@ -1,12 +1,11 @@
-"""Bodies and queries that are built to be expensive: they get short answers, and take little of the
-event loop."""
+"""Bodies that are built to be expensive: they get short answers, and take little of the event loop.
+tests/security/test_hostile_lengths.py has the other parts of a request."""
 
 import asyncio
 import json
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import pytest
@@ -93,31 +92,6 @@ async def test_a_hostile_body_gets_a_short_answer_soon(
     assert seconds < LOOP_SECONDS
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        *("/v1/jobs?" + "a&" * 4_000, "/v1/jobs?" + "a=1&" * 2_000),
-        "/v1/jobs?" + "&".join(f"{i:x}=" for i in range(1_600)),
-        "/v1/jobs?" + quote("\u00e9") * 1_300 + "=1",
-        *(f"/v1/jobs?{name}" + "x" * 8_000 for name in ("", "metadata.", "cursor=")),
-        *("/v1/jobs?limit=" + "9" * 8_000, "/v1/jobs?created_after=" + "1" * 8_000),
-        *(f"/v1/{path}" + "x" * 8_000 for path in ("deliveries?state=", "jobs/")),
-        "/v1/video/status?request_id=" + "x" * 8_000,
-    ],
-    ids=lambda target: target[:32],
-)
-async def test_a_hostile_query_gets_a_short_answer_soon(
-    shared_service: RunningService, target: str
-) -> None:
-    status, answer, seconds = await answered(
-        shared_service, "GET", target, await shared_service.key()
-    )
-
-    assert status in (200, 400, 404), answer
-    assert len(answer) <= LONGEST_ANSWER
-    assert seconds < LOOP_SECONDS
-
-
 async def test_a_large_input_is_shown_soon(shared_service: RunningService) -> None:
     key = await shared_service.key()
     large = JOB | {"input": MOVIE | {"x": [[]] * 330_000}}
@@ -173,23 +147,6 @@ async def test_twenty_faults_are_listed_and_the_rest_is_counted(
     assert problem["detail"] == "Prompt is required"
     assert [each["pointer"] for each in problem["errors"]] == [*pointers[:19], ""]
     assert problem["errors"][19]["detail"] == "There are 24 more errors, which are not listed."
-
-
-@pytest.mark.parametrize(
-    ("path", "body"), [("/v1/jobs", JOB), ("/v1/deliveries/retry", {"state": "exhausted"})]
-)
-async def test_unknown_members_are_named_and_counted(
-    shared_client: httpx.AsyncClient, path: str, body: dict[str, Any]
-) -> None:
-    unknown = {f"member{number}": 0 for number in range(30)}
-
-    problem = (await shared_client.post(path, json=body | unknown)).json()
-
-    assert [each["pointer"] for each in problem["errors"]] == [
-        *map("/{}".format, [*unknown][:19]),
-        "",
-    ]
-    assert problem["errors"][19]["detail"].startswith("There are 11 more errors")
 
 
 @pytest.mark.parametrize(

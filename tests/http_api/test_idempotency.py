@@ -15,7 +15,6 @@ from tests.support.service import (
     RunningService,
     eventually,
     listed,
-    phases_of,
     wait_for_job,
 )
 
@@ -50,7 +49,7 @@ async def test_the_first_answer_comes_again(
     given = {"prompt_list": ["x"], "image_model": "IMAGEN3"} if "narrative" in path else MOVIE
     first = await create(client, "k", path, input=given)
     await provider.submitted()
-    await eventually(lambda: phases_of(client), lambda seen: seen == ["accepted"])
+    await wait_for_job(client, first.json()["request_id"], phase="accepted")
     assert_replay(first, await create(client, "k", path, input=given))
     assert await count(client) == 1
     assert len(provider.submissions) == 1

@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from starlette.responses import JSONResponse
 
 from store.errors import StoreUnavailable
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
@@ -127,7 +128,13 @@ async def test_every_link_of_an_old_result_is_renewed(
 async def test_there_is_one_call_at_a_time_for_a_job(
     aging: AgedJob, provider: ScriptedProvider
 ) -> None:
-    release = provider.hold_status()
+    release = asyncio.Event()
+
+    async def held(_: str) -> JSONResponse:
+        await release.wait()
+        return JSONResponse(completed(NEW))
+
+    provider.status = held
     asking = [asyncio.create_task(aging.link()) for _ in range(5)]
     await provider.asked()
     release.set()

@@ -62,10 +62,6 @@ class Site(NamedTuple):
         self.patch.setattr(owner, method, failing)
         return failing
 
-    def leaving(self) -> httpx.AsyncClient:
-        """Another client with the same key, which will disconnect."""
-        return self.service.client(self.client.headers["API-KEY"])
-
     async def jobs(self) -> int:
         return len(await listed(self.client, "jobs"))
 
@@ -117,7 +113,8 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, w
 async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(site: Site, way: Way) -> None:
     """The first answer was not stored, so the replay has to be built from the job."""
     release = site.provider.hold_submissions()
-    first = asyncio.create_task(way.post(site.leaving(), **KEY))
+    leaving = site.service.client(site.client.headers["API-KEY"])
+    first = asyncio.create_task(way.post(leaving, **KEY))
     await site.provider.submitted()
     first.cancel()
 
@@ -142,27 +139,17 @@ async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(site: Site, wa
 # --- the words ------------------------------------------------------------------------------------
 
 
-async def test_nothing_was_saved_is_said_where_that_is_sure(site: Site) -> None:
+@pytest.mark.parametrize("path", ["/v1/jobs", DROP_IN])
+async def test_what_is_sure_is_said(site: Site, path: str) -> None:
     site.break_("jobs", "create", error=StoreFull("the disk is full"))
-
-    problem = assert_problem(
-        await site.client.post("/v1/jobs", json=JOB), 503, "storage_unavailable"
-    )
-
+    full = await site.client.post(path, json=body_for(path))
+    problem = assert_problem(full, 503, "storage_unavailable")
     assert problem["detail"] == "Storage is unavailable; nothing was saved. Please retry."
 
-
-@pytest.mark.parametrize("path", ["/v1/jobs", DROP_IN])
-async def test_a_commit_whose_outcome_is_unknown_has_a_code_of_its_own(
-    site: Site, path: str
-) -> None:
-    lost = OutcomeUnknown("the connection was lost during a commit")
-    site.break_("jobs", "create", error=lost)
-
-    answer = await site.client.post(path, json=body_for(path))
-
-    problem = assert_problem(answer, 503, "outcome_unknown")
-    assert int(answer.headers["Retry-After"]) > 0
+    site.break_("jobs", "create", error=OutcomeUnknown("the connection was lost during a commit"))
+    lost = await site.client.post(path, json=body_for(path))
+    problem = assert_problem(lost, 503, "outcome_unknown")
+    assert int(lost.headers["Retry-After"]) > 0
     assert "nothing was" not in problem["detail"].lower()
     assert "Idempotency-Key" in problem["detail"]
     assert "GET /v1/jobs" in problem["detail"]

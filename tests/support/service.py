@@ -224,11 +224,6 @@ async def listed(client: httpx.AsyncClient, name: str, **query: str) -> list[dic
     return list(answer.json()[name])
 
 
-async def phases_of(client: httpx.AsyncClient) -> list[str]:
-    """The phases of the user's jobs, newest first."""
-    return [job["phase"] for job in await listed(client, "jobs")]
-
-
 async def history_of(
     client: httpx.AsyncClient, request_id: str, type_: str = ""
 ) -> list[dict[str, Any]]:
@@ -236,17 +231,6 @@ async def history_of(
     answer = await client.get(f"/v1/jobs/{request_id}/history")
     assert answer.status_code == 200, answer.text
     return [line for line in answer.json()["history"] if type_ in ("", line["type"])]
-
-
-async def wait_for_verdicts(
-    client: httpx.AsyncClient, request_id: str, *expected: str
-) -> list[dict[str, Any]]:
-    """Wait until the history's callbacks have these verdicts in this order, and return them."""
-    return await eventually(
-        lambda: history_of(client, request_id, "callback"),
-        lambda lines: [line["verdict"] for line in lines] == list(expected),
-        f"callbacks {expected}",
-    )
 
 
 async def metric(service: RunningService, line: str) -> float:
