@@ -8,20 +8,17 @@ import gc
 import multiprocessing
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from tests.simulation.schedule import random_schedule
 from tests.simulation.shrink import report, shrunk
-from tests.simulation.simulate import Result, simulate
+from tests.simulation.simulate import simulate
 
 SEEDS_PER_BATCH = 25
 """Each batch has a process of its own, without garbage collection: what a seed leaves behind makes
 the later ones slower."""
-TRAFFIC = {"submit", "cancel", "follow", "crash"}
-"""Actions that do not count as faults; a crash counts only as the death that it causes."""
 
 
 @dataclass
@@ -31,7 +28,6 @@ class Batch:
     failures: int = 0
     hours: float = 0.0
     """Virtual hours."""
-    faults: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
     """What to print."""
 
@@ -43,7 +39,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first (default 0)")
     parser.add_argument("--whole", action="store_true", help="print the whole journal of each")
     given = parser.parse_args()
-    began, failures, hours, faults = time.monotonic(), 0, 0.0, Counter[str]()
+    began, failures, hours = time.monotonic(), 0, 0.0
     simulate(
         random_schedule(given.first)
     )  # fills caches, which the processes of all batches inherit
@@ -54,12 +50,10 @@ def main() -> int:
             batch = process.submit(run_batch, some, given.whole).result()
         for line in batch.lines:
             print(line)
-        faults += batch.faults
         failures += batch.failures
         hours += batch.hours
     took = time.monotonic() - began
     print(f"{given.seeds} seeds, {failures} failed, {hours:,.0f} virtual hours in {took:.0f} s")
-    print(", ".join(f"{count:,} {name}" for name, count in sorted(faults.items())))
     return 1 if failures else 0
 
 
@@ -70,25 +64,12 @@ def run_batch(seeds: Sequence[int], whole: bool) -> Batch:
     for seed in seeds:
         result = simulate(random_schedule(seed))
         batch.hours += result.seconds / 3_600
-        batch.faults += injected(result)
         if whole:
             batch.lines += result.journal
         if result.failure is not None:
             batch.failures += 1
             batch.lines += [report(result, shrunk(result, simulate)), ""]
     return batch
-
-
-def injected(result: Result) -> Counter[str]:
-    """The number of faults in a run, by kind."""
-    faults = Counter[str]()
-    for line in result.journal:
-        _, _, what, *details = line.split(maxsplit=4)
-        if what == "death":
-            faults["deaths"] += 1
-        elif what == "action" and details[0] not in TRAFFIC:
-            faults[details[0].replace("_", " ")] += 1
-    return faults
 
 
 if __name__ == "__main__":
