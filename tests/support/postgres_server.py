@@ -144,7 +144,7 @@ class PostgresServer:
 
     def _make(self) -> None:
         if os.geteuid() == 0:
-            _give_to_somebody_else(self.folder)
+            shutil.chown(self.folder, "nobody")
             if not _may_run(self.bin):
                 self.bin = _copied(self.bin, self.folder)
         where = ("-D", str(self.folder / "data"), "-U", "receiver")
@@ -173,11 +173,6 @@ def _as_somebody_else() -> dict[str, Any]:
         return {}
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _give_to_somebody_else(folder: Path) -> None:
-    nobody = pwd.getpwnam("nobody")
-    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
 
 
 def _may_run(folder: Path) -> bool:
