@@ -3,12 +3,10 @@
 import json
 import signal
 import time
-from contextlib import ExitStack
 
 import pytest
 
 from tests.cli.conftest import TIMEOUT, Served, Workspace, stub_server, submit_movie
-from tests.support.ports import free_port
 from tests.support.service import JOB
 
 
@@ -199,26 +197,6 @@ def test_errors_say_what_to_do(workspace: Workspace, ann: Workspace) -> None:
     assert unknown.status == 1
     assert "`receiver keys list`" in unknown.err
     assert "nnnn" not in unknown.err
-
-
-def test_watch_resumes_after_the_service_is_killed(workspace: Workspace) -> None:
-    slow = workspace.with_settings(SANDBOX_RENDER="1000", PORT=str(free_port()))
-    with ExitStack() as stack:
-        with slow.serving() as first:
-            ann = first.as_user("ann")
-            job_id = submit_movie(ann)
-            watching = stack.enter_context(ann.running("watch", job_id))
-            assert watching.stdout is not None
-            assert job_id in watching.stdout.readline()
-            first.process.kill()
-            first.process.wait(timeout=TIMEOUT)
-        with slow.serving():
-            assert ann.run("jobs", "cancel", job_id).status == 0
-            out, err = watching.communicate(timeout=TIMEOUT)
-    assert watching.returncode == 1, err
-    assert "resuming in" in err
-    assert all(line.startswith(job_id) for line in out.splitlines())
-    assert "CANCELLED" in out.splitlines()[-1]
 
 
 def test_ctrl_c_while_submit_waits_says_that_the_job_may_exist(endless: Served) -> None:
