@@ -1,10 +1,13 @@
-"""Units of work that write keys into the table `meta`, for tests of writers."""
+"""Units of work for tests of writers: they write keys into the table `meta`, or wait."""
 
+import asyncio
+from threading import Event
 from typing import Any
 
 from store.changes import CommitNotice
 from store.session import Session, Work
 from store.sqlite.batches import BatchRunner, Member
+from store.writer import Writer
 
 
 def put(key: str) -> Work[str]:
@@ -25,6 +28,20 @@ def fail(error: Exception, *first: Work[object]) -> Work[None]:
         raise error
 
     return work
+
+
+async def block(writer: Writer) -> tuple[Event, asyncio.Future[None]]:
+    """Block the writer now (on PostgreSQL, one of its threads) until the event is set. Also returns
+    the future of the work that blocks it."""
+    entered, opened = Event(), Event()
+
+    def work(_db: Session, _notice: CommitNotice) -> None:
+        entered.set()
+        opened.wait(10)
+
+    blocked = asyncio.ensure_future(writer.urgent(work))
+    await asyncio.to_thread(entered.wait, 10)
+    return opened, blocked
 
 
 def run(runner: BatchRunner, *works: Work[object]) -> list[object]:

@@ -20,8 +20,7 @@ from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.writer import GroupCommitWriter, WriterThread
 from store.writer import BatchReport, Writer
-from tests.store.gate import block
-from tests.store.works import committed_keys, fail, put
+from tests.store.works import block, committed_keys, fail, put
 from tests.store.world import World
 
 MOST = 1_000
@@ -117,7 +116,7 @@ async def test_a_full_queue_refuses_at_once_and_the_other_has_room(under: Under)
     beside = under.writer.normal(put("beside"))
     waiting[0].cancel()  # type: ignore[attr-defined]  # they are futures
     for gate, _ in gates:
-        gate.open()
+        gate.set()
     await asyncio.gather(*(blocked for _, blocked in gates), beside, *waiting[1:])
     fullness.append(under.writer.full)
     assert fullness == [True, False]
@@ -134,7 +133,7 @@ async def test_closing_finishes_what_waits(under: Under) -> None:
     with pytest.raises(StoreUnavailable):
         await under.writer.urgent(put("late"))
     for gate, _ in gates:
-        gate.open()
+        gate.set()
 
     await asyncio.gather(*(blocked for _, blocked in gates), closing_, *waiting)
     assert len(committed_keys(under.other)) == 120

@@ -13,8 +13,7 @@ from store.session import Session, Work
 from store.sqlite.batches import BatchRunner
 from store.sqlite.writer import NORMAL_MEMBERS, URGENT_MEMBERS, GroupCommitWriter, WriterThread
 from store.writer import BatchReport
-from tests.store.gate import block
-from tests.store.works import committed_keys, put, run
+from tests.store.works import block, committed_keys, put, run
 
 # --- one batch ------------------------------------------------------------------------------------
 
@@ -93,7 +92,7 @@ async def test_a_batch_has_room_for_a_fixed_number_of_each_kind(
     urgent = [f"u{number:02}" for number in range(URGENT_MEMBERS + 10)]
     waiting = [writer.normal(record(key)) for key in normal]
     waiting += [writer.urgent(record(key)) for key in urgent]
-    gate.open()
+    gate.set()
     await asyncio.gather(blocked, *waiting)
 
     assert [report.members for report in reports] == [1, URGENT_MEMBERS + NORMAL_MEMBERS, 11]

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
@@ -16,7 +15,7 @@ from store.errors import OutcomeUnknown, StoreCorrupt, StoreFull, StoreLocked, S
 from store.session import Session
 from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
-from store.sqlite.connection import connect_writer, prepare
+from store.sqlite.connection import Connection, prepare
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import to_store_error
 from tests.store.works import put, run
@@ -181,20 +180,6 @@ def failure(name: str) -> sqlite3.OperationalError:
     return error
 
 
-class _FailingCommit:
-    """A connection whose COMMIT fails."""
-
-    def __init__(self, inner: sqlite3.Connection, error: sqlite3.Error) -> None:
-        self._inner = inner
-        self._error = error
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def commit(self) -> None:
-        raise self._error
-
-
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -206,11 +191,12 @@ class _FailingCommit:
     ],
 )
 def test_a_commit_that_fails_says_whether_it_may_have_been_written(
-    path: Path, name: str, kind: type[Exception]
+    runner: BatchRunner, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[Exception]
 ) -> None:
-    runner = BatchRunner(
-        lambda: cast(sqlite3.Connection, _FailingCommit(connect_writer(path), failure(name)))
-    )
+    def fail(_: Connection) -> None:
+        raise failure(name)
+
+    monkeypatch.setattr(Connection, "commit", fail)
 
     with pytest.raises(kind) as raised:
         run(runner, put("a"))
