@@ -1,7 +1,6 @@
 """`DueJobs`: fair looks at a lane, and leases. `Jobs.make_poll_due`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -17,8 +16,8 @@ from tests.store.world import NOW, SECOND, World, everything, lease_due, quietly
 LEASE = Lease("me", NOW + 10 * SECOND)
 
 
-async def lease(world: World, holder: str = "me", at: int = NOW, limit: int = 10) -> list[Job]:
-    return await lease_due(world.store, Lane.SUBMIT, at, at + 10 * SECOND, holder, limit)
+async def lease(world: World, holder: str = "me", at: int = NOW) -> list[Job]:
+    return await lease_due(world.store, Lane.SUBMIT, at, at + 10 * SECOND, holder, 10)
 
 
 async def look(
@@ -30,7 +29,7 @@ async def look(
     choose: Choose = everything,
     place: Place = START,
 ) -> Found[Job]:
-    return await world.store.due.lease(Look(lane, at, most, choose, place), replace(LEASE))
+    return await world.store.due.lease(Look(lane, at, most, choose, place), LEASE)
 
 
 async def due_jobs(world: World, user: User, *ages: int, lane: Lane = Lane.SUBMIT) -> list[Job]:
