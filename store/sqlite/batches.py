@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from store.changes import CommitNotice
-from store.errors import OutcomeUnknown, StoreUnavailable
+from store.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from store.session import Work
 from store.sqlite.failures import may_have_committed, to_store_error
 
@@ -51,11 +51,14 @@ class BatchRunner:
             if self._connection is None:
                 self._connection = self._connect()
             return _run(self._connection, members)
-        except Exception as error:
+        except StoreError:
             self.close()
-            if (failure := to_store_error(error)) is not None:
-                raise failure from error
             raise
+        except Exception as error:
+            # Whatever it is, it is no member's own: each may be repeated.
+            self.close()
+            failure = to_store_error(error) or StoreUnavailable(f"the database failed: {error}")
+            raise failure from error
 
     def close(self) -> None:
         """Roll back an open transaction, and close the connection."""

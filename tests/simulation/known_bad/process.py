@@ -6,6 +6,9 @@ from receiver.domain.observations import SubmissionEnded
 from receiver.engine.lanes import DueQueue
 from receiver.engine.submissions import Submissions
 from receiver.engine.supervisor import Supervisor, Worker
+from store.changes import CommitNotice
+from store.sqlite import batches
+from store.sqlite.batches import Member
 from store.sqlite.writer import GroupCommitWriter
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant
@@ -27,6 +30,13 @@ async def stop_ends_at_the_first_error(_: Any, self: Supervisor, worker: Worker)
 async def stop_waits_for_the_disk(_: Any, self: Submissions, attempt: Any, answer: Any) -> None:
     """At SIGTERM, a submission's outcome is retried until the store can take it."""
     await self._report(attempt.job.id, SubmissionEnded(attempt.begun, answer))
+
+
+@variant("nothing unexpected is logged", first=8)
+@instead_of(batches, "_run_member")
+def member_fails_its_batch(_: Any, connection: Any, notice: CommitNotice, member: Member) -> None:
+    """An error of one unit of work fails all that share its transaction."""
+    member.value = member.work(connection, notice)
 
 
 @variant("the service comes to rest", first=1)

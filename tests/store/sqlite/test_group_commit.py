@@ -27,10 +27,17 @@ def roll_back(db: Session, _: CommitNotice) -> None:
     db.execute("ROLLBACK")
 
 
+def refuse_commit(db: Session, _: CommitNotice) -> None:
+    """Violate a constraint that is checked only at the commit."""
+    db.execute("CREATE TABLE child (key REFERENCES meta (key) DEFERRABLE INITIALLY DEFERRED)")
+    db.execute("INSERT INTO child VALUES ('nothing')")
+
+
 @pytest.mark.parametrize(
     ("works", "kind"),
     [
         ([put("a"), fill, put("b")], StoreFull),
+        ([put("a"), refuse_commit], StoreUnavailable),
         ([roll_back], StoreUnavailable),
     ],
 )
