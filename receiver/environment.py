@@ -2,9 +2,9 @@
 configured by the `OTEL_…` and `AWS_…` variables.
 
 A setting NAME is the environment variable `RECEIVER_NAME`, or a line of `.env` in the working
-directory; the environment takes precedence. A blank value means "not set", except for RATE_LIMIT.
-Each command loads the class with the settings that it uses, through `load`, which reports all
-errors together.
+directory; the environment takes precedence. A blank value means "not set", but it turns the
+`LIMITS` off. Each command loads the class with the settings that it uses, through `load`, which
+reports all errors together.
 """
 
 import difflib
@@ -33,6 +33,10 @@ class SettingsError(Exception):
         self.warnings = warnings
 
 
+LIMITS = ("rate_limit", "user_storage")
+"""The settings that a blank value turns off."""
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         allow_inf_nan=False,
@@ -53,7 +57,7 @@ class Settings(BaseSettings):
             name: value.strip() if isinstance(value, str) else value
             for name, value in values.items()
         }
-        return {name: v for name, v in stripped.items() if v != "" or name == "rate_limit"}
+        return {name: v for name, v in stripped.items() if v != "" or name in LIMITS}
 
     def secrets(self) -> Iterator[str]:
         for _, value in self:

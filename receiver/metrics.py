@@ -6,6 +6,7 @@ library. Each of ours, except `receiver_build`, is an attribute with its name
 the store by the janitor and the archiver, so they are right again soon after a restart.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Literal, get_args
@@ -132,6 +133,10 @@ class Metrics:
         self.store_queue_depth = gauge("store_queue_depth", "Writes waiting for the writer.")
         self.database_size_bytes = gauge("database_size_bytes", "Size of the database.")
         self.wal_size_bytes = gauge("wal_size_bytes", "Size of the write-ahead log.")
+        self.disk_free_bytes = gauge(
+            "disk_free_bytes", "Free space of SQLite's disk; infinite with PostgreSQL."
+        )
+        self.disk_free_bytes.set(math.inf)
         self.retention_paused = gauge(
             "retention_paused", "1 while no old data is removed because the clock is not trusted."
         )

@@ -105,6 +105,7 @@ Days = Annotated[float, Field(gt=0, le=1e5)]
 PerSecond = Annotated[float, Field(gt=0, le=1e6)]
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Bytes = Annotated[int, Field(gt=0, le=10**13)]
+OptionalBytes = Annotated[Bytes | None, BeforeValidator(lambda value: value or None)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split_list)]

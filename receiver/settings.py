@@ -229,6 +229,9 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
 
     max_body_bytes: kinds.Count = 1_048_576
     """Maximum size of a request body."""
+    user_storage: kinds.OptionalBytes = 1_073_741_824
+    """Maximum size of the stored inputs and results of one user, whose submissions are refused
+    beyond; empty turns the limit off."""
     rate_limit: kinds.RateLimit = kinds.Rate(600, 60)
     """Requests per key in each process, without `GET /v1/jobs/{id}` and `/v1/video/status`:
     `N/second`, `N/minute` or `N/hour`, evenly after a burst of N; empty turns the limit off."""

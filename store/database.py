@@ -122,4 +122,4 @@ class Store(Repository, ABC):
 
     @abstractmethod
     async def sizes(self) -> Mapping[str, int]:
-        """Bytes on disk by name: `database`, and `wal` if there is one."""
+        """Bytes on disk by name: `database`; for SQLite also `wal`, and what is `free`."""

@@ -17,6 +17,7 @@ StoreError
 ├── StoreMoved            this database has been moved to another one
 ├── NotFound              no such row, or not in the state that the call needs
 ├── ProviderIdTaken       another job holds this provider_request_id
+├── StorageFull           the user's jobs store as much as they may
 ├── KeyReused             an idempotency key was reused with another body
 ├── KeyInUse               the first request of an idempotency key has no answer yet
 └── AmbiguousPrefix       a key prefix that matches several keys
@@ -98,6 +99,10 @@ class ProviderIdTaken(StoreError):
     def __init__(self, provider_request_id: str | None) -> None:
         super().__init__(provider_request_id)
         self.provider_request_id = provider_request_id
+
+
+class StorageFull(StoreError):
+    """The inputs and results of the user's jobs take as many bytes as they may."""
 
 
 class KeyReused(StoreError):

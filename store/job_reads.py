@@ -9,7 +9,6 @@ from string import ascii_uppercase
 from typing import Any
 
 from store import repository
-from store.errors import NotFound
 from store.ids import first_id
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
@@ -87,12 +86,10 @@ class JobReads(Repository):
         )
         return [job_from_row(row) for row in rows], last
 
-    async def input_of(self, job_id: str) -> str:
-        """The job's `input`, as sent to the provider: ASCII JSON of up to a megabyte. Raises
-        `NotFound`."""
+    async def input_of(self, job_id: str) -> str | None:
+        """The job's `input`, as sent to the provider: ASCII JSON of up to a megabyte. None if there
+        is no such job, or its input was not kept (`Transition.drops_large_input`)."""
         text: str | None = await self._fetch_value("read-input", job_id=job_id)
-        if text is None:
-            raise NotFound(job_id)
         return text
 
     async def whole_result_of(self, job_id: str) -> Any:

@@ -7,6 +7,7 @@ user's log until the commit.
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Final
 from urllib.parse import urlsplit
 
 from store.changes import CommitNotice
@@ -19,6 +20,10 @@ from store.records.transitions import Decide, Transition
 from store.repository import Backend
 from store.rows import changed_values, holder_in, job_from_row, to_json
 from store.session import Parameters, Session
+
+LARGE_INPUT: Final = 64 * 1024
+"""Bytes. A larger input is not kept if the job was never accepted: it would be a way to fill the
+disk at no cost."""
 
 
 class JobWriter:
@@ -69,17 +74,26 @@ class JobWriter:
         notice.add_due(job.due.lane, job.due.at)
 
     def append_event(
-        self, db: Session, notice: CommitNotice, job: Job, seq: int, data: bytes
-    ) -> None:
-        """Append an event of the job, its `seq`th, to its user's log, which stays locked until the
-        commit: a reader that sees an event sees all earlier ones."""
+        self, db: Session, notice: CommitNotice, job: Job, data: bytes, stored: int = 0
+    ) -> int:
+        """Append the job's event to its user's log, which stays locked until the commit: a reader
+        that sees an event sees all earlier ones. Counts bytes that are `stored` with it (fewer than
+        0 if some were freed); returns how many are now stored for the user."""
         nonce = self._ids.nonce()
         whose = {"user_id": job.user_id, "nonce": nonce}
-        (position,) = db.execute(self._events["take-position"], whose).fetchone()
+        row = db.execute(self._events["take-position"], whose | {"stored": stored}).fetchone()
+        position, users_bytes = row
         event = Event(Cursor(position, nonce), job.id, job.updated_at, data)
-        values = {"seq": position, "job_id": job.id, "job_seq": seq, "at": event.at, "data": data}
+        values = {
+            "seq": position,
+            "job_id": job.id,
+            "job_seq": job.seq,
+            "at": event.at,
+            "data": data,
+        }
         db.execute(self._events["append-event"], whose | values)
         notice.add_event(job.user_id, event)
+        return int(users_bytes)
 
     def make_poll_due(self, db: Session, notice: CommitNotice, job_id: str, now: Millis) -> None:
         """Move the next poll of a locked job forward to `now`, if it is scheduled for later."""
@@ -124,14 +138,28 @@ class JobWriter:
         elif transition.event is not None and before.error is not None:
             # This is the failed job's real outcome, for which the user gets no webhook.
             db.execute(self._deliveries["skip-replaced"], {"job_id": job.id})
+        stored = 0
         if transition.whole_result is not None:
-            whole = {"job_id": job.id, "result": to_json(transition.whole_result)}
-            db.execute(self._jobs["keep-whole-result"], whole)
+            whole = to_json(transition.whole_result)
+            db.execute(self._jobs["keep-whole-result"], {"job_id": job.id, "result": whole})
+            stored = len(whole)
+        elif before.result is None and job.result is not None:
+            stored = len(str(changed["result"]))
+        if transition.drops_large_input:
+            stored -= self._drop_large_input(db, job.id)
         if transition.releases_idempotency_key:
             db.execute(self._keys["free-by-job"], {"job_id": job.id})
         if transition.event is not None:
-            self.append_event(db, notice, job, job.seq, transition.event)
+            self.append_event(db, notice, job, transition.event, stored)
+            if stored:
+                db.execute(self._jobs["count-stored"], {"job_id": job.id, "stored": stored})
         notice.jobs.add(job.id)
+
+    def _drop_large_input(self, db: Session, job_id: str) -> int:
+        """Remove the job's input if it is large; returns the bytes that this frees."""
+        input_of = {"job_id": job_id, "most": LARGE_INPUT}
+        dropped = db.execute(self._jobs["drop-large-input"], input_of).fetchone()
+        return 0 if dropped is None else int(dropped[0])
 
     def _complete_change(self, columns: tuple[str, ...]) -> str:
         """The statement that changes these columns."""

@@ -1,6 +1,7 @@
 """Jobs and their schedule."""
 
 from store.changes import CommitNotice
+from store.errors import StorageFull
 from store.idempotency import IdempotencyKey, Replay, StoredResponse, take_key
 from store.job_reads import JobReads
 from store.job_writer import JobWriter
@@ -17,9 +18,11 @@ class Jobs(JobReads):
         super().__init__(backend)
         self._keys = backend.statements.load("idempotency")
         self._job_writer = job_writer
-        values = ", ".join(f":{name}" for name in TABLE_COLUMNS)
+        columns = (*TABLE_COLUMNS, "stored_bytes")
         self._create_job = backend.statements.complete(
-            self._sql["create-job"], columns=", ".join(TABLE_COLUMNS), values=values
+            self._sql["create-job"],
+            columns=", ".join(columns),
+            values=", ".join(f":{name}" for name in columns),
         )
 
     async def create(
@@ -27,14 +30,19 @@ class Jobs(JobReads):
         new: NewJob,
         idempotency: IdempotencyKey | None = None,
         response: StoredResponse | None = None,
+        *,
+        user_storage: int | None = None,
     ) -> Job | Replay:
-        """Write the job, its input, its events and its due row in one transaction.
+        """Write the job, its input, its event and its due row in one transaction.
 
         With an idempotency key, the key is written in the same transaction, with `response` if the
         first response is already known (the key is then not in use). If the key exists, `Replay` is
         returned and nothing is written. Raises `KeyReused` if its fingerprint differs, and
         `KeyInUse` while its first request is still waiting. A key that expired before the
         new one's `sent_at` counts as absent.
+
+        `user_storage` is the maximum number of bytes of inputs and results of the user's jobs.
+        Raises `StorageFull` if this job's input exceeds it.
         """
         job = new.job
 
@@ -42,11 +50,11 @@ class Jobs(JobReads):
             replay = idempotency and take_key(db, self._keys, job, idempotency, response)
             if replay:
                 return replay
-            self._write_new(db, new)
-            if job.due is not None:
-                self._job_writer.set_due(db, notice, job)
-            for seq, data in enumerate(new.events, job.seq - len(new.events) + 1):
-                self._job_writer.append_event(db, notice, job, seq, data)
+            size = self._write_new(db, new)
+            self._job_writer.set_due(db, notice, job)
+            stored = self._job_writer.append_event(db, notice, job, new.event, size)
+            if user_storage is not None and stored > user_storage:
+                raise StorageFull(job.user)
             return job
 
         return await self._writer.urgent(work)
@@ -83,10 +91,12 @@ class Jobs(JobReads):
 
     # --- within a transaction -------------------------------------------------------------------
 
-    def _write_new(self, db: Session, new: NewJob) -> None:
-        job = new.job
-        db.execute(self._create_job, job_to_row(job))
-        db.execute(self._sql["create-input"], {"job_id": job.id, "input": to_json(new.input)})
+    def _write_new(self, db: Session, new: NewJob) -> int:
+        """Write the job, its input and metadata; returns the size of its input."""
+        job, text = new.job, to_json(new.input)
+        db.execute(self._create_job, job_to_row(job) | {"stored_bytes": len(text)})
+        db.execute(self._sql["create-input"], {"job_id": job.id, "input": text})
         for name, value in (job.metadata or {}).items():
             member = {"user_id": job.user_id, "job_id": job.id, "name": name, "value": value}
             db.execute(self._sql["create-metadata"], member)
+        return len(text)

@@ -1,5 +1,6 @@
 """Deletes finished jobs after the retention period."""
 
+from collections import Counter
 from typing import NamedTuple, TypeAlias
 
 from store.records.times import Millis
@@ -50,12 +51,14 @@ class Retention(Repository):
         found = db.execute(self._sql["list-ended"], bounds | position).fetchall()
         last = found[-1][:2] if len(found) == limit else None
         removed_up_to: dict[int, int] = {}
+        freed = Counter[int]()
         jobs = size = 0
         for done_at, job_id, is_removable in found:
             if not is_removable:
                 continue
             job = {"job_id": job_id}
-            user_id, seq, its_size = db.execute(self._sql["weigh-job"], job).fetchone()
+            user_id, seq, stored, its_size = db.execute(self._sql["weigh-job"], job).fetchone()
+            freed[user_id] += stored
             removed_up_to[user_id] = max(removed_up_to.get(user_id, 0), seq)
             db.execute(self._archive["remember-files"], job)
             db.execute(self._sql["remove-job"], job)
@@ -66,5 +69,6 @@ class Retention(Repository):
                 break
         # Last: this locks the users' rows, for which every write of their events waits.
         for user_id, seq in sorted(removed_up_to.items()):
-            db.execute(self._events["mark-removed"], {"user_id": user_id, "seq": seq})
+            removed = {"user_id": user_id, "seq": seq, "freed": freed[user_id]}
+            db.execute(self._events["mark-removed"], removed)
         return Removed(jobs, last)

@@ -76,8 +76,14 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         tuple(draft.verdicts.values()),
         tuple(draft.notes),
         whole_result=draft.whole_result,
+        drops_large_input=_was_never_accepted(after) and not before.done,
         releases_idempotency_key=refused and not before.done,
     )
+
+
+def _was_never_accepted(job: Job) -> bool:
+    """Whether the job has ended without being accepted, for certain."""
+    return job.error is not None and not job.error.may_have_been_billed
 
 
 def _pass_time(draft: Draft) -> None:

@@ -30,3 +30,5 @@ class ServiceContext:
     providers: Mapping[str, Provider]
     metrics: Metrics
     status_calls: StatusCalls
+    user_storage: int | None = None
+    """Maximum number of bytes of the stored inputs and results of one user; None for no limit."""

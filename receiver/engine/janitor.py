@@ -1,5 +1,7 @@
 """Removes old data in small batches, and measures what is stored."""
 
+import math
+
 import structlog
 
 from receiver.engine.clock_trust import ClockTrust
@@ -79,6 +81,7 @@ class Janitor(Worker):
         sizes = await store.sizes()
         metrics.database_size_bytes.set(sizes.get("database", 0))
         metrics.wal_size_bytes.set(sizes.get("wal", 0))
+        metrics.disk_free_bytes.set(sizes.get("free", math.inf))
 
         backlogs = await store.jobs.backlog_by_phase()
         for phase in UNFINISHED:

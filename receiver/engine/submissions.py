@@ -188,6 +188,8 @@ class Submissions(Handler[Attempt]):
             return SubmitNotSent(f"provider {job.provider} is not configured")
         try:
             text = await services.store.jobs.input_of(job.id)
+            if text is None:
+                return SubmitNotSent("its input is not stored")
             body_input = await asyncio.to_thread(json.loads, text)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")

@@ -45,7 +45,7 @@ def new_job(services: ServiceContext, user_id: int, user: str, submission: Submi
         label=_label_of(submission.input),
         due=Due(Lane.SUBMIT, now),
     )
-    return NewJob(job, submission.input, (event_data(job),))
+    return NewJob(job, submission.input, event_data(job))
 
 
 async def submit_job(
@@ -60,10 +60,12 @@ async def submit_job(
     `answer`, if already known, is stored with a new key.
 
     Raises:
-        KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
+        KeyReused, KeyInUse, StorageFull: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
-    return await services.store.jobs.create(new, idempotency, answer)
+    return await services.store.jobs.create(
+        new, idempotency, answer, user_storage=services.user_storage
+    )
 
 
 def _label_of(body_input: Mapping[str, Any]) -> str | None:

@@ -59,7 +59,7 @@ class Creation(ABC):
 
         Raises:
             Problem: the body or the key is refused.
-            KeyReused, KeyInUse: by the store.
+            KeyReused, KeyInUse, StorageFull: by the store.
             ClientDisconnect: the client disconnected while it waited.
         """
         context, caller = self.context, self.caller
@@ -70,7 +70,7 @@ class Creation(ABC):
             replay = await services.store.idempotency.find(caller.user_id, key)
         if replay is None:
             new = new_job(services, caller.user_id, caller.user, self.read(body))
-            first = None if self.wait else self.response(new.job, new.events[0])
+            first = None if self.wait else self.response(new.job, new.event)
             made = await submit_job(services, new, key, first)
             if isinstance(made, Job):
                 return _sent(first or await self._wait(made, has_key=key is not None))

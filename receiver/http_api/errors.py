@@ -19,6 +19,7 @@ from store.errors import (
     KeyReused,
     NotFound,
     OutcomeUnknown,
+    StorageFull,
     StoreUnavailable,
 )
 
@@ -142,6 +143,14 @@ _PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
         "idempotency_key_in_use",
         "The first request with this Idempotency-Key is still running.",
         headers={"Retry-After": "1"},
+    ),
+    StorageFull: Problem(
+        429,
+        "storage_full",
+        "The inputs and results of your jobs take as much space as a user may have (USER_STORAGE)."
+        " Your oldest jobs are removed RETENTION_DAYS after their end, which frees theirs; the"
+        " operator can raise either limit. Nothing was saved.",
+        headers={"Retry-After": "3600"},
     ),
     AmbiguousPrefix: Problem(
         409, "ambiguous_prefix", "Several keys have this prefix; nothing was revoked."

@@ -47,8 +47,8 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     """One job."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     document = compact_json(job_document(job))
-    # A hash of the document, not `seq`: a link is renewed without an event. The input never
-    # changes.
+    # A hash of the document, not `seq`: a link is renewed without an event. The input changes only
+    # with the document.
     tag = f'"{blake2b(document, digest_size=16).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if not job.done:
@@ -56,7 +56,7 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     if etag_matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     # Not parsed: to parse a large input would block the event loop.
-    text = (await context.services.store.jobs.input_of(job.id)).encode("ascii")
+    text = (await context.services.store.jobs.input_of(job.id) or "null").encode("ascii")
     return Response(b'%b,"input":%b}' % (document[:-1], text), headers=headers, media_type=JSON)
 
 

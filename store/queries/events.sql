@@ -43,9 +43,12 @@ SELECT seq, nonce, job_id, at, data FROM events
 SELECT id, event_seq, event_nonce FROM users WHERE id IN ({listed_users});
 
 -- name: take-position
--- Allocate the next position in a user's log, which is locked until the commit.
-UPDATE users SET event_seq = event_seq + 1, event_nonce = :nonce WHERE id = :user_id
-RETURNING event_seq;
+-- Allocate the next position in a user's log, which is locked until the commit, and count what is
+-- stored with the event.
+UPDATE users
+   SET event_seq = event_seq + 1, event_nonce = :nonce, stored_bytes = stored_bytes + :stored
+ WHERE id = :user_id
+RETURNING event_seq, stored_bytes;
 
 -- name: append-event
 -- Append an event at its position.
@@ -53,5 +56,8 @@ INSERT INTO events (user_id, seq, nonce, job_id, job_seq, at, data)
 VALUES (:user_id, :seq, :nonce, :job_id, :job_seq, :at, :data);
 
 -- name: mark-removed
--- Record how far retention has removed a user's events.
-UPDATE users SET events_removed = :seq WHERE id = :user_id AND events_removed < :seq;
+-- Record how far retention has removed a user's events, and the bytes that this freed.
+UPDATE users
+   SET events_removed = CASE WHEN events_removed < :seq THEN :seq ELSE events_removed END,
+       stored_bytes = stored_bytes - :freed
+ WHERE id = :user_id;

@@ -6,6 +6,15 @@ INSERT INTO jobs ({columns}) VALUES ({values});
 -- A job's input.
 INSERT INTO job_inputs (job_id, input) VALUES (:job_id, :input);
 
+-- name: drop-large-input
+-- Remove a job's input if it is longer than `most`; returns its length.
+DELETE FROM job_inputs WHERE job_id = :job_id AND length(input) > :most
+RETURNING length(input);
+
+-- name: count-stored
+-- Count bytes that a job has stored, or freed.
+UPDATE jobs SET stored_bytes = stored_bytes + :stored WHERE id = :job_id;
+
 -- name: create-metadata
 -- One member of the metadata, for filtering lists.
 INSERT INTO job_metadata (user_id, name, value, job_id) VALUES (:user_id, :name, :value, :job_id);
@@ -139,9 +148,9 @@ SELECT done_at, id,
  LIMIT :limit {skip_locked};
 
 -- name: weigh-job
--- A job's user, the position of its last event, and the size of its callbacks, webhooks and events,
--- in bytes.
-SELECT max(user_id), max(seq),
+-- A job's user, the position of its last event, the bytes that were counted for it, and the size of
+-- its callbacks, webhooks and events, in bytes.
+SELECT max(user_id), max(seq), (SELECT stored_bytes FROM jobs WHERE id = :job_id),
        CAST(coalesce((SELECT sum(length(body)) FROM callbacks WHERE job_id = :job_id), 0)
           + coalesce((SELECT sum(length(body)) FROM deliveries WHERE job_id = :job_id), 0)
           + sum(length(data)) AS bigint)

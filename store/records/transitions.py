@@ -12,13 +12,13 @@ from store.records.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be created, with its input and events."""
+    """A job to be created, with its input and event."""
 
     job: Job
-    """Queued and due in `Lane.SUBMIT`, or already `submitting`."""
+    """Queued and due in `Lane.SUBMIT`."""
     input: Mapping[str, Any]
-    events: tuple[bytes, ...]
-    """The data of its events; the first says that it is queued. As many as `job.seq`."""
+    event: bytes
+    """The data of its first event, which says that it is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Transition:
     notes: tuple[Note, ...] = ()
     whole_result: Mapping[str, Any] | None = None
     """The whole result, if `job.result` is truncated."""
+    drops_large_input: bool = False
+    """Whether a large input of the job is removed: it has ended without being accepted."""
     releases_idempotency_key: bool = False
     """Whether the job's idempotency key, if any, can be used again."""
 

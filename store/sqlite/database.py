@@ -1,5 +1,6 @@
 """The store in one SQLite file."""
 
+import shutil
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing
 from functools import partial
@@ -71,7 +72,8 @@ class SqliteStore(Store):
 
     async def sizes(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")
-        return {"database": _size(self._path), "wal": _size(wal)}
+        free = shutil.disk_usage(self._path.parent).free
+        return {"database": _size(self._path), "wal": _size(wal), "free": free}
 
     async def close(self) -> None:
         async with self._resources:

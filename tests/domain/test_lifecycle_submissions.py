@@ -1,6 +1,7 @@
 """Races of a submission: attempts, cancels, and the provider's id."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -211,3 +212,22 @@ def test_only_a_refused_key_of_ours_releases_the_idempotency_key(code: int, rele
     transition = in_state("submitting").observe(SubmitRefused(code, "No."))
     assert transition is not None
     assert transition.releases_idempotency_key is releases
+
+
+@pytest.mark.parametrize(
+    ("state", "observation", "drops"),
+    [
+        ("submitting", SubmitRefused(400, "No."), True),
+        ("queued", CancelRequested(), True),
+        ("submitting", CancelRequested(), False),
+        ("submit_unconfirmed", CancelRequested(), False),
+        ("rendering", CancelRequested(), False),
+    ],
+)
+def test_a_job_that_was_never_accepted_drops_a_large_input(
+    state: str, observation: Any, drops: bool
+) -> None:
+    transition = in_state(state).observe(observation)
+    assert transition is not None
+    assert transition.job.done
+    assert transition.drops_large_input is drops

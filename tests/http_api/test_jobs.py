@@ -7,15 +7,19 @@ from typing import Any
 import httpx
 
 from tests.http_api.accepted_job import AcceptedJob
+from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import (
     COMPLETED,
     ScriptedProvider,
+    answering,
     never,
 )
+from tests.support.documented import assert_problem
 from tests.support.service import (
     JOB,
     RunningService,
     job_without_input,
+    listed,
     submit,
     wait_for_job,
 )
@@ -189,3 +193,30 @@ async def test_a_cancelled_job_stays_so_whatever_the_provider_says(job: Accepted
     again = await job.cancel()
     assert (again.status_code, again.json()["code"]) == (409, "job_finished")
     assert again.json()["job"] == cancelled
+
+
+async def test_what_a_user_may_store_is_limited(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(**provider.settings(), user_storage=100_000)
+    ann, bob = await service.user("ann"), await service.user("bob")
+    large = JOB["input"] | {"note": "x" * 90_000}
+    await submit(ann, input=large)
+    headers = {"Idempotency-Key": "k"}
+    refused = await ann.post("/v1/jobs", json=JOB | {"input": large}, headers=headers)
+    problem = assert_problem(refused, 429, "storage_full")
+    assert "USER_STORAGE" in problem["detail"]
+    assert int(refused.headers["Retry-After"]) > 0
+    assert len(await listed(ann, "jobs")) == 1
+    await submit(bob, input=large)
+    await submit(ann)
+
+
+async def test_a_large_input_is_not_kept_once_its_job_was_refused(
+    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
+) -> None:
+    provider.submit = answering(422, {"message": "No."})
+    for size, is_kept in ((10, True), (70_000, False)):
+        given = JOB["input"] | {"note": "x" * size}
+        made = await submit(client, input=given)
+        job = await wait_for_job(client, made["request_id"], done=True)
+        assert job["error"]["code"] == "provider_refused"
+        assert job["input"] == (given if is_kept else None)

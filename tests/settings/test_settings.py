@@ -77,10 +77,13 @@ def test_text_becomes_values(environment: Environment) -> None:
         assert getattr(settings, name.lower()) == value, name
 
 
-def test_a_blank_value_is_unset_but_turns_the_rate_limit_off(environment: Environment) -> None:
-    environment(RATE_LIMIT="", POLL_MIN=" ", SECRET_KEYS="", CORS_ORIGINS="", PUBLIC_URL="")
+def test_a_blank_value_is_unset_but_turns_a_limit_off(environment: Environment) -> None:
+    environment(
+        RATE_LIMIT="", USER_STORAGE="", POLL_MIN=" ", SECRET_KEYS="", CORS_ORIGINS="", PUBLIC_URL=""
+    )
     settings = serve()
     assert settings.rate_limit is None
+    assert settings.user_storage is None
     assert settings.poll_min == 5
     assert settings.secret_keys == ()
     assert settings.cors_origins == ()

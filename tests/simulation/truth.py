@@ -287,6 +287,11 @@ class Truth:
         counts = dict(self.db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
         expected = dict(Counter(history.now["status"] for history in self.jobs.values()))
         self._judge.require(counts == expected, "jobs are conserved", counts, expected)
+        wrong = self.db.execute(
+            "SELECT id, stored_bytes FROM users u WHERE stored_bytes <>"
+            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE user_id = u.id)"
+        ).fetchall()
+        self._judge.require(not wrong, "what a user stores is the sum of the jobs", wrong)
 
     def row(self, job_id: str, columns: str) -> tuple[Any, ...] | None:
         """Some columns of a job's row."""

@@ -113,6 +113,8 @@ export function showJob(user, signal, id) {
   return refresh.now();
 }
 
+const INPUT_NOT_KEPT = "The input is not kept: it was over 64 KiB, and the provider never accepted the job.";
+
 /** The heading. Its elements are reused when the job changes, to keep the focus. */
 function heading(user, signal) {
   let job = null;
@@ -134,7 +136,8 @@ function heading(user, signal) {
     state.replaceChildren(chip(job.status));
     hide(cancel, job.done || !own);
     again.hidden = !job.done || !own || !job.input;
-    progress.replaceChildren(job.done ? "" : progressBar(job), job.error ? reason(job.error) : "");
+    progress.replaceChildren(job.done ? "" : progressBar(job), job.error ? reason(job.error) : "",
+      job.input === null ? h("p", { class: "hint" }, INPUT_NOT_KEPT) : "");
   };
 }
 

@@ -127,7 +127,7 @@ async def test_replicas_can_start_together_whatever_the_settings_of_their_role(
         where = JobFilter(label="\\ and", metadata={"cat": "\N{CAT}"})
         assert (await store.jobs.list_page(world.ann.id, where, None, 9))[0] == [job]
         (event,) = await store.events.after_for_user(world.ann.id, 0, 9)
-        assert (event.data,) == new(job).events
+        assert event.data == new(job).event
     finally:
         await store.close()
 
