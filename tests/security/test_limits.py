@@ -1,11 +1,14 @@
 """Limits: whatever is too long, too slow or too frequent is cut off, with a documented refusal if
 one can still be sent, and other clients do not notice."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.http_api.raw_http import raw_connection, request_bytes
+from receiver.http_api import body
+from receiver.server import serve
+from tests.http_api.raw_http import raw_connection, request_bytes, sending
 from tests.support import documented
 from tests.support.service import RunningService
 
@@ -90,3 +93,35 @@ async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on
 async def pieces() -> AsyncIterator[bytes]:
     for _ in range(80):
         yield b" " * 100_000
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+async def test_a_slow_body_ends_and_delays_no_other(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_SECONDS", 0.5)
+    key = await service.key()
+    async with raw_connection(service.url) as slow:
+        await slow.send(request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="1000"))
+        async with sending(slow, b"a", pause=0.05):
+            assert (await service.client().get("/livez")).status_code == 200
+            documented.assert_problem(await slow.answer(), 408, "body_too_slow")
+            assert await slow.ended()
+
+
+@pytest.fixture
+def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has to run before the `service` fixture, which uses it from its start."""
+    monkeypatch.setattr(serve, "CLIENT_SECONDS", 1)
+
+
+@pytest.mark.usefixtures("short_limit")
+async def test_a_stream_without_events_is_not_cut_off(service: RunningService) -> None:
+    key = await service.key()
+    async with raw_connection(service.url) as stream:
+        await stream.send(request_bytes("GET", "/v1/events", API_KEY=key))
+        await stream.until(b"event: snapshot")
+        await asyncio.sleep(2)
+        assert stream.is_open()
