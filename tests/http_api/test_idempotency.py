@@ -18,8 +18,6 @@ from tests.support.service import (
     wait_for_job,
 )
 
-EXTRA = MOVIE | {"extra": [1, 2]}
-
 
 async def create(
     client: httpx.AsyncClient, key: str, path: str = "/v1/jobs", **members: Any
@@ -63,19 +61,6 @@ async def test_a_held_answer_comes_again_as_it_was(shared_client: httpx.AsyncCli
     assert_replay(first, await create(shared_client, "k"))
 
 
-async def test_equal_json_is_the_same_body(shared_client: httpx.AsyncClient) -> None:
-    given = MOVIE | {"extra": [1, 2.5, {"x": None}, 1e22]}
-    first = await create(shared_client, "k", metadata={"a": "é", "b": ""}, input=given)
-    text = (
-        b'{"metadata": {"b": "", "a": "\\u00e9"},'
-        b' "input": {"extra": [1.0, 25e-1, {"x": null}, 10e21],'
-        b' "duration": 3e1, "video_model": "LUMA", "image_model": "IMAGEN3",'
-        b' "prompt": "A lighthouse \\u0061t dawn"}, "kind": "create_movie"}'
-    )
-    again = await shared_client.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
-    assert_replay(first, again)
-
-
 @pytest.mark.parametrize(
     ("one", "same", "other"),
     [
@@ -83,25 +68,24 @@ async def test_equal_json_is_the_same_body(shared_client: httpx.AsyncClient) -> 
         ("30", "30.000000000000000000", "30.00000000000001"),
         ("0", "0e99999999999999999999", "1e-300"),
         ("0.5", "0.50000000000000000000", "0.51"),
+        ("1e22", "10e21", "null"),
+        ("[1, 2]", "[1.0,2]", "[2, 1]"),
+        ("[1, 2]", "[1, 2]", "[1, 2, 3]"),
+        ("[1]", "[1]", "[true]"),
+        ("[1]", "[1]", '["1"]'),
+        ('{"b": "", "a": "\\u00e9"}', '{"a": "é", "b": ""}', '{"a": "e", "b": ""}'),
     ],
 )
-def test_a_number_is_the_same_however_it_is_written(one: str, same: str, other: str) -> None:
+def test_json_is_the_same_however_it_is_written(one: str, same: str, other: str) -> None:
     first, again, another = (fingerprint({"a": parse(text)}) for text in (one, same, other))
     assert first == again != another
 
 
 async def test_another_body_on_the_same_path_is_422(shared_client: httpx.AsyncClient) -> None:
-    assert (await create(shared_client, "k", input=EXTRA)).status_code == 202
+    first = await create(shared_client, "k", metadata={"a": "é", "b": ""})
+    assert_replay(first, await create(shared_client, "k", metadata={"b": "", "a": "é"}))
     assert (await create(shared_client, "k", "/v1/video/create_movie")).status_code == 200
-    others: list[dict[str, Any]] = [
-        {"input": MOVIE | {"extra": [2, 1]}},
-        {"input": MOVIE | {"extra": [1, 2, 3]}},
-        {"input": MOVIE | {"extra": [True, 2]}},
-        {"input": MOVIE | {"extra": ["1", 2]}},
-        {"input": MOVIE | {"extra": None}},
-        {"input": MOVIE | {"duration": 31}},
-        {"input": {}},
-    ]
+    others: list[dict[str, Any]] = [{"metadata": {"a": "e", "b": ""}}, {"input": {}}]
     for members in others:
         answer = await create(shared_client, "k", **members)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")

@@ -20,44 +20,33 @@ from tests.support.service import JOB, RunningService, eventually
 ANN, BOB = 1, 2
 
 
-class Reading:
-    """Reads bodies that take a tenth of a second to parse, and records when each parse began."""
+async def test_large_bodies_take_turns_by_user_with_pauses_between() -> None:
+    """Each takes a tenth of a second to parse."""
+    clock, begun = ManualClock(), list[tuple[str, float]]()
+    bodies = Bodies(2 * LARGE, LargeBodies(clock))
 
-    def __init__(self) -> None:
-        self._clock = ManualClock()
-        self._bodies = Bodies(2 * LARGE, LargeBodies(self._clock))
-        self.begun: list[tuple[str, float]] = []
-
-    async def read(self, name: str, user_id: int) -> None:
+    async def read(name: str, user_id: int) -> None:
         def parse(_: bytes) -> None:
-            self.begun.append((name, self._clock.passed / 1_000))
-            self._clock.advance(0.1)
+            begun.append((name, clock.passed / 1_000))
+            clock.advance(0.1)
 
         exchange = Exchange(b"x" * (LARGE + 1))
         request = Request(scope("POST", "/v1/jobs", {}), exchange.receive)
-        await self._bodies.read(request, user_id, parse)
+        await bodies.read(request, user_id, parse)
+
+    await asyncio.gather(*(read(f"ann {n}", ANN) for n in range(3)), read("bob", BOB))
+    assert begun == [("ann 0", 0.0), ("bob", 0.2), ("ann 1", 0.4), ("ann 2", 0.6)]
 
 
-async def test_large_bodies_take_turns_by_user_with_pauses_between() -> None:
-    reading = Reading()
-
-    await asyncio.gather(
-        *(reading.read(f"ann {n}", ANN) for n in range(3)), reading.read("bob", BOB)
-    )
-
-    assert reading.begun == [("ann 0", 0.0), ("bob", 0.2), ("ann 1", 0.4), ("ann 2", 0.6)]
-
-
-MOST = MAX_SENDER_BYTES
-FULL = [(user, MOST) for user in range(MAX_BYTES // MAX_SENDER_BYTES)]
+FULL = [(user, MAX_SENDER_BYTES) for user in range(MAX_BYTES // MAX_SENDER_BYTES)]
 
 
 @pytest.mark.parametrize(
     ("bodies", "fits"),
     [
-        ([(ANN, MOST), (ANN, 0)], True),
-        ([(ANN, MOST + 1)], False),
-        ([(ANN, 1), (ANN, MOST)], False),
+        ([(ANN, MAX_SENDER_BYTES), (ANN, 0)], True),
+        ([(ANN, MAX_SENDER_BYTES + 1)], False),
+        ([(ANN, 1), (ANN, MAX_SENDER_BYTES)], False),
         ([*FULL, (100, 0)], True),
         ([*FULL, (100, 1)], False),
     ],
