@@ -1,13 +1,13 @@
 """The outbox: the webhooks to send to users, here called relay messages."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from store.changes import CommitNotice
 from store.delivery_reads import DeliveryReads, delivery_from_row
-from store.due import ROWS_PER_LOOK, START, Found, Place
+from store.due import ROWS_PER_LOOK, START, Found, Look
 from store.errors import NotFound
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.times import Lane, Lease, Millis
@@ -33,18 +33,13 @@ class DueDelivery(NamedTuple):
     """Whether it may be sent now: no other message of its job is in flight or goes before it."""
 
 
-ChooseDeliveries: TypeAlias = Callable[[Sequence[DueDelivery]], Sequence[DueDelivery]]
-"""As `store.due.Choose`."""
-
-
 class Deliveries(DeliveryReads):
     # --- sending --------------------------------------------------------------------------------
 
-    async def lease(
-        self, now: Millis, most: int, choose: ChooseDeliveries, place: Place, lease: Lease
-    ) -> Found[Delivery]:
+    async def lease(self, look: Look[DueDelivery], lease: Lease) -> Found[Delivery]:
         """Lease due messages: one in flight per job, the job's oldest first, users in turn (see
         `store.due`). A message can be leased again when its lease has ended."""
+        now, place = look.now, look.place
 
         def work(db: Session, _: CommitNotice) -> Found[Delivery]:
             db.execute(self._sql["lock-lane"])
@@ -56,7 +51,7 @@ class Deliveries(DeliveryReads):
             walked = [DueDelivery(*row) for row in rows]
             ready = [each for each in walked if each.is_first]
             due = [each for each in ready if each.at <= now]
-            chosen = [*choose(due)][:most]
+            chosen = [*look.choose(due)][: look.most]
             later = [each.at for each in ready if each.at > now]
             if len(walked) == ROWS_PER_LOOK:
                 user_id, host = max((each.user_id, each.host) for each in walked)

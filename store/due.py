@@ -13,6 +13,7 @@ from store.repository import Backend, Repository
 from store.session import Session
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 ROWS_PER_LOOK: Final = 128
 """How many rows a look reads at most, so that it takes about a millisecond."""
@@ -30,9 +31,9 @@ class Candidate(NamedTuple):
     """Since when."""
 
 
-Choose: TypeAlias = Callable[[Sequence[Candidate]], Sequence[Candidate]]
-"""Takes due jobs in fair order, and returns those to take now. It must be pure and fast: it runs in
-the writer's thread, and again if the transaction is repeated."""
+Choose: TypeAlias = Callable[[Sequence[C]], Sequence[C]]
+"""Gets what is due in fair order, and returns what to take now. It must be pure and fast: it runs
+in the writer's thread, and again if the transaction is repeated."""
 
 
 class Place(NamedTuple):
@@ -59,14 +60,14 @@ START: Final = Place()
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A look at a lane: a transaction that takes due jobs, users in turn."""
+class Look(Generic[C]):
+    """A look at a lane: a transaction that takes what is due, users in turn."""
 
     lane: Lane
     now: Millis
     most: int
-    """The maximum number of jobs to take."""
-    choose: Choose
+    """The maximum number to take."""
+    choose: Choose[C]
     place: Place = START
 
 
@@ -101,7 +102,7 @@ class DueJobs(Repository):
         super().__init__(backend)
         self._job_writer = job_writer
 
-    async def lease(self, look: Look, lease: Lease) -> Found[Job]:
+    async def lease(self, look: Look[Candidate], lease: Lease) -> Found[Job]:
         """Lease due jobs. A lease ends at its time, when a transition changes the job, and by
         `release`."""
 
@@ -117,7 +118,7 @@ class DueJobs(Repository):
 
         return await self._writer.normal(work)
 
-    async def advance(self, look: Look, decide: Decide) -> Found[Changed]:
+    async def advance(self, look: Look[Candidate], decide: Decide) -> Found[Changed]:
         """Change due jobs at once, in the transaction that chooses them."""
 
         def work(db: Session, notice: CommitNotice) -> Found[Changed]:
@@ -155,7 +156,7 @@ class DueJobs(Repository):
     # --- within a transaction -------------------------------------------------------------------
 
     def _look(
-        self, db: Session, look: Look
+        self, db: Session, look: Look[Candidate]
     ) -> tuple[list[Candidate], Callable[[list[T]], Found[T]]]:
         """Choose due jobs; returns them, and a function that makes the result of what was taken."""
         lane, now, place = look.lane, look.now, look.place
@@ -185,7 +186,12 @@ class DueJobs(Repository):
         return chosen, found
 
     def _advance(
-        self, db: Session, notice: CommitNotice, look: Look, each: Candidate, decide: Decide
+        self,
+        db: Session,
+        notice: CommitNotice,
+        look: Look[Candidate],
+        each: Candidate,
+        decide: Decide,
     ) -> Changed:
         """Change one job. An error of `decide` must not stop the whole lane: the job is put off."""
         failed: list[Exception] = []

@@ -35,6 +35,10 @@ class Message(NamedTuple):
     begin_by: Millis
     """An attempt that begins later could outlast the lease."""
 
+    @property
+    def id(self) -> str:
+        return self.delivery.id
+
 
 class Deliveries(Handler[Message]):
     """The lane of webhook messages."""
@@ -63,9 +67,6 @@ class Deliveries(Handler[Message]):
         self._hosts = Throttles[str](HOST_PAUSES)
         services.metrics.relay_host_breakers_open.set_function(self._paused_hosts)
 
-    def key_of(self, work: Message) -> str:
-        return work.delivery.id
-
     # --- taking -----------------------------------------------------------------------------------
 
     async def take(self, free: int, running: Mapping[str, Message]) -> Sequence[Message]:
@@ -76,8 +77,7 @@ class Deliveries(Handler[Message]):
         under_way = [message.delivery for message in running.values()]
         choose = partial(self._choose, free, under_way, monotonic)
         leased = await self._queue.look(
-            lambda place: self._services.store.deliveries.lease(now, free, choose, place, lease),
-            free,
+            lambda look: self._services.store.deliveries.lease(look, lease), free, choose
         )
         for each in leased:
             self._hosts[each.host].began()

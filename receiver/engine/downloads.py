@@ -24,7 +24,7 @@ from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
 from receiver.streams.hub import Hub
-from store.due import Candidate, Look
+from store.due import Candidate
 from store.errors import NotFound
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
@@ -62,12 +62,9 @@ class Downloads(Handler[Job]):
         self.swept = asyncio.Event()
         """Set when the first sweep has ended; no download starts before that."""
 
-    def key_of(self, work: Job) -> str:
-        return work.id
-
     async def take(self, free: int, running: Mapping[str, Job]) -> Sequence[Job]:
-        now = self._services.clock.now()
-        lease = Lease(self._services.holder, now + DOWNLOAD_LEASE)
+        due = self._services.store.due
+        lease = Lease(self._services.holder, self._services.clock.now() + DOWNLOAD_LEASE)
 
         def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
             users = Counter(job.user_id for job in running.values())
@@ -78,12 +75,7 @@ class Downloads(Handler[Job]):
                     chosen.append(each)
             return chosen
 
-        return await self._queue.look(
-            lambda place: self._services.store.due.lease(
-                Look(Lane.ARCHIVE, now, free, choose, place), lease
-            ),
-            free,
-        )
+        return await self._queue.look(lambda look: due.lease(look, lease), free, choose)
 
     async def handle(self, work: Job) -> None:
         try:

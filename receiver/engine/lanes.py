@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -17,12 +17,21 @@ from receiver.clock import Clock
 from receiver.engine.supervisor import STORE_RETRY_SECONDS, Worker
 from receiver.streams.hub import Hub, Subscription
 from store.changes import CommitNotice
-from store.due import START, Found, Place
+from store.due import START, Choose, Found, Look
 from store.errors import StoreUnavailable
 from store.records.times import Lane, Millis
 
-W = TypeVar("W")
+
+class Work(Protocol):
+    """What a lane's worker has taken."""
+
+    @property
+    def id(self) -> str: ...
+
+
+W = TypeVar("W", bound=Work)
 T = TypeVar("T")
+C = TypeVar("C")
 
 LEASE_SLACK: Final[Millis] = 15_000
 """How much longer a lease lasts than the longest call that it covers."""
@@ -62,12 +71,15 @@ class DueQueue:
         """The same, in so many seconds."""
         self.look_at(self._clock.now() + max(1, round(seconds * 1_000)))
 
-    async def look(self, look: Callable[[Place], Awaitable[Found[T]]], most: int) -> list[T]:
-        """Take at most `most` by a look that begins at the given place, and plan the next look."""
+    async def look(
+        self, take: Callable[[Look[C]], Awaitable[Found[T]]], most: int, choose: Choose[C]
+    ) -> list[T]:
+        """Take at most `most` of what is due and chosen, and plan the next look."""
+        look = Look(self.lane, self._clock.now(), most, choose, self._place)
         self.at = None
         self.has_more = True  # a task that ends during the look may have held up what it leaves
         try:
-            found = await look(self._place)
+            found = await take(look)
         except BaseException:
             self.look_at(0)
             raise
@@ -100,10 +112,7 @@ class Handler(ABC, Generic[W]):
     @abstractmethod
     async def take(self, free: int, running: Mapping[str, W]) -> Sequence[W]:
         """Take at most `free` works that are due, for this process alone. `running` are those under
-        way, by key; none of them may be taken again, although its lease may have ended."""
-
-    @abstractmethod
-    def key_of(self, work: W) -> str: ...
+        way, by id; none of them may be taken again, although its lease may have ended."""
 
     @abstractmethod
     async def handle(self, work: W) -> None:
@@ -182,21 +191,20 @@ class LaneWorker(Worker, Generic[W]):
     async def _take(self, free: int) -> int:
         works = await self._handler.take(free, self._running)
         for work in works:
-            key = self._handler.key_of(work)
-            self._running[key] = work
-            _ = self._spawn(key, self._run(key, work))
+            self._running[work.id] = work
+            _ = self._spawn(work.id, self._run(work))
         return len(works)
 
-    async def _run(self, key: str, work: W) -> None:
+    async def _run(self, work: W) -> None:
         try:
             await self._handler.handle(work)
         except StoreUnavailable as error:
-            log.warning("a task could not use the store", task=key, reason=str(error))
+            log.warning("a task could not use the store", task=work.id, reason=str(error))
         except Exception as error:
             # Nobody awaits the task, so the error would be lost.
-            log.error("a task failed", lane=self.name, task=key, exc_info=error)
+            log.error("a task failed", lane=self.name, task=work.id, exc_info=error)
         finally:
-            del self._running[key]
+            del self._running[work.id]
             for queue in self._handler.queues:
                 if queue.has_more:
                     queue.look_at(0)

@@ -20,7 +20,7 @@ from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_st
 from receiver.engine.observe_job import observe_job
 from receiver.providers.contract import UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
-from store.due import Candidate, Look
+from store.due import Candidate
 from store.errors import NotFound
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
@@ -49,9 +49,6 @@ class StatusPolls(Handler[Job]):
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
 
-    def key_of(self, work: Job) -> str:
-        return work.id
-
     # --- taking -----------------------------------------------------------------------------------
 
     async def take(self, free: int, running: Mapping[str, Job]) -> Sequence[Job]:
@@ -75,19 +72,14 @@ class StatusPolls(Handler[Job]):
     async def _lease(self, queue: DueQueue, most: int, running: Mapping[str, Job]) -> list[Job]:
         if most <= 0 or not queue.is_due:
             return []
-        now = self._services.clock.now()
-        lease = Lease(self._services.holder, now + POLL_LEASE)
+        due = self._services.store.due
+        lease = Lease(self._services.holder, self._services.clock.now() + POLL_LEASE)
 
         def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
             # A change of a job ends its lease, so it can be due again during its call.
             return self._admitted([each for each in candidates if each.job_id not in running])
 
-        return await queue.look(
-            lambda place: self._services.store.due.lease(
-                Look(queue.lane, now, most, choose, place), lease
-            ),
-            most,
-        )
+        return await queue.look(lambda look: due.lease(look, lease), most, choose)
 
     def _admitted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """All, but of a provider whose calls have paused one as the probe, and none until it is

@@ -32,7 +32,7 @@ from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import note_change, observe_job
 from receiver.engine.throttle import Pauses, Throttle, Throttles
 from receiver.streams.hub import Hub
-from store.due import Candidate, Changed, Found, Look, Place
+from store.due import Candidate
 from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
 from store.records.jobs import Job, Phase
 from store.records.times import Lane, Millis
@@ -58,6 +58,10 @@ class Attempt:
     begun: SubmissionBegins
     began: float
     """Monotonic time of the taking."""
+
+    @property
+    def id(self) -> str:
+        return self.job.id
 
 
 class Submissions(Handler[Attempt]):
@@ -88,9 +92,6 @@ class Submissions(Handler[Attempt]):
     def _is_paused(self, provider: str) -> float:
         return float(self.seconds_paused(provider) > 0)
 
-    def key_of(self, work: Attempt) -> str:
-        return work.job.id
-
     # --- taking -----------------------------------------------------------------------------------
 
     async def take(self, free: int, running: Mapping[str, Attempt]) -> Sequence[Attempt]:
@@ -103,11 +104,10 @@ class Submissions(Handler[Attempt]):
             begun[job.id] = SubmissionBegins(job.attempts + 1, now + services.rules.submit_lease)
             return decide(job, begun[job.id], services.clock.now(), services.rules)
 
-        def look(place: Place) -> Awaitable[Found[Changed]]:
-            return services.store.due.advance(Look(Lane.SUBMIT, now, free, choose, place), begin)
-
         try:
-            changed = await self._queue.look(look, free)
+            changed = await self._queue.look(
+                lambda look: services.store.due.advance(look, begin), free, choose
+            )
         except OutcomeUnknown:
             # They may be `submitting` now, and would wait for answers in vain.
             unsent = SubmitNotSent("the store failed before it was sent")

@@ -1,7 +1,7 @@
 """Ends what has waited long enough and needs no call for it: submissions whose lease has ended; and
 of jobs that cannot be polled, deadlines and claims."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Never, assert_never
 
 from receiver.domain.lifecycle import decider
@@ -11,7 +11,7 @@ from receiver.engine.lanes import DueQueue, Handler
 from receiver.engine.observe_job import note_change
 from receiver.engine.supervisor import BATCH
 from receiver.streams.hub import Hub
-from store.due import Look
+from store.due import Candidate, Changed, Found, Look
 from store.records.times import Lane
 
 
@@ -31,21 +31,15 @@ class Timeouts(Handler[Never]):
                 await self._apply(queue)
         return []
 
-    def key_of(self, work: Never) -> str:
-        assert_never(work)
-
     async def handle(self, work: Never) -> None:
         assert_never(work)
 
     async def _apply(self, queue: DueQueue) -> None:
         services = self._services
-        now, most = services.clock.now(), BATCH
         decide = decider(TimeoutReached(), services.clock.now, services.rules)
-        changed = await queue.look(
-            lambda place: services.store.due.advance(
-                Look(queue.lane, now, most, lambda candidates: candidates, place), decide
-            ),
-            most,
-        )
-        for each in changed:
+
+        def apply(look: Look[Candidate]) -> Awaitable[Found[Changed]]:
+            return services.store.due.advance(look, decide)
+
+        for each in await queue.look(apply, BATCH, lambda candidates: candidates):
             note_change(services, each)

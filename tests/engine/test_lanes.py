@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pytest
 
 from receiver.engine.lanes import DueQueue, Handler, LaneWorker
 from receiver.streams.hub import Hub
 from store.changes import CommitNotice
-from store.due import START, Found, Place
+from store.due import START, Found, Look, Place
 from store.errors import StoreUnavailable
 from store.records.times import Lane, Millis
 from tests.support.manual_clock import ManualClock
@@ -16,7 +17,11 @@ from tests.support.manual_clock import ManualClock
 NOW = 1_700_000_000_000
 
 
-class Letters(Handler[str]):
+class Letter(NamedTuple):
+    id: str
+
+
+class Letters(Handler[Letter]):
     """Handles letters, which a test makes due; each is handled until the test lets it end."""
 
     name = "letters"
@@ -33,24 +38,21 @@ class Letters(Handler[str]):
         self.blocked: asyncio.Event | None = None
         self.ends: dict[str, asyncio.Future[None]] = {}
 
-    def key_of(self, work: str) -> str:
-        return work
+    async def take(self, free: int, running: Mapping[str, Letter]) -> Sequence[Letter]:
+        return await self.queue.look(self._look, free, lambda due: due)
 
-    async def take(self, free: int, running: Mapping[str, str]) -> Sequence[str]:
-        return await self.queue.look(lambda place: self._look(free, place), free)
-
-    async def _look(self, free: int, place: Place) -> Found[str]:
-        self.looks.append(place)
+    async def _look(self, look: Look[str]) -> Found[Letter]:
+        self.looks.append(look.place)
         if self.blocked is not None:
             await self.blocked.wait()
         if self.error is not None:
             raise self.error
-        taken, self.due = self.due[:free], self.due[free:]
-        return Found([*taken], self.place, bool(self.due), self.next_at)
+        taken, self.due = self.due[: look.most], self.due[look.most :]
+        return Found([*map(Letter, taken)], self.place, bool(self.due), self.next_at)
 
-    async def handle(self, work: str) -> None:
-        self.ends[work] = asyncio.get_running_loop().create_future()
-        await self.ends[work]
+    async def handle(self, work: Letter) -> None:
+        self.ends[work.id] = asyncio.get_running_loop().create_future()
+        await self.ends[work.id]
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def letters(clock: ManualClock, hub: Hub) -> Letters:
 
 
 @pytest.fixture
-def worker(letters: Letters, clock: ManualClock) -> LaneWorker[str]:
+def worker(letters: Letters, clock: ManualClock) -> LaneWorker[Letter]:
     return LaneWorker(letters, clock)
 
 
@@ -83,7 +85,7 @@ async def end(letters: Letters, work: str, error: Exception | None = None) -> No
 
 
 async def test_no_more_is_taken_than_slots_are_free(
-    letters: Letters, worker: LaneWorker[str]
+    letters: Letters, worker: LaneWorker[Letter]
 ) -> None:
     letters.due = "abc"
     assert [await worker.run_once(), await worker.run_once()] == [2, 0]
@@ -102,7 +104,7 @@ async def test_no_more_is_taken_than_slots_are_free(
 
 
 async def test_a_commit_says_when_to_look(
-    letters: Letters, worker: LaneWorker[str], hub: Hub, clock: ManualClock
+    letters: Letters, worker: LaneWorker[Letter], hub: Hub, clock: ManualClock
 ) -> None:
     await worker.run_once()
     hub.announce(CommitNotice(due={Lane.SUBMIT: 0}))
@@ -121,7 +123,7 @@ async def test_a_commit_says_when_to_look(
 
 
 async def test_a_look_goes_on_where_the_last_one_stopped(
-    letters: Letters, worker: LaneWorker[str]
+    letters: Letters, worker: LaneWorker[Letter]
 ) -> None:
     letters.place = Place("samsar", 7)
     await worker.run_once()
@@ -132,7 +134,7 @@ async def test_a_look_goes_on_where_the_last_one_stopped(
 
 
 async def test_work_that_was_left_is_looked_for_when_a_task_ends(
-    letters: Letters, worker: LaneWorker[str], clock: ManualClock
+    letters: Letters, worker: LaneWorker[Letter], clock: ManualClock
 ) -> None:
     """It was not chosen although a slot was free, such as that of a busy host."""
     letters.due = "ab"
@@ -146,7 +148,7 @@ async def test_work_that_was_left_is_looked_for_when_a_task_ends(
 
 
 async def test_work_that_was_left_is_looked_for_when_a_task_ends_during_the_look(
-    letters: Letters, worker: LaneWorker[str]
+    letters: Letters, worker: LaneWorker[Letter]
 ) -> None:
     letters.due = "a"
     await worker.run_once()
@@ -163,7 +165,7 @@ async def test_work_that_was_left_is_looked_for_when_a_task_ends_during_the_look
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), ZeroDivisionError()])
 async def test_after_a_failed_look_the_next_one_is_due_and_a_failed_task_gives_its_slot_back(
-    letters: Letters, worker: LaneWorker[str], error: Exception, quiet_log: None
+    letters: Letters, worker: LaneWorker[Letter], error: Exception, quiet_log: None
 ) -> None:
     letters.due, letters.slots, letters.error = "ab", 1, error
     with pytest.raises(type(error)):
@@ -175,7 +177,7 @@ async def test_after_a_failed_look_the_next_one_is_due_and_a_failed_task_gives_i
 
 
 async def test_idling_ends_with_news_a_free_slot_and_the_time(
-    letters: Letters, worker: LaneWorker[str], hub: Hub
+    letters: Letters, worker: LaneWorker[Letter], hub: Hub
 ) -> None:
     letters.due = "abc"
     await worker.run_once()
@@ -191,7 +193,7 @@ async def test_idling_ends_with_news_a_free_slot_and_the_time(
 
 
 async def test_a_stop_waits_a_while_and_cancels_the_rest(
-    letters: Letters, worker: LaneWorker[str], hub: Hub
+    letters: Letters, worker: LaneWorker[Letter], hub: Hub
 ) -> None:
     letters.due = "ab"
     await worker.run_once()
@@ -205,7 +207,7 @@ async def test_a_stop_waits_a_while_and_cancels_the_rest(
 
 @pytest.mark.parametrize("error", [None, StoreUnavailable("away")])
 async def test_what_a_cancelled_look_has_taken_is_handled(
-    letters: Letters, worker: LaneWorker[str], error: Exception | None
+    letters: Letters, worker: LaneWorker[Letter], error: Exception | None
 ) -> None:
     """The look is committed whatever becomes of its caller."""
     letters.due, letters.error, letters.blocked = "a", error, asyncio.Event()

@@ -10,9 +10,9 @@ from typing import Any, Self, TypeVar
 from store.callbacks import IncomingCallback, Receipt
 from store.changes import CommitNotice
 from store.database import Store
-from store.deliveries import ChooseDeliveries
+from store.deliveries import DueDelivery
 from store.delivery_reads import DeliveryFilter
-from store.due import START, Look
+from store.due import Candidate, Choose, Look
 from store.ids import Ids
 from store.keys import ApiKey, User
 from store.records.callbacks import CallbackVerdict, Verdict
@@ -181,11 +181,12 @@ class World:
         at: Millis = NOW,
         until: Millis | None = None,
         limit: int = 64,
-        choose: ChooseDeliveries = everything,
+        choose: Choose[DueDelivery] = everything,
     ) -> list[Delivery]:
         until = at + 60 * SECOND if until is None else until
         lease = Lease(holder, until)
-        return (await self.store.deliveries.lease(at, limit, choose, START, lease)).taken
+        look = Look(Lane.DELIVER, at, limit, choose)
+        return (await self.store.deliveries.lease(look, lease)).taken
 
     async def find(self, job: Job) -> Job:
         """The job as stored."""
@@ -243,7 +244,7 @@ async def lease_due(
     store: Store, lane: Lane, now: Millis, until: Millis, holder: str, limit: int
 ) -> list[Job]:
     """Lease due jobs, at most so many."""
-    look = Look(lane, now, limit, everything)
+    look: Look[Candidate] = Look(lane, now, limit, everything)
     return (await store.due.lease(look, Lease(holder, until))).taken
 
 

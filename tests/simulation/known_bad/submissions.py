@@ -9,7 +9,7 @@ from receiver.domain.answers import SubmitNotSent
 from receiver.domain.observations import SubmissionBegins
 from receiver.engine import submissions
 from store import jobs
-from store.due import Changed, DueJobs, Found, Look
+from store.due import Candidate, Changed, DueJobs, Found, Look
 from store.errors import KeyInUse, StoreUnavailable
 from store.records.times import Lane, Lease
 from store.records.transitions import Decide
@@ -26,7 +26,7 @@ TWICE = "no second submission unless the first was surely not sent"
 @variant(*BEFORE_THE_COMMIT, first=19)
 @instead_of(DueJobs, "advance")
 async def submitted_before_commit(
-    advance: Any, self: DueJobs, look: Look, decide: Decide
+    advance: Any, self: DueJobs, look: Look[Candidate], decide: Decide
 ) -> Found[Changed]:
     """The provider is called before the step to `submitting` is committed."""
     if look.lane is not Lane.SUBMIT:

@@ -2,15 +2,16 @@
 turns."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from store import deliveries
 from store.deliveries import DueDelivery
-from store.due import START
+from store.due import START, Look
 from store.records.deliveries import DeliveryState
 from store.records.jobs import ErrorCode
-from store.records.times import Lease
+from store.records.times import Lane, Lease
 from tests.store.outbox import DELIVERED, PENDING, SKIPPED, lease_one, relayed
 from tests.store.world import HOOK, NOW, SECOND, World, completed, failed, rendering
 
@@ -124,10 +125,11 @@ async def test_a_look_reads_a_bounded_number_of_messages_and_the_next_one_goes_o
         return []
 
     store, lease = world.store.deliveries, Lease("me", NOW + SECOND)
-    found = await store.lease(NOW, 9, choose, START, lease)
+    look = Look(Lane.DELIVER, NOW, 9, choose)
+    found = await store.lease(look, lease)
     assert (len(seen), found.has_more, found.place.host) == (3, True, "h2.example:443")
     assert found.taken == [], "only what was chosen is leased"
 
-    found = await store.lease(NOW, 9, choose, found.place, lease)
+    found = await store.lease(replace(look, place=found.place), lease)
     assert seen[3:] == ["h3.example:443", "hooks.example:443"]
     assert found.place == START

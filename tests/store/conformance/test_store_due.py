@@ -26,7 +26,7 @@ async def look(
     most: int = 10,
     *,
     at: int = NOW,
-    choose: Choose = everything,
+    choose: Choose[Candidate] = everything,
     place: Place = START,
 ) -> Found[Job]:
     return await world.store.due.lease(Look(lane, at, most, choose, place), LEASE)
@@ -126,7 +126,7 @@ async def test_due_jobs_can_be_changed_where_they_are_taken(world: World) -> Non
     world.notified.clear()
 
     later = Due(Lane.WAIT, NOW + 5 * SECOND)
-    given = Look(Lane.SUBMIT, NOW, 10, everything)
+    given: Look[Candidate] = Look(Lane.SUBMIT, NOW, 10, everything)
     found = await world.store.due.advance(given, quietly(due=later))
 
     assert {changed.job.id for changed in found.taken} == {job.id for job in jobs}
