@@ -8,11 +8,10 @@ import psycopg
 import pytest
 
 from store.database import Store
-from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
 from store.sqlite.connection import prepare as prepare_sqlite
-from tests.store.world import World
+from tests.store.world import World, opened
 from tests.support.postgres_server import PostgresServer, server_or_skip
 
 
@@ -83,9 +82,8 @@ def postgres_url(ready_postgres_url: str, emptying: psycopg.Connection) -> str:
 @pytest.fixture(params=["sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     url: str = request.getfixturevalue(f"{request.param}_url")
-    opened = await open_store(url, serving=True)
-    yield opened
-    await opened.close()
+    async with opened(url) as store:
+        yield store
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self, TypeVar
@@ -15,6 +16,7 @@ from store.delivery_reads import DeliveryFilter
 from store.due import Candidate, Choose, Look
 from store.ids import Ids
 from store.keys import ApiKey, User
+from store.open import open_store
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Phase, Status
@@ -26,6 +28,16 @@ T = TypeVar("T")
 NOW: Millis = 1_767_323_045_678
 SECOND: Millis = 1_000
 HOOK = "https://hooks.example/in"
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    """The store at this address, as a service opens it, until the block is left."""
+    store = await open_store(url, serving=True)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def event_data(job: Job) -> bytes:

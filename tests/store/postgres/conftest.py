@@ -6,35 +6,25 @@ import psycopg
 import pytest
 
 from store.changes import CommitNotice
-from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
-from store.postgres.database import PostgresStore
-from tests.store.world import World
-
-
-async def opened(url: str) -> PostgresStore:
-    store = await open_store(url, serving=True)
-    assert isinstance(store, PostgresStore)
-    return store
+from tests.store.world import World, opened
 
 
 @pytest.fixture
 async def here(postgres_url: str) -> AsyncIterator[World]:
     """A store with two users."""
-    store = await opened(postgres_url)
-    yield await World.begin(store)
-    await store.close()
+    async with opened(postgres_url) as store:
+        yield await World.begin(store)
 
 
 @pytest.fixture
 async def there(here: World, postgres_url: str) -> AsyncIterator[World]:
     """The same world, as another process sees it."""
-    store = await opened(postgres_url)
-    notified: list[CommitNotice] = []
-    store.on_commit = notified.append
-    yield World(store, here.ann, here.bob, here.ids, notified)
-    await store.close()
+    async with opened(postgres_url) as store:
+        notified: list[CommitNotice] = []
+        store.on_commit = notified.append
+        yield World(store, here.ann, here.bob, here.ids, notified)
 
 
 @pytest.fixture

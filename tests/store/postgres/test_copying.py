@@ -24,7 +24,6 @@ from store.records.times import Lane
 from store.records.transitions import Transition
 from store.sqlite.backup import back_up
 from tests.store.applying import leave_unapplied
-from tests.store.postgres.conftest import opened
 from tests.store.world import (
     HOOK,
     NOW,
@@ -35,6 +34,7 @@ from tests.store.world import (
     failed,
     lease_due,
     new,
+    opened,
     rendering,
 )
 from tests.support.postgres_server import PostgresServer
@@ -50,34 +50,33 @@ KEY = IdempotencyKey("/v1/jobs", "once", "same", NOW, NOW + SECOND, NOW + 60 * S
 
 async def fill(path: Path) -> tuple[World, list[Job]]:
     """Create a SQLite database with rows in every table, and with the leases of a dead process."""
-    store = await open_store(f"sqlite:///{path}", serving=True)
-    world = await World.begin(store)
-    job = world.job(metadata={"order": "7", "note": "a\0b ü"})
-    await store.jobs.create(new(job), KEY)
-    hooked = await world.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS", "COMPLETED"))
-    await world.advance(hooked, rendering(relay=True), completed(relay=True))
-    for number, delivery in enumerate(await world.lease()):
-        await world.settle(delivery, DeliveryState.PENDING, NOW + number)
-    gone = await world.create(world.bob)
-    await world.advance(gone, failed(NOW - 9))
-    kept = await world.create(world.bob)
-    await world.advance(kept, accepted(provider_request_id="p", message="nul \0 here"))
-    assert await world.remove_finished(NOW - 8) == 1
-    for body in (b"{}", b'{"status":"\xff"}'):
-        await world.receive(kept, body)
-    await world.receive(kept, b"signed", verified=True)
-    await leave_unapplied(store)
-    await world.advance(
-        kept,
-        lambda job: Transition(
-            replace(job, provider_urls={"status": HOOK}, cancel_wanted=True),
-            whole_result={"seed": 2**70},
-        ),
-    )
-    assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "dead", 9) == [job]
-    assert len(await world.lease("dead", NOW + SECOND)) == 1
-    jobs = [found for each in (job, hooked, kept) if (found := await store.jobs.find(each.id))]
-    await store.close()
+    async with opened(f"sqlite:///{path}") as store:
+        world = await World.begin(store)
+        job = world.job(metadata={"order": "7", "note": "a\0b ü"})
+        await store.jobs.create(new(job), KEY)
+        hooked = await world.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS", "COMPLETED"))
+        await world.advance(hooked, rendering(relay=True), completed(relay=True))
+        for number, delivery in enumerate(await world.lease()):
+            await world.settle(delivery, DeliveryState.PENDING, NOW + number)
+        gone = await world.create(world.bob)
+        await world.advance(gone, failed(NOW - 9))
+        kept = await world.create(world.bob)
+        await world.advance(kept, accepted(provider_request_id="p", message="nul \0 here"))
+        assert await world.remove_finished(NOW - 8) == 1
+        for body in (b"{}", b'{"status":"\xff"}'):
+            await world.receive(kept, body)
+        await world.receive(kept, b"signed", verified=True)
+        await leave_unapplied(store)
+        await world.advance(
+            kept,
+            lambda job: Transition(
+                replace(job, provider_urls={"status": HOOK}, cancel_wanted=True),
+                whole_result={"seed": 2**70},
+            ),
+        )
+        assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "dead", 9) == [job]
+        assert len(await world.lease("dead", NOW + SECOND)) == 1
+        jobs = [found for each in (job, hooked, kept) if (found := await store.jobs.find(each.id))]
     return world, jobs
 
 
@@ -109,30 +108,27 @@ async def test_everything_is_copied_and_numbering_continues(
         assert {name for (name,) in kept if name[:7] != "sqlite_"} == {*copied, "meta"}
     assert copied["jobs"] == len(jobs) == 3
     assert copied["job_results"] == 1
-    store = await opened(target)
-    assert await store.jobs.whole_result_of(jobs[-1].id) == {"seed": 2**70}
-    for job in jobs:
-        found = await store.jobs.find(job.id)
-        assert found is not None
-        assert found == job or found.message == "nul \N{SYMBOL FOR NULL} here"
-        assert await store.jobs.input_of(job.id) == '{"prompt":"a cat"}'
-        assert await store.jobs.history_of(job.id)
-    assert [(each.body, each.verified) for each in await store.callbacks.list_unapplied(0, 9)] == [
-        (b"{}", False),
-        (b'{"status":"\xff"}', False),
-        (b"signed", True),
-    ]
-    # Nothing is leased.
-    world = replace(world, store=store)
-    assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "me", 9) == [jobs[0]]
-    assert len(await world.lease(at=NOW + SECOND)) == 1
-    assert await store.idempotency.find(world.ann.id, KEY) == Replay(jobs[0].id, None)
-    # Numbering continues.
-    before = (await store.events.latest(world.bob.id)).seq
-    await world.create(world.bob)
-    assert (await store.events.latest(world.bob.id)).seq == before + 1
-    await world.receive(jobs[0], b"[]")
-    await store.close()
+    async with opened(target) as store:
+        assert await store.jobs.whole_result_of(jobs[-1].id) == {"seed": 2**70}
+        for job in jobs:
+            found = await store.jobs.find(job.id)
+            assert found is not None
+            assert found == job or found.message == "nul \N{SYMBOL FOR NULL} here"
+            assert await store.jobs.input_of(job.id) == '{"prompt":"a cat"}'
+            assert await store.jobs.history_of(job.id)
+        left = await store.callbacks.list_unapplied(0, 9)
+        bodies = [(b"{}", False), (b'{"status":"\xff"}', False), (b"signed", True)]
+        assert [(each.body, each.verified) for each in left] == bodies
+        # Nothing is leased.
+        world = replace(world, store=store)
+        assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "me", 9) == [jobs[0]]
+        assert len(await world.lease(at=NOW + SECOND)) == 1
+        assert await store.idempotency.find(world.ann.id, KEY) == Replay(jobs[0].id, None)
+        # Numbering continues.
+        before = (await store.events.latest(world.bob.id)).seq
+        await world.create(world.bob)
+        assert (await store.events.latest(world.bob.id)).seq == before + 1
+        await world.receive(jobs[0], b"[]")
 
 
 def test_a_missing_source_is_not_created(tmp_path: Path, target: str) -> None:
@@ -172,17 +168,15 @@ async def test_a_copy_of_a_backup_or_of_a_moved_database_is_marked_as_a_copy(
     another = postgres_server.new_schema_url()
     copy_to_postgres(source.with_name(copied), another)
 
-    store = await opened(another)
-    assert await store.is_unused_copy()
-    await store.close()
+    async with opened(another) as store:
+        assert await store.is_unused_copy()
 
 
 async def test_a_source_that_has_moved_cannot_be_used(source: Path, target: str) -> None:
     copy_to_postgres(source, target)
 
-    moved = await opened(target)
-    assert not await moved.is_unused_copy()
-    await moved.close()
+    async with opened(target) as moved:
+        assert not await moved.is_unused_copy()
     for serving in (True, False):  # a key that was revoked in the target would still work
         with pytest.raises(StoreMoved, match="has moved to "):
             await open_store(f"sqlite:///{source}", serving=serving)
@@ -203,7 +197,6 @@ async def test_a_crash_before_the_source_is_marked_leaves_a_target_marked_as_a_c
     with pytest.raises(Died):
         copy_to_postgres(source, target)
 
-    store = await opened(target)
-    assert await store.is_unused_copy()
-    await store.close()
+    async with opened(target) as store:
+        assert await store.is_unused_copy()
     await (await open_store(f"sqlite:///{source}", serving=True)).close()

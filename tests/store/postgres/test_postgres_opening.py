@@ -19,8 +19,7 @@ from store.open import back_up_store, open_store
 from store.postgres import connection
 from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, connect, prepare
-from tests.store.postgres.conftest import opened
-from tests.store.world import World, new
+from tests.store.world import World, new, opened
 from tests.support.postgres_server import PostgresServer
 
 
@@ -101,35 +100,29 @@ async def test_a_database_of_another_application_is_left_alone(
         assert session.execute(tables.encode()).fetchone() == (1,)
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "client_encoding = 'LATIN1'",
-        "default_transaction_isolation = 'serializable'",
-        "standard_conforming_strings = off",
-    ],
-)
 async def test_replicas_can_start_together_whatever_the_settings_of_their_role(
-    postgres_server: PostgresServer, setting: str
+    postgres_server: PostgresServer,
 ) -> None:
     url = postgres_server.new_schema_url()
     role = url.rpartition("%3D")[2]
     postgres_server.run(f"CREATE ROLE {role} SUPERUSER LOGIN")
-    postgres_server.run(f"ALTER ROLE {role} SET {setting}")
+    for setting in (
+        "client_encoding = 'LATIN1'",
+        "default_transaction_isolation = 'serializable'",
+        "standard_conforming_strings = off",
+    ):
+        postgres_server.run(f"ALTER ROLE {role} SET {setting}")
     url = url.replace("receiver@", f"{role}@")
 
     await asyncio.gather(*(asyncio.to_thread(prepare, parse(url)) for _ in range(6)))
 
-    store = await opened(url)
-    try:
+    async with opened(url) as store:
         world = await World.begin(store)
         job = await world.create(label="a \\ and a \N{CAT}", metadata={"cat": "\N{CAT}"})
         where = JobFilter(label="\\ and", metadata={"cat": "\N{CAT}"})
         assert (await store.jobs.list_page(world.ann.id, where, None, 9))[0] == [job]
         (event,) = await store.events.after_for_user(world.ann.id, 0, 9)
         assert event.data == new(job).event
-    finally:
-        await store.close()
 
 
 async def test_a_backup_needs_postgresqls_own_tools(tmp_path: Path) -> None:
@@ -152,9 +145,8 @@ async def test_a_server_that_does_not_sync_is_reported(here: World) -> None:
 async def test_a_standby_that_may_lag_is_reported() -> None:
     with PostgresServer.running(fsync="on", full_page_writes="on") as server:
         for hosts, is_advised in [("127.0.0.1", False), ("127.0.0.1,127.0.0.1", True)]:
-            store = await opened(server.url().replace("127.0.0.1", hosts))
-            found = await store.durability()
-            await store.close()
+            async with opened(server.url().replace("127.0.0.1", hosts)) as store:
+                found = await store.durability()
             assert found.crash_safe
             assert ("synchronous_standby_names" in (found.advice or "")) is is_advised
 

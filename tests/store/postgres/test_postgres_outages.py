@@ -12,8 +12,7 @@ from store.errors import StoreUnavailable
 from store.postgres import pool, receive_timeout
 from store.postgres.failures import to_store_error
 from store.records.jobs import Job
-from tests.store.postgres.conftest import opened
-from tests.store.world import World, change
+from tests.store.world import World, change, opened
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 
@@ -26,9 +25,8 @@ def own_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 async def world(own_server: PostgresServer) -> AsyncIterator[World]:
-    store = await opened(own_server.url())
-    yield await World.begin(store)
-    await store.close()
+    async with opened(own_server.url()) as store:
+        yield await World.begin(store)
 
 
 @pytest.fixture
@@ -75,19 +73,18 @@ async def test_a_server_that_hangs_is_unavailable_until_it_goes_on(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two seconds is the shortest timeout that PostgreSQL's client accepts.
-    store = await opened(f"{own_server.url()}?connect_timeout=2")
-    world = await World.begin(store)
-    job = await world.create()
-    monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
+    async with opened(f"{own_server.url()}?connect_timeout=2") as store:
+        world = await World.begin(store)
+        job = await world.create()
+        monkeypatch.setattr(receive_timeout, "RECEIVE_TIMEOUT", 0.3)
 
-    with own_server.hanging():
-        for _ in range(2):
-            async with asyncio.timeout(4):  # it waits once for the server, or for a connection
-                with pytest.raises(StoreUnavailable):
-                    await world.receive(job)
+        with own_server.hanging():
+            for _ in range(2):
+                async with asyncio.timeout(4):  # it waits once for the server, or for a connection
+                    with pytest.raises(StoreUnavailable):
+                        await world.receive(job)
 
-    await eventually(partial(works, world, job), bool)
-    await store.close()
+        await eventually(partial(works, world, job), bool)
 
 
 def test_the_reason_of_a_lost_connection_is_what_happened() -> None:

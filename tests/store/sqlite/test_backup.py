@@ -13,27 +13,23 @@ from store.sqlite import backup, connection
 from store.sqlite.backup import back_up
 from store.sqlite.connection import MIGRATIONS, connect_reader, prepare
 from tests.store.sqlite.conftest import address
-from tests.store.world import World
+from tests.store.world import World, opened
 
 
 async def test_a_copy_is_marked_as_one_until_it_is_served(tmp_path: Path) -> None:
-    store = await open_store(address(tmp_path / "receiver.db"), serving=True)
-    world = await World.begin(store)
-    job = await world.create()
-    await back_up_store(address(tmp_path / "receiver.db"), tmp_path / "copy.db")
-    lost = await world.create()
-    await store.close()
+    async with opened(address(tmp_path / "receiver.db")) as store:
+        world = await World.begin(store)
+        job = await world.create()
+        await back_up_store(address(tmp_path / "receiver.db"), tmp_path / "copy.db")
+        lost = await world.create()
 
-    copy = await open_store(address(tmp_path / "copy.db"), serving=True)
-    assert await copy.is_unused_copy()
-    assert await copy.jobs.find(job.id) == job
-    assert await copy.jobs.find(lost.id) is None
-    await copy.remove_copy_mark()
-    await copy.close()
-
-    again = await open_store(address(tmp_path / "copy.db"), serving=True)
-    assert not await again.is_unused_copy()
-    await again.close()
+    async with opened(address(tmp_path / "copy.db")) as copy:
+        assert await copy.is_unused_copy()
+        assert await copy.jobs.find(job.id) == job
+        assert await copy.jobs.find(lost.id) is None
+        await copy.remove_copy_mark()
+    async with opened(address(tmp_path / "copy.db")) as again:
+        assert not await again.is_unused_copy()
 
 
 async def test_a_copy_that_fails_leaves_no_file(tmp_path: Path) -> None:
