@@ -19,7 +19,6 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.cors import Cors
 from receiver.http_api.credentials import KEY_OR_TICKET, Row
 from receiver.http_api.errors import Problem, as_problem, unexpected
-from receiver.http_api.limits import check_head
 from receiver.http_api.routes import CALLBACK_PATH
 from receiver.logs import HIDDEN
 
@@ -38,13 +37,7 @@ def application(context: ApiContext, table: Iterable[Row[Any]]) -> ASGIApp:
     routes = [Route(path, _Methods(methods)) for path, methods in by_path.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown_path)
 
-    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-        check_head(scope)
-        # The router's patterns end with `$`, which also matches before a final line end.
-        known = not scope["path"].endswith("\n")
-        await (router if known else _unknown_path)(scope, receive, send)
-
-    answering = ExceptionMiddleware(checked, handlers={Exception: _error_response})
+    answering = ExceptionMiddleware(router, handlers={Exception: _error_response})
     return RequestLog(Cors(answering, context.settings.cors_origins), context)
 
 
@@ -56,6 +49,8 @@ class _Methods:
     endpoints: Mapping[str, ASGIApp]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].endswith("\n"):  # which the router's patterns overlook, by their `$`
+            await _unknown_path(scope, receive, send)
         endpoint = self.endpoints.get(scope["method"])
         if endpoint is None:
             allow = ", ".join(sorted(self.endpoints))

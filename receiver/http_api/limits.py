@@ -1,36 +1,11 @@
-"""Limits on request rates, on concurrency and on the size of a request's head."""
+"""Limits on request rates and on concurrency."""
 
 import asyncio
-from typing import Final
 from weakref import WeakValueDictionary
-
-from starlette.types import Scope
 
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
-from receiver.server.connection import HEADERS
 from receiver.setting_values import Rate
-
-TARGET_BYTES: Final = 8 * 1024
-"""Path and query together."""
-HEADER_BYTES: Final = 32 * 1024
-
-
-def check_head(scope: Scope) -> None:
-    """Refuse a request with an oversized head, before anything processes it.
-
-    Raises:
-        Problem: 414 or 431.
-    """
-    if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
-        raise Problem(
-            414, "target_too_long", f"Path and query exceed {TARGET_BYTES} bytes together."
-        )
-    headers = scope["headers"]
-    if len(headers) > HEADERS:
-        raise Problem(431, "head_too_large", f"The request has more than {HEADERS} headers.")
-    if sum([len(name) + len(value) for name, value in headers]) > HEADER_BYTES:
-        raise Problem(431, "head_too_large", f"The headers exceed {HEADER_BYTES} bytes together.")
 
 
 class RateLimit:

@@ -22,9 +22,9 @@ CLIENT_SECONDS: Final = 75
 """How long a client may take for a whole head (or for the rest of a body that was refused), keep an
 idle connection, or read nothing of what was sent to it. Most clients and proxies close an idle
 connection sooner, so they do not send a request just as it is closed here."""
-HEAD_BYTES: Final = 64 * 1024
-"""Bytes that may come without the end of a head, or any content of a body. (The application has a
-lower limit for a head.)"""
+HEAD_BYTES: Final = 32 * 1024
+"""Bytes of a head without its punctuation, and bytes that may come without the end of a head, or
+any content of a body."""
 HEADERS: Final = 100
 """Headers, or trailers, of a request."""
 PIPELINED: Final = 8
@@ -83,7 +83,7 @@ class Readers:
         for connection in list(islice(self._waiting, AT_ONCE)):
             del self._waiting[connection]
             if not connection.transport.is_closing():
-                connection.flow.resume_reading()
+                connection.transport.resume_reading()
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._resume)
 
@@ -130,7 +130,8 @@ class GuardedConnection(HttpToolsProtocol):
         """Write a chunk, with its size line (RFC 9112, 7.1), of the current response, which must be
         chunked. Returns False, and writes nothing, while the write buffer is full. If the
         connection is closing, drops the chunk."""
-        if self.flow.write_paused:
+        _, most = self.transport.get_write_buffer_limits()
+        if self.transport.get_write_buffer_size() > most:
             return False
         if not self.transport.is_closing():
             self.transport.write(chunk)
@@ -142,14 +143,22 @@ class GuardedConnection(HttpToolsProtocol):
         self._without_progress += len(data)
         super().data_received(data)
         if self._without_progress > HEAD_BYTES or len(self.headers) > HEADERS:
-            self._refuse(431, "head_too_large", "The head or the trailers are too large.")
+            self._refuse_head()
         in_body = self._is_answering() and self.cycle.more_body
-        if (in_body or self.head_awaited_since is not None) and not self.flow.read_paused:
-            self.flow.pause_reading()
+        is_reading = self.transport.is_reading() and not self.transport.is_closing()
+        if (in_body or self.head_awaited_since is not None) and is_reading:
+            self.transport.pause_reading()
             self._readers.add(self)
 
     def on_headers_complete(self) -> None:
-        if self.parser.get_method() == b"CONNECT" or len(self.pipeline) == PIPELINED:
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if size > HEAD_BYTES or len(self.headers) > HEADERS:
+            self._refuse_head()
+        if (
+            self.transport.is_closing()
+            or self.parser.get_method() == b"CONNECT"
+            or len(self.pipeline) == PIPELINED
+        ):
             raise ValueError("not served")  # uvicorn calls `send_400_response`
         # The type says that extensions are dictionaries; ASGI leaves that to the server.
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
@@ -165,11 +174,6 @@ class GuardedConnection(HttpToolsProtocol):
         self._without_progress = 0
         super().on_body(body)
 
-    def on_response_complete(self) -> None:
-        if self.cycle.response_complete:  # it is the last request received
-            self.cycle.body.clear()  # what the application has not read of it
-        super().on_response_complete()
-
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", msg)
 
@@ -177,6 +181,9 @@ class GuardedConnection(HttpToolsProtocol):
         # uvicorn's type hides that there is none before the first request.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, "head_too_large", "The head or the trailers are too large.")
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         """Close the connection. A response gives the reason first, unless the client awaits the

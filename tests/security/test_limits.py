@@ -18,31 +18,30 @@ UPGRADE = b"Upgrade: h2c\r\nConnection: upgrade\r\n"
 
 
 @pytest.mark.parametrize(
-    ("head", "status", "code"),
+    "head",
     [
-        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "target_too_long"),
-        (b"GET /livez?" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "target_too_long"),
-        (b"GET /livez HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n", 431, "head_too_large"),
-        (b"GET /livez HTTP/1.1\r\nA: " + b"b" * 33_000 + b"\r\n\r\n", 431, "head_too_large"),
-        # A request line without an end.
-        (b"GET /" + b"a" * 66_000, 431, "head_too_large"),
-        (b"GET / HTTP/1.1\r\nA: " + b"a" * 66_000, 431, "head_too_large"),
-        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 11_000, 431, "head_too_large"),
+        b"GET /livez?" + b"a" * 33_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n",
+        b"GET /livez HTTP/1.1\r\nA: " + b"b" * 33_000 + b"\r\n\r\n",
+        # Without an end.
+        b"GET /" + b"a" * 66_000,
+        b"GET / HTTP/1.1\r\nA: " + b"a" * 66_000,
+        b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 11_000,
     ],
     ids=lambda value: repr(value)[:24],
 )
 async def test_a_head_that_is_too_large_is_refused(
-    shared_service: RunningService, head: bytes, status: int, code: str
+    shared_service: RunningService, head: bytes
 ) -> None:
     async with raw_connection(shared_service.url) as connection:
-        documented.assert_problem(await connection.ask(head), status, code)
-        assert head.endswith(b"\r\n\r\n") or await connection.ended()
+        documented.assert_problem(await connection.ask(head), 431, "head_too_large")
+        assert await connection.ended()
 
 
 async def test_a_head_within_the_limits_is_not(shared_service: RunningService) -> None:
     async with raw_connection(shared_service.url) as connection:
         head = "GET /livez?" + "a" * 8_000 + " HTTP/1.1\r\n" + "A: b\r\n" * 98
-        await connection.send(head.encode() + b"B: " + b"c" * 31_000 + b"\r\n\r\n")
+        await connection.send(head.encode() + b"B: " + b"c" * 23_000 + b"\r\n\r\n")
         assert (await connection.answer()).status_code == 200
 
 

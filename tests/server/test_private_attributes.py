@@ -10,14 +10,13 @@ import inspect
 import re
 from pathlib import Path
 
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from receiver.server import connection, serve
 
-CLASSES = (HttpToolsProtocol, RequestResponseCycle, FlowControl, ServerState)
-PUBLIC = {*dir(asyncio.Protocol), "on_body", "on_headers_complete"}
+CLASSES = (HttpToolsProtocol, RequestResponseCycle, ServerState)
+PUBLIC = {*dir(asyncio.Protocol), *dir(asyncio.Transport), "on_body", "on_headers_complete"}
 """Of asyncio's and httptools' documents."""
 DOCS = Path(__file__).parents[2] / "docs" / "architecture.md"
 
