@@ -31,9 +31,7 @@ class DeliveryFilter:
     state: DeliveryState | None = None
     job_id: str | None = None
     host: str | None = None
-    """Host name, in lower case."""
-    port: int | None = None
-    """Ignored without `host`."""
+    """`name:port`, or `name:` for all ports, in normal form (`normal_host`)."""
     failing: bool = False
     """Only pending ones with a failed attempt; then `state` must be pending."""
 
@@ -69,13 +67,13 @@ class DeliveryReads(Queue):
 
 def _given(where: DeliveryFilter) -> dict[str, object]:
     """The parameters of the filters."""
-    name = None if where.host is None else f"{where.host}:"
+    name = where.host and where.host.rstrip("0123456789")
     parameters = {
         "user_id": where.user_id,
         "state": where.state,
         "job_id": where.job_id,
         "name": name,
-        "host": None if name is None or where.port is None else f"{name}{where.port}",
+        "host": None if where.host == name else where.host,
     }
     return {name: value for name, value in parameters.items() if value is not None}
 

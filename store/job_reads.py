@@ -74,9 +74,6 @@ class JobReads(Repository):
         # The time to examine a row grows with the number of metadata members to compare.
         examined = repository.MAX_EXAMINED // max(1, len(where.metadata))
         parameters = _parameters(where, before or repository.LAST_ID) | {"user_id": user_id}
-        if user_id is not None and where.metadata:
-            rarest = await self._fetch("find-rarest-metadata", **parameters, most=examined)
-            parameters |= zip(("name", "value"), rarest[0], strict=True)
         rows, last = await self._fetch_page(
             "list-page",
             candidates(user_id, where),
@@ -124,7 +121,7 @@ class JobReads(Repository):
 
 
 def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:
-    """The parts of `list-page` that select the candidates, by an index: that of the rarest metadata
+    """The parts of `list-page` that select the candidates, by an index: that of the first metadata
     member, else of the first given column in `INDEXED`."""
     if user_id is None:
         return {"candidates": "jobs WHERE TRUE", "condition": "TRUE", "key": "id"}
@@ -149,6 +146,7 @@ def _parameters(where: JobFilter, before: str) -> dict[str, object]:
     """The parameters of the filter, for jobs with an id lower than `before`. An id's time is its
     job's `created_at`, or later if the clock had been ahead."""
     after = -1 if where.created_after is None else where.created_after
+    name, value = next(iter(where.metadata.items()), (None, None))
     return {
         "first": first_id("job", max(after + 1, 0)),
         "before": before,
@@ -159,6 +157,8 @@ def _parameters(where: JobFilter, before: str) -> dict[str, object]:
         "provider": where.provider,
         "label": where.label and where.label.translate(_TO_LOWER_LABEL),
         "metadata": to_json(where.metadata),
+        "name": name,
+        "value": value,
     }
 
 

@@ -10,8 +10,6 @@ from store.session import Session
 MAX_OVERDUE: Millis = 7 * 24 * 3_600_000
 """How long beyond the retention period a delivery may be due before its job is removed anyway. A
 host that cannot be reached gets one attempt a minute, so of many messages some are never tried."""
-BYTES_AT_ONCE = 256 * 1024
-"""A batch ends after this many bytes of callbacks, webhooks and events: about 300 events."""
 
 Position: TypeAlias = tuple[Millis, str]
 """A job's end time and id."""
@@ -37,7 +35,7 @@ class Retention(Repository):
         self, done_before: Millis, limit: int, after: Position | None = None
     ) -> Removed:
         """Look at the next `limit` jobs that ended before `done_before`, from the position `after`
-        on, at fewer if they are large. Remove them with all their dependent rows, unless something
+        on. Remove them with all their dependent rows, unless something
         is still pending: a delivery, a claim, a call to the provider, a running download. A
         delivery does not count as pending if it was due more than `MAX_OVERDUE` before
         `done_before`. `Archive.removals` then lists the removed jobs with archived files."""
@@ -52,23 +50,15 @@ class Retention(Repository):
         last = found[-1][:2] if len(found) == limit else None
         removed_up_to: dict[int, int] = {}
         freed = Counter[int]()
-        jobs = size = 0
-        for done_at, job_id, is_removable in found:
-            if not is_removable:
-                continue
-            job = {"job_id": job_id}
-            user_id, seq, stored, its_size = db.execute(self._sql["weigh-job"], job).fetchone()
+        removable = [{"job_id": job_id} for _, job_id, is_removable in found if is_removable]
+        for job in removable:
+            user_id, seq, stored = db.execute(self._sql["last-event"], job).fetchone()
             freed[user_id] += stored
             removed_up_to[user_id] = max(removed_up_to.get(user_id, 0), seq)
             db.execute(self._archive["remember-files"], job)
             db.execute(self._sql["remove-job"], job)
-            jobs += 1
-            size += its_size
-            if size >= BYTES_AT_ONCE:
-                last = (done_at, job_id)
-                break
         # Last: this locks the users' rows, for which every write of their events waits.
         for user_id, seq in sorted(removed_up_to.items()):
             removed = {"user_id": user_id, "seq": seq, "freed": freed[user_id]}
             db.execute(self._events["mark-removed"], removed)
-        return Removed(jobs, last)
+        return Removed(len(removable), last)

@@ -13,9 +13,9 @@ from store.records.times import Millis
 from store.retention import Position
 
 PAUSE_SECONDS = 0.03
-"""Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
-without the pause nearly every write would. A batch also ends at 256 KiB (`store.retention`), so
-about a thousand jobs of five events are removed per second: more than a process can run."""
+"""Pause between batches. A client's write that arrives during a batch waits about twenty
+milliseconds; without the pause nearly every write would. So about two thousand jobs are removed per
+second: more than a process can run."""
 
 log = structlog.get_logger()
 

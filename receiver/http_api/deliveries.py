@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -33,7 +34,6 @@ from store.records.deliveries import Attempt, Delivery, DeliveryState, normal_ho
 
 _RETRIED = [DeliveryState.EXHAUSTED, DeliveryState.DISABLED, DeliveryState.PENDING]
 _TEXT = re.compile(r"[!-~]{1,300}")
-_HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
 def delivery_document(delivery: Delivery) -> documents.Delivery:
@@ -173,19 +173,21 @@ def _retry_faults(body: Mapping[str, Any]) -> Iterator[InputFault]:
 def _filter(
     user_id: int | None, state: DeliveryState | None, narrower: Mapping[str, str]
 ) -> DeliveryFilter:
-    host, port = _read_host(narrower.get("host"))
-    return DeliveryFilter(user_id, state, narrower.get("request_id"), host, port)
+    host = narrower.get("host")
+    return DeliveryFilter(
+        user_id, state, narrower.get("request_id"), None if host is None else _normal(host)
+    )
 
 
-def _read_host(text: str | None) -> tuple[str | None, int | None]:
-    """Parse a host: a name or an IPv6 address, with or without brackets, and an optional port."""
-    if text is None:
-        return None, None
-    match = _HOST.fullmatch(text)
-    if match is None:
-        return normal_host(text), None
-    port = match["port"]
-    return normal_host(match["ipv6"] or match["name"]), int(port) if port else None
+def _normal(host: str) -> str:
+    """A name or an IPv6 address, with or without brackets, and an optional port: `name:port`, or
+    `name:` without one."""
+    try:
+        parts = urlsplit(f"//{host}")
+        name, port = parts.hostname or host, parts.port
+    except ValueError:  # an IPv6 address without brackets
+        name, port = host, None
+    return f"{normal_host(name)}:{port or ''}"
 
 
 async def _readable(context: ApiContext, request: Request, caller: Caller) -> Delivery:

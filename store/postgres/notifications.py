@@ -9,7 +9,6 @@ find the changes within a second (`Store.changed_elsewhere`).
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -28,12 +27,8 @@ CHANNEL = "receiver"
 NOTIFY_PAUSE = 0.02
 """Seconds between two notifications."""
 
-MAX_IDS = 128
-"""Maximum number of job ids, and of user ids, in one notification, which is limited to 8000
-bytes."""
-
 LISTEN_PAUSE = 2.0
-"""Seconds between attempts to listen, on the average."""
+"""Seconds between attempts to listen."""
 
 _NOTICE = TypeAdapter(CommitNotice)
 
@@ -79,7 +74,8 @@ class Notifications:
             await self._changed.wait()
             self._changed.clear()
             notice, self._unsent = self._unsent, CommitNotice()
-            # If it fails (the server's queue may be full), the others find the changes by polling.
+            # If it fails (it has more than 8000 bytes, or the server's queue is full), the others
+            # find the changes by polling.
             with suppress(StoreUnavailable, psycopg.Error):
                 await self._send(_payload(self._node, notice))
             await asyncio.sleep(NOTIFY_PAUSE)
@@ -96,18 +92,13 @@ class Notifications:
                             self._on_received(notice)
             except (psycopg.Error, OSError) as error:
                 log.warning("cannot listen for other processes: %s", in_one_line(error))
-            await asyncio.sleep(LISTEN_PAUSE * random.uniform(0.5, 1.5))
+            await asyncio.sleep(LISTEN_PAUSE)
 
 
 def _payload(node: str, notice: CommitNotice) -> str:
-    """The notification of a commit. The changes of further jobs and users are found by polling."""
-    message = {
-        "from": node,
-        "jobs": sorted(notice.jobs)[:MAX_IDS],
-        "users": sorted(notice.users)[:MAX_IDS],
-        "due": notice.due,
-    }
-    return json.dumps(message, separators=(",", ":"))
+    """The notification of a commit."""
+    ids = {"jobs": [*notice.jobs], "users": [*notice.users]}
+    return json.dumps({"from": node, **ids, "due": notice.due}, separators=(",", ":"))
 
 
 def _read(node: str, payload: str) -> CommitNotice | None:

@@ -96,15 +96,6 @@ SELECT page.n, page.fits, j.* FROM (
  WHERE j.id = page.id
  ORDER BY page.n;
 
--- name: find-rarest-metadata
--- The wanted metadata member that the fewest of a user's jobs have, counted up to `most`.
-SELECT wanted.key, wanted.value FROM {metadata_members} AS wanted
- ORDER BY (SELECT count(*)
-             FROM (SELECT 1 FROM job_metadata m
-                    WHERE m.user_id = :user_id AND m.name = wanted.key AND m.value = wanted.value
-                    LIMIT :most) AS counted)
- LIMIT 1;
-
 -- name: read-whole-result
 -- The whole result of a job whose row has a truncated one.
 SELECT result FROM job_results WHERE job_id = :job_id;
@@ -147,13 +138,9 @@ SELECT done_at, id,
  ORDER BY done_at, id
  LIMIT :limit {skip_locked};
 
--- name: weigh-job
--- A job's user, the position of its last event, the bytes that were counted for it, and the size of
--- its callbacks, webhooks and events, in bytes.
-SELECT max(user_id), max(seq), (SELECT stored_bytes FROM jobs WHERE id = :job_id),
-       CAST(coalesce((SELECT sum(length(body)) FROM callbacks WHERE job_id = :job_id), 0)
-          + coalesce((SELECT sum(length(body)) FROM deliveries WHERE job_id = :job_id), 0)
-          + sum(length(data)) AS bigint)
+-- name: last-event
+-- A job's user, the position of its last event, and the bytes that were counted for it.
+SELECT max(user_id), max(seq), (SELECT stored_bytes FROM jobs WHERE id = :job_id)
   FROM events
  WHERE job_id = :job_id;
 

@@ -3,20 +3,13 @@
 import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from store.errors import (
-    SchemaTooOld,
-    StoreCorrupt,
-    StoreLocked,
-    StoreMoved,
-    StoreUnavailable,
-)
+from store.errors import SchemaTooOld, StoreCorrupt, StoreMoved, StoreUnavailable
 from store.sql import (
     APPLICATION_ID,
     Statements,
@@ -28,9 +21,6 @@ from store.sqlite.failures import translate_errors
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds that a statement waits for another process's lock."""
-
-_LOCK_PAUSE = 0.02
-"""Seconds between attempts to lock a folder: flock itself would wait without limit."""
 
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
@@ -129,7 +119,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
         # do so at once, one would fail. Lock the folder: a running service locks the file itself.
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _lock(folder, path.parent)
+            fcntl.flock(folder, fcntl.LOCK_EX)
             # SQLite creates the -wal and -shm files with the mode of the database file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             check_wal(path)
@@ -144,18 +134,6 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
                 _migrate(connection)
         finally:
             os.close(folder)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    """Lock the open folder, waiting as long as a statement does. Raises `StoreLocked`."""
-    end = time.monotonic() + BUSY_TIMEOUT / 1_000
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= end:
-                raise StoreLocked(f"another process has locked the folder {folder}") from error
-        time.sleep(_LOCK_PAUSE)
 
 
 def check_wal(path: Path) -> None:

@@ -13,9 +13,9 @@ from store.sql import SHARED, Statements
 _DELIVERIES = {
     "by user": DeliveryFilter(1),
     "by state": DeliveryFilter(1, DeliveryState.EXHAUSTED),
-    "by job": DeliveryFilter(1, DeliveryState.PENDING, "job_1", "hooks.example"),
-    "by host": DeliveryFilter(1, DeliveryState.DELIVERED, host="hooks.example"),
-    "unfinished": DeliveryFilter(state=DeliveryState.EXHAUSTED, host="hooks.example"),
+    "by job": DeliveryFilter(1, DeliveryState.PENDING, "job_1", "hooks.example:"),
+    "by host": DeliveryFilter(1, DeliveryState.DELIVERED, host="hooks.example:"),
+    "unfinished": DeliveryFilter(state=DeliveryState.EXHAUSTED, host="hooks.example:"),
     "all": DeliveryFilter(state=DeliveryState.DELIVERED),
     "failing": DeliveryFilter(1, DeliveryState.PENDING, failing=True),
 }

@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 
-from store import retention
 from store.errors import NotFound
 from store.records.callbacks import Verdict
 from store.records.times import Due, Lane
@@ -118,11 +117,3 @@ async def test_a_batch_looks_at_some_jobs_and_the_next_one_goes_on_after_them(
     after = (NOW, of_hook[-1].id)
     assert await world.store.retention.remove(NOW + 2, 2) == Removed(0, after)
     assert await world.store.retention.remove(NOW + 2, 2, after) == Removed(1, None)
-
-
-async def test_a_batch_ends_with_a_large_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BYTES_AT_ONCE", 1)
-    first, second = [await world.advance(await world.create(), completed()) for _ in range(2)]
-
-    assert await world.store.retention.remove(NOW + 1, 9) == Removed(1, (NOW, first.id))
-    assert await world.store.jobs.find(second.id) == second

@@ -1,6 +1,5 @@
 """Opening a store, and how that can fail."""
 
-import fcntl
 import os
 import sqlite3
 import stat
@@ -147,18 +146,6 @@ def test_a_database_locked_by_another_process_is_reported(
 
     with pytest.raises(StoreLocked):
         prepare(path)
-
-
-def test_a_folder_locked_by_another_process_is_reported(
-    path: Path, short_busy_timeout: None
-) -> None:
-    holder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(holder, fcntl.LOCK_EX)
-        with pytest.raises(StoreLocked, match=f"has locked the folder {path.parent}$"):
-            prepare(path)
-    finally:
-        os.close(holder)
 
 
 def test_a_database_can_be_created_several_times_at_once(tmp_path: Path) -> None:

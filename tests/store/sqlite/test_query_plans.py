@@ -49,11 +49,6 @@ ALLOWED: dict[str, set[str]] = {
     "events.snapshot-of-user": {"SCAN j LEFT-JOIN"},
     # Everything about one job, or one id.
     "jobs.read-history": {"USE TEMP B-TREE FOR ORDER BY"},
-    # A bounded number of rows in all.
-    "jobs.find-rarest-metadata": {
-        "SCAN wanted VIRTUAL TABLE INDEX 1:",
-        "USE TEMP B-TREE FOR ORDER BY",
-    },
     # A bounded number of jobs in the index's order; at most sixteen metadata members of each are
     # read.
     **{
