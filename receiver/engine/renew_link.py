@@ -69,7 +69,7 @@ class LinkRenewals:
         upstream = upstream_job(job)
         if provider is None or upstream is None:
             return job
-        answer = await self._services.status_calls.ask_soon(provider, upstream)
+        answer = await self._services.status_calls.ask_now(provider, upstream)
         result = answer.report.result if isinstance(answer, StatusReport) else None
         if result is None:
             return job

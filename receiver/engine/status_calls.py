@@ -12,11 +12,6 @@ from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
 PROVIDER_PAUSES: Final = Pauses(after=5, first=1.0, longest=60.0)
-CLIENTS_SHARE: Final = 0.2
-"""The share of the rate for calls that are made for clients: many of them must not stop the
-polls."""
-MAX_RATE_WAIT: Final = 1.0
-"""Seconds that a call made for a client may wait for the rate limit."""
 
 log = structlog.get_logger()
 
@@ -30,7 +25,6 @@ class StatusCalls:
         self._clock = clock
         self._metrics = metrics
         self._limiter = RateLimiter(rate)
-        self._clients_limiter = RateLimiter(rate * CLIENTS_SHARE)
         self._throttles = Throttles[str](PROVIDER_PAUSES)
         self._for_clients = 0
         """Calls for clients that are under way."""
@@ -74,21 +68,16 @@ class StatusCalls:
         self._metrics.status_polls.labels(name, answer.outcome).inc()
         return self._learn(name, began, answer)
 
-    async def ask_soon(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
-        """Make a status call for a client if it may start within `MAX_RATE_WAIT`, else return None.
+    async def ask_now(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
+        """Make a status call for a client if the rate allows one now, else return None.
 
-        Such calls use at most half of the slots: a few that hang must not stop the polls. They take
-        the next call, which a poll never does, so they also have a rate of their own.
+        Such calls use at most half of the slots: a few that hang must not stop the polls.
         """
-        now = self._clock.monotonic()
-        pause = max(self.seconds_until_free(), self._clients_limiter.seconds_until_free(now))
         too_many = self._for_clients >= max(1, self.concurrency // 2)
-        if pause > MAX_RATE_WAIT or too_many or not self._throttles[provider.name].admits(now):
+        if too_many or self.free() <= 0 or not self.admits_one(provider.name):
             return None
-        self._clients_limiter.take(now)
         self._for_clients += 1
         try:
-            await self._clock.sleep(pause)
             return await self.ask(provider, lambda asked: asked.status(job))
         finally:
             self._for_clients -= 1
