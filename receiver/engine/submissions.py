@@ -30,6 +30,7 @@ from receiver.domain.observations import SubmissionBegins, SubmissionEnded, Time
 from receiver.engine.context import CallbackAddress, ServiceContext
 from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import note_change, observe_job
+from receiver.engine.supervisor import BATCH
 from receiver.engine.throttle import Pauses, Throttle, Throttles
 from receiver.streams.hub import Hub
 from store.due import Candidate
@@ -40,8 +41,6 @@ from store.records.transitions import Transition
 
 PROVIDER_PAUSES: Final = Pauses(after=1, first=1.0, longest=1.0)
 USER_PAUSES: Final = Pauses(after=1, first=1.0, longest=60.0)
-EXPIRED_PER_LOOK: Final = 100
-"""How many jobs past their deadline are ended at once."""
 EXPIRY_SECONDS: Final = 1.0
 
 Call: TypeAlias = Callable[[], Awaitable[SubmitAnswer]]
@@ -154,9 +153,7 @@ class Submissions(Handler[Attempt]):
             return
         self._expire_at = monotonic + EXPIRY_SECONDS
         created_before = now - services.rules.job_deadline
-        for job_id in await services.store.jobs.in_phase(
-            Phase.QUEUED, EXPIRED_PER_LOOK, created_before
-        ):
+        for job_id in await services.store.jobs.in_phase(Phase.QUEUED, BATCH, created_before):
             with suppress(NotFound):
                 await observe_job(services, job_id, TimeoutReached())
 

@@ -25,18 +25,17 @@ def wrap_transports(wrap: Wrap) -> None:
 
 
 def open_transport(
-    backend: Backend, tls: ssl.SSLContext, *, kept: int = 0
+    backend: Backend, tls: ssl.SSLContext, *, keep: bool = False
 ) -> httpx.AsyncBaseTransport:
     """A transport over connections that `backend` opens: a context manager that closes them.
 
-    It raises httpcore's errors and those of the backend, not httpx's; close its responses. `kept`
-    is the maximum number of idle connections that are kept for further requests; with 0, each
-    request has a new one.
+    It raises httpcore's errors and those of the backend, not httpx's; close its responses. `keep`
+    says whether idle connections are kept for further requests; else each has a new one.
     """
     pool = httpcore.AsyncConnectionPool(
         ssl_context=tls,
         max_connections=None,
-        max_keepalive_connections=kept,
+        max_keepalive_connections=None if keep else 0,
         keepalive_expiry=KEPT_SECONDS,
         network_backend=backend,
     )

@@ -18,6 +18,7 @@ import httpcore
 import httpx
 
 from receiver.json_text import UnreadableJson, decode, parse_answer
+from receiver.large_bodies import LARGE
 from receiver.net.backend import Backend
 from receiver.net.resolver import Resolver
 from receiver.net.transport import default_tls, open_transport
@@ -29,13 +30,10 @@ MAX_VALUES = 200_000
 two bytes, such as `[]`, takes 72 in memory."""
 CONNECT_SECONDS = 10.0
 """Time limit for connecting, and again for TLS."""
-KEPT_CONNECTIONS = 16
-"""Maximum number of idle connections kept for GETs: status calls, requests for keys."""
 
-LARGE = 64 * 1024
-"""Longer bodies are read in a thread: they could block the event loop for seconds."""
 _large_answers = ThreadPoolExecutor(1, "large answer")
-"""Reads one large body at a time, so that the memory for their values does not add up."""
+"""Reads one large body at a time, so that the memory for their values does not add up. In the event
+loop it could take seconds."""
 
 # A string, even one that does not end, or (a group) what stands before a value.
 _BEFORE_A_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([,\[{])', re.DOTALL)
@@ -105,7 +103,7 @@ class HttpClient:
         self._resolve = Resolver().resolve
         self._tls = tls or default_tls()
         self._backend = Backend(self._resolve)
-        self._kept = open_transport(self._backend, self._tls, kept=KEPT_CONNECTIONS)
+        self._kept = open_transport(self._backend, self._tls, keep=True)
 
     async def send_once(
         self,

@@ -66,7 +66,7 @@ async def test_a_connection_is_kept_while_it_is_in_order(
 ) -> None:
     async with (
         faulty_server(behaviour) as server,
-        open_transport(backend_for("127.0.0.1"), default_tls(), kept=1) as transport,
+        open_transport(backend_for("127.0.0.1"), default_tls(), keep=True) as transport,
     ):
         for _ in range(2):
             assert await ask(transport, server.port) == b"ok"
@@ -78,7 +78,7 @@ async def test_a_connection_is_kept_while_it_is_in_order(
 async def test_an_answer_that_came_before_its_request_is_not_taken() -> None:
     async with (
         faulty_server(answer_each(OK + OK.replace(b"ok", b"no"))) as server,
-        open_transport(backend_for("127.0.0.1"), default_tls(), kept=1) as transport,
+        open_transport(backend_for("127.0.0.1"), default_tls(), keep=True) as transport,
     ):
         assert await ask(transport, server.port) == b"ok"
         with pytest.raises(httpcore.RemoteProtocolError):

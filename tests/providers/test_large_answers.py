@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from receiver.domain.answers import Report
+from receiver.large_bodies import LARGE
 from receiver.providers.api import Api
-from receiver.providers.calls import LARGE, MAX_VALUES, read_response
+from receiver.providers.calls import MAX_VALUES, read_response
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import account, closing
 from tests.providers.faulty_server import answer, faulty_server
