@@ -26,7 +26,7 @@ FAULTS: Final = SandboxRules(
     drop_callbacks=0.4,
     duplicate_callbacks=0.3,
     # With this seed, two of the first six jobs lose their final callback.
-    seed=24,
+    seed=6,
 )
 PROMPTS: Final = (
     "A lighthouse and the sea, at dusk",

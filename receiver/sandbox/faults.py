@@ -6,11 +6,6 @@ from typing import Final, Literal
 
 UPDATES: Final = (25, 50, 75)
 """The progress at which callbacks are sent before the final one."""
-_FAILURES: Final = (
-    "The video model gave up on this prompt.",
-    "A scene could not be rendered.",
-    "The content filter stopped this job.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +38,7 @@ class SandboxRules:
 class JobPlan:
     """What is drawn for one job."""
 
-    failure: str | None
-    """The message of a job that fails; None if it completes."""
+    fails: bool
     answer: Literal["accepted", "error", "never"]
     """How its submission is answered; after the last two, only a callback tells the sender of the
     job."""
@@ -56,12 +50,11 @@ def plan_job(rules: SandboxRules, nonce: str) -> JobPlan:
     """Draw a job's plan, always the same for a nonce. Changing one probability affects no other
     decision."""
     draws = random.Random(nonce)
-    failure = draws.choice(_FAILURES)
     fails = draws.random() < rules.fail_jobs
     is_error = draws.random() < rules.server_errors
     is_never = draws.random() < rules.submit_timeouts
     return JobPlan(
-        failure if fails else None,
+        fails,
         "never" if is_never else "error" if is_error else "accepted",
         tuple(_copies(rules, draws) for _ in (*UPDATES, "final")),
     )

@@ -159,8 +159,8 @@ class Jobs:
     def _outcome(self, job: SandboxJob) -> JobView:
         if job.is_cancelled:
             return job.view(Status.CANCELLED)
-        if job.plan.failure is not None:
-            return job.view(Status.FAILED, error=job.plan.failure)
+        if job.plan.fails:
+            return job.view(Status.FAILED, error="The video model gave up on this prompt.")
         link = f"{self.origin}/results/{job.id}.webm"
         output = self.shape.output(job.submission.input, link)
         return job.view(Status.COMPLETED, progress=100, output=output)
