@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 import structlog
 
 from receiver.clock import Clock
-from receiver.engine.supervisor import STORE_RETRY_SECONDS, Worker
+from receiver.engine.supervisor import RETRY_SECONDS, Worker
 from receiver.streams.hub import Hub, Subscription
 from store.changes import CommitNotice
 from store.due import START, Choose, Found, Look
@@ -221,4 +221,4 @@ async def retry_until_stored(
             return
         except StoreUnavailable as error:
             log.warning("a result could not be stored; retrying", result=what, reason=str(error))
-            await clock.sleep(STORE_RETRY_SECONDS)
+            await clock.sleep(RETRY_SECONDS)

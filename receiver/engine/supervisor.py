@@ -11,18 +11,15 @@ from receiver.clock import Clock
 from receiver.metrics import Metrics
 from store.errors import StoreUnavailable
 
-RESTART_SECONDS = (0.5, 30.0)
-"""Shortest and longest pause after an unexpected error. It doubles each time, and is reset once the
-worker has run for more than the longest."""
-
 BATCH = 100
 """The most rows that are read or changed at once, where any number may have to be."""
 
 UPKEEP_SECONDS = 30.0
 """Pause of the workers for which nothing is urgent: retention, gauges, removal of files."""
 
-STORE_RETRY_SECONDS = 1.0
-"""How long a worker waits for an unavailable store before it tries again."""
+RETRY_SECONDS = 1.0
+"""Pause after a failure. Accepted work waits for the store, so it must not wait much longer than an
+outage lasts."""
 
 log = structlog.get_logger()
 
@@ -80,12 +77,7 @@ class Supervisor:
             log.error("worker failed to stop", worker=worker.name, exc_info=error)
 
     async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        shortest, longest = RESTART_SECONDS
-        restart = shortest
         while True:
-            began = self._clock.monotonic()
-            # Accepted work waits for the store: it must not wait much longer than the outage lasts.
-            pause = STORE_RETRY_SECONDS
             try:
                 await loop()
             except StoreUnavailable as error:
@@ -93,11 +85,8 @@ class Supervisor:
             except Exception as error:
                 # Any error restarts this worker only.
                 log.error("worker failed", worker=name, exc_info=error)
-                if self._clock.monotonic() - began > longest:
-                    restart = shortest
-                pause, restart = restart, min(restart * 2, longest)
             self._metrics.worker_failures.labels(name).inc()
-            await self._clock.sleep(pause)
+            await self._clock.sleep(RETRY_SECONDS)
 
 
 async def _loop(worker: Worker) -> None:
