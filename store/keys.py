@@ -1,11 +1,13 @@
 """Users and their API keys."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 from store.changes import CommitNotice
 from store.errors import AmbiguousPrefix, NotFound
 from store.records.times import Millis
 from store.repository import Repository
+from store.rows import to_json
 from store.session import Row, Session
 
 
@@ -66,6 +68,11 @@ class Keys(Repository):
 
     async def find(self, key_hash: str) -> ApiKey | None:
         return await self._find("read-key", _key, hash=key_hash)
+
+    async def active(self, hashes: Iterable[str]) -> set[str]:
+        """Those of the hashes whose keys are not revoked."""
+        rows = await self._fetch("list-active", hashes=to_json([*hashes]))
+        return {found for (found,) in rows}
 
     async def list_page(self, before: str, limit: int) -> list[ApiKey]:
         """Keys older than the one with the hash `before` (all if there is none), newest first."""

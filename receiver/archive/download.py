@@ -26,6 +26,11 @@ from receiver.webhooks.targets import TargetRefused
 
 PIECE = 1024 * 1024
 """Approximate number of bytes hashed and written at a time."""
+MAX_READS = 16 * 1024
+"""Maximum number of reads for a piece: a host could send it in chunks of a byte, each of which
+takes the event loop as long as a whole one."""
+READS_AT_ONCE = 64
+"""After so many, other tasks have their turn."""
 PIECE_SECONDS = 120.0
 """Time limit for a piece: a slower host would hold up other downloads."""
 MAX_REDIRECTS = 5
@@ -123,10 +128,16 @@ class Download:
     async def _piece(self) -> bytes:
         """The next piece; empty at the end."""
         piece, limit = bytearray(), asyncio.timeout(PIECE_SECONDS)
+        reads = 0
         try:
             async with limit:
                 while len(piece) < PIECE and (data := await anext(self._received, b"")):
                     piece += data
+                    reads += 1
+                    if reads > MAX_READS:
+                        raise DownloadFailed("bad_answer: it comes in chunks of a few bytes")
+                    if reads % READS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
                     self.size += len(data)
                     self._check_size(self.size)
         except TimeoutError:

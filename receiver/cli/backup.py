@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import Field
 
 from receiver.cli.common import coroutine, load_and_warn, require_database
 from receiver.cli.errors import USAGE, Failure, sentence
@@ -15,6 +16,13 @@ from store.open import back_up_store
 
 class _BackupSettings(StoreSettings, ArchiveSettings):
     """The settings of `backup`."""
+
+
+class _CopySettings(StoreSettings):
+    """The settings of `copy`."""
+
+    copy_to: str = Field(repr=False)
+    """The URL of the empty PostgreSQL database to copy to."""
 
 
 @coroutine
@@ -44,11 +52,16 @@ async def backup(
 
 def copy(
     to: Annotated[
-        str, typer.Argument(help="The URL of an empty PostgreSQL database.", metavar="URL")
-    ],
+        str | None,
+        typer.Argument(
+            help="The URL of an empty PostgreSQL database. Other users of this machine can see"
+            " arguments: if it has a password, set RECEIVER_COPY_TO instead.",
+            metavar="URL",
+        ),
+    ] = None,
 ) -> None:
     """Copy all data from SQLite to PostgreSQL. Stop the service first."""
-    settings = load_and_warn(StoreSettings)
+    settings = load_and_warn(_CopySettings, copy_to=to)
     if settings.sqlite_path is None:
         raise Failure(
             "RECEIVER_DATABASE_URL must be the SQLite database to copy from.", status=USAGE
@@ -61,10 +74,11 @@ def copy(
         ) from error
 
     require_database(settings)
-    if not to.startswith("postgresql://"):  # as RECEIVER_DATABASE_URL must
+    target = settings.copy_to
+    if not target.startswith("postgresql://"):  # as RECEIVER_DATABASE_URL must
         raise Failure("The URL must begin with postgresql://.", status=USAGE)
     try:
-        copied = copy_to_postgres(settings.sqlite_path, to)
+        copied = copy_to_postgres(settings.sqlite_path, target)
     except ValueError as error:
         raise Failure(f"Not the URL of a PostgreSQL database: {error}.", status=USAGE) from error
     except (UnsupportedServer, StoreUnavailable) as error:

@@ -85,7 +85,7 @@ class CancelAnswer:
     """The provider was asked to cancel the job."""
 
     outcome: str
-    """`accepted`, `refused` or `unavailable`."""
+    """`accepted`, `refused`, `unavailable`, or `not_sent` if it certainly did not arrive."""
     status_code: int | None = None
     message: str | None = None
 

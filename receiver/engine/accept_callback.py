@@ -85,6 +85,8 @@ class CallbackIntake:
         after, store = 0, self._services.store
         while left := await store.callbacks.list_unapplied(after, BATCH):
             for each in left:
+                if each.provider not in self._services.providers:
+                    continue  # it waits for a start with its provider
                 with suppress(NotFound):  # it has just been removed
                     await self.accept(
                         each.provider, each.job_id, each.body, (), verified=each.verified

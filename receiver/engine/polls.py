@@ -120,8 +120,8 @@ class StatusPolls(Handler[Job]):
             await self._services.store.due.release(self._services.holder, [job_id])
 
     async def _ask(self, job: Job) -> Observation | None:
-        """Make the call that the job waits for. None if it is a cancel request that waits for its
-        provider to be configured again."""
+        """Make the call that the job waits for. None if it is a cancel request that did not
+        arrive."""
         asked_at, number = self._services.clock.now(), job.tracking.polls + 1
         upstream = upstream_job(job)
         if upstream is None:
@@ -143,15 +143,16 @@ class StatusPolls(Handler[Job]):
         return StatusCallEnded(number, asked_at, upstream.id, said)
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer | None:
-        """Ask the provider to cancel a job that its user has cancelled. Pauses are ignored: there
-        is only one such call, and without it the job goes on costing money."""
+        """Ask the provider to cancel a job that its user has cancelled. Pauses are ignored: without
+        the call the job goes on costing money. None if it did not arrive and is to be repeated, but
+        not for ever: retention does not remove the job meanwhile."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
-            # It must not wait for ever: retention does not remove the job meanwhile.
-            if self._services.clock.now() - (job.done_at or 0) < DAY:
-                return None
-            return CancelAnswer("unavailable", message=f"provider {job.provider} is not configured")
-        self._calls.count()
-        answer = await provider.cancel(upstream)
-        log.info("cancel passed on", job=job.id, outcome=answer.outcome)
-        return answer
+            reason = f"provider {job.provider} is not configured"
+            answer = CancelAnswer("not_sent", message=reason)
+        else:
+            self._calls.count()
+            answer = await provider.cancel(upstream)
+            log.info("cancel passed on", job=job.id, outcome=answer.outcome)
+        is_late = self._services.clock.now() - (job.done_at or 0) >= DAY
+        return answer if is_late or answer.outcome != "not_sent" else None

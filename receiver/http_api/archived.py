@@ -1,6 +1,7 @@
 """Serves result files from the archive."""
 
 import asyncio
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from receiver.archive.contract import ArchiveUnavailable, FileLocation
+from receiver.archive.contract import ArchiveUnavailable
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.responses import NO_STORE, etag_matches
@@ -48,8 +49,8 @@ async def archived_file(
         return None
     file = job.archive[number - 1]
     found = await _find(context, file)
-    if isinstance(found, Path):
-        return _serve(request, file, found)
+    if isinstance(found, tuple):
+        return _serve(request, file, *found)
     return None if found is None else redirect(found)
 
 
@@ -59,19 +60,26 @@ def redirect(link: str) -> Response:
     return RedirectResponse(link, status_code=302, headers=NO_STORE)
 
 
-async def _find(context: ApiContext, file: ArchivedFile) -> FileLocation | None:
+async def _find(
+    context: ApiContext, file: ArchivedFile
+) -> tuple[Path, os.stat_result] | str | None:
+    """The file in the archive's folder, or its link in the bucket."""
     if context.archive is None or file.key is None:
         return None
     try:
         async with asyncio.timeout(FIND_SECONDS):
-            return await context.archive.find(file.key, file.bytes or 0)
-    except (ArchiveUnavailable, TimeoutError) as error:
+            found = await context.archive.find(file.key, file.bytes or 0)
+            if isinstance(found, str):
+                return found
+            # The response would look for the file again, which retention may have removed.
+            return found, await asyncio.to_thread(found.stat)
+    except (ArchiveUnavailable, OSError, TimeoutError) as error:
         reason = str(error) or f"no answer within {FIND_SECONDS:g} s"
         log.warning("a stored file cannot be read", key=file.key, reason=reason)
         return None
 
 
-def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
+def _serve(request: Request, file: ArchivedFile, path: Path, stat: os.stat_result) -> Response:
     tag = f'"{file.sha256}"'
     headers = HEADERS | {"ETag": tag}
     if etag_matches(request.headers.get("if-none-match"), tag):
@@ -84,6 +92,7 @@ def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
         path,
         # Not as `media_type`: Starlette would add a charset, which is not known, to a text type.
         headers=headers | {"Content-Type": str(file.content_type)},
+        stat_result=stat,
         filename="-".join(path.parts[-2:]),
         content_disposition_type="inline",
     )

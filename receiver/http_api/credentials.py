@@ -96,11 +96,13 @@ def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
     # Not a coroutine, since this is the hot route. An exception still becomes a response.
     def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         provider, token = scope["path_params"]["provider"], scope["path_params"]["token"]
-        is_running = provider in context.services.providers
-        job_id = context.tokens.verify(provider, token) if is_running else None
+        job_id = context.tokens.verify(provider, token)
         if job_id is None:
             context.services.metrics.count_callback("unknown", "unauthorized")
             raise Problem(401, "bad_token", "This is not a valid callback URL.")
+        if provider not in context.services.providers:
+            detail = f"The provider {provider} is not configured now. Nothing was saved."
+            raise Problem(503, "provider_not_configured", detail, headers={"Retry-After": "60"})
         return handler(context, job_id, scope, receive, send)
 
     return endpoint

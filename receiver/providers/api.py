@@ -137,7 +137,8 @@ class Api(HttpClient):
         try:
             return await self.send_once(method, path, None, self._account.status_timeout, classify)
         except NoAnswer as error:
-            return CancelAnswer("unavailable", message=str(error))
+            outcome = "unavailable" if error.may_have_arrived else "not_sent"
+            return CancelAnswer(outcome, message=str(error))
 
     def same_origin_path(self, url: Any) -> str | None:
         """Path and query of a URL in an answer; None if it does not begin with the scheme, host and

@@ -67,12 +67,11 @@ class Broadcast:
         the service."""
         while True:
             await self._clock.sleep(self._heartbeat / 2)  # reading many keys takes time too
-            for key_hash in dict.fromkeys(reader.key_hash for reader in self.readers):
-                key = await self._store.keys.find(key_hash)
-                if key is None or key.revoked_at is not None:
-                    for reader in self.readers:
-                        if reader.key_hash == key_hash:
-                            reader.end()
+            asked = {reader.key_hash for reader in self.readers}
+            ended = asked - await self._store.keys.active(asked) if asked else set()
+            for reader in self.readers:
+                if reader.key_hash in ended:
+                    reader.end()
 
     async def pump(self) -> None:
         """Push new events; runs as long as the service."""

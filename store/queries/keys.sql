@@ -15,6 +15,10 @@ SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
   FROM api_keys k JOIN users u ON u.id = k.user_id
  WHERE k.hash = :hash;
 
+-- name: list-active
+-- Those of the listed hashes whose keys are not revoked.
+SELECT hash FROM api_keys WHERE revoked_at IS NULL AND hash IN ({listed_hashes});
+
 -- name: list-keys
 -- Keys older than the one with the hash `before` (all if there is none), newest first. With a join
 -- SQLite would read them by user.

@@ -27,6 +27,7 @@ STATEMENTS = Statements(
     json_object="json_object",
     position="instr",
     metadata_members="json_each(:metadata)",
+    listed_hashes="SELECT value FROM json_each(:hashes)",
     listed_users="SELECT value FROM json_each(:users)",
     for_update="",  # there is one writer
     skip_locked="",

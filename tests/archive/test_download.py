@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from receiver.archive import download
-from receiver.archive.download import LOOPBACK, Download, Downloader, DownloadFailed
+from receiver.archive.download import LOOPBACK, MAX_READS, Download, Downloader, DownloadFailed
 from receiver.net.resolver import Resolver
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPNetwork
@@ -70,6 +70,17 @@ async def test_a_download_that_breaks_off_fails_and_is_begun_anew(
     link = host.link("/f", Answer(FILE, length=length, cuts=[500_000]))
     assert await failure_code(link) == ("bad_answer", False)
     assert (await load(link))[0] == FILE
+
+
+async def test_chunks_of_a_byte_are_taken_up_to_a_limit(host: FileHost) -> None:
+    chunked = {"Transfer-Encoding": "chunked"}
+    for size in (MAX_READS, MAX_READS + 1):
+        body = b"1\r\nx\r\n" * size + b"0\r\n\r\n"
+        host.link(f"/{size}", Answer(body, length=False, headers=chunked))
+    link = host.link("/", Answer())
+    assert (await load(f"{link}{MAX_READS}"))[0] == b"x" * MAX_READS
+    outcome = await failure(f"{link}{MAX_READS + 1}")
+    assert outcome == ("bad_answer: it comes in chunks of a few bytes", False)
 
 
 async def test_redirects_are_followed_five_times(host: FileHost) -> None:

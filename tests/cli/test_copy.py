@@ -68,7 +68,8 @@ def test_a_copy_that_is_impossible_says_why(
     workspace: Workspace, tmp_path: Path, source: str, target: str, words: str
 ) -> None:
     (tmp_path / "there.db").write_text("not empty")
-    done = workspace.with_settings(DATABASE_URL=source.format(tmp_path)).run("copy", target)
+    settings = {"DATABASE_URL": source.format(tmp_path), "COPY_TO": target}
+    done = workspace.with_settings(**settings).run("copy")
 
     assert done.status != 0
     assert words in done.err

@@ -55,6 +55,7 @@ class ScriptedUpstream(SamsarDouble):
         """If set, calls are answered only after this event."""
         self.asked: list[str] = []
         self.cancelled: list[str] = []
+        self.cancel_answer = CancelAnswer("accepted", 200)
 
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
@@ -70,7 +71,7 @@ class ScriptedUpstream(SamsarDouble):
 
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         self.cancelled.append(job.id)
-        return CancelAnswer("accepted", 200)
+        return self.cancel_answer
 
     async def _wait(self) -> None:
         self.called.set()

@@ -9,10 +9,10 @@ import pytest
 
 from receiver.domain.answers import StatusReport, StatusUnavailable
 from receiver.domain.lifecycle import decider
-from receiver.domain.observations import CancelRequested
+from receiver.domain.observations import CancelAnswer, CancelRequested
 from receiver.domain.schedule import DAY, Rules
 from receiver.engine.lanes import LaneWorker
-from receiver.engine.polls import StatusPolls
+from receiver.engine.polls import POLL_LEASE, StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
 from receiver.providers.samsar import read_report
 from store.records.jobs import Job, Phase
@@ -185,11 +185,16 @@ async def test_a_cancel_is_passed_on_once_although_calls_pause(
     assert (await harness.find(job)).due is None
 
 
-async def test_a_cancel_waits_a_day_for_its_provider_to_be_configured(
-    harness: Harness, worker: LaneWorker[Job]
+@pytest.mark.parametrize("provider", ["gone", "samsar"])
+async def test_a_cancel_that_does_not_arrive_is_repeated_for_a_day(
+    harness: Harness, worker: LaneWorker[Job], provider: str
 ) -> None:
-    job = await cancelled(harness, "up", provider="gone")
-    await step(harness, worker)
-    assert (await harness.find(job)).cancel_wanted
+    """Its provider is not configured, or cannot be reached."""
+    harness.provider.cancel_answer = CancelAnswer("not_sent", message="could not connect")
+    job = await cancelled(harness, "up", provider=provider)
+    for _ in range(2):
+        await step(harness, worker, POLL_LEASE / SECOND)
+        assert (await harness.find(job)).cancel_wanted
+    assert harness.provider.cancelled == ["up", "up"] * (provider == "samsar")
     await step(harness, worker, DAY / SECOND)
     assert not (await harness.find(job)).cancel_wanted

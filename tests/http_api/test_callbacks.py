@@ -1,6 +1,7 @@
 """Callbacks: the table of answers, row by row, and what becomes of a claim."""
 
 import json
+from pathlib import Path
 
 import httpx
 import structlog
@@ -15,7 +16,8 @@ from tests.http_api.scripted_provider import (
     ScriptedProvider,
     call_back,
 )
-from tests.support.service import RunningService
+from tests.support.documented import assert_problem
+from tests.support.service import RunningService, running_service
 
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
 
@@ -39,6 +41,19 @@ async def test_a_bad_token_is_401_before_the_body_is_read(
         assert answer.status_code == 401, wrong
     assert (await job.document())["phase"] == "accepted"
     assert await job.callbacks() == []
+
+
+async def test_a_callback_of_a_provider_that_is_not_configured_any_more_is_sent_again(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    async with running_service(tmp_path, **provider.settings()) as service:
+        job = await create_accepted_job(service, provider)
+    path = httpx.URL(job.callback_url).path
+    async with running_service(tmp_path, provider="sandbox") as service:
+        refusal = await service.client().post(path, json=COMPLETED)
+        assert_problem(refusal, 503, "provider_not_configured")
+    async with running_service(tmp_path, **provider.settings()) as service:
+        assert (await service.client().post(path, json=COMPLETED)).status_code == 200
 
 
 async def test_a_job_that_is_gone_is_410(service: RunningService, job: AcceptedJob) -> None:

@@ -149,6 +149,8 @@ async def test_a_submission_that_was_surely_not_sent(subject: Subject) -> None:
     async with opened(subject, refused_url()) as provider:
         said = await provider.submit(subject.good_kinds[0], subject.good_input, CALLBACK)
         assert isinstance(await provider.status(provider.absent_job), StatusUnavailable)
+        if subject.cancels:
+            assert (await provider.cancel(provider.absent_job)).outcome == "not_sent"
     assert isinstance(said, SubmitNotSent)
     assert said.status_code is None
     assert said.reason.startswith("could not connect")

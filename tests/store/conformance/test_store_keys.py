@@ -45,6 +45,9 @@ async def test_a_prefix_of_one_key_revokes_it(world: World) -> None:
 
     assert (revoked.user, revoked.revoked_at) == ("ann", NOW + 5)
     assert await world.store.keys.find(revoked.hash) == revoked
+    others = {key.hash for key in await world.store.keys.list_page("", 9)} - {revoked.hash}
+    assert others
+    assert await world.store.keys.active([revoked.hash, *others, "unknown"]) == others
     for prefix in ("rk_an", "nothing", "rk_annn", "%", "rk_b_b"):
         with pytest.raises(NotFound):
             await world.store.keys.revoke(prefix, NOW + 6)

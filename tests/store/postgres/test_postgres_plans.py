@@ -55,6 +55,8 @@ READ_WHOLE = {
     # Only an admin reads it, or a key is looked up by its prefix.
     "keys.list-keys": {"api_keys"},
     "keys.list-keys-by-prefix": {"api_keys", "users"},
+    # Hardly longer than the list of the keys that have open streams.
+    "keys.list-active": {"api_keys"},
     # About a hundred users, whose names are joined to a page of their jobs or keys.
     "users": {"users"},
 }

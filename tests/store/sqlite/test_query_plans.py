@@ -60,6 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     # The users with open streams.
     "events.read-ends": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},
+    "keys.list-active": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},
     # Only an admin reads it.
     "keys.list-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
     "keys.list-keys-by-prefix": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
