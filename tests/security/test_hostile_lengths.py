@@ -139,6 +139,7 @@ def in_header(part: bytes, key: str) -> Iterator[bytes]:
 
 
 def in_body(part: bytes, key: str) -> Iterator[bytes]:
+    """tests/http_api/test_hostile_bodies.py has bodies that are no repetitions."""
     text = part * ((LONG - 2 * ROOM) // len(part))
     as_json = json.dumps(text.decode("latin-1"))[: LONG - 2 * ROOM].rstrip("\\").rstrip('"') + '"'
     movie = json.dumps(JOB)
@@ -146,13 +147,10 @@ def in_body(part: bytes, key: str) -> Iterator[bytes]:
         text,
         b"[%s]" % text,
         movie.replace('"A lighthouse at dawn"', as_json).encode("latin-1"),
-        movie.replace('"create_movie"', as_json).encode("latin-1"),
-        b'{"numbers": [%s1], ' % (b"1e308," * 10_000) + movie[1:].encode(),
         b'{"webhookUrl": %s, ' % as_json.encode() + movie[1:].encode(),
     ):
-        yield request_bytes(
-            "POST", "/v1/jobs", content, API_KEY=key, Idempotency_Key="k" + str(zlib.crc32(content))
-        )
+        own = f"k{zlib.crc32(content)}"  # a key that was used would end the request early
+        yield request_bytes("POST", "/v1/jobs", content, API_KEY=key, Idempotency_Key=own)
     yield request_bytes("POST", "/session", text, X_Requested_With="a")
 
 
