@@ -132,7 +132,7 @@ class Deliveries(Handler[Message]):
         headers = sign(secrets_of(user, began), delivery.id, began, delivery.body)
         sent = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
         if sent.connect_failure:
-            self._hosts.failed(delivery.host, monotonic, clock.monotonic())
+            self._hosts.remember(delivery.host).failed(monotonic, clock.monotonic())
         else:
             self._hosts[delivery.host].succeeded(monotonic)
         await self._settle(delivery, began, sent)

@@ -135,11 +135,8 @@ class StatusPolls(Handler[Job]):
             return StatusCallEnded(number, asked_at, upstream.id, answer)
         # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
         # of its own: the status may lag.
-        only_result = job.tracking.result_pending
-        said = await self._calls.ask(
-            provider,
-            lambda asked: asked.result(upstream) if only_result else asked.status(upstream),
-        )
+        ask = provider.result if job.tracking.result_pending else provider.status
+        said = await self._calls.ask(job.provider, partial(ask, upstream))
         return StatusCallEnded(number, asked_at, upstream.id, said)
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelAnswer | None:

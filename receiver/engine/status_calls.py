@@ -1,6 +1,7 @@
 """Limits all status calls to providers."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -48,12 +49,10 @@ class StatusCalls:
         """Count a call that no throttle stops, against the rate."""
         self._limiter.take(self._clock.monotonic())
 
-    async def ask(
-        self, provider: Provider, call: Callable[[Provider], Awaitable[StatusAnswer]]
-    ) -> StatusAnswer:
-        """Make a status call. While calls to the provider pause, it counts as failed without being
-        made."""
-        name, began = provider.name, self._clock.monotonic()
+    async def ask(self, name: str, call: Callable[[], Awaitable[StatusAnswer]]) -> StatusAnswer:
+        """Make a status call to the provider `name`. While calls to it pause, it counts as failed
+        without being made."""
+        began = self._clock.monotonic()
         throttle = self._throttles[name]
         if not throttle.admits(began):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
@@ -61,7 +60,7 @@ class StatusCalls:
         self._limiter.take(began)
         throttle.began()
         try:
-            answer = await call(provider)
+            answer = await call()
         except BaseException:
             throttle.abandoned(began)
             raise
@@ -78,7 +77,7 @@ class StatusCalls:
             return None
         self._for_clients += 1
         try:
-            return await self.ask(provider, lambda asked: asked.status(job))
+            return await self.ask(provider.name, partial(provider.status, job))
         finally:
             self._for_clients -= 1
 
@@ -94,6 +93,6 @@ class StatusCalls:
         log.warning("a status call failed", provider=name, reason=answer.reason)
         if answer.credentials_refused:
             key_is_refused.set(1)
-        now = self._clock.monotonic()
-        self._throttles.failed(name, began, now, final=answer.credentials_refused)
+        throttle, now = self._throttles.remember(name), self._clock.monotonic()
+        throttle.failed(began, now, final=answer.credentials_refused)
         return answer

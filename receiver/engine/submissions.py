@@ -212,8 +212,8 @@ class Submissions(Handler[Attempt]):
         match answer:
             case SubmitNotSent(status_code=int(), retry_after=retry_after):
                 pause = None if retry_after is None else retry_after / 1_000
-                self._providers.failed(key, attempt.began, now, pause)
-                self._users.failed(user, attempt.began, now, pause)
+                self._providers.remember(key).failed(attempt.began, now, pause)
+                self._users.remember(user).failed(attempt.began, now, pause)
             case SubmitAccepted() | SubmitRefused():
                 self._providers[key].succeeded(attempt.began)
                 self._users[user].succeeded(attempt.began)

@@ -99,24 +99,16 @@ class Throttles(Generic[K]):
         self._of: OrderedDict[K, Throttle] = OrderedDict()
 
     def __getitem__(self, key: K) -> Throttle:
-        """The key's throttle; a new one is only remembered by `failed`."""
+        """The key's throttle; a new one is not remembered."""
         return self._of.get(key) or Throttle(self._pauses)
 
-    def failed(
-        self,
-        key: K,
-        began: float,
-        now: float,
-        retry_after: float | None = None,
-        *,
-        final: bool = False,
-    ) -> None:
-        """See `Throttle.failed`."""
+    def remember(self, key: K) -> Throttle:
+        """The key's throttle, to which a failure is now reported."""
         throttle = self._of.setdefault(key, Throttle(self._pauses))
-        throttle.failed(began, now, retry_after, final=final)
         self._of.move_to_end(key)
         if len(self._of) > MAX_THROTTLES:
             self._of.popitem(last=False)
+        return throttle
 
     def pauses_left(self, now: float) -> list[float]:
         """How many seconds each pause still lasts."""

@@ -100,7 +100,7 @@ def test_only_keys_that_failed_are_remembered_and_a_bounded_number_of_them() -> 
     assert throttles.pauses_left(0) == []
 
     for key in range(MAX_THROTTLES + 1):
-        throttles.failed(key, 0, 0)
+        throttles.remember(key).failed(0, 0)
 
     assert throttles[0].state == "closed", "it failed longest ago"
     assert throttles[1].state == "open"
