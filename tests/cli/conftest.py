@@ -104,8 +104,7 @@ class Workspace:
         """Serve in this workspace while the block runs."""
         log = self.folder / f"{command}.log"
         log.write_text("")
-        port = self.settings.get("PORT", "0")
-        with self.fork(command, "--port", port, out=Path(os.devnull), err=log) as process:
+        with self.fork(command, "--port", "0", out=Path(os.devnull), err=log) as process:
             url = _address(process, log)
             try:
                 yield Served(self.with_settings(URL=url), process, url, log)
