@@ -11,7 +11,7 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.metrics import Metrics
 from receiver.streams import frames
-from receiver.streams.broadcast import Broadcast
+from receiver.streams.broadcast import PAGE, Broadcast
 from receiver.streams.channel import READS_AT_ONCE
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
@@ -154,6 +154,14 @@ async def test_events_of_this_process_are_pushed_without_a_read(streams: Streams
     assert first.chunks == second.chunks == chunks_of(5, 6, 7, 8)
     assert bobs.chunks == chunks_of(5, user=BOB)
     assert streams.log.reads == []
+
+
+async def test_a_reader_that_is_far_behind_reads_page_after_page(streams: Streams) -> None:
+    last = FIRST + 2 * PAGE
+    streams.log.append(*range(FIRST + 1, last + 1))
+    reader = await streams.open(after_seq=0)
+    await settled()
+    assert reader.chunks == chunks_of(*range(1, last + 1))
 
 
 async def test_few_pages_of_a_user_are_read_at_once(streams: Streams) -> None:
