@@ -1,6 +1,5 @@
 """A database file, and the store's parts, each alone."""
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -9,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from store.database import Store
 from store.sqlite import connection
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer, prepare
-from store.sqlite.database import SqliteStore, open_sqlite
+from tests.store.world import opened
 
 
 def address(path: Path) -> str:
@@ -47,8 +47,7 @@ def other(path: Path, short_busy_timeout: None) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-async def store(path: Path, short_busy_timeout: None) -> AsyncIterator[SqliteStore]:
+async def store(path: Path, short_busy_timeout: None) -> AsyncIterator[Store]:
     """The store, which waits only briefly for locks."""
-    opened = await open_sqlite(path, entropy=os.urandom, serving=True)
-    yield opened
-    await opened.close()
+    async with opened(address(path)) as store:
+        yield store

@@ -15,6 +15,7 @@ from store.open import open_store
 from store.sqlite import connection
 from store.sqlite.connection import MIGRATIONS, connect_writer, prepare
 from tests.store.sqlite.conftest import address
+from tests.store.world import opened
 
 
 async def test_files_and_their_folder_are_private(tmp_path: Path) -> None:
@@ -23,13 +24,10 @@ async def test_files_and_their_folder_are_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         for _ in range(2):
-            store = await open_store(address(database), serving=True)
-            await store.check_writable()
-            modes = {
-                file.name: stat.S_IMODE(file.stat().st_mode) for file in database.parent.iterdir()
-            }
-            await store.close()
-            assert modes == dict.fromkeys(names, 0o600)
+            async with opened(address(database)) as store:
+                await store.check_writable()
+                modes = {file.name: file.stat().st_mode for file in database.parent.iterdir()}
+            assert modes == dict.fromkeys(names, stat.S_IFREG | 0o600)
             database.chmod(0o644)
     finally:
         os.umask(before)
@@ -54,25 +52,24 @@ async def test_other_addresses_are_refused(url: str) -> None:
 async def test_one_service_at_a_time_whatever_the_path(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = await open_store(address(path), serving=True)
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "folder").symlink_to(tmp_path)
     monkeypatch.chdir(tmp_path)
 
-    for url in (
-        address(path),
-        address(tmp_path / "link"),
-        address(tmp_path / "folder" / "receiver.db"),
-        address(tmp_path / "x" / ".." / "receiver.db"),
-        "sqlite:///receiver.db",
-    ):
-        with pytest.raises(StoreInUse):
-            await open_store(url, serving=True)
+    async with opened(address(path)):
+        for url in (
+            address(path),
+            address(tmp_path / "link"),
+            address(tmp_path / "folder" / "receiver.db"),
+            address(tmp_path / "x" / ".." / "receiver.db"),
+            "sqlite:///receiver.db",
+        ):
+            with pytest.raises(StoreInUse):
+                await open_store(url, serving=True)
 
-    beside = await open_store("sqlite:///link")
-    await beside.check_writable()
-    await beside.close()
-    await store.close()
+        beside = await open_store("sqlite:///link")
+        await beside.check_writable()
+        await beside.close()
     await (await open_store(address(path), serving=True)).close()
 
 
@@ -81,16 +78,14 @@ async def test_one_service_at_a_time_whatever_the_path(
 async def test_one_service_at_a_time_whatever_becomes_of_the_names(
     path: Path, tmp_path: Path, change: str
 ) -> None:
-    store = await open_store(address(path), serving=True)
-    if change == "renamed":
-        path = path.rename(tmp_path / "renamed.db")
-    else:
-        (tmp_path / "receiver.db.lock").unlink()
+    async with opened(address(path)):
+        if change == "renamed":
+            path = path.rename(tmp_path / "renamed.db")
+        else:
+            (tmp_path / "receiver.db.lock").unlink()
+        with pytest.raises(StoreInUse):
+            await open_store(address(path), serving=True)
 
-    with pytest.raises(StoreInUse):
-        await open_store(address(path), serving=True)
-
-    await store.close()
     await (await open_store(address(path), serving=True)).close()
 
 
@@ -155,9 +150,8 @@ def test_a_database_can_be_created_several_times_at_once(tmp_path: Path) -> None
 
 
 async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = await open_store(address(path))
-    assert (await store.durability()).crash_safe
-    await store.close()
+    async with opened(address(path)) as store:
+        assert (await store.durability()).crash_safe
 
     def connect_without_sync(path: Path) -> sqlite3.Connection:
         connection = connect_writer(path)
@@ -165,8 +159,7 @@ async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -
         return connection
 
     monkeypatch.setattr("store.sqlite.database.connect_writer", connect_without_sync)
-    store = await open_store(address(path))
-    found = await store.durability()
-    await store.close()
+    async with opened(address(path)) as store:
+        found = await store.durability()
     assert not found.crash_safe
     assert "synchronous 1" in found.detail

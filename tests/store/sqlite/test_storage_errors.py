@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from store.changes import CommitNotice
+from store.database import Store
 from store.errors import OutcomeUnknown, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
 from store.session import Session
 from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import Connection, prepare
-from store.sqlite.database import SqliteStore
 from store.sqlite.failures import to_store_error
 from tests.store.works import put, run
 from tests.store.world import World
 
 
 async def test_a_lock_held_too_long_is_unavailable_and_passes(
-    store: SqliteStore, world: World, other: sqlite3.Connection
+    store: Store, world: World, other: sqlite3.Connection
 ) -> None:
     job = await world.create()
     other.execute("BEGIN IMMEDIATE")
@@ -44,7 +44,7 @@ async def test_a_lock_held_too_long_is_unavailable_and_passes(
 
 
 async def test_the_check_needs_as_much_room_as_a_job(
-    store: SqliteStore, world: World, path: Path, other: sqlite3.Connection
+    store: Store, world: World, path: Path, other: sqlite3.Connection
 ) -> None:
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM jobs").fetchall()  # so the log is not restarted
@@ -63,7 +63,7 @@ async def test_the_check_needs_as_much_room_as_a_job(
 
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
-    store: SqliteStore, path: Path, replaced: bool
+    store: Store, path: Path, replaced: bool
 ) -> None:
     await store.check_writable()
     kept = path.rename(path.with_name("kept"))
@@ -79,7 +79,7 @@ async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
 
 
 async def test_a_copy_beside_the_log_of_a_removed_file_is_left_unchanged(
-    store: SqliteStore, path: Path
+    store: Store, path: Path
 ) -> None:
     copy = path.with_name("copy.db")
     back_up(path, copy)
@@ -98,7 +98,7 @@ async def test_a_copy_beside_the_log_of_a_removed_file_is_left_unchanged(
 
 
 async def test_only_other_processes_commits_are_noticed(
-    store: SqliteStore, other: sqlite3.Connection
+    store: Store, other: sqlite3.Connection
 ) -> None:
     assert await store.changed_elsewhere()  # may be true, because of the opening
     assert not await store.changed_elsewhere()
@@ -116,7 +116,7 @@ async def test_only_other_processes_commits_are_noticed(
 
 
 async def test_a_long_log_is_truncated_once_no_reader_needs_it(
-    store: SqliteStore, other: sqlite3.Connection
+    store: Store, other: sqlite3.Connection
 ) -> None:
     limit = 64 * 1024 * 1024
 
@@ -137,9 +137,7 @@ async def test_a_long_log_is_truncated_once_no_reader_needs_it(
     assert sizes["wal"] <= limit < sizes["database"]
 
 
-async def test_no_read_stays_open(
-    store: SqliteStore, world: World, other: sqlite3.Connection
-) -> None:
+async def test_no_read_stays_open(store: Store, world: World, other: sqlite3.Connection) -> None:
     job = await world.create()
     await asyncio.gather(
         store.jobs.find(job.id),
