@@ -9,7 +9,7 @@ from store.records.jobs import Job
 from store.records.times import Millis
 from store.records.transitions import Decide, NewJob, Transition
 from store.repository import Backend
-from store.rows import TABLE_COLUMNS, job_to_row, to_json
+from store.rows import TABLE_COLUMNS, job_to_row
 from store.session import Session
 
 
@@ -93,7 +93,7 @@ class Jobs(JobReads):
 
     def _write_new(self, db: Session, new: NewJob) -> int:
         """Write the job, its input and metadata; returns the size of its input."""
-        job, text = new.job, to_json(new.input)
+        job, text = new.job, new.input
         db.execute(self._create_job, job_to_row(job) | {"stored_bytes": len(text)})
         db.execute(self._sql["create-input"], {"job_id": job.id, "input": text})
         for name, value in (job.metadata or {}).items():

@@ -9,7 +9,6 @@ refused costs the others a second, and nothing else. Pauses are in memory alone.
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -184,18 +183,17 @@ class Submissions(Handler[Attempt]):
         if provider is None:
             return SubmitNotSent(f"provider {job.provider} is not configured")
         try:
-            text = await services.store.jobs.input_of(job.id)
-            if text is None:
-                return SubmitNotSent("its input is not stored")
-            body_input = await asyncio.to_thread(json.loads, text)
+            input_json = await services.store.jobs.input_of(job.id)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
+        if input_json is None:
+            return SubmitNotSent("its input is not stored")
         if self.stopping:
             return SubmitNotSent("the service stopped before it was sent")
         # This process may have been suspended, and the job is unconfirmed by now.
         if services.clock.now() >= attempt.begun.lease_until:
             return SubmitNotSent("its lease ended before it was sent")
-        return partial(provider.submit, job.kind, body_input, self._callback_address(job))
+        return partial(provider.submit, job.kind, input_json, self._callback_address(job))
 
     async def _send(self, job: Job, call: Call) -> SubmitAnswer:
         try:

@@ -25,8 +25,10 @@ class Submission:
     metadata: Mapping[str, str]
 
 
-def new_job(services: ServiceContext, user_id: int, user: str, submission: Submission) -> NewJob:
-    """A new job: queued, and due at once."""
+def new_job(
+    services: ServiceContext, user_id: int, user: str, submission: Submission, input_json: str
+) -> NewJob:
+    """A new job: queued, and due at once. `input_json` is its input as ASCII JSON."""
     now = services.clock.now()
     job = Job(
         id=services.ids.new("job", now),
@@ -45,7 +47,7 @@ def new_job(services: ServiceContext, user_id: int, user: str, submission: Submi
         label=_label_of(submission.input),
         due=Due(Lane.SUBMIT, now),
     )
-    return NewJob(job, submission.input, event_data(job))
+    return NewJob(job, input_json, event_data(job))
 
 
 async def submit_job(

@@ -19,6 +19,7 @@ from receiver.http_api.idempotency import read_key
 from receiver.streams.hub import STOP
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job
+from store.rows import to_json
 
 log = structlog.get_logger()
 
@@ -64,12 +65,14 @@ class Creation(ABC):
         """
         context, caller = self.context, self.caller
         services = context.services
-        body, key = await context.bodies.read(self.request, caller.key_hash, self._parse)
+        body, input_json, key = await context.bodies.read(
+            self.request, caller.key_hash, self._parse
+        )
         replay = None
         if key is not None:
             replay = await services.store.idempotency.find(caller.user_id, key)
         if replay is None:
-            new = new_job(services, caller.user_id, caller.user, self.read(body))
+            new = new_job(services, caller.user_id, caller.user, self.read(body), input_json)
             first = None if self.wait else self.response(new.job, new.event)
             made = await submit_job(services, new, key, first)
             if isinstance(made, Job):
@@ -78,9 +81,12 @@ class Creation(ABC):
         first = replay.stored_response or await self.rebuild_response(replay)
         return _sent(first, {"Idempotency-Replayed": "true"})
 
-    def _parse(self, raw: bytes) -> tuple[Mapping[str, Any], IdempotencyKey | None]:
+    def _parse(self, raw: bytes) -> tuple[Mapping[str, Any], str, IdempotencyKey | None]:
+        """The body, its input as it is stored and sent, and the request's key."""
         body = parse_object(raw)
-        return body, read_key(self.context, self.request, body, int((self.wait or 0) * 1_000))
+        wait_ms = int((self.wait or 0) * 1_000)
+        key = read_key(self.context, self.request, body, wait_ms)
+        return body, to_json(body.get("input", {})), key
 
     async def _wait(self, job: Job, *, has_key: bool) -> StoredResponse:
         response = None

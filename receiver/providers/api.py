@@ -5,6 +5,7 @@ the provider certainly did not accept it: no byte was sent, or the answer was 42
 `Retry-After`.
 """
 
+import json
 import math
 import re
 import ssl
@@ -58,6 +59,11 @@ class Account:
     """See `HttpClient`."""
 
 
+def with_input(input_json: str, beside: Mapping[str, Any]) -> bytes:
+    """The JSON object with the input, and these members beside it."""
+    return f'{{"input":{input_json},{json.dumps(beside)[1:]}'.encode("ascii")
+
+
 class Api(HttpClient):
     """Makes the calls of one provider, and classifies their answers."""
 
@@ -76,12 +82,12 @@ class Api(HttpClient):
     async def submit(
         self,
         path: str,
-        body: Mapping[str, Any],
+        body: bytes,
         read_id: Callable[[Mapping[str, Any]], str | None],
         read_urls: Callable[[Mapping[str, Any]], Mapping[str, str] | None] = lambda _: None,
     ) -> SubmitAnswer:
-        """Send a submission once. `read_id` and `read_urls` read the members of `SubmitAccepted`
-        from the body of a 2xx answer."""
+        """Send a submission once; `body` is JSON. `read_id` and `read_urls` read the members of
+        `SubmitAccepted` from the body of a 2xx answer."""
 
         def classify(response: Response) -> SubmitAnswer:
             code, retry_after = response.status_code, self._retry_after(response)

@@ -41,6 +41,8 @@ _BEFORE_A_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([,\[{])', re.DOTAL
 # Markup or a JSON object at the beginning; control characters (binary data) anywhere.
 _NOT_FOR_PEOPLE = re.compile(r"\A\s*[<{]|[\x00-\x08\x0e-\x1f]")
 
+_JSON = {"Content-Type": "application/json"}
+
 T = TypeVar("T")
 
 
@@ -109,7 +111,7 @@ class HttpClient:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: bytes | None,
         timeout: float,
         read: Callable[[Response], T],
     ) -> T:
@@ -132,15 +134,15 @@ class HttpClient:
     async def close(self) -> None:
         await self._kept.aclose()
 
-    def _request(self, method: str, path: str, body: object = None) -> httpx.Request:
+    def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Request:
         target = path.encode("ascii")
         if not path.startswith("/"):
             target = self._base.raw_path + target
         return httpx.Request(
             method,
             self._base.copy_with(raw_path=target),
-            headers=self._headers,
-            json=body,
+            headers=self._headers if body is None else {**self._headers, **_JSON},
+            content=body,
             extensions={"timeout": {"connect": CONNECT_SECONDS}},
         )
 

@@ -83,10 +83,9 @@ class Provider(Protocol):
         return []
 
     @abstractmethod
-    async def submit(
-        self, kind: str, body_input: Mapping[str, Any], callback_url: str
-    ) -> SubmitAnswer:
-        """Send a submission once, with `callback_url` as its webhook."""
+    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+        """Send a submission once, with `callback_url` as its webhook. `input_json` is the ASCII
+        JSON of an input that has passed `check`."""
 
     @abstractmethod
     async def status(self, job: UpstreamJob) -> StatusAnswer:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
-from receiver.providers.api import Account, Api
+from receiver.providers.api import Account, Api, with_input
 from receiver.providers.calls import Response
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
@@ -67,19 +67,16 @@ class Replicate(Provider):
             " deployments/owner/name."
         )
 
-    async def submit(
-        self, kind: str, body_input: Mapping[str, Any], callback_url: str
-    ) -> SubmitAnswer:
-        body: dict[str, Any] = {
-            "input": body_input,
+    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+        beside: dict[str, Any] = {
             "webhook": callback_url,
             "webhook_events_filter": ["start", "completed"],
         }
         if _VERSION.fullmatch(kind):
-            path, body["version"] = "predictions", kind
+            path, beside["version"] = "predictions", kind
         else:
             path = f"{'' if _DEPLOYMENT.fullmatch(kind) else 'models/'}{kind}/predictions"
-        return await self._api.submit(path, body, _read_id)
+        return await self._api.submit(path, with_input(input_json, beside), _read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         return await self._api.status(_path(job), self.read)

@@ -8,6 +8,8 @@ An `input` is checked by the provider's rules. Errors have its own words where i
 clients written for it may compare them. Unknown members are not errors: they go upstream unchanged.
 """
 
+import asyncio
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +21,7 @@ from urllib.parse import urlencode
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.results import LONGEST_LINK
 from receiver.providers import parsing
-from receiver.providers.api import Account, Api
+from receiver.providers.api import Account, Api, with_input
 from receiver.providers.contract import InputFault, Provider, UpstreamJob
 from store.records.jobs import Status
 
@@ -94,11 +96,10 @@ class Samsar(Provider):
         """The errors in `input`; the first is the one that the provider would report."""
         return self._rules.faults(kind, body_input)
 
-    async def submit(
-        self, kind: str, body_input: Mapping[str, Any], callback_url: str
-    ) -> SubmitAnswer:
-        """Send a submission once; `body_input` has passed `check`."""
-        body = {"input": upstream_input(kind, body_input), "webhookUrl": callback_url}
+    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+        if kind == "create_narrative":
+            input_json = await asyncio.to_thread(with_lines, input_json)
+        body = with_input(input_json, {"webhookUrl": callback_url})
         return await self._api.submit(kind, body, read_request_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
@@ -220,15 +221,13 @@ class InputRules:
         yield from _text_faults(given, "aspect_ratio", "Aspect ratio is invalid")
 
 
-def upstream_input(kind: str, body_input: Mapping[str, Any]) -> dict[str, Any]:
-    """`body_input` as it goes upstream: unchanged, except that a string `prompt_list` is split.
-
-    The provider would treat each character of a string as a line, so it always gets an array.
-    """
-    sent = dict(body_input)
-    if kind == "create_narrative" and isinstance(prompts := sent.get("prompt_list"), str):
+def with_lines(input_json: str) -> str:
+    """A narrative's input as it goes upstream: a string `prompt_list` is split, since the provider
+    would take each of its characters for a line."""
+    sent: dict[str, Any] = json.loads(input_json)
+    if isinstance(prompts := sent.get("prompt_list"), str):
         sent["prompt_list"] = list(_lines(prompts))
-    return sent
+    return json.dumps(sent)
 
 
 def _lines(prompts: str) -> Iterator[str]:

@@ -74,7 +74,9 @@ async def _call_all(given: Response) -> None:
         job = UpstreamJob("up-1", kind, {})
         with patch.multiple(HttpClient, send_once=calls, ask=calls):
             answers = [
-                await provider.submit(kind, MOVIE, "https://a.example/webhooks/samsar/token"),
+                await provider.submit(
+                    kind, json.dumps(MOVIE), "https://a.example/webhooks/samsar/token"
+                ),
                 await provider.status(job),
                 await provider.cancel(job),
             ]

@@ -7,6 +7,7 @@ from typing import Any
 from receiver.domain.answers import SubmitAnswer
 from receiver.providers.api import Account
 from receiver.providers.samsar import InputRules, Samsar
+from store.rows import to_json
 from tests.providers.conformance.subjects import closing
 from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server
 from tests.support.manual_clock import ManualClock
@@ -38,5 +39,5 @@ async def submit_to(
         faulty_server(behaviour, certificate) as server,
         samsar(server.url, **values) as provider,
     ):
-        said = await provider.submit("create_movie", INPUT, CALLBACK)
+        said = await provider.submit("create_movie", to_json(INPUT), CALLBACK)
     return said, server

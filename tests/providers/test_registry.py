@@ -9,6 +9,7 @@ from receiver.clock import SystemClock
 from receiver.domain.answers import SubmitAccepted
 from receiver.providers.registry import open_provider
 from receiver.settings import ServeSettings
+from store.rows import to_json
 from tests.providers.conformance.subjects import SAMSAR, closing
 from tests.providers.faulty_server import answer, faulty_server
 from tests.providers.path_server import path_server
@@ -34,7 +35,9 @@ async def test_samsar_is_created_from_the_settings(
             assert provider.name == name
             movie = SAMSAR.good_input
             assert provider.check("create_movie", movie) == []
-            assert await provider.submit("create_movie", movie, "http://a/") == SubmitAccepted("1")
+            assert await provider.submit(
+                "create_movie", to_json(movie), "http://a/"
+            ) == SubmitAccepted("1")
     assert f"\r\n{key_header}\r\n" in server.heads[0]
 
 

@@ -14,6 +14,7 @@ from receiver.domain.answers import (
 )
 from receiver.providers.contract import UpstreamJob
 from store.records.jobs import Status
+from store.rows import to_json
 from tests.providers.faulty_server import (
     Behaviour,
     FaultyServer,
@@ -72,7 +73,7 @@ async def test_status_calls_share_a_connection_and_each_submission_has_its_own()
                 assert isinstance(await provider.status(UP_1), StatusReport)
             assert server.connections == 1
             for _ in range(3):
-                said = await provider.submit("create_movie", INPUT, CALLBACK)
+                said = await provider.submit("create_movie", to_json(INPUT), CALLBACK)
                 assert isinstance(said, SubmitAccepted)
             assert isinstance(await provider.status(UP_1), StatusReport)
         assert server.connections == 4
@@ -80,7 +81,7 @@ async def test_status_calls_share_a_connection_and_each_submission_has_its_own()
 
 async def test_a_narrative_goes_upstream_with_an_array() -> None:
     async with faulty_server(answer(200, ACCEPTED)) as server, samsar(server.url) as provider:
-        await provider.submit("create_narrative", {"prompt_list": "One\r\nTwo"}, CALLBACK)
+        await provider.submit("create_narrative", '{"prompt_list": "One\\r\\nTwo"}', CALLBACK)
     assert json.loads(server.bodies[0])["input"] == {"prompt_list": ["One", "Two"]}
     assert server.heads[0].startswith("POST /v1/video/create_narrative ")
 

@@ -1,6 +1,6 @@
 """Which inputs are refused, in Samsar's words, and how the others are sent."""
 
-import copy
+import json
 import math
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.providers.samsar import InputRules, upstream_input
+from receiver.providers.samsar import InputRules, with_lines
 
 RULES = InputRules(
     image_models=["IMAGEN3", "FLUX1.1PRO", "TOMORROW"],
@@ -71,7 +71,6 @@ def test_a_movie_s_fault(name: str, value: Any, detail: str) -> None:
 def test_a_movie_without_fault(name: str, value: Any) -> None:
     given = changed(MOVIE, name, value)
     assert RULES.faults("create_movie", given) == []
-    assert upstream_input("create_movie", given) == given
 
 
 def test_all_errors_are_reported_in_the_provider_s_order() -> None:
@@ -147,13 +146,11 @@ def test_a_narrative_without_fault(given: dict[str, Any]) -> None:
 )
 def test_a_prompt_list_goes_upstream_as_an_array(prompts: Any, lines: list[str]) -> None:
     given = {**NARRATIVE, "prompt_list": prompts, "later": 1}
-    before = copy.deepcopy(given)
-    assert upstream_input("create_narrative", given) == {**given, "prompt_list": lines}
-    assert given == before
+    assert json.loads(with_lines(json.dumps(given))) == {**given, "prompt_list": lines}
 
 
 @given(st.text())
 def test_a_string_is_judged_as_the_array_that_is_sent(prompts: str) -> None:
     given = {**NARRATIVE, "prompt_list": prompts}
-    sent = upstream_input("create_narrative", given)
+    sent = json.loads(with_lines(json.dumps(given)))
     assert RULES.faults("create_narrative", given) == RULES.faults("create_narrative", sent)

@@ -175,11 +175,9 @@ class SimulatedProvider(SamsarDouble):
 
     # --- what the service calls -------------------------------------------------------------------
 
-    async def submit(
-        self, kind: str, body_input: Mapping[str, Any], callback_url: str
-    ) -> SubmitAnswer:
+    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
         job_id = self._world.callbacks.job_of(callback_url)
-        fate = fate_of(body_input["fate"])
+        fate = fate_of(json.loads(input_json)["fate"])
         before = self.submissions.setdefault(job_id, [])
         how = fate.submission
         outage = self.outages.at(running_loop().time())

@@ -261,7 +261,7 @@ async def lease_due(
 
 
 def new(job: Job) -> NewJob:
-    return NewJob(job, {"prompt": "a cat"}, event_data(job))
+    return NewJob(job, '{"prompt":"a cat"}', event_data(job))
 
 
 async def add_key(store: Store, user: str, prefix: str = "rk_", **fields: Any) -> User:

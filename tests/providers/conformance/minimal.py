@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -39,10 +40,8 @@ class Minimal(Provider):
     def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
         return [] if "what" in body_input else [InputFault("/input/what", "what is missing.")]
 
-    async def submit(
-        self, kind: str, body_input: Mapping[str, Any], callback_url: str
-    ) -> SubmitAnswer:
-        body = {**body_input, "tell": callback_url}
+    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+        body = json.dumps({**json.loads(input_json), "tell": callback_url}).encode()
         return await self._api.submit("drawings", body, _read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:

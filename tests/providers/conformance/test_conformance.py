@@ -17,6 +17,7 @@ from receiver.domain.answers import (
 )
 from receiver.providers.calls import MAX_ANSWER_BYTES
 from receiver.providers.contract import UpstreamJob
+from store.rows import to_json
 from tests.providers.conformance.subjects import (
     CALLBACK,
     KEY,
@@ -43,7 +44,7 @@ pytestmark = each_subject()
 
 async def submitted(subject: Subject, behaviour: Behaviour) -> tuple[SubmitAnswer, FaultyServer]:
     async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
-        said = await provider.submit(subject.good_kinds[0], subject.good_input, CALLBACK)
+        said = await provider.submit(subject.good_kinds[0], to_json(subject.good_input), CALLBACK)
     return said, server
 
 
@@ -147,7 +148,7 @@ async def test_a_submission_that_may_have_arrived_is_ambiguous(
 
 async def test_a_submission_that_was_surely_not_sent(subject: Subject) -> None:
     async with opened(subject, refused_url()) as provider:
-        said = await provider.submit(subject.good_kinds[0], subject.good_input, CALLBACK)
+        said = await provider.submit(subject.good_kinds[0], to_json(subject.good_input), CALLBACK)
         assert isinstance(await provider.status(provider.absent_job), StatusUnavailable)
         if subject.cancels:
             assert (await provider.cancel(provider.absent_job)).outcome == "not_sent"
