@@ -7,7 +7,7 @@ import httpx
 from receiver.clock import SystemClock
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
-from tests.support.service import RunningService, eventually
+from tests.support.service import RunningService, eventually, submit
 
 
 async def test_a_key_has_so_many_streams(start: Start) -> None:
@@ -44,7 +44,8 @@ async def test_a_stream_ends_when_its_key_is_revoked(start: Start) -> None:
         await stream.rest()
         await by_ticket.rest()
         assert time.monotonic() - began < 5
-        await other.until(lambda frame: frame.raw == b":")
+        await submit(kept)
+        assert (await other.until(lambda frame: frame.event == "update"))[-1].event == "update"
 
     nobody = service.client()
     await eventually(lambda: nobody.get(ticket["url"]), lambda answer: answer.status_code == 401)
