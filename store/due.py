@@ -32,8 +32,8 @@ class Candidate(NamedTuple):
 
 
 Choose: TypeAlias = Callable[[Sequence[C]], Sequence[C]]
-"""Gets what is due in fair order, and returns what to take now. It must be pure and fast: it runs
-in the writer's thread, and again if the transaction is repeated."""
+"""Gets what is due in fair order, and returns what may be taken now; the first are taken. It must
+be pure and fast: it runs in the writer's thread, and again if the transaction is repeated."""
 
 
 class Place(NamedTuple):

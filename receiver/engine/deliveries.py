@@ -75,7 +75,7 @@ class Deliveries(Handler[Message]):
         until = now + round(self._timeout * 1_000) + LEASE_SLACK
         lease = Lease(self._services.holder, until)
         under_way = [message.delivery for message in running.values()]
-        choose = partial(self._choose, free, under_way, monotonic)
+        choose = partial(self._choose, under_way, monotonic)
         leased = await self._queue.look(
             lambda look: self._services.store.deliveries.lease(look, lease), free, choose
         )
@@ -89,11 +89,7 @@ class Deliveries(Handler[Message]):
         return [Message(each, now + LEASE_SLACK) for each in leased]
 
     def _choose(
-        self,
-        most: int,
-        running: Sequence[Delivery],
-        monotonic: float,
-        candidates: Sequence[DueDelivery],
+        self, running: Sequence[Delivery], monotonic: float, candidates: Sequence[DueDelivery]
     ) -> list[DueDelivery]:
         """The messages that may be sent: one per job, and within the limits per user and host."""
         users = Counter(each.user_id for each in running)
@@ -104,8 +100,7 @@ class Deliveries(Handler[Message]):
             throttle = self._hosts[each.host]
             most_at_host = PER_HOST if throttle.state == "closed" else 1
             if (
-                len(chosen) < most
-                and each.job_id not in taken
+                each.job_id not in taken
                 and users[each.user_id] < PER_USER
                 and hosts[each.host] < most_at_host
                 and throttle.admits(monotonic)

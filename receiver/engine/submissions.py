@@ -96,7 +96,7 @@ class Submissions(Handler[Attempt]):
         """Begin attempts: each is committed before its first byte is sent."""
         services, begun = self._services, dict[str, SubmissionBegins]()
         now, monotonic = services.clock.now(), services.clock.monotonic()
-        choose = partial(self._choose, free, monotonic)
+        choose = partial(self._choose, monotonic)
 
         def begin(job: Job) -> Transition | None:
             begun[job.id] = SubmissionBegins(job.attempts + 1, now + services.rules.submit_lease)
@@ -122,9 +122,7 @@ class Submissions(Handler[Attempt]):
             self._users[job.provider, job.user_id].began()
         return [Attempt(job, begun[job.id], monotonic) for job in jobs]
 
-    def _choose(
-        self, most: int, monotonic: float, candidates: Sequence[Candidate]
-    ) -> list[Candidate]:
+    def _choose(self, monotonic: float, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The candidates that may be sent. After a pause one goes at a time, until it is answered;
         users who were not refused go first."""
         chosen: list[Candidate] = []
@@ -135,9 +133,7 @@ class Submissions(Handler[Attempt]):
         }
         for each in sorted(candidates, key=lambda each: throttles[each][0].state != "closed"):
             both = throttles[each]
-            if len(chosen) < most and all(
-                throttle.admits(monotonic) and throttle not in probing for throttle in both
-            ):
+            if all(throttle.admits(monotonic) and throttle not in probing for throttle in both):
                 chosen.append(each)
                 probing.update(throttle for throttle in both if throttle.state != "closed")
         return chosen

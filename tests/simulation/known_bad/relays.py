@@ -83,10 +83,10 @@ async def sent_after_the_lease(handle: Any, self: Deliveries, work: Message) -> 
 @variant(IN_ORDER, plan=plans.paused_as_they_send, first=8)
 @instead_of(Deliveries, "_choose")
 def second_attempt_beside_the_first(
-    choose: Any, self: Deliveries, most: int, _running: Any, *given: Any
+    choose: Any, self: Deliveries, _running: Any, *given: Any
 ) -> object:
     """After a long pause, a process leases a message again that it is itself still sending."""
-    return choose(self, most, [], *given)
+    return choose(self, [], *given)
 
 
 @variant("410 turns the address off for a job", plan=plans.gone_as_they_render)
