@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import event_data
-from receiver.engine.submit_job import Submission
+from receiver.engine.new_job import Submission
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation

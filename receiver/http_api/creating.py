@@ -11,7 +11,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from receiver.engine.submit_job import Submission, new_job, submit_job
+from receiver.engine.new_job import Submission, new_job
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
@@ -74,7 +74,9 @@ class Creation(ABC):
         if replay is None:
             new = new_job(services, caller.user_id, caller.user, self.read(body), input_json)
             first = None if self.wait else self.response(new.job, new.event)
-            made = await submit_job(services, new, key, first)
+            made = await services.store.jobs.create(
+                new, key, first, user_storage=services.user_storage
+            )
             if isinstance(made, Job):
                 return _sent(first or await self._wait(made, has_key=key is not None))
             replay = made

@@ -14,7 +14,6 @@ from receiver.domain import documents
 from receiver.domain.results import links_of
 from receiver.domain.serialization import compact_json, job_document, timestamp
 from receiver.engine.cancel_job import cancel_job as cancel
-from receiver.engine.whole_result import whole_result
 from receiver.http_api import queries
 from receiver.http_api.archived import archived_file, read_file_number, redirect
 from receiver.http_api.auth import Caller
@@ -107,8 +106,8 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
     async with context.long_read_locks.of(caller.user_id):
         if await request.is_disconnected():
             raise ClientDisconnect
-        whole = await whole_result(context.services.store, job)
-        return await asyncio.to_thread(_link_or_whole, whole, number)
+        whole = await context.services.store.jobs.whole_result_of(job.id)
+        return await asyncio.to_thread(_link_or_whole, whole or job.result, number)
 
 
 def _link_or_whole(result: Mapping[str, Any], number: int | None) -> Response:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json, job_document, status_document
-from receiver.engine.submit_job import Submission
+from receiver.engine.new_job import Submission
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from itertools import chain, repeat
 from typing import Any, Final
 
-from receiver.engine.submit_job import Submission
+from receiver.engine.new_job import Submission
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import MAX_FAULTS, raise_for_faults
 from receiver.providers.contract import MAX_KIND, InputFault

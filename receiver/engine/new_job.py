@@ -1,4 +1,4 @@
-"""Submits a job: it is on disk before anything else happens."""
+"""Makes a new job of a submission."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 from receiver.domain.documents import LABEL_CHARACTERS
 from receiver.domain.serialization import event_data
 from receiver.engine.context import ServiceContext
-from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Due, Lane
 from store.records.transitions import NewJob
@@ -48,26 +47,6 @@ def new_job(
         due=Due(Lane.SUBMIT, now),
     )
     return NewJob(job, input_json, event_data(job))
-
-
-async def submit_job(
-    services: ServiceContext,
-    new: NewJob,
-    idempotency: IdempotencyKey | None = None,
-    answer: StoredResponse | None = None,
-) -> Job | Replay:
-    """Commit a new job; the commit wakes the lane of submissions.
-
-    With an idempotency key that was used before, nothing is created and its replay is returned.
-    `answer`, if already known, is stored with a new key.
-
-    Raises:
-        KeyReused, KeyInUse, StorageFull: see `store.jobs.Jobs.create`.
-        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
-    """
-    return await services.store.jobs.create(
-        new, idempotency, answer, user_storage=services.user_storage
-    )
 
 
 def _label_of(body_input: Mapping[str, Any]) -> str | None:
