@@ -31,8 +31,6 @@ MAX_READS = 16 * 1024
 takes the event loop as long as a whole one."""
 READS_AT_ONCE = 64
 """After so many, other tasks have their turn."""
-PIECE_SECONDS = 120.0
-"""Time limit for a piece: a slower host would hold up other downloads."""
 MAX_REDIRECTS = 5
 IDLE_SECONDS = 20.0
 
@@ -127,24 +125,16 @@ class Download:
 
     async def _piece(self) -> bytes:
         """The next piece; empty at the end."""
-        piece, limit = bytearray(), asyncio.timeout(PIECE_SECONDS)
-        reads = 0
-        try:
-            async with limit:
-                while len(piece) < PIECE and (data := await anext(self._received, b"")):
-                    piece += data
-                    reads += 1
-                    if reads > MAX_READS:
-                        raise DownloadFailed("bad_answer: it comes in chunks of a few bytes")
-                    if reads % READS_AT_ONCE == 0:
-                        await asyncio.sleep(0)
-                    self.size += len(data)
-                    self._check_size(self.size)
-        except TimeoutError:
-            if limit.expired():
-                slow = f"less than 1 MiB came within {PIECE_SECONDS:.0f} s"
-                raise DownloadFailed(f"too_slow: {slow}") from None
-            raise
+        piece, reads = bytearray(), 0
+        while len(piece) < PIECE and (data := await anext(self._received, b"")):
+            piece += data
+            reads += 1
+            if reads > MAX_READS:
+                raise DownloadFailed("bad_answer: it comes in chunks of a few bytes")
+            if reads % READS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            self.size += len(data)
+            self._check_size(self.size)
         return bytes(piece)
 
     # --- HTTP -----------------------------------------------------------------------------------

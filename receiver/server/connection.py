@@ -23,10 +23,7 @@ CLIENT_SECONDS: Final = 75
 idle connection, or read nothing of what was sent to it. Most clients and proxies close an idle
 connection sooner, so they do not send a request just as it is closed here."""
 HEAD_BYTES: Final = 32 * 1024
-"""Bytes of a head without its punctuation, and bytes that may come without the end of a head, or
-any content of a body."""
-HEADERS: Final = 100
-"""Headers, or trailers, of a request."""
+"""Bytes of a head, and bytes that may come without the end of a head, or any content of a body."""
 PIPELINED: Final = 8
 """Requests that may wait for the response to the one before."""
 AT_ONCE: Final = 16
@@ -142,8 +139,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.head_awaited_since = asyncio.get_running_loop().time()
         self._without_progress += len(data)
         super().data_received(data)
-        if self._without_progress > HEAD_BYTES or len(self.headers) > HEADERS:
-            self._refuse_head()
+        self._check_size(self._without_progress)
         in_body = self._is_answering() and self.cycle.more_body
         is_reading = self.transport.is_reading() and not self.transport.is_closing()
         if (in_body or self.head_awaited_since is not None) and is_reading:
@@ -151,14 +147,10 @@ class GuardedConnection(HttpToolsProtocol):
             self._readers.add(self)
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
-        if size > HEAD_BYTES or len(self.headers) > HEADERS:
-            self._refuse_head()
-        if (
-            self.transport.is_closing()
-            or self.parser.get_method() == b"CONNECT"
-            or len(self.pipeline) == PIPELINED
-        ):
+        # With the punctuation of each line.
+        self._check_size(len(self.url) + sum([4 + len(n) + len(v) for n, v in self.headers]))
+        is_served = self.parser.get_method() != b"CONNECT" and len(self.pipeline) < PIPELINED
+        if not is_served or self.transport.is_closing():
             raise ValueError("not served")  # uvicorn calls `send_400_response`
         # The type says that extensions are dictionaries; ASGI leaves that to the server.
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
@@ -182,8 +174,9 @@ class GuardedConnection(HttpToolsProtocol):
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
 
-    def _refuse_head(self) -> None:
-        self._refuse(431, "head_too_large", "The head or the trailers are too large.")
+    def _check_size(self, size: int) -> None:
+        if size > HEAD_BYTES:
+            self._refuse(431, "head_too_large", "The head or the trailers are too large.")
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         """Close the connection. A response gives the reason first, unless the client awaits the

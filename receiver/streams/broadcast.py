@@ -138,7 +138,7 @@ class Broadcast:
         log, after = self._store.events, reader.written_seq
         if reader.job_id is None and after >= pushed_seq:
             return False
-        async with channel.reads:
+        async with channel.reading:
             if reader.job_id is None:
                 page = await log.after_for_user(reader.user_id, after, PAGE)
             else:

@@ -7,9 +7,6 @@ from receiver.streams import frames
 from receiver.streams.reader import Reader
 from store.records.events import Cursor, Event
 
-READS_AT_ONCE = 8
-"""Maximum number of pages read at once for a user's readers that catch up. A process reads from
-PostgreSQL over only four connections, so all other reads wait behind these pages."""
 MAX_QUEUED = 1_000
 """Events that wait to be pushed. With more, the store is read instead."""
 RECENT_BYTES = 64 * 1024
@@ -32,8 +29,9 @@ class Channel:
         self.live_readers: set[Reader] = set()
         self.reader_count = 0
         """The number of readers, including those catching up."""
-        self.reads = asyncio.Semaphore(READS_AT_ONCE)
-        """Limits the reads of the log by readers that are catching up."""
+        self.reading = asyncio.Lock()
+        """Held while a page is read for a reader that catches up, so that a user's many readers do
+        not delay all other reads."""
         self.queued: deque[Event] = deque(maxlen=MAX_QUEUED)
         """Events that this process has committed, so that they need not be read from the store. If
         there are too many, the first are lost: `pop_contiguous` notices the gap."""

@@ -161,13 +161,6 @@ async def test_each_failure_has_a_code(
     assert await failure(host.link("/f", answer)) == expected
 
 
-async def test_a_file_that_comes_too_slowly_fails(
-    host: FileHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(download, "PIECE_SECONDS", 0.3)
-    assert await failure_code(host.link("/f", Answer(FILE, pause=0.1))) == ("too_slow", False)
-
-
 @pytest.mark.parametrize("length", [True, False])
 async def test_a_file_that_is_too_large_is_refused(host: FileHost, length: bool) -> None:
     link = host.link("/f", Answer(FILE, length=length))
