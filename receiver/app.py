@@ -135,7 +135,9 @@ async def _running_on(
         )
         archiving = None
         if settings.archive_url is not None:
-            downloader = Downloader(network, settings.archive_max_bytes, sandboxes)
+            downloader = Downloader(
+                network, settings.archive_max_bytes, sandboxes, settings.archive_user_bytes
+            )
             archive = open_archive(settings.archive_url)
             stack.push_async_callback(archive.close)
             archiving = archive, downloader

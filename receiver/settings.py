@@ -82,6 +82,8 @@ class ArchiveSettings(Settings):
     they are not kept."""
     archive_max_bytes: kinds.Bytes = 2_147_483_648
     """Maximum size of a file that is kept."""
+    archive_user_bytes: kinds.Bytes | None = None
+    """Maximum size of all files of one user: further ones are not kept."""
 
 
 class LogSettings(Settings):

@@ -21,6 +21,10 @@ class Archive(Queue):
 
     subject = "archive"
 
+    async def bytes_of(self, user_id: int) -> int:
+        """How many bytes of files are stored for a user's jobs."""
+        return int(await self._fetch_value("users-bytes", user_id=user_id) or 0)
+
     async def removals(self, after: str, limit: int) -> list[Removal]:
         """Removed jobs whose files may still exist, with ids above `after`, ordered by id."""
         rows = await self._fetch("list-removals", after=after, limit=limit)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from store.changes import CommitNotice
 from store.errors import NotFound, ProviderIdTaken
+from store.records.archive import FileState
 from store.records.deliveries import DeliveryState, RelayMessage, normal_host
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
@@ -34,6 +35,7 @@ class JobWriter:
         self._deliveries = backend.statements.load("deliveries")
         self._events = backend.statements.load("events")
         self._keys = backend.statements.load("idempotency")
+        self._archive = backend.statements.load("archive")
         self._change_statement = cache(self._complete_change)
 
     def change(
@@ -147,6 +149,10 @@ class JobWriter:
             stored = len(str(changed["result"]))
         if transition.drops_large_input:
             stored -= self._drop_large_input(db, job.id)
+        if archived := _archived_bytes(job) - _archived_bytes(before):
+            counted = {"job_id": job.id, "user_id": job.user_id, "archived": archived}
+            db.execute(self._jobs["count-archived"], counted)
+            db.execute(self._archive["count-users-bytes"], counted)
         if transition.releases_idempotency_key:
             db.execute(self._keys["free-by-job"], {"job_id": job.id})
         if transition.event is not None:
@@ -218,6 +224,10 @@ def _notes(transition: Transition) -> Iterator[Parameters]:
             "type": note.type,
             "detail": to_json(note.detail),
         }
+
+
+def _archived_bytes(job: Job) -> int:
+    return sum(file.bytes or 0 for file in job.archive if file.state is FileState.STORED)
 
 
 def _host(url: str) -> str:

@@ -49,16 +49,18 @@ class Retention(Repository):
         found = db.execute(self._sql["list-ended"], bounds | position).fetchall()
         last = found[-1][:2] if len(found) == limit else None
         removed_up_to: dict[int, int] = {}
-        freed = Counter[int]()
+        freed, unarchived = Counter[int](), Counter[int]()
         removable = [{"job_id": job_id} for _, job_id, is_removable in found if is_removable]
         for job in removable:
-            user_id, seq, stored = db.execute(self._sql["last-event"], job).fetchone()
+            row = db.execute(self._sql["last-event"], job).fetchone()
+            user_id, seq, stored, archived = row
             freed[user_id] += stored
+            unarchived[user_id] += archived
             removed_up_to[user_id] = max(removed_up_to.get(user_id, 0), seq)
             db.execute(self._archive["remember-files"], job)
             db.execute(self._sql["remove-job"], job)
         # Last: this locks the users' rows, for which every write of their events waits.
         for user_id, seq in sorted(removed_up_to.items()):
-            removed = {"user_id": user_id, "seq": seq, "freed": freed[user_id]}
-            db.execute(self._events["mark-removed"], removed)
+            counts = {"freed": freed[user_id], "unarchived": unarchived[user_id]}
+            db.execute(self._events["mark-removed"], {"user_id": user_id, "seq": seq, **counts})
         return Removed(len(removable), last)

@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -19,6 +20,9 @@ from hypothesis import HealthCheck, settings
 
 # The browser tests need an extra of their own, which may not be installed.
 collect_ignore = [] if find_spec("playwright") else ["browser"]
+
+# A shell's background job ignores SIGINT, and so would the processes that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Every run uses the same examples, so that two versions are compared fairly.
 # `pytest --hypothesis-profile=default` looks for new ones; what it finds becomes a test of its own.

@@ -58,8 +58,11 @@ class Downloader:
 
     network: CheckedNetwork
     most_bytes: int
+    """Of a file."""
     sandboxes: Sequence[str] = ()
     """Origins of embedded providers; their links lead to this machine."""
+    users_bytes: int | None = None
+    """Of all stored files of a user; None for no limit."""
 
     def network_of(self, url: str) -> CheckedNetwork:
         """The network for a link: a sandbox's links may lead to this machine."""

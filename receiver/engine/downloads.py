@@ -112,6 +112,9 @@ class Downloads(Handler[Job]):
             await self._services.store.due.release(self._services.holder, [job.id])
 
     async def _download(self, job: Job, index: int, host: str) -> FileStored | FileFailed:
+        most = self._downloader.users_bytes
+        if most is not None and await self._services.store.archive.bytes_of(job.user_id) >= most:
+            return FileFailed("user_limit: the user's files take ARCHIVE_USER_BYTES", final=True)
         try:
             self._asking[host] = job.id
             async with (

@@ -7,6 +7,14 @@ SELECT count(*), min(j.done_at)
         SELECT job_id FROM due WHERE lane = 'archive' AND holder IS NOT NULL) AS d
   JOIN jobs j ON j.id = d.job_id;
 
+-- name: count-users-bytes
+-- Count bytes of a user's files that were stored.
+UPDATE users SET archived_bytes = archived_bytes + :archived WHERE id = :user_id;
+
+-- name: users-bytes
+-- How many bytes of a user's files are stored.
+SELECT archived_bytes FROM users WHERE id = :user_id;
+
 -- name: remember-files
 -- Remember a job that is removed, if it has files to archive, even if none is stored yet.
 INSERT INTO archive_removals (job_id, user_name)

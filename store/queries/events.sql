@@ -59,5 +59,5 @@ VALUES (:user_id, :seq, :nonce, :job_id, :job_seq, :at, :data);
 -- Record how far retention has removed a user's events, and the bytes that this freed.
 UPDATE users
    SET events_removed = CASE WHEN events_removed < :seq THEN :seq ELSE events_removed END,
-       stored_bytes = stored_bytes - :freed
+       stored_bytes = stored_bytes - :freed, archived_bytes = archived_bytes - :unarchived
  WHERE id = :user_id;

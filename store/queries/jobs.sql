@@ -15,6 +15,10 @@ RETURNING length(input);
 -- Count bytes that a job has stored, or freed.
 UPDATE jobs SET stored_bytes = stored_bytes + :stored WHERE id = :job_id;
 
+-- name: count-archived
+-- Count bytes of a job's files that were stored.
+UPDATE jobs SET archived_bytes = archived_bytes + :archived WHERE id = :job_id;
+
 -- name: create-metadata
 -- One member of the metadata, for filtering lists.
 INSERT INTO job_metadata (user_id, name, value, job_id) VALUES (:user_id, :name, :value, :job_id);
@@ -140,7 +144,8 @@ SELECT done_at, id,
 
 -- name: last-event
 -- A job's user, the position of its last event, and the bytes that were counted for it.
-SELECT max(user_id), max(seq), (SELECT stored_bytes FROM jobs WHERE id = :job_id)
+SELECT max(user_id), max(seq), (SELECT stored_bytes FROM jobs WHERE id = :job_id),
+       (SELECT archived_bytes FROM jobs WHERE id = :job_id)
   FROM events
  WHERE job_id = :job_id;
 

@@ -59,6 +59,16 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
 
 
+async def test_files_beyond_what_a_user_may_have_are_not_kept(tmp_path: Path) -> None:
+    async with archiving(tmp_path, archive_user_bytes=len(FILE)) as world:
+        await world.create_stored("/1", Answer(FILE))
+        request_id = await world.complete({"videoUrl": world.host.link("/2", Answer(FILE))})
+        (file,) = (await world.wait_until_settled(request_id))["archive"]
+        assert (file["state"], file["error"].split(":")[0]) == ("failed", "user_limit")
+        assert (await world.service.store.retention.remove(2**60, 10)).jobs == 2
+        await world.create_stored("/3", Answer(FILE))
+
+
 async def test_every_link_of_a_result_is_archived_the_main_one_first(world: ArchiveWorld) -> None:
     first, main = (world.host.link(name, Answer(name.encode())) for name in ("/first", "/main"))
     request_id = await world.complete({"first": first, "videoUrl": main, "again": main})

@@ -288,8 +288,9 @@ class Truth:
         expected = dict(Counter(history.now["status"] for history in self.jobs.values()))
         self._judge.require(counts == expected, "jobs are conserved", counts, expected)
         wrong = self.db.execute(
-            "SELECT id, stored_bytes FROM users u WHERE stored_bytes <>"
-            " (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE user_id = u.id)"
+            "SELECT id, stored_bytes, archived_bytes FROM users u"
+            " WHERE (stored_bytes, archived_bytes) <> (SELECT coalesce(sum(stored_bytes), 0),"
+            " coalesce(sum(archived_bytes), 0) FROM jobs WHERE user_id = u.id)"
         ).fetchall()
         self._judge.require(not wrong, "what a user stores is the sum of the jobs", wrong)
 
