@@ -83,12 +83,9 @@ class Submissions(Handler[Attempt]):
             paused = services.metrics.submissions_paused.labels(name)
             paused.set_function(partial(self._is_paused, name))
 
-    def seconds_paused(self, provider: str) -> float:
-        """How long all submissions to the provider still pause."""
-        return self._providers[provider].seconds_left(self._services.clock.monotonic())
-
     def _is_paused(self, provider: str) -> float:
-        return float(self.seconds_paused(provider) > 0)
+        now = self._services.clock.monotonic()
+        return float(self._providers[provider].seconds_left(now) > 0)
 
     # --- taking -----------------------------------------------------------------------------------
 
