@@ -1,11 +1,11 @@
 """Counts of recent jobs and attempts, for statistics."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from store.ids import first_id
 from store.records.times import Millis
 from store.repository import Repository, user_condition
-from store.session import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,7 @@ class Statistics(Repository):
         self, recent: Recent, span: Millis
     ) -> list[tuple[int, str, str | None, int]]:
         """Span of creation, status, evidence (None if the job is not done), and number of jobs."""
-        return [
-            (n, status, known, count)
-            for n, status, known, count in await self._read("count-jobs", "job", recent, span)
-        ]
+        return await self._read("count-jobs", "job", recent, span)
 
     async def time_jobs(self, recent: Recent, span: Millis) -> dict[int, tuple[Millis, Millis]]:
         """By span of creation, the median and the 95th percentile from creation to completion."""
@@ -43,10 +40,9 @@ class Statistics(Repository):
     ) -> list[tuple[int | None, int, int]]:
         """Span of the attempt, number of attempts, and number of those that were answered with 2xx.
         The span None has the number of deliveries without an attempt."""
-        rows = await self._read("count-attempts", "msg", recent, span)
-        return [(n, attempts, delivered) for n, attempts, delivered in rows]
+        return await self._read("count-attempts", "msg", recent, span)
 
-    async def _read(self, query: str, kind: str, recent: Recent, span: Millis) -> list[Row]:
+    async def _read(self, query: str, kind: str, recent: Recent, span: Millis) -> list[Any]:
         return await self._fetch(
             query,
             user_condition(recent.user_id),
