@@ -1,5 +1,6 @@
 """The context of request handlers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from random import Random
@@ -52,7 +53,7 @@ class ApiContext:
     """Signs the cursors of lists."""
     stopping: bool = False
     """Whether the service is shutting down: waiting requests are then answered at once."""
-    open_streams: dict[str, int] = field(default_factory=dict)
+    open_streams: Counter[str] = field(default_factory=Counter)
     """Number of open streams by key hash."""
     webhook_tests: UserLocks = field(init=False, default_factory=UserLocks)
     """Held while a user's test message is sent."""

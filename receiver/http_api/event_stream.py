@@ -97,20 +97,18 @@ class EventStream:
         """Count the stream as open. Raises Problem 429 if the key has reached its limit."""
         streams, key = self.context.open_streams, self.caller.key_hash
         most = self.context.settings.stream_max_per_key
-        if streams.get(key, 0) >= most:
+        if streams[key] >= most:
             raise Problem(
                 429,
                 "too_many_streams",
                 f"This key has {most} streams open. Close one, or read /v1/events instead.",
                 headers={"Retry-After": "5"},
             )
-        streams[key] = streams.get(key, 0) + 1
+        streams[key] += 1
         try:
             yield
         finally:
             streams[key] -= 1
-            if not streams[key]:
-                del streams[key]
 
 
 def _encode_fitting(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
