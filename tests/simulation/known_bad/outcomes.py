@@ -68,7 +68,7 @@ def claims_trusted_at_once(
     return replace(rules(settings), confirm_callbacks=False)
 
 
-@variant("final is final, but for one correction by the provider", first=30)
+@variant("final is final, but for one correction by the provider", first=4)
 def final_state_overwritten() -> Patch:
     """A late callback changes a job that is finished."""
     return patch.object(failures, "is_provisional", lambda job: job.done)
