@@ -1,6 +1,9 @@
 -- A callback is applied in the transaction that stores it, so no job waits for its callbacks. What the
 -- previous release has left unapplied (the verdict is still allowed) is applied when the service starts.
 -- The view archived_job_rows stays: the previous release, which may still be running, reads it.
+-- All the locks first: a migration that holds one table and waits for the next one deadlocks with the
+-- writes of the previous release, again and again while it is busy.
+LOCK TABLE jobs, due, deliveries, callbacks, users IN ACCESS EXCLUSIVE MODE;
 DROP INDEX callbacks_waiting_by_job;
 DROP VIEW job_rows;
 DROP VIEW provider_job_rows;

@@ -21,6 +21,11 @@ from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, connect, prepare
 from tests.store.world import World, new, opened
 from tests.support.postgres_server import PostgresServer
+from tests.support.service import eventually
+
+RELEASED = 10
+"""The migrations of release 1.0.0."""
+WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'jobs'::regclass"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +194,25 @@ def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
         session.execute("CREATE SEQUENCE tries")  # a rollback does not take its numbers back
         prepare(address)
         assert session.execute("SELECT last_value FROM tries").fetchone() == (2,)
+
+
+async def test_an_upgrade_takes_no_lock_until_a_write_of_the_previous_release_has_ended(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = parse(postgres_server.new_schema_url())
+    monkeypatch.setattr(connection, "MIGRATIONS", MIGRATIONS[:RELEASED])
+    await asyncio.to_thread(prepare, address)
+    monkeypatch.setattr(connection, "MIGRATIONS", MIGRATIONS)
+    monkeypatch.setattr(connection, "MIGRATION_LOCK_TIMEOUT", "20s")
+    with connect(address) as writer, connect(address) as watcher:
+        with writer.transaction():
+            writer.execute("LOCK TABLE jobs IN ROW EXCLUSIVE MODE")
+            upgrade = asyncio.create_task(asyncio.to_thread(prepare, address))
+            await eventually(
+                lambda: asyncio.to_thread(watcher.execute, WAITING), lambda rows: rows.rowcount > 0
+            )
+            writer.execute("LOCK TABLE callbacks IN ROW EXCLUSIVE MODE NOWAIT")
+        await upgrade
 
 
 async def test_a_migration_does_not_let_others_wait_behind_a_long_transaction(
