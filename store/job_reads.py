@@ -89,6 +89,12 @@ class JobReads(Repository):
         text: str | None = await self._fetch_value("read-input", job_id=job_id)
         return text
 
+    async def input_to_send(self, job_id: str) -> str | None:
+        """The job's `input` while it is `submitting`; None as soon as that has ended, by a cancel
+        say."""
+        text: str | None = await self._fetch_value("read-input-to-send", job_id=job_id)
+        return text
+
     async def whole_result_of(self, job_id: str) -> Any:
         """The whole result if the job's own is truncated (`Transition.whole_result`), else None."""
         text = await self._fetch_value("read-whole-result", job_id=job_id)

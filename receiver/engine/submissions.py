@@ -176,11 +176,11 @@ class Submissions(Handler[Attempt]):
         if provider is None:
             return SubmitNotSent(f"provider {job.provider} is not configured")
         try:
-            input_json = await services.store.jobs.input_of(job.id)
+            input_json = await services.store.jobs.input_to_send(job.id)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
         if input_json is None:
-            return SubmitNotSent("its input is not stored")
+            return SubmitNotSent("it was cancelled, or its lease ended, before it was sent")
         if self.stopping:
             return SubmitNotSent("the service stopped before it was sent")
         # This process may have been suspended, and the job is unconfirmed by now.

@@ -41,6 +41,11 @@ SELECT * FROM stored_jobs
 -- The input of a job.
 SELECT input FROM job_inputs WHERE job_id = :job_id;
 
+-- name: read-input-to-send
+-- The input of a job whose submission is under way.
+SELECT i.input FROM job_inputs i JOIN jobs j ON j.id = i.job_id
+ WHERE i.job_id = :job_id AND j.phase = 'submitting';
+
 -- name: change-job
 -- Update only the changed columns of a job. Some are indexed (status, phase, end, the provider's
 -- id), and setting them updates the indexes too: 24 µs for all columns, 4 µs for progress alone.

@@ -12,10 +12,11 @@ from receiver.domain.answers import (
     SubmitAnswer,
     SubmitNotSent,
 )
+from receiver.engine.cancel_job import cancel_job
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.submissions import Attempt, Submissions
 from store.keys import User
-from store.records.jobs import ErrorCode, Job, Phase
+from store.records.jobs import ErrorCode, Job, Phase, Status
 from store.records.times import Lane
 from tests.engine.harness import Harness, begin, step
 from tests.store.world import SECOND
@@ -57,16 +58,34 @@ async def test_nothing_is_sent_after_the_end_of_its_lease(
 ) -> None:
     """A process that was suspended could send hours later."""
     (job,) = await create(harness)
-    input_of = harness.store.jobs.input_of
+    input_to_send = harness.store.jobs.input_to_send
 
     async def after_a_suspension(job_id: str) -> Any:
         harness.clock.advance(harness.services.rules.submit_lease / SECOND)
-        return await input_of(job_id)
+        return await input_to_send(job_id)
 
-    monkeypatch.setattr(harness.store.jobs, "input_of", after_a_suspension)
+    monkeypatch.setattr(harness.store.jobs, "input_to_send", after_a_suspension)
     await step(harness, worker)
     assert harness.provider.submitted == []
     assert await phases(harness, [job]) == [Phase.QUEUED]
+
+
+async def test_a_cancel_stops_an_attempt_that_has_begun_and_is_not_sent(
+    harness: Harness, lane: Submissions
+) -> None:
+    (job,) = await create(harness)
+    (attempt,) = await lane.take(1, {})
+    await cancel_job(harness.services, job.id)
+    await lane.handle(attempt)
+
+    assert harness.provider.submitted == []
+    assert (await harness.find(job)).status is Status.CANCELLED
+    (submission,) = [
+        line.detail
+        for line in await harness.store.jobs.history_of(job.id)
+        if line.type == "submission"
+    ]
+    assert submission["outcome"] == "not_sent"
 
 
 # --- at a stop ------------------------------------------------------------------------------------

@@ -37,6 +37,15 @@ async def test_jobs_in_a_phase_are_listed_oldest_first(world: World) -> None:
     assert await world.store.jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
 
 
+async def test_an_input_is_given_for_sending_only_while_its_job_is_submitting(world: World) -> None:
+    job = await world.create()
+    given = [await world.store.jobs.input_to_send(job.id)]
+    for decide in (quietly(phase=Phase.SUBMITTING), completed()):
+        await world.advance(job, decide)
+        given.append(await world.store.jobs.input_to_send(job.id))
+    assert given == [None, '{"prompt":"a cat"}', None]
+
+
 async def test_the_backlog_by_phase_counts_unfinished_jobs(world: World) -> None:
     assert await world.store.jobs.newest() is None
     assert await world.store.jobs.backlog_by_phase() == {}
