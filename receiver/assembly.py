@@ -93,6 +93,7 @@ def rules(settings: ServeSettings) -> Rules:
         poll_max=_ms(settings.poll_max),
         relay_first=_ms(settings.relay_schedule[0]),
         archive=settings.archive_url is not None,
+        public_url=settings.public_url,
     )
 
 

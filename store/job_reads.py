@@ -95,11 +95,11 @@ class JobReads(Repository):
         text: str | None = await self._fetch_value("read-input-to-send", job_id=job_id)
         return text
 
-    async def whole_result_of(self, job_id: str) -> Any:
-        """The whole result if the job's own is truncated (`Transition.whole_result`), else None."""
-        text = await self._fetch_value("read-whole-result", job_id=job_id)
-        # It can be several megabytes.
-        return None if text is None else await asyncio.to_thread(json.loads, text)
+    async def result_of(self, job_id: str) -> str | None:
+        """The job's whole result (the job's own may be truncated, see `Transition.whole_result`):
+        ASCII JSON of up to several megabytes. None if there is none."""
+        text: str | None = await self._fetch_value("read-whole-result", job_id=job_id)
+        return text
 
     async def history_of(self, job_id: str) -> list[HistoryLine]:
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay

@@ -102,17 +102,18 @@ _OF_OTHER_TABLES = (
 )
 
 _LABEL = Column("label")
+_SOURCE = Column("source")
+_DETAILS = Column("details", *_JSON)
 
-VIEW_COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL)
+VIEW_COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL, _SOURCE, _DETAILS)
 """The columns of the view `stored_jobs`, in its order."""
 
-TABLE_COLUMNS = tuple(
-    column.name for column in (*_FIXED, *MUTABLE, _LABEL) if column.name != "user"
-)
+_ALL = (*_FIXED, *MUTABLE, _LABEL, _SOURCE, _DETAILS)
+TABLE_COLUMNS = tuple(column.name for column in _ALL if column.name != "user")
 """The columns of the table `jobs`."""
 
-_CHANGING = [(column, column.part_of or column.name) for column in MUTABLE]
-_WRITTEN = [(column, column.part_of or column.name) for column in (*_FIXED, *MUTABLE, _LABEL)]
+_CHANGING = [(column, column.part_of or column.name) for column in (*MUTABLE, _DETAILS)]
+_WRITTEN = [(column, column.part_of or column.name) for column in _ALL]
 _NAMES = tuple(column.name for column in VIEW_COLUMNS)
 _READ = [(column.name, column.read, column.null) for column in VIEW_COLUMNS if column.read]
 

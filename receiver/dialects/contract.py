@@ -1,14 +1,17 @@
 """What is common to all shapes: what a submission is read into, and what a job is rendered from."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
 
-from store.records.jobs import FINAL_STATUSES, Status
+from store.records.jobs import FINAL_STATUSES, Job, Status
 from store.records.times import Millis
 
 Body: TypeAlias = dict[str, Any]
 """A JSON object."""
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Refused(Exception):
@@ -29,20 +32,53 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as its provider knows it."""
+    """A job as a client of its provider sees it."""
 
     id: str
     kind: str
-    input: Mapping[str, Any]
     created_at: Millis
     status: Status
+    input: str = "{}"
+    """JSON: it can be a megabyte, and is passed on as it is."""
     progress: float | None = None
     """Percent."""
-    output: Any = None
-    """The result of a job that is COMPLETED, in the provider's own form."""
+    output: str = "null"
+    """The result of a job that is COMPLETED, in the provider's own form: JSON, likewise."""
     error: str | None = None
     """Why the job FAILED."""
+    done_at: Millis | None = None
+    webhook_url: str | None = None
+    webhook_events: tuple[str, ...] = ()
+    """By their names in `webhookEvents`."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the provider said beside: `Report.details`."""
 
     @property
     def is_final(self) -> bool:
         return self.status in FINAL_STATUSES
+
+
+def view_of(job: Job, *, input: str = "{}", output: str = "null") -> JobView:  # noqa: A002
+    """A stored job; `input` and `output` are JSON, and not needed for everything."""
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        created_at=job.created_at,
+        status=job.status,
+        input=input,
+        progress=job.progress,
+        output=output,
+        error=job.error.message if job.error else None,
+        done_at=job.done_at,
+        webhook_url=job.webhook_url,
+        webhook_events=job.webhook_events,
+        details=job.details or {},
+    )
+
+
+def encode(body: Mapping[str, Any], **members: str) -> bytes:
+    """The object as one line of ASCII JSON, with further members that are JSON already."""
+    text = _encode(body)
+    for name, value in members.items():
+        text = f'{text[:-1]}{"," if len(text) > 2 else ""}"{name}":{value}}}'
+    return text.encode("ascii")

@@ -1,14 +1,19 @@
-"""The shape of fal's queue API. Functions that return a pair give the HTTP status and the body."""
+"""The shape of fal's queue API. Functions that return a pair give the HTTP status and the body, or
+its JSON."""
 
-from receiver.dialects.contract import Body, JobView
+from typing import Any
+
+from receiver.dialects.contract import Body, JobView, encode
 from store.records.jobs import Status
 
 
 def accepted(job: JobView, base_url: str) -> Body:
     """The answer to a submission. `base_url` is that of the API, ending in a slash."""
-    owner_and_alias = "/".join(job.kind.split("/")[:2])
+    parts = job.kind.split("/")
+    owner_and_alias = "/".join(parts[: 3 if parts[0] in ("workflows", "comfy") else 2])
     url = f"{base_url}{owner_and_alias}/requests/{job.id}"
     return {
+        "status": "IN_QUEUE",
         "request_id": job.id,
         "response_url": url,
         "status_url": f"{url}/status",
@@ -17,29 +22,39 @@ def accepted(job: JobView, base_url: str) -> Body:
     }
 
 
-def status(job: JobView) -> tuple[int, Body]:
+def status(job: JobView, base_url: str, queue_position: int = 0) -> tuple[int, Body]:
+    """Where a request stands."""
+    given = accepted(job, base_url)
+    body: Body = {name: given[name] for name in ("request_id", "response_url")}
+    body |= {"logs": [], "metrics": job.details.get("metrics") or {}}
     if job.is_final:
-        return 200, {"status": "COMPLETED", "logs": [], "metrics": {}, **_failure(job)}
-    if job.status is Status.PENDING:
-        return 202, {"status": "IN_QUEUE", "queue_position": 0}
-    return 202, {"status": "IN_PROGRESS", "logs": []}
+        return 200, {"status": "COMPLETED", **body, **_failure(job)}
+    word = "IN_QUEUE" if job.status is Status.PENDING else "IN_PROGRESS"
+    return 202, {"status": word, **body, "queue_position": queue_position}
 
 
-def response(job: JobView) -> tuple[int, Body]:
+def response(job: JobView) -> tuple[int, bytes]:
     """The result, or why there is none."""
     if not job.is_final:
-        return 400, error("Request is still in progress")
+        return 400, encode(error("Request is still in progress"))
     if failure := _failure(job):
-        return 500, error(failure["error"]) | failure
-    return 200, job.output
+        return _status_code(job), encode({**failure, "detail": _detail(job)})
+    return 200, job.output.encode("ascii")
 
 
-def webhook(job: JobView) -> Body:
-    """The message about the end of a job."""
+def webhook(job: JobView) -> bytes:
+    """The body of the webhook about the end of a job. That of a job which COMPLETED lacks the
+    payload, which `complete` adds."""
     said: Body = {"request_id": job.id, "gateway_request_id": job.id}
-    if failure := _failure(job):
-        return said | {"status": "ERROR", **failure, "payload": error(failure["error"])}
-    return said | {"status": "OK", "error": None, "payload": job.output}
+    if _failure(job):
+        failed = f"Invalid status code: {_status_code(job)}"
+        return encode(said | {"status": "ERROR", "error": failed, "payload": error(_detail(job))})
+    return encode(said | {"status": "OK", "error": None})
+
+
+def complete(webhook: bytes, output: str) -> bytes:
+    """Add the payload, which can be large; `output` is JSON."""
+    return b'%b,"payload":%b}' % (webhook[:-1], output.encode("ascii"))
 
 
 def cancellation(job: JobView) -> tuple[int, Body]:
@@ -49,7 +64,7 @@ def cancellation(job: JobView) -> tuple[int, Body]:
     return 202, {"status": "CANCELLATION_REQUESTED"}
 
 
-def error(detail: str) -> Body:
+def error(detail: Any) -> Body:
     return {"detail": detail}
 
 
@@ -62,3 +77,15 @@ def _failure(job: JobView) -> dict[str, str]:
             return {"error": job.error or "failed", "error_type": "internal_error"}
         case _:
             return {}
+
+
+def _status_code(job: JobView) -> int:
+    """The status of a result call for a job that ended without one."""
+    if job.status is Status.CANCELLED:
+        return 499
+    code = job.details.get("status_code")
+    return code if isinstance(code, int) and 400 <= code < 600 else 500
+
+
+def _detail(job: JobView) -> Any:
+    return job.details.get("detail") or _failure(job)["error"]

@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from receiver.dialects.contract import Body, JobView, Refused, Submission
+from receiver.dialects.contract import Body, JobView, Refused, Submission, encode
 from store.records.jobs import Status
+from store.records.times import Millis
+
+FILTER: Final = {"start": ("IN_PROGRESS",), "completed": ("COMPLETED", "FAILED", "CANCELLED")}
+"""Of `webhook_events_filter`, by the names in `webhookEvents`; `output` and `logs` send nothing."""
 
 _MEMBERS: Final = frozenset({"version", "input", "webhook", "webhook_events_filter", "stream"})
+_EVENTS: Final = ("start", "output", "logs", "completed")
 _STATUSES: Final = {
     Status.PENDING: "starting",
     Status.IN_PROGRESS: "processing",
@@ -16,6 +21,8 @@ _STATUSES: Final = {
     Status.CANCELLED: "canceled",
 }
 _TITLES: Final = {401: "Unauthenticated", 422: "Input validation failed"}
+_RESULT: Final = '{"output":'
+"""How a stored result begins."""
 
 
 def read_submission(kind: str | None, body: Mapping[str, Any]) -> Submission:
@@ -26,7 +33,7 @@ def read_submission(kind: str | None, body: Mapping[str, Any]) -> Submission:
         Refused: a member is missing, unknown or of the wrong type.
     """
     if unknown := [name for name in body if name not in _MEMBERS]:
-        raise Refused(422, f"Additional property {unknown[0]} is not allowed")
+        raise Refused(422, f"Additional property {unknown[0][:64]} is not allowed")
     if not isinstance(job_input := body.get("input"), dict):
         raise Refused(422, "input is required")
     if not isinstance(runs := kind or body.get("version"), str):
@@ -36,20 +43,81 @@ def read_submission(kind: str | None, body: Mapping[str, Any]) -> Submission:
     return Submission(runs, job_input, webhook_url)
 
 
-def prediction(job: JobView, base_url: str) -> Body:
-    """The job, as in all answers and webhooks. `base_url` is that of the API, ending in a slash."""
-    url = f"{base_url}predictions/{job.id}"
-    return {
+def webhook_events(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The events of the body's `webhook_events_filter`, by their names in `webhookEvents`.
+
+    Raises:
+        Refused: it has another event, or is no list.
+    """
+    wanted = body.get("webhook_events_filter")
+    if wanted is None:
+        wanted = ["completed"]
+    if not isinstance(wanted, list) or any(each not in _EVENTS for each in wanted):
+        raise Refused(422, f"webhook_events_filter must be a list of {', '.join(_EVENTS)}")
+    return tuple(event for name, events in FILTER.items() if name in wanted for event in events)
+
+
+def prediction(job: JobView, base_url: str) -> bytes:
+    """The job, as in all answers. `base_url` is that of the API, ending in a slash."""
+    return complete(encode(_members(job, base_url)), job.input, job.output)
+
+
+def webhook(job: JobView, base_url: str) -> bytes:
+    """The body of a webhook, without the members that `complete` adds."""
+    return encode(_members(job, base_url))
+
+
+def complete(webhook: bytes, job_input: str, output: str) -> bytes:
+    """Add the members that can be large; both are JSON."""
+    return b'%b,"input":%b,"output":%b}' % (
+        webhook[:-1],
+        job_input.encode("ascii"),
+        output.encode("ascii"),
+    )
+
+
+def output_of(result: str | None) -> str:
+    """The output in the JSON of a stored result."""
+    return result[len(_RESULT) : -1] if result and result.startswith(_RESULT) else "null"
+
+
+def _members(job: JobView, base_url: str) -> Body:
+    url, said = f"{base_url}predictions/{job.id}", job.details
+    model, version = _names(job.kind)
+    members: Body = {
         "id": job.id,
-        "created_at": datetime.fromtimestamp(job.created_at / 1_000, UTC).isoformat(),
-        "model": job.kind,
-        "version": "hidden",
-        "status": _STATUSES[job.status],
-        "input": job.input,
-        "output": job.output,
+        "model": model or said.get("model") or "hidden",
+        "version": version or said.get("version") or "hidden",
+        "logs": said.get("logs") or "",
         "error": job.error,
+        "status": _STATUSES[job.status],
+        "source": "api",
+        "data_removed": False,
+        "metrics": said.get("metrics") or {},
+        "created_at": _time(job.created_at),
+        "started_at": said.get("started_at"),
+        "completed_at": said.get("completed_at") or _time(job.done_at),
         "urls": {"get": url, "cancel": f"{url}/cancel"},
     }
+    if job.webhook_url is not None:
+        members["webhook"] = job.webhook_url
+        members["webhook_events_filter"] = [
+            name for name, events in FILTER.items() if events[0] in job.webhook_events
+        ]
+    return members
+
+
+def _names(kind: str) -> tuple[str | None, str | None]:
+    """Model and version in a kind: `owner/name`, `owner/name:version`, a version, or a
+    deployment."""
+    if kind.startswith("deployments/"):
+        return None, None
+    model, _, version = kind.partition(":")
+    return (model, version or None) if "/" in model else (None, kind)
+
+
+def _time(at: Millis | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at / 1_000, UTC).isoformat()
 
 
 def error(status_code: int, detail: str) -> Body:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.dialects.contract import Body, JobView, Refused, Submission
+from receiver.dialects.contract import Body, JobView, Refused, Submission, encode
 
 
 def read_submission(kind: str, body: Mapping[str, Any]) -> Submission:
@@ -24,19 +24,20 @@ def accepted(job: JobView) -> Body:
     return {"request_id": job.id}
 
 
-def status(job: JobView) -> Body:
+def status(job: JobView) -> bytes:
     """The answer to a status call; unknown members are left out."""
-    members = {
-        "status": job.status,
-        "progress": job.progress,
-        "result": job.output,
-        "message": job.error,
-    }
-    return {name: value for name, value in members.items() if value is not None}
+    return _status(job, {})
 
 
-def webhook(job: JobView) -> Body:
-    return {"request_id": job.id, **status(job)}
+def webhook(job: JobView) -> bytes:
+    return _status(job, {"request_id": job.id})
+
+
+def _status(job: JobView, first: Body) -> bytes:
+    members = {"status": job.status, "progress": job.progress, "message": job.error}
+    known = {name: value for name, value in members.items() if value is not None}
+    result = {} if job.output == "null" else {"result": job.output}
+    return encode(first | known, **result)
 
 
 def error(detail: str) -> Body:

@@ -1,7 +1,7 @@
 """What providers say about a job: reports, and answers to submissions and status calls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from store.records.jobs import Status
@@ -24,6 +24,8 @@ class Report:
     """The provider's text about success or failure."""
     provider_request_id: str | None = None
     """The provider's id for the job, as text; None if absent or longer than 200 characters."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else clients of the provider's own API read, such as logs; see `receiver.dialects`."""
     result_is_gone: bool = False
     """Whether the job completed, but the provider has removed its result."""
 

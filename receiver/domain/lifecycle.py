@@ -65,7 +65,7 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         after = after.changed(seq=before.seq + 1, updated_at=now)
         event = serialization.event_data(after)
         if is_news:
-            relay = serialization.relay_message(before, after, draft.now, draft.rules.relay_first)
+            relay = serialization.relay_message(before, after, draft.now, draft.rules)
     if after == before and not draft.verdicts and not draft.notes:
         return None
     refused = after.error is not None and after.error.code is ErrorCode.PROVIDER_CREDENTIALS

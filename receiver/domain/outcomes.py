@@ -29,6 +29,7 @@ def mark_accepted(draft: Draft, evidence: Evidence) -> None:
 
 def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Apply a status that is not final: status and progress never go back."""
+    _keep_details(draft, report)
     before = draft.job
     news: dict[str, Any] = {}
     if report.status is Status.IN_PROGRESS and before.status is Status.PENDING:
@@ -48,6 +49,7 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
 def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Apply a final status, which may correct a failure. COMPLETED without a result is no outcome
     yet: status calls go on."""
+    _keep_details(draft, report)
     if report.lacks_result:
         mark_result_pending(draft, report, evidence)
         draft.call_after_gap()
@@ -94,6 +96,11 @@ def mark_result_pending(draft: Draft, report: Report, evidence: Evidence) -> Non
     if not draft.job.done:
         draft.set(phase=Phase.CONFIRMING, evidence=evidence)
         _show_provider_status(draft, report)
+
+
+def _keep_details(draft: Draft, report: Report) -> None:
+    if report.details:
+        draft.set(details={**(draft.job.details or {}), **report.details})
 
 
 def _show_provider_status(draft: Draft, report: Report) -> None:

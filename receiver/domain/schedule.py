@@ -35,6 +35,8 @@ class Rules:
     """The gap before a relay message's first attempt."""
     archive: bool = False
     """Whether result files are kept."""
+    public_url: str = ""
+    """Addresses in webhooks begin with it."""
 
 
 def deadline(job: Job, rules: Rules) -> Millis:

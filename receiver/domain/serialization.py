@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, overload
 
+from receiver.dialects import webhooks
 from receiver.domain import documents, failures
+from receiver.domain.schedule import Rules
 from store.records.archive import ArchivedFile
 from store.records.deliveries import RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Status
@@ -135,11 +137,9 @@ def _webhook_event(before: Job, after: Job) -> str | None:
     return "progress" if progressed else None
 
 
-def relay_message(before: Job, after: Job, now: Millis, delay: Millis) -> RelayMessage | None:
-    """The webhook for a change at `now`; None if the user did not subscribe to it.
-
-    `delay` is the schedule's first gap.
-    """
+def relay_message(before: Job, after: Job, now: Millis, rules: Rules) -> RelayMessage | None:
+    """The webhook for a change at `now`; None if the user did not subscribe to it. Its body has the
+    shape of the provider's own webhooks, if the client spoke the provider's API."""
     name = _webhook_event(before, after)
     if after.webhook_url is None or name not in after.webhook_events:
         return None
@@ -147,7 +147,8 @@ def relay_message(before: Job, after: Job, now: Millis, delay: Millis) -> RelayM
         final=after.done,
         provisional=failures.is_provisional(after),
         status=after.status,
-        body=compact_json(relay_body(name, job_document(after))),
-        delay=delay,
+        body=webhooks.message(after, rules.public_url)
+        or compact_json(relay_body(name, job_document(after))),
+        delay=rules.relay_first,
         at=now,
     )

@@ -10,6 +10,7 @@ import structlog
 
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
+from receiver.engine.messages import whole_body
 from receiver.engine.throttle import Pauses, Throttles
 from receiver.streams.hub import Hub
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
@@ -124,8 +125,9 @@ class Deliveries(Handler[Message]):
         if user is None or clock.now() > work.begin_by:
             self._hosts[delivery.host].abandoned(monotonic)
             return
-        headers = sign(secrets_of(user, began), delivery.id, began, delivery.body)
-        sent = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
+        body = await whole_body(self._services.store, delivery)
+        headers = sign(secrets_of(user, began), delivery.id, began, body)
+        sent = await self._sender.deliver(delivery.url, headers, body, self._timeout)
         if sent.connect_failure:
             self._hosts.remember(delivery.host).failed(monotonic, clock.monotonic())
         else:

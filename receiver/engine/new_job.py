@@ -22,6 +22,8 @@ class Submission:
     webhook_url: str | None
     webhook_events: tuple[str, ...]
     metadata: Mapping[str, str]
+    source: str | None = None
+    """`Job.source`."""
 
 
 def new_job(
@@ -44,6 +46,7 @@ def new_job(
         webhook_url=submission.webhook_url,
         webhook_events=submission.webhook_events,
         label=_label_of(submission.input),
+        source=submission.source,
         due=Due(Lane.SUBMIT, now),
     )
     return NewJob(job, input_json, event_data(job))

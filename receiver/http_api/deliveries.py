@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json, timestamp
+from receiver.engine.messages import whole_body
 from receiver.http_api import documents, queries
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
@@ -85,7 +86,7 @@ async def show_delivery(context: ApiContext, request: Request, caller: Caller) -
     document: documents.DeliveryDetail = {
         **delivery_document(found),
         "url": found.url,
-        "body": json.loads(found.body),
+        "body": json.loads(await whole_body(context.services.store, found)),
         "headers": headers,
     }
     return json_response(document)

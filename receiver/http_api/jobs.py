@@ -1,6 +1,7 @@
 """The routes below `/v1/jobs`, except those in create_job.py and events.py."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -76,13 +77,15 @@ async def job_history(context: ApiContext, request: Request, caller: Caller) -> 
     """Everything that happened to a job, oldest first."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     history = await context.services.store.jobs.history_of(job.id)
-    return await list_response("history", _history_documents(history))
+    return await list_response("history", _history_documents(job, history))
 
 
-def _history_documents(history: Iterable[HistoryLine]) -> Iterator[dict[str, Any]]:
-    """The lines as the API shows them."""
+def _history_documents(job: Job, history: Iterable[HistoryLine]) -> Iterator[dict[str, Any]]:
+    """The lines as the API shows them. The first, the creation, tells by which API it came."""
+    source = {"source": job.source or "api"}
     for line in history:
-        shown = {"at": timestamp(line.at), "type": line.type, **line.detail}
+        shown = {"at": timestamp(line.at), "type": line.type, **line.detail, **source}
+        source = {}
         if line.type == "event":
             shown["job"] = _LATER_MEMBERS | shown["job"]
         if (body := shown.get("body")) is not None:
@@ -106,8 +109,8 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
     async with context.long_read_locks.of(caller.user_id):
         if await request.is_disconnected():
             raise ClientDisconnect
-        whole = await context.services.store.jobs.whole_result_of(job.id)
-        return await asyncio.to_thread(_link_or_whole, whole or job.result, number)
+        whole = await context.services.store.jobs.result_of(job.id) or "{}"
+        return await asyncio.to_thread(lambda: _link_or_whole(json.loads(whole), number))
 
 
 def _link_or_whole(result: Mapping[str, Any], number: int | None) -> Response:

@@ -1,6 +1,7 @@
 """Validation of a submission's body."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import chain, repeat
 from typing import Any, Final
@@ -48,7 +49,7 @@ def read_submission(
     """
     given = _input_faults(context, provider, kind, body)
     raise_for_faults(chain(given, _faults_beside_input(context, body)))
-    return _submission(provider, kind, body)
+    return replace(_submission(provider, kind, body), source="samsar")
 
 
 def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission:

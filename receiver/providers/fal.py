@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,6 +40,9 @@ _STATUSES: Final = {
     "ERROR": Status.FAILED,
 }
 _CANCELLED: Final = "client_cancelled"
+_STATUS_CODE: Final = re.compile(r"status code: ([0-9]{3})\b")
+_MAX_FAULTS: Final = 20
+"""How many validation errors of a failure are kept."""
 _NOT_OF_THE_JOB: Final = frozenset({401, 403, 404, 408, 429})
 """Status codes of a result call that say nothing about how the job ended."""
 
@@ -109,7 +113,11 @@ class Fal(Provider):
             # job.
             is_readable = response.is_json or response.text is not None
             if is_readable and _is_failure(code, body, message):
-                return StatusReport(replace(report, status=_read_end(body), message=message))
+                failed = replace(report, status=_read_end(body), message=message)
+                details = _read_details(code, body)
+                return StatusReport(
+                    parsing.clean_report(replace(failed, details=details), self._account.key)
+                )
             unavailable = self._api.unavailable(response)
             if unavailable.credentials_refused:  # by the model: fal passes on its status codes
                 return replace(unavailable, credentials_refused=False, only_this_job=True)
@@ -156,12 +164,18 @@ class Fal(Provider):
         answer, the result must be fetched."""
         status, payload = _read_status(body), body.get("payload")
         completed = status is Status.COMPLETED
+        metrics = parsing.read_numbers(body.get("metrics"))
+        details: dict[str, Any] = {"metrics": metrics} if metrics else {}
+        if status is Status.FAILED:
+            model = payload if isinstance(payload, dict) else body
+            details |= _read_details(_read_code(body.get("error")), model)
         report = Report(
             status=status,
             provider_status=parsing.first_text(body.get("status")),
             result=_as_result(payload) if completed and payload is not None else None,
             message=_read_failure(body) if status in (Status.FAILED, Status.CANCELLED) else None,
             provider_request_id=_read_id(body),
+            details=details,
         )
         return parsing.clean_report(report, self._account.key)
 
@@ -220,11 +234,26 @@ def _read_failure(body: Mapping[str, Any]) -> str | None:
     return ": ".join(dict.fromkeys(filter(None, [_read_message(body), model]))) or None
 
 
+def _read_details(code: int | None, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The status and `detail` of a failure, in fal's own form, unless the latter is too long."""
+    detail = body.get("detail")
+    if isinstance(detail, list):
+        detail = detail[:_MAX_FAULTS]
+    fits = len(json.dumps(detail)) <= parsing.MESSAGE_CHARACTERS
+    return {"status_code": code, "detail": detail if fits else None}
+
+
+def _read_code(error: Any) -> int | None:
+    """The status code in the `error` of a webhook."""
+    found = _STATUS_CODE.search(error) if isinstance(error, str) else None
+    return found and int(found[1])
+
+
 def _read_message(body: Mapping[str, Any]) -> str | None:
     """`detail`, which is a string or a list of validation errors; else the error."""
     detail = body.get("detail")
     if isinstance(detail, list):
-        return "; ".join(filter(None, map(_read_fault, detail[:20]))) or None
+        return "; ".join(filter(None, map(_read_fault, detail[:_MAX_FAULTS]))) or None
     return parsing.first_text(
         detail, body.get("error"), body.get("message"), body.get("payload_error")
     )

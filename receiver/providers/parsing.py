@@ -18,6 +18,7 @@ from store.records.jobs import Status
 ID_CHARACTERS = 200
 MESSAGE_CHARACTERS = 8_192
 PROVIDER_STATUS_CHARACTERS = 64
+MAX_NUMBERS = 32
 MIN_SECRET = 8
 """A secret with fewer characters is not redacted: it would match by chance."""
 
@@ -56,7 +57,24 @@ def clean_report(report: Report, secret: str) -> Report:
         provider_status=word and redact(word, secret)[:PROVIDER_STATUS_CHARACTERS],
         message=report.message and clean_message(report.message, secret),
         result=clean(report.result, partial(redact, secret=secret)),
+        details=clean(report.details, partial(redact, secret=secret)),
     )
+
+
+def read_texts(body: Mapping[str, Any], *names: str) -> dict[str, str]:
+    """The members with these names that are texts. Of a long one, only the end is kept: that of a
+    log says most."""
+    given = {name: body.get(name) for name in names}
+    return {
+        name: text[-MESSAGE_CHARACTERS:] for name, text in given.items() if isinstance(text, str)
+    }
+
+
+def read_numbers(value: Any) -> dict[str, float]:
+    """The numbers in an object, if it is one; at most 32."""
+    members = value.items() if isinstance(value, dict) else ()
+    found = [(name, each) for name, each in members if type(each) in (int, float)]
+    return dict(found[:MAX_NUMBERS])
 
 
 def clean_message(text: str, secret: str) -> str:

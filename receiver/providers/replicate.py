@@ -110,6 +110,7 @@ class Replicate(Provider):
             result={"output": output} if completed and not gone else None,
             message=_read_error(body.get("error")),
             provider_request_id=_read_id(body),
+            details=_read_details(body),
             result_is_gone=gone,
         )
         return parsing.clean_report(report, self._account.key)
@@ -121,6 +122,12 @@ class Replicate(Provider):
 
 def _read_id(body: Mapping[str, Any]) -> str | None:
     return parsing.read_id(body.get("id"))
+
+
+def _read_details(body: Mapping[str, Any]) -> dict[str, Any]:
+    texts = parsing.read_texts(body, "model", "version", "logs", "started_at", "completed_at")
+    metrics = parsing.read_numbers(body.get("metrics"))
+    return {**texts, "metrics": metrics} if metrics else dict(texts)
 
 
 def read_keys(response: Response) -> list[bytes]:

@@ -1,6 +1,7 @@
 """What the sandboxes of all providers share: the key, the faults of each call, and a few pages."""
 
 import hmac
+import json
 import random
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
@@ -57,8 +58,8 @@ class SandboxApi(Shape):
         """The routes of its calls."""
 
     @abstractmethod
-    def accepted(self, job: JobView) -> Body:
-        """The answer to a submission."""
+    def accepted(self, job: JobView) -> bytes:
+        """The answer to a submission, as JSON."""
 
     @abstractmethod
     def error(self, status_code: int, detail: str) -> Body:
@@ -87,7 +88,7 @@ class SandboxApi(Shape):
             job = self.jobs.make(read(request, await _object(request)))
             match job.plan.answer:
                 case "accepted":
-                    return JSONResponse(self.accepted(self.jobs.view(job)), status_code)
+                    return json_answer(self.accepted(self.jobs.view(job)), status_code)
                 case "error":
                     raise HTTPException(500, "Internal server error")
                 case "never":
@@ -141,10 +142,19 @@ class SandboxApi(Shape):
     async def _overview(self, _request: Request) -> Response:
         """For people and tests: every job of this process, and how its callbacks fared."""
         jobs = [
-            {"request_id": job.id, "kind": job.kind, "status": job.status, "input": job.input}
+            {
+                "request_id": job.id,
+                "kind": job.kind,
+                "status": job.status,
+                "input": json.loads(job.input),
+            }
             for job in self.jobs.all()
         ]
         return JSONResponse({"jobs": jobs, "callbacks": self.jobs.callbacks})
+
+
+def json_answer(content: bytes, status_code: int = 200) -> Response:
+    return Response(content, status_code, media_type="application/json")
 
 
 async def _object(request: Request) -> Body:

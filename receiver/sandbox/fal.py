@@ -11,9 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from receiver.dialects import fal
-from receiver.dialects.contract import Body, JobView, Submission
+from receiver.dialects.contract import Body, JobView, Submission, encode
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import SandboxApi
+from receiver.sandbox.api import SandboxApi, json_answer
+from store.records.jobs import Status
 from store.records.times import Millis
 
 _SEED = 17454220438242315174
@@ -38,15 +39,18 @@ class FalApi(SandboxApi):
             self.submission("/{endpoint:path}", _read),
         ]
 
-    def accepted(self, job: JobView) -> Body:
-        return fal.accepted(job, self.base_url)
+    def accepted(self, job: JobView) -> bytes:
+        return encode(fal.accepted(job, self.base_url))
 
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         video = {"url": link, "content_type": "video/webm"}
         return {"video": video, "seed": _SEED, "prompt": str(job_input.get("prompt", ""))}
 
-    def webhook(self, job: JobView) -> Body | None:
-        return fal.webhook(job) if job.is_final else None
+    def webhook(self, job: JobView) -> bytes | None:
+        if not job.is_final:
+            return None
+        message = fal.webhook(job)
+        return fal.complete(message, job.output) if job.status is Status.COMPLETED else message
 
     def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
         signed = [job.id, "sandbox-user", str(now // 1_000)]
@@ -59,11 +63,12 @@ class FalApi(SandboxApi):
         return fal.error(detail)
 
     async def _status(self, request: Request) -> Response:
-        return _respond(*fal.status(self.asked(request.path_params["id"])))
+        return _respond(*fal.status(self.asked(request.path_params["id"]), self.base_url))
 
     async def _response(self, request: Request) -> Response:
         job = self.find(request.path_params["id"])
-        return _respond(*fal.response(self.jobs.view(job)))
+        status_code, content = fal.response(self.jobs.view(job))
+        return json_answer(content, status_code)
 
     async def _cancel(self, request: Request) -> Response:
         job = self.find(request.path_params["id"])

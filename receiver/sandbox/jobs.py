@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from receiver.clock import Clock
-from receiver.dialects.contract import Body, JobView, Submission
+from receiver.dialects.contract import JobView, Submission
 from receiver.domain.schedule import DAY
 from receiver.sandbox.faults import UPDATES, JobPlan, SandboxRules, plan_job
 from store.records.jobs import Status
@@ -28,7 +28,7 @@ class Shape(ABC):
         """The result of a job, in the provider's form."""
 
     @abstractmethod
-    def webhook(self, job: JobView) -> Body | None:
+    def webhook(self, job: JobView) -> bytes | None:
         """The webhook about a state of a job; None if the provider sends none."""
 
     def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
@@ -50,7 +50,8 @@ class SandboxJob:
 
     def view(self, status: Status, **members: Any) -> JobView:
         given = self.submission
-        return JobView(self.id, given.kind, given.input, self.created_at, status, **members)
+        job_input = json.dumps(given.input)
+        return JobView(self.id, given.kind, self.created_at, status, job_input, **members)
 
 
 @dataclass(slots=True)
@@ -142,13 +143,12 @@ class Jobs:
             return
         self.callbacks["dropped" if copies == 0 else "sent"] += max(copies, 1)
         self.callbacks["duplicated"] += max(copies - 1, 0)
-        body = json.dumps(message, separators=(",", ":")).encode()
-        signature = self.shape.sign(view, body, self.clock.now())
+        signature = self.shape.sign(view, message, self.clock.now())
         headers = {"Content-Type": "application/json", **signature}
         for _ in range(copies):
             # A sandbox never retries: a receiver that cannot be reached misses it.
             with suppress(httpx.HTTPError, httpx.InvalidURL):
-                await self.http.post(webhook_url, content=body, headers=headers)
+                await self.http.post(webhook_url, content=message, headers=headers)
 
     def _due(self, job: SandboxJob, progress: int) -> float:
         return job.began + self.rules.render_seconds * (progress / 100)
@@ -162,5 +162,5 @@ class Jobs:
         if job.plan.fails:
             return job.view(Status.FAILED, error="The video model gave up on this prompt.")
         link = f"{self.origin}/results/{job.id}.webm"
-        output = self.shape.output(job.submission.input, link)
+        output = json.dumps(self.shape.output(job.submission.input, link))
         return job.view(Status.COMPLETED, progress=100, output=output)

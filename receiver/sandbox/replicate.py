@@ -11,7 +11,7 @@ from starlette.routing import Route
 from receiver.dialects import replicate
 from receiver.dialects.contract import Body, JobView, Submission
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import SandboxApi
+from receiver.sandbox.api import SandboxApi, json_answer
 from receiver.sandbox.faults import UPDATES
 from receiver.webhooks.signing import new_secret, sign
 from store.records.times import Millis
@@ -34,13 +34,13 @@ class ReplicateApi(SandboxApi):
             self.submission("/v1/{kind:path}/predictions", _read, 201),
         ]
 
-    def accepted(self, job: JobView) -> Body:
+    def accepted(self, job: JobView) -> bytes:
         return replicate.prediction(job, self.base_url)
 
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         return [link]
 
-    def webhook(self, job: JobView) -> Body | None:
+    def webhook(self, job: JobView) -> bytes | None:
         """Of its events, `start` and `completed`."""
         return self.accepted(job) if job.is_final or job.progress == UPDATES[0] else None
 
@@ -52,12 +52,12 @@ class ReplicateApi(SandboxApi):
         return replicate.error(status_code, detail)
 
     async def _show(self, request: Request) -> Response:
-        return JSONResponse(self.accepted(self.asked(request.path_params["id"])))
+        return json_answer(self.accepted(self.asked(request.path_params["id"])))
 
     async def _cancel(self, request: Request) -> Response:
         job = self.find(request.path_params["id"])
         self.jobs.cancel(job)
-        return JSONResponse(self.accepted(self.jobs.view(job)))
+        return json_answer(self.accepted(self.jobs.view(job)))
 
     async def _show_secret(self, _request: Request) -> Response:
         return JSONResponse({"key": self._secret})

@@ -5,14 +5,14 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from receiver.dialects import samsar
-from receiver.dialects.contract import Body, JobView, Refused, Submission
+from receiver.dialects.contract import Body, JobView, Refused, Submission, encode
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar import KINDS, InputRules
-from receiver.sandbox.api import SandboxApi
+from receiver.sandbox.api import SandboxApi, json_answer
 
 
 class SamsarApi(SandboxApi):
@@ -30,13 +30,13 @@ class SamsarApi(SandboxApi):
             self.call("GET", f"{self.path}status", self._status),
         ]
 
-    def accepted(self, job: JobView) -> Body:
-        return samsar.accepted(job)
+    def accepted(self, job: JobView) -> bytes:
+        return encode(samsar.accepted(job))
 
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         return {"videoUrl": link}
 
-    def webhook(self, job: JobView) -> Body:
+    def webhook(self, job: JobView) -> bytes:
         return samsar.webhook(job)
 
     def error(self, status_code: int, detail: str) -> Body:
@@ -45,7 +45,7 @@ class SamsarApi(SandboxApi):
     async def _status(self, request: Request) -> Response:
         if not (job_id := request.query_params.get("request_id")):
             raise HTTPException(400, "taskId query parameter is missing.")
-        return JSONResponse(samsar.status(self.asked(job_id)))
+        return json_answer(samsar.status(self.asked(job_id)))
 
     def _read(self, request: Request, body: Body) -> Submission:
         kind = request.url.path.removeprefix(self.path)

@@ -159,14 +159,18 @@ UPDATE deliveries
 
 -- name: read-delivery
 -- One delivery of any user, with its attempts.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id),
+       (SELECT source FROM jobs WHERE jobs.id = d.job_id)
+  FROM delivery_rows d
  WHERE d.id = :delivery_id;
 
 -- name: list-page
 -- Those of the newest `most` candidates that fit, newest first; and the last candidate, if there
 -- are `most`. `n` numbers the candidates. Only given filters are in the statement: with
 -- `:state IS NULL OR …`, PostgreSQL's generic plan sorted all deliveries of a user.
-SELECT page.n, page.fits, d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM (
+SELECT page.n, page.fits, d.*, (SELECT name FROM users WHERE users.id = d.user_id),
+       (SELECT source FROM jobs WHERE jobs.id = d.job_id)
+  FROM (
     SELECT id, n, fits FROM (
         SELECT id, row_number() OVER (ORDER BY id DESC) AS n, {fits} AS fits
           FROM (SELECT id, user_id, state, job_id, host FROM deliveries

@@ -106,8 +106,10 @@ SELECT page.n, page.fits, j.* FROM (
  ORDER BY page.n;
 
 -- name: read-whole-result
--- The whole result of a job whose row has a truncated one.
-SELECT result FROM job_results WHERE job_id = :job_id;
+-- The whole result of a job; its row may have a truncated one.
+SELECT coalesce(w.result, j.result)
+  FROM jobs j LEFT JOIN job_results w ON w.job_id = j.id
+ WHERE j.id = :job_id;
 
 -- name: keep-whole-result
 -- Store the whole result of a job whose row has a truncated one; a newer one replaces it.

@@ -51,6 +51,7 @@ class Delivery:
     host: str
     """Name and port; the unit of the per-host limits."""
     body: bytes
+    """Without the members that `receiver.engine.messages` adds."""
     step: int
     """Attempts made in the current run of the schedule."""
     created_at: Millis
@@ -58,6 +59,8 @@ class Delivery:
     delivered_at: Millis | None
     attempts: tuple[Attempt, ...]
     user: str
+    source: str | None
+    """`Job.source`: whose webhooks it is shaped like."""
 
 
 def normal_host(name: str) -> str:

@@ -182,6 +182,10 @@ class Job:
     """Whether the provider still has to be asked to cancel the job."""
     archive: tuple[ArchivedFile, ...] = ()
     """The files of the result; empty if none are kept."""
+    source: str | None = None
+    """The provider whose own API the client spoke when it created the job; None if it was ours."""
+    details: Mapping[str, Any] | None = None
+    """What the provider said beside status and result, for clients of its own API."""
 
     @property
     def done(self) -> bool:

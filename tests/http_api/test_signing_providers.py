@@ -190,14 +190,14 @@ async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
     finished = await job.wait_for(status="COMPLETED")
     assert finished["result"] == {"truncated": True}
 
-    read, reading = signing_service.store.jobs.whole_result_of, asyncio.Lock()
+    read, reading = signing_service.store.jobs.result_of, asyncio.Lock()
 
     async def alone(job_id: str) -> Any:
         assert not reading.locked()
         async with reading:
             return await read(job_id)
 
-    monkeypatch.setattr(signing_service.store.jobs, "whole_result_of", alone)
+    monkeypatch.setattr(signing_service.store.jobs, "result_of", alone)
     answers = await asyncio.gather(*(job.client.get(f"{job.path}/result") for _ in range(3)))
     assert [each.json() for each in answers] == [{"output": whole}] * 3
 

@@ -12,6 +12,12 @@ const CAUSES = new Set(["callback", "poll", "submission"]);
 // The service shows no more of a callback's body than this.
 const MOST_BYTES = 3072;
 const MOST_CHARACTERS = 2048;
+const DOOR = {
+  api: "by POST /v1/jobs",
+  samsar: "by the drop-in API of Samsar",
+  replicate: "by a client of Replicate",
+  fal: "by a client of fal",
+};
 const VERDICT = {
   waiting: "stored, not applied yet",
   applied: "",
@@ -67,7 +73,7 @@ function folded(history) {
     } else if (open && !open.cause && areAboutManyFiles(open.before, open.event, job, line.job)) {
       Object.assign(open, { at: line.at, event: line.job });
     } else {
-      entries.push({ at: line.at, event: line.job, before: job });
+      entries.push({ at: line.at, event: line.job, before: job, door: line.source });
     }
     job = line.job;
   }
@@ -101,6 +107,7 @@ function item(entry, again) {
     h("div", {},
       isEnd ? chip(event.status) : h("strong", {}, title),
       more.filter(Boolean).map((each) => h("small", {}, each)),
+      entry.door && h("small", {}, DOOR[entry.door]),
       cause?.type === "relay" && entry.isLast && h("span", { class: "again" },
         h("a", { href: link(`/deliveries/${encodeURIComponent(cause.delivery)}`) }, "Open the delivery"),
         again(cause.delivery)),

@@ -9,6 +9,7 @@ from store.records.callbacks import Verdict
 from store.records.times import Due, Lane
 from store.records.transitions import Transition
 from store.retention import MAX_OVERDUE, Removed
+from store.rows import to_json
 from tests.store.applying import applying
 from tests.store.world import (
     HOOK,
@@ -30,16 +31,15 @@ async def test_a_job_is_removed_with_all_its_rows_and_no_others(world: World) ->
     await world.advance(job, completed(relay=True))
     (delivery,) = await world.lease()
     await world.settle(delivery)
-    assert await world.store.jobs.whole_result_of(job.id) is None
     for whole in ({"output": [10**300]}, {"output": [2]}):
         await world.advance(job, partial(Transition, whole_result=whole))
-        assert await world.store.jobs.whole_result_of(job.id) == whole
+        assert await world.store.jobs.result_of(job.id) == to_json(whole)
 
     assert await world.remove_finished() == 1
 
     assert await world.store.jobs.find(job.id) is None
     assert await world.store.jobs.history_of(job.id) == []
-    assert await world.store.jobs.whole_result_of(job.id) is None
+    assert await world.store.jobs.result_of(job.id) is None
     assert await world.store.events.after_for_job(job.id, 0, 9) == []
     assert await world.store.deliveries.find(delivery.id) is None
     assert not await world.store.callbacks.exists("samsar", job.id)

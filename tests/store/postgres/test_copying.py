@@ -22,6 +22,7 @@ from store.records.deliveries import DeliveryState
 from store.records.jobs import Job
 from store.records.times import Lane
 from store.records.transitions import Transition
+from store.rows import to_json
 from store.sqlite.backup import back_up
 from tests.store.applying import leave_unapplied
 from tests.store.world import (
@@ -109,7 +110,7 @@ async def test_everything_is_copied_and_numbering_continues(
     assert copied["jobs"] == len(jobs) == 3
     assert copied["job_results"] == 1
     async with opened(target) as store:
-        assert await store.jobs.whole_result_of(jobs[-1].id) == {"seed": 2**70}
+        assert await store.jobs.result_of(jobs[-1].id) == to_json({"seed": 2**70})
         for job in jobs:
             found = await store.jobs.find(job.id)
             assert found is not None

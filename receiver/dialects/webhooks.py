@@ -1,0 +1,32 @@
+"""The webhooks to clients that speak a provider's own API, in that API's shape."""
+
+from typing import Final
+
+from receiver.dialects import fal, replicate
+from receiver.dialects.contract import view_of
+from store.records.jobs import Job, Status
+
+BASE_PATHS: Final = {"replicate": "/replicate/v1/", "fal": "/fal/"}
+"""By source: where its API is served."""
+
+
+def message(job: Job, public_url: str) -> bytes | None:
+    """The body about a job's present state, as it is stored: without the members that `complete`
+    adds. None if the job's source has no shape of its own."""
+    match job.source:
+        case "replicate":
+            return replicate.webhook(view_of(job), public_url + BASE_PATHS["replicate"])
+        case "fal":
+            return fal.webhook(view_of(job))
+        case _:
+            return None
+
+
+def complete(source: str, status: Status, body: bytes, job_input: str, result: str) -> bytes:
+    """The body as it is sent. Input and result are JSON of up to megabytes, and kept once; `status`
+    is the one that the message is about."""
+    completed = status is Status.COMPLETED
+    if source == "replicate":
+        output = replicate.output_of(result) if completed else "null"
+        return replicate.complete(body, job_input, output)
+    return fal.complete(body, result) if completed else body

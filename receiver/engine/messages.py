@@ -1,0 +1,14 @@
+"""The bodies of webhooks as they are sent."""
+
+from receiver.dialects import webhooks
+from store.database import Store
+from store.records.deliveries import Delivery
+
+
+async def whole_body(store: Store, delivery: Delivery) -> bytes:
+    """The body as it is sent: with the job's input and result, where the shape has them."""
+    if delivery.source not in webhooks.BASE_PATHS:
+        return delivery.body
+    job_input = await store.jobs.input_of(delivery.job_id) or "null"
+    result = await store.jobs.result_of(delivery.job_id) or "null"
+    return webhooks.complete(delivery.source, delivery.status, delivery.body, job_input, result)
