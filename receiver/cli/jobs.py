@@ -185,7 +185,8 @@ def _detail(line: Mapping[str, Any]) -> str:
     members = dict(line)
     # An event contains the whole job; its status is enough for one line.
     if job := members.pop("job", None):
-        members |= {name: job[name] for name in ("seq", "status", "phase", "progress")}
+        shown = {name: job[name] for name in ("seq", "status", "phase", "progress")}
+        members = shown | members
     for name in ("at", "type", "id", "body"):  # --json has the cursor and the long body
         members.pop(name, None)
     return " ".join(f"{name}={value}" for name, value in members.items() if value is not None)
