@@ -10,9 +10,10 @@ Kind: TypeAlias = Literal["urgent", "normal"]
 
 LONGEST_WAIT = 1.0
 """Seconds that work may wait while other work is served."""
-LONGEST_GAP = 0.35
-"""Seconds between two batches that count as work; during the rest of a longer gap the process was
-stalled."""
+LONGEST_GAP = 0.02
+"""Seconds between two batches that count as work: more than a full batch takes where no hop to a
+thread is slow. The promise is about the order of the work. During the rest of a longer gap the disk
+was slow or the process stalled, which delays all work in any order."""
 
 
 @dataclass(slots=True)
