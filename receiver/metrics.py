@@ -85,10 +85,14 @@ class Metrics:
             "status_polls", "Status calls that ended.", ("provider", "outcome")
         )
         self.provider_breaker = gauge(
-            "provider_breaker", "1 for the breaker's current state.", ("provider", "state")
+            "provider_breaker",
+            "1 for the breaker's state after the last call.",
+            ("provider", "state"),
         )
         self.provider_credentials_refused = gauge(
-            "provider_credentials_refused", "1 while the provider refuses our key.", ("provider",)
+            "provider_credentials_refused",
+            "1 from a call that refuses our key to one that accepts it.",
+            ("provider",),
         )
         self.submissions_paused = gauge(
             "submissions_paused", "1 while all submissions to the provider pause.", ("provider",)
