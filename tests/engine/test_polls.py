@@ -15,7 +15,7 @@ from receiver.engine.lanes import LaneWorker
 from receiver.engine.polls import POLL_LEASE, StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
 from receiver.providers.samsar import read_report
-from store.records.jobs import Job, Phase
+from store.records.jobs import Job, Phase, Tracking
 from store.records.times import Due, Lane
 from store.records.transitions import Transition
 from tests.engine.harness import RATE, STEP, Harness, begin, step
@@ -98,6 +98,23 @@ async def test_a_user_s_calls_that_hang_leave_slots_to_others_as_they_end(
     await begin(worker)
     assert "bob's" in harness.provider.asked[4:6]
     await worker.finish()
+
+
+async def test_a_job_that_became_due_during_a_call_of_no_use_is_asked_again_at_once(
+    harness: Harness, worker: LaneWorker[Job]
+) -> None:
+    """The provider has reported COMPLETED, and the call's answer is from before that."""
+    harness.provider.waits_for = answered = asyncio.Event()
+    now = Due(Lane.POLL, harness.clock.now())
+    job = await harness.accepted_job("up", due=now, tracking=Tracking(result_pending=True))
+    assert await begin(worker) == 1
+    harness.clock.advance(1)
+    await harness.store.jobs.make_poll_due(job.id, harness.clock.now())
+    answered.set()
+    await worker.finish()
+
+    assert await step(harness, worker) == 1
+    assert harness.provider.asked == ["up", "up"]
 
 
 # --- pauses ---------------------------------------------------------------------------------------
