@@ -3,13 +3,14 @@
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from store.errors import SchemaTooOld, StoreCorrupt, StoreMoved, StoreUnavailable
+from store.errors import SchemaTooOld, StoreCorrupt, StoreLocked, StoreMoved, StoreUnavailable
 from store.sql import (
     APPLICATION_ID,
     Statements,
@@ -20,7 +21,10 @@ from store.sql import (
 from store.sqlite.failures import translate_errors
 
 BUSY_TIMEOUT = 5_000
-"""Milliseconds that a statement waits for another process's lock."""
+"""Milliseconds that a statement, or the opening, waits for another process's lock."""
+
+LOCK_RETRY_SECONDS = 0.01
+"""Between two tries to lock the folder: flock() itself can only wait without limit."""
 
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
@@ -109,8 +113,9 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
     """Create the database if missing, mode 0600. If it exists, `upgrade` its schema where needed;
     after that, an older release cannot use it.
 
-    Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`,
-    and `SchemaTooOld` without `upgrade`; the file is then unchanged.
+    Raises `StoreUnavailable` (`StoreLocked` if another process does the same for too long),
+    `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`, and `SchemaTooOld` without
+    `upgrade`; the file is then unchanged.
     """
     with translate_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +125,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
         # do so at once, one would fail. Lock the folder: a running service locks the file itself.
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            _lock(folder, path.parent)
             # SQLite creates the -wal and -shm files with the mode of the database file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             check_wal(path)
@@ -135,6 +140,19 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
                 _migrate(connection)
         finally:
             os.close(folder)
+
+
+def _lock(folder: int, path: Path) -> None:
+    """Lock the open folder at `path`. Raises `StoreLocked` after `BUSY_TIMEOUT`, as SQLite does."""
+    until = time.monotonic() + BUSY_TIMEOUT / 1_000
+    while True:
+        try:
+            return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                text = f"another process has locked {path} to create or upgrade a database there"
+                raise StoreLocked(text) from error
+        time.sleep(LOCK_RETRY_SECONDS)
 
 
 def check_wal(path: Path) -> None:

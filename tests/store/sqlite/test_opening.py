@@ -1,5 +1,6 @@
 """Opening a store, and how that can fail."""
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -141,6 +142,17 @@ def test_a_database_locked_by_another_process_is_reported(
 
     with pytest.raises(StoreLocked):
         prepare(path)
+
+
+def test_a_database_that_another_process_creates_for_long_is_reported(
+    tmp_path: Path, short_busy_timeout: None
+) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(StoreLocked, match="another process has locked"):
+        prepare(tmp_path / "receiver.db")
+    os.close(folder)
+    prepare(tmp_path / "receiver.db")
 
 
 def test_a_database_can_be_created_several_times_at_once(tmp_path: Path) -> None:
