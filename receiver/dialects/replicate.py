@@ -81,6 +81,16 @@ def output_of(result: str | None) -> str:
     return result[len(_RESULT) : -1] if result and result.startswith(_RESULT) else "null"
 
 
+def version(version_id: str, created_at: Millis) -> Body:
+    """A version of a model, without its schema."""
+    return {
+        "id": version_id,
+        "created_at": _time(created_at),
+        "cog_version": "",
+        "openapi_schema": {},
+    }
+
+
 def _members(job: JobView, base_url: str) -> Body:
     url, said = f"{base_url}predictions/{job.id}", job.details
     model, version = _names(job.kind)

@@ -2,23 +2,26 @@
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from receiver.dialects import fal
 from receiver.dialects.contract import Body, JobView, Submission, encode
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.sandbox.api import SandboxApi, json_answer
+from receiver.sandbox.jobs import SandboxJob
 from store.records.jobs import Status
 from store.records.times import Millis
 
 _SEED = 17454220438242315174
 """From a real answer: too large for a signed 64-bit integer and for a JavaScript number."""
+_LOOK_SECONDS: Final = 0.1
+"""How often a stream of a request's status looks for a change."""
 
 
 class FalApi(SandboxApi):
@@ -34,6 +37,7 @@ class FalApi(SandboxApi):
         return [
             Route("/.well-known/jwks.json", self._keys),
             self.call("GET", f"{request}/status", self._status),
+            self.call("GET", f"{request}/status/stream", self._stream),
             self.call("PUT", f"{request}/cancel", self._cancel),
             self.call("GET", request, self._response),
             self.submission("/{endpoint:path}", _read),
@@ -63,18 +67,36 @@ class FalApi(SandboxApi):
         return fal.error(detail)
 
     async def _status(self, request: Request) -> Response:
-        return _respond(*fal.status(self.asked(request.path_params["id"]), self.base_url))
+        job = self.asked(request.path_params["id"])
+        status_code, body = fal.status(job, self.base_url)
+        return _answer(job.id, status_code, encode(body))
+
+    async def _stream(self, request: Request) -> Response:
+        events = self._events(self.find(request.path_params["id"]))
+        return StreamingResponse(events, media_type="text/event-stream")
+
+    async def _events(self, job: SandboxJob) -> AsyncIterator[bytes]:
+        last = b""
+        while True:
+            view = self.jobs.view(job)
+            _, body = fal.status(view, self.base_url)
+            if (event := b"data: %b\n\n" % encode(body)) != last:
+                yield event
+            if view.is_final:
+                return
+            last = event
+            await self.jobs.clock.sleep(_LOOK_SECONDS)
 
     async def _response(self, request: Request) -> Response:
         job = self.find(request.path_params["id"])
-        status_code, content = fal.response(self.jobs.view(job))
-        return json_answer(content, status_code)
+        return _answer(job.id, *fal.response(self.jobs.view(job)))
 
     async def _cancel(self, request: Request) -> Response:
         job = self.find(request.path_params["id"])
         before = self.jobs.view(job)
         self.jobs.cancel(job)
-        return _respond(*fal.cancellation(before))
+        status_code, body = fal.cancellation(before)
+        return _answer(job.id, status_code, encode(body))
 
     async def _keys(self, _request: Request) -> Response:
         raw = self._private_key.public_key().public_bytes_raw()
@@ -87,5 +109,7 @@ def _read(request: Request, body: Body) -> Submission:
     return Submission(request.path_params["endpoint"], body, webhook_url)
 
 
-def _respond(status_code: int, body: Body) -> Response:
-    return JSONResponse(body, status_code)
+def _answer(job_id: str, status_code: int, content: bytes) -> Response:
+    answer = json_answer(content, status_code)
+    answer.headers["x-fal-request-id"] = job_id
+    return answer

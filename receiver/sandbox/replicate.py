@@ -28,9 +28,11 @@ class ReplicateApi(SandboxApi):
     def routes(self) -> Sequence[Route]:
         return [
             self.submission("/v1/predictions", _read, 201),
+            self.call("GET", "/v1/predictions", self._list),
             self.call("GET", "/v1/predictions/{id}", self._show),
             self.call("POST", "/v1/predictions/{id}/cancel", self._cancel),
             self.call("GET", "/v1/webhooks/default/secret", self._show_secret),
+            self.call("GET", "/v1/models/{owner}/{name}/versions/{id}", self._show_version),
             self.submission("/v1/{kind:path}/predictions", _read, 201),
         ]
 
@@ -51,6 +53,11 @@ class ReplicateApi(SandboxApi):
     def error(self, status_code: int, detail: str) -> Body:
         return replicate.error(status_code, detail)
 
+    async def _list(self, _request: Request) -> Response:
+        """All of them, newest first, on one page."""
+        results = b",".join(map(self.accepted, reversed(self.jobs.all())))
+        return json_answer(b'{"previous":null,"next":null,"results":[%b]}' % results)
+
     async def _show(self, request: Request) -> Response:
         return json_answer(self.accepted(self.asked(request.path_params["id"])))
 
@@ -61,6 +68,10 @@ class ReplicateApi(SandboxApi):
 
     async def _show_secret(self, _request: Request) -> Response:
         return JSONResponse({"key": self._secret})
+
+    async def _show_version(self, request: Request) -> Response:
+        version = replicate.version(request.path_params["id"], self.jobs.clock.now())
+        return JSONResponse(version)
 
 
 def _read(request: Request, body: Body) -> Submission:
