@@ -101,6 +101,10 @@ class JobReads(Repository):
         text: str | None = await self._fetch_value("read-whole-result", job_id=job_id)
         return text
 
+    async def stored_bytes_of(self, job_id: str) -> int:
+        """How many bytes of input and result are stored for a job; 0 if there is none."""
+        return int(await self._fetch_value("read-stored-bytes", job_id=job_id) or 0)
+
     async def history_of(self, job_id: str) -> list[HistoryLine]:
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
         attempts, oldest first."""

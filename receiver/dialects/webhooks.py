@@ -25,8 +25,12 @@ def message(job: Job, public_url: str) -> bytes | None:
 def complete(source: str, status: Status, body: bytes, job_input: str, result: str) -> bytes:
     """The body as it is sent. Input and result are JSON of up to megabytes, and kept once; `status`
     is the one that the message is about."""
-    completed = status is Status.COMPLETED
+    output = output_of(source, result if status is Status.COMPLETED else None)
     if source == "replicate":
-        output = replicate.output_of(result) if completed else "null"
         return replicate.complete(body, job_input, output)
-    return fal.complete(body, result) if completed else body
+    return fal.complete(body, output) if status is Status.COMPLETED else body
+
+
+def output_of(source: str, result: str | None) -> str:
+    """The output, as the provider gave it, in the JSON of a stored result."""
+    return replicate.output_of(result) if source == "replicate" else result or "null"

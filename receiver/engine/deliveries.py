@@ -1,8 +1,10 @@
 """Sends webhooks to users: signed, one in flight per job, within limits per user and host, so that
 a slow or dead host delays no others."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -12,6 +14,7 @@ from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
 from receiver.engine.messages import whole_body
 from receiver.engine.throttle import Pauses, Throttles
+from receiver.large_bodies import LARGE
 from receiver.streams.hub import Hub
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.retries import after_attempt
@@ -23,6 +26,9 @@ from store.records.times import Lane, Lease, Millis
 ATTEMPTS_AT_ONCE: Final = 64
 PER_USER: Final = 16
 PER_HOST: Final = 4
+LARGE_AT_ONCE: Final = 4
+"""Messages to clients of a provider's own API whose job has more than `LARGE` bytes: each can be
+megabytes."""
 HOST_PAUSES: Final = Pauses(after=5, first=60.0, longest=60.0)
 """After so many connect failures in a row, a host gets one attempt a minute."""
 
@@ -66,6 +72,7 @@ class Deliveries(Handler[Message]):
         self._timeout = timeout
         self._jitter = jitter
         self._hosts = Throttles[str](HOST_PAUSES)
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         services.metrics.relay_host_breakers_open.set_function(self._paused_hosts)
 
     # --- taking -----------------------------------------------------------------------------------
@@ -122,17 +129,28 @@ class Deliveries(Handler[Message]):
         began, monotonic = clock.now(), clock.monotonic()
         user = await self._services.store.keys.user(delivery.user_id)
         # After a suspension the message may be another process's: it is due when its lease ends.
-        if user is None or clock.now() > work.begin_by:
-            self._hosts[delivery.host].abandoned(monotonic)
-            return
-        body = await whole_body(self._services.store, delivery)
-        headers = sign(secrets_of(user, began), delivery.id, began, body)
-        sent = await self._sender.deliver(delivery.url, headers, body, self._timeout)
+        async with self._room_for(delivery):
+            if user is None or clock.now() > work.begin_by:
+                self._hosts[delivery.host].abandoned(monotonic)
+                return
+            body = await whole_body(self._services.store, delivery)
+            headers = sign(secrets_of(user, began), delivery.id, began, body)
+            sent = await self._sender.deliver(delivery.url, headers, body, self._timeout)
         if sent.connect_failure:
             self._hosts.remember(delivery.host).failed(monotonic, clock.monotonic())
         else:
             self._hosts[delivery.host].succeeded(monotonic)
         await self._settle(delivery, began, sent)
+
+    @asynccontextmanager
+    async def _room_for(self, delivery: Delivery) -> AsyncIterator[None]:
+        """Room for a body that can have the whole input and result of its job."""
+        jobs = self._services.store.jobs
+        if delivery.source is None or await jobs.stored_bytes_of(delivery.job_id) <= LARGE:
+            yield
+        else:
+            async with self._large:
+                yield
 
     async def release(self, works: Sequence[Message]) -> None:
         await self._services.store.deliveries.release(self._services.holder)

@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver.http_api.context import ApiContext
 from receiver.http_api.cors import Cors
-from receiver.http_api.credentials import KEY_OR_TICKET, Row
+from receiver.http_api.credentials import ANY, KEY_OR_TICKET, Row
 from receiver.http_api.errors import Problem, as_problem, unexpected
+from receiver.http_api.responses import JSON
 from receiver.http_api.routes import CALLBACK_PATH
 from receiver.logs import HIDDEN
 
@@ -51,7 +52,7 @@ class _Methods:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].endswith("\n"):  # which the router's patterns overlook, by their `$`
             await _unknown_path(scope, receive, send)
-        endpoint = self.endpoints.get(scope["method"])
+        endpoint = self.endpoints.get(scope["method"]) or self.endpoints.get(ANY)
         if endpoint is None:
             allow = ", ".join(sorted(self.endpoints))
             detail = f"This path allows only {allow}."
@@ -63,8 +64,16 @@ async def _unknown_path(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise Problem(404, "unknown_path", "There is no such path.")
 
 
-async def _error_response(_request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     """The response for an error. Logs a bug with its traceback, and any other 5xx as a warning."""
+    response = _logged_response(error)
+    if request.url.path.startswith("/fal/"):
+        # fal's npm client reads the body of no other type.
+        response.headers["content-type"] = JSON
+    return response
+
+
+def _logged_response(error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=499)  # nginx's code, for the metrics: nobody receives it
     problem = as_problem(error)

@@ -19,6 +19,8 @@ Owned = TypeVar("Owned", Job, Delivery)
 
 CACHE_SECONDS = 2.0
 """Lifetime of a cached key; a revocation must take effect within five seconds."""
+SCHEMES: Final = ("bearer", "token", "key")
+"""Of the Authorization header; clients of Replicate and fal say Token and Key."""
 NO_KEY: Final = "The API key is unknown or revoked."
 
 
@@ -99,4 +101,4 @@ def _given_key(scope: Scope) -> str:
     if "api-key" in headers:
         return headers["api-key"].strip()
     scheme, _, key = headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
+    return key.strip() if scheme.lower() in SCHEMES else ""

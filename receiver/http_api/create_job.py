@@ -40,7 +40,7 @@ class _JobCreation(Creation):
     def is_settled(self, job: Job) -> bool:
         return job.done
 
-    def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
+    async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job.id}"}
         if self.wait is not None:
             headers["Preference-Applied"] = f"wait={self.wait:g}"
@@ -56,13 +56,18 @@ class _JobCreation(Creation):
                 request_id=replay.job_id,
             ) from error
         if job is None:
-            raise Problem(
-                410,
-                "job_removed",
-                "The job of this Idempotency-Key was finished and has been removed.",
-                members={"request_id": replay.job_id},
-            )
-        return self.response(job)
+            raise removed(replay.job_id)
+        return await self.response(job)
+
+
+def removed(job_id: str) -> Problem:
+    """The problem for a replay whose job is not kept any more."""
+    return Problem(
+        410,
+        "job_removed",
+        "The job of this Idempotency-Key was finished and has been removed.",
+        members={"request_id": job_id},
+    )
 
 
 def preferred_wait(request: Request) -> int | None:

@@ -4,8 +4,8 @@ first response is replayed."""
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -15,10 +15,11 @@ from receiver.engine.new_job import Submission, new_job
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.idempotency import read_key
+from receiver.http_api.idempotency import IN_USE_SLACK, read_key
 from receiver.streams.hub import STOP
 from store.idempotency import IdempotencyKey, Replay, StoredResponse
 from store.records.jobs import Job
+from store.records.times import Millis
 from store.rows import to_json
 
 log = structlog.get_logger()
@@ -35,6 +36,12 @@ class Creation(ABC):
     """How long the request may wait for its job, in seconds; None if the client may ask to wait and
     did not."""
 
+    empty: ClassVar[bytes] = b""
+    """What a body without a byte stands for."""
+
+    input_json: str = field(init=False)
+    """The job's input, once the body is read."""
+
     def __post_init__(self) -> None:
         self._until = self.context.services.clock.monotonic() + (self.wait or 0)
 
@@ -47,7 +54,7 @@ class Creation(ABC):
         """Whether the wait can end with the job in this state."""
 
     @abstractmethod
-    def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
+    async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         """The response with the job in its present state: at once, after the wait, or to a replay.
         `document` is the job's, if it is known."""
 
@@ -65,15 +72,15 @@ class Creation(ABC):
         """
         context, caller = self.context, self.caller
         services = context.services
-        body, input_json, key = await context.bodies.read(
+        body, self.input_json, key = await context.bodies.read(
             self.request, caller.key_hash, self._parse
         )
         replay = None
         if key is not None:
             replay = await services.store.idempotency.find(caller.user_id, key)
         if replay is None:
-            new = new_job(services, caller.user_id, caller.user, self.read(body), input_json)
-            first = None if self.wait else self.response(new.job, new.event)
+            new = new_job(services, caller.user_id, caller.user, self.read(body), self.input_json)
+            first = None if self.wait else await self.response(new.job, new.event)
             made = await services.store.jobs.create(
                 new, key, first, user_storage=services.user_storage
             )
@@ -81,19 +88,27 @@ class Creation(ABC):
                 return _sent(first or await self._wait(made, has_key=key is not None))
             replay = made
         first = replay.stored_response or await self.rebuild_response(replay)
-        return _sent(first, {"Idempotency-Replayed": "true"})
+        # The second name is that of other APIs, for their clients.
+        return _sent(first, {"Idempotency-Replayed": "true", "Idempotent-Replayed": "true"})
+
+    def input_in(self, body: Mapping[str, Any]) -> Any:
+        """The job's input in the body."""
+        return body.get("input", {})
+
+    def key_in_use(self) -> Millis:
+        """How long a repeat of the request is refused while this one waits."""
+        return int((self.wait or 0) * 1_000) + IN_USE_SLACK
 
     def _parse(self, raw: bytes) -> tuple[Mapping[str, Any], str, IdempotencyKey | None]:
         """The body, its input as it is stored and sent, and the request's key."""
-        body = parse_object(raw)
-        wait_ms = int((self.wait or 0) * 1_000)
-        key = read_key(self.context, self.request, body, wait_ms)
-        return body, to_json(body.get("input", {})), key
+        body = parse_object(raw or self.empty)
+        key = read_key(self.context, self.request, body, self.key_in_use())
+        return body, to_json(self.input_in(body)), key
 
     async def _wait(self, job: Job, *, has_key: bool) -> StoredResponse:
         response = None
         try:
-            response = self.response(await self._wait_for(job))
+            response = await self.response(await self.wait_for(job))
         finally:
             if has_key:
                 # Without a response, normally because the client disconnected, this only marks the
@@ -108,7 +123,7 @@ class Creation(ABC):
             # The key is in use until the wait would be over; then replays are built from the job.
             log.warning("a first response is not stored", job=job_id, reason=str(error))
 
-    async def _wait_for(self, job: Job) -> Job:
+    async def wait_for(self, job: Job) -> Job:
         """Wait until the job's state is enough, the time is over, the job cannot be read, or
         shutdown begins; returns the job as last seen.
 

@@ -12,6 +12,8 @@ from receiver.http_api.auth import Caller, unauthorized
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 
+ANY: Final = "*"
+"""Any method of a path."""
 NO_TICKET: Final = "The ticket is not valid for this stream, has expired, or its key was revoked."
 
 Handler = TypeVar("Handler")

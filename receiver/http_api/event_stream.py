@@ -43,7 +43,7 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the whole response: head, snapshot if needed, every later event, end."""
-        with self._counted():
+        with counted(self.context, self.caller):
             first = frames.retry(self.context.rng.randint(*RETRY_MS))
             # An empty stream, not a 503: an EventSource gives up at an error status.
             closing = self.context.broadcast.closing
@@ -92,23 +92,24 @@ class EventStream:
             return b""
         return frames.done(job) if job.done else None
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count the stream as open. Raises Problem 429 if the key has reached its limit."""
-        streams, key = self.context.open_streams, self.caller.key_hash
-        most = self.context.settings.stream_max_per_key
-        if streams[key] >= most:
-            raise Problem(
-                429,
-                "too_many_streams",
-                f"This key has {most} streams open. Close one, or read /v1/events instead.",
-                headers={"Retry-After": "5"},
-            )
-        streams[key] += 1
-        try:
-            yield
-        finally:
-            streams[key] -= 1
+
+@contextmanager
+def counted(context: ApiContext, caller: Caller) -> Iterator[None]:
+    """Count a stream as open. Raises Problem 429 if the key has reached its limit."""
+    streams, key = context.open_streams, caller.key_hash
+    most = context.settings.stream_max_per_key
+    if streams[key] >= most:
+        raise Problem(
+            429,
+            "too_many_streams",
+            f"This key has {most} streams open. Close one, or read /v1/events instead.",
+            headers={"Retry-After": "5"},
+        )
+    streams[key] += 1
+    try:
+        yield
+    finally:
+        streams[key] -= 1
 
 
 def _encode_fitting(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:

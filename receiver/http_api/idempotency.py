@@ -23,10 +23,9 @@ _KEY: Final = re.compile(r'([!#-~](?:[ !#-~]{0,253}[!#-~])?)|"((?:[ !#-\[\]-~]|\
 
 
 def read_key(
-    context: ApiContext, request: Request, body: Mapping[str, Any], wait: Millis
+    context: ApiContext, request: Request, body: Mapping[str, Any], in_use: Millis
 ) -> IdempotencyKey | None:
-    """The request's key, in use for at most `wait` milliseconds and `IN_USE_SLACK`; None if there
-    is none.
+    """The request's key, in use for at most that many milliseconds; None if there is none.
 
     Raises:
         Problem: 400, if it is not one key of 1 to 255 printable ASCII characters.
@@ -49,7 +48,7 @@ def read_key(
         key=bare or re.sub(r"\\(.)", r"\1", quoted),
         fingerprint=fingerprint(body),
         sent_at=now,
-        in_use_until=now + wait + IN_USE_SLACK,
+        in_use_until=now + in_use,
         expires_at=now + KEY_LIFETIME,
     )
 

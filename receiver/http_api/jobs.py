@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from math import ceil, floor
@@ -146,15 +147,22 @@ def _read_filter(request: Request) -> JobFilter:
         raise bad_query(
             "q", f"must have at most {documents.LABEL_CHARACTERS} characters, as labels do"
         )
-    return JobFilter(
+    return replace(
+        read_time_filter(request),
         label=label,
         status=queries.read_choice(request, "status", Status),
         kind=kind,
         provider=queries.read_choice(request, "provider", API_OF),
-        # Both are exclusive, and the store has whole milliseconds.
+        metadata=_read_metadata(request),
+    )
+
+
+def read_time_filter(request: Request) -> JobFilter:
+    """The filter by `created_after` and `created_before`. Both are exclusive, and the store has
+    whole milliseconds. Raises Problem 400."""
+    return JobFilter(
         created_after=_read_time(request, "created_after", floor),
         created_before=_read_time(request, "created_before", ceil),
-        metadata=_read_metadata(request),
     )
 
 

@@ -54,7 +54,7 @@ class _ProviderApiCreation(Creation):
     def is_settled(self, job: Job) -> bool:
         return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
 
-    def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
+    async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         """A provider's refusal with its status and message (502 if it rejects the operator's key);
         otherwise, the job is accepted."""
         if job.error is None or job.refused_with is None:
@@ -72,7 +72,7 @@ class _ProviderApiCreation(Creation):
     async def rebuild_response(self, replay: Replay) -> StoredResponse:
         """Only the id, if the job has been removed or cannot be read now."""
         job = await self.find(replay.job_id)
-        return _accepted(replay.job_id) if job is None else self.response(job)
+        return _accepted(replay.job_id) if job is None else await self.response(job)
 
 
 def _accepted(job_id: str) -> StoredResponse:

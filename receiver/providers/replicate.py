@@ -12,8 +12,8 @@ from urllib.parse import quote
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
 from receiver.providers import parsing
-from receiver.providers.api import Account, Api, with_input
-from receiver.providers.calls import Response
+from receiver.providers.api import SUCCESS, Account, Api, with_input
+from receiver.providers.calls import NoAnswer, Response
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from receiver.setting_values import webhook_key
@@ -33,6 +33,11 @@ _STATUSES: Final = {
 }
 
 
+VERSIONS_KEPT: Final = 100
+VERSION_BYTES: Final = 256 * 1024
+"""Longer descriptions are not kept."""
+
+
 class Replicate(Provider):
     """The provider `replicate`, or under another name, any service with the same API."""
 
@@ -47,6 +52,8 @@ class Replicate(Provider):
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
         self._set_keys = [*map(webhook_key, webhook_secrets)]
         self._keys = VerificationKeys(account.clock, self._ask_keys)
+        self._versions: dict[str, tuple[float, bytes]] = {}
+        """By path: until when they are kept, and the answers."""
 
     def start(self) -> None:
         self._keys.fetch()
@@ -83,6 +90,23 @@ class Replicate(Provider):
 
     async def cancel(self, job: UpstreamJob) -> CancelAnswer:
         return await self._api.cancel(f"{_path(job)}/cancel")
+
+    async def version(self, model: str, version: str) -> bytes | None:
+        """The JSON of a model's version; None if it cannot be had. Kept for an hour."""
+        path = f"models/{quote(model)}/versions/{quote(version, safe='')}"
+        now = self._account.clock.monotonic()
+        kept = self._versions.get(path)
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        try:
+            found = await self._api.ask(path, ASK_TIMEOUT, _read_version)
+        except NoAnswer:
+            return None
+        if found is not None and len(found) <= VERSION_BYTES:
+            while len(self._versions) >= VERSIONS_KEPT:
+                del self._versions[next(iter(self._versions))]
+            self._versions[path] = (now + 3_600, found)
+        return found
 
     # --- callbacks --------------------------------------------------------------------------------
 
@@ -128,6 +152,11 @@ def _read_details(body: Mapping[str, Any]) -> dict[str, Any]:
     texts = parsing.read_texts(body, "model", "version", "logs", "started_at", "completed_at")
     metrics = parsing.read_numbers(body.get("metrics"))
     return {**texts, "metrics": metrics} if metrics else dict(texts)
+
+
+def _read_version(response: Response) -> bytes | None:
+    is_good = response.status_code in SUCCESS and response.body is not None
+    return json.dumps(parsing.clean(response.body)).encode("ascii") if is_good else None
 
 
 def read_keys(response: Response) -> list[bytes]:

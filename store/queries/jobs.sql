@@ -111,6 +111,10 @@ SELECT coalesce(w.result, j.result)
   FROM jobs j LEFT JOIN job_results w ON w.job_id = j.id
  WHERE j.id = :job_id;
 
+-- name: read-stored-bytes
+-- The bytes of a job's input and result.
+SELECT stored_bytes FROM jobs WHERE id = :job_id;
+
 -- name: keep-whole-result
 -- Store the whole result of a job whose row has a truncated one; a newer one replaces it.
 INSERT INTO job_results (job_id, result) VALUES (:job_id, :result)

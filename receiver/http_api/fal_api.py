@@ -1,0 +1,121 @@
+"""fal's own queue API, served by us: its clients change only the address and the key."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from receiver.dialects import fal
+from receiver.dialects.contract import Body, encode, view_of
+from receiver.engine.new_job import Submission
+from receiver.http_api import provider_clients
+from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import Problem
+from receiver.http_api.event_stream import HEADERS, counted
+from receiver.http_api.provider_clients import ClientCreation, base_url, own_job
+from receiver.http_api.responses import JSON, NO_STORE
+from receiver.streams.hub import STOP
+from store.idempotency import StoredResponse
+from store.records.jobs import Job
+
+API: Final = "fal"
+
+_ENDS: Final = ("COMPLETED", "FAILED", "CANCELLED")
+
+
+async def submit(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Submit a request to an endpoint."""
+    provider = provider_clients.provider_of(context.settings, API)
+    assert provider is not None, "without one, these routes are not in the table"
+    return await _RequestCreation(context, request, caller, None, API, provider).respond()
+
+
+@dataclass
+class _RequestCreation(ClientCreation):
+    """Answers at once with the request's addresses. The body is the input."""
+
+    empty = b"{}"
+
+    def input_in(self, body: Mapping[str, Any]) -> Any:
+        return body
+
+    def read(self, body: Mapping[str, Any]) -> Submission:
+        kind = self.request.path_params["endpoint"]
+        url = self.request.query_params.get("fal_webhook")
+        return self.submission(kind, body, ("fal_webhook", url), _ENDS)
+
+    async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
+        body = fal.accepted(view_of(job), base_url(self.context, self.request, API))
+        return StoredResponse(200, {"Content-Type": JSON, **_of(job)}, encode(body))
+
+
+async def status(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Where a request stands."""
+    job = await _find(context, request, caller)
+    status_code, body = _status(context, request, job)
+    return Response(encode(body), status_code, {**NO_STORE, **_of(job)}, JSON)
+
+
+async def stream(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Where a request stands, as Server-Sent Events at each change until it is done."""
+    job = await _find(context, request, caller)
+    headers = {name.decode(): value.decode() for name, value in HEADERS}
+    return StreamingResponse(_events(context, request, caller, job), 200, {**headers, **_of(job)})
+
+
+async def response(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """The result of a request, or why there is none."""
+    job = await _find(context, request, caller)
+    status_code, content = fal.response(await provider_clients.view(context, caller, job))
+    return Response(content, status_code, {**NO_STORE, **_of(job)}, JSON)
+
+
+async def cancel(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Cancel a request."""
+    job = await _find(context, request, caller)
+    cancelled = await provider_clients.cancel(context, caller, job)
+    if cancelled is None:
+        job = await _find(context, request, caller)
+    status_code, body = fal.cancellation(view_of(job))
+    return Response(encode(body), status_code, {**NO_STORE, **_of(job)}, JSON)
+
+
+async def _find(context: ApiContext, request: Request, caller: Caller) -> Job:
+    try:
+        job = await context.services.store.jobs.find(request.path_params["id"])
+        return own_job(caller, API, job)
+    except Problem as problem:
+        # The client looks for this word where a problem has the number.
+        raise Problem(
+            problem.status, problem.code, problem.detail, members={"status": "NOT_FOUND"}
+        ) from None
+
+
+def _of(job: Job) -> dict[str, str]:
+    return {"x-fal-request-id": job.id}
+
+
+def _status(context: ApiContext, request: Request, job: Job) -> tuple[int, Body]:
+    return fal.status(view_of(job), base_url(context, request, API))
+
+
+async def _events(
+    context: ApiContext, request: Request, caller: Caller, job: Job
+) -> AsyncIterator[bytes]:
+    shown = None
+    with counted(context, caller), context.hub.subscribed(job.id, STOP) as subscription:
+        while True:
+            _, body = _status(context, request, job)
+            if body != shown:
+                yield b"data: %b\n\n" % encode(body)
+                shown = body
+            if job.done or context.stopping:
+                return
+            if not await subscription.wait(context.settings.stream_heartbeat):
+                if await context.auth.caller_of_key(caller.key_hash) is None:
+                    return
+                yield b":\n"
+            job = await _find(context, request, caller)

@@ -1,0 +1,144 @@
+"""Shared by the routes for clients that speak the API of Replicate or fal."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.dialects import webhooks
+from receiver.dialects.contract import JobView, view_of
+from receiver.engine.cancel_job import JobFinished, cancel_job
+from receiver.engine.new_job import Submission
+from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
+from receiver.http_api.create_job import removed
+from receiver.http_api.creating import Creation
+from receiver.http_api.errors import Problem
+from receiver.http_api.validation import url_faults
+from receiver.providers.contract import MAX_KIND, InputFault
+from receiver.providers.registry import API_OF
+from receiver.settings import ServeSettings, sandbox_of
+from store.idempotency import Replay, StoredResponse
+from store.records.jobs import Job, Status
+from store.records.times import Millis
+
+_HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+
+
+def provider_of(settings: ServeSettings, api: str) -> str | None:
+    """The running provider behind an API: the real one, else its sandbox; None if neither runs."""
+    running = settings.provider_names
+    return next((name for name in (api, sandbox_of(api)) if name in running), None)
+
+
+def base_url(context: ApiContext, request: Request, source: str) -> str:
+    """Where the client reaches the API of `source`: with the scheme and host that it used."""
+    return _origin(context.settings.public_url, request) + webhooks.BASE_PATHS[source]
+
+
+def _origin(public_url: str, request: Request) -> str:
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        return public_url
+    if public_url.removeprefix("https://") == host:
+        return public_url
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return f"{forwarded if forwarded == 'https' else request.url.scheme}://{host}"
+
+
+def own_job(caller: Caller, api: str, job: Job | None) -> Job:
+    """The job, if it is one of that API's providers and the caller may read it. Raises Problem
+    404."""
+    return caller.readable(job if job and API_OF.get(job.provider) == api else None)
+
+
+async def view(context: ApiContext, caller: Caller, job: Job, job_input: str = "{}") -> JobView:
+    """The job with its whole result. `job_input` is JSON."""
+    result = None
+    if job.status is Status.COMPLETED and job.result is not None:
+        # It can be megabytes: each user's are read one by one.
+        async with context.long_read_locks.of(caller.user_id):
+            result = await context.services.store.jobs.result_of(job.id)
+    output = webhooks.output_of(API_OF[job.provider], result)
+    return view_of(job, input=job_input, output=output)
+
+
+async def cancel(context: ApiContext, caller: Caller, job: Job) -> Job | None:
+    """Cancel the caller's job; None if it has already finished. Raises Problem 403."""
+    if job.user_id != caller.user_id:
+        raise Problem(
+            403, "not_your_job", "An admin key can read other users' jobs, not cancel them."
+        )
+    try:
+        return await cancel_job(context.services, job.id)
+    except JobFinished:
+        return None
+
+
+def invalid(name: str, detail: str, title: str = "Input validation failed") -> Problem:
+    """The problem for an invalid submission, as these providers refuse it; `name` is a member."""
+    fault = InputFault(f"/{name}", detail)
+    return Problem(422, "invalid_request", detail, faults=[fault], members={"title": title})
+
+
+@dataclass
+class ClientCreation(Creation):
+    """A repeat of a request that still waits is not refused, but waits too."""
+
+    api: str
+    provider: str
+
+    def key_in_use(self) -> Millis:
+        return 0
+
+    def is_settled(self, job: Job) -> bool:
+        return job.done
+
+    async def rebuild_response(self, replay: Replay) -> StoredResponse:
+        job = await self.find(replay.job_id)
+        if job is None:
+            raise removed(replay.job_id)
+        return await self.response(await self.wait_for(job))
+
+    def submission(
+        self,
+        kind: str,
+        job_input: Mapping[str, Any],
+        webhook: tuple[str, Any],
+        events: tuple[str, ...],
+    ) -> Submission:
+        """A checked submission. `webhook` is the name and the value of what has the address.
+
+        Raises:
+            Problem: 422.
+        """
+        wrong = self.context.services.providers[self.provider].check_kind(kind)
+        if wrong or len(kind) > MAX_KIND:
+            detail = wrong or f"It has more than {MAX_KIND} characters."
+            raise invalid("version", detail, "Invalid version or not permitted")
+        name, url = webhook
+        for fault in () if url is None else url_faults(self.context, name, url):
+            raise invalid(name, fault.detail)
+        return Submission(
+            provider=self.provider,
+            kind=kind,
+            input=job_input,
+            webhook_url=url,
+            webhook_events=events,
+            metadata={},
+            source=self.api,
+        )
+
+
+async def not_served(_context: ApiContext, _request: Request) -> Response:
+    """A part of the provider's API that is not about jobs."""
+    raise Problem(
+        501,
+        "not_served",
+        "Only predictions are served here. For everything else, call the provider itself, with its"
+        " own key.",
+        headers={"x-should-retry": "false"},
+    )

@@ -1,0 +1,153 @@
+"""Replicate's own API, served by us: its clients change only the base URL and the key."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urlencode
+from urllib.request import parse_http_list
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from receiver.dialects import replicate
+from receiver.dialects.contract import JobView, Refused
+from receiver.domain.serialization import compact_json, timestamp
+from receiver.engine.new_job import Submission
+from receiver.http_api import provider_clients, queries
+from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import or_404
+from receiver.http_api.jobs import read_time_filter
+from receiver.http_api.provider_clients import ClientCreation, base_url, invalid, own_job
+from receiver.http_api.responses import JSON, NO_STORE, json_response
+from receiver.providers.replicate import Replicate
+from store.idempotency import StoredResponse
+from store.records.jobs import Job, Status
+
+API: Final = "replicate"
+
+MAX_WAIT_SECONDS: Final = 55.0
+"""The client 2.0.0b4 reads for 60 seconds, and then creates again."""
+PAGE: Final = 100
+
+_WAIT: Final = re.compile(r"wait(?:\s*=\s*\"?([0-9]{1,9}(?:\.[0-9]+)?)\"?)?", re.IGNORECASE)
+
+
+async def create(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Create a prediction."""
+    wait, provider = _preferred_wait(request), provider_clients.provider_of(context.settings, API)
+    assert provider is not None, "without one, these routes are not in the table"
+    return await _PredictionCreation(context, request, caller, wait, API, provider).respond()
+
+
+class _PredictionCreation(ClientCreation):
+    """Answers with the prediction: at once, or with `Prefer: wait` when the job is done or the time
+    is over. Until the job is done it says `starting`: clients take anything else for the end."""
+
+    def read(self, body: Mapping[str, Any]) -> Submission:
+        path = self.request.path_params
+        kind = f"{path['owner']}/{path['name']}" if "owner" in path else None
+        if kind and self.request.url.path.startswith("/replicate/v1/deployments/"):
+            kind = f"deployments/{kind}"
+        try:
+            given = replicate.read_submission(kind, body)
+            events = replicate.webhook_events(body)
+        except Refused as refused:
+            raise invalid(refused.detail.partition(" ")[0], refused.detail) from None
+        return self.submission(given.kind, given.input, ("webhook", given.webhook_url), events)
+
+    async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
+        status_code = 201 if self.wait is None or job.done else 202
+        headers = {"Content-Type": JSON}
+        if self.wait is not None:
+            headers["Preference-Applied"] = f"wait={self.wait:g}"
+        shown = await provider_clients.view(self.context, self.caller, job, self.input_json)
+        if not job.done:
+            shown = replace(shown, status=Status.PENDING)
+        return StoredResponse(status_code, headers, _rendered(self.context, self.request, shown))
+
+
+async def show(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """One prediction."""
+    job = await _find(context, request, caller)
+    return Response(await _prediction(context, request, caller, job), 200, NO_STORE, JSON)
+
+
+async def cancel(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Cancel a prediction; a finished one stays as it is."""
+    job = await _find(context, request, caller)
+    job = await provider_clients.cancel(context, caller, job) or await _find(
+        context, request, caller
+    )
+    return Response(await _prediction(context, request, caller, job), 200, NO_STORE, JSON)
+
+
+async def list_predictions(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """The caller's predictions, newest first, in pages. One is read after the other, as fast as the
+    client receives them: each can be megabytes."""
+    queries.check_parameters(request, "cursor", "created_after", "created_before")
+    name, text = "predictions", request.query_params.get("cursor")
+    after = text and queries.read_cursor(context.cursors, name, caller.user_id, text)
+    provider = provider_clients.provider_of(context.settings, API)
+    where = replace(read_time_filter(request), provider=provider)
+    found, last = await context.services.store.jobs.list_page(caller.user_id, where, after, PAGE)
+    following = None
+    if last is not None:
+        query = dict(request.query_params)
+        query["cursor"] = context.cursors.sign([name, caller.user_id, last])
+        following = f"{base_url(context, request, API)}predictions?{urlencode(query)}"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        head = compact_json({"previous": None, "next": following})
+        yield head[:-1] + b',"results":['
+        for number, job in enumerate(found):
+            yield b"," if number else b""
+            yield await _prediction(context, request, caller, job)
+        yield b"]}"
+
+    return StreamingResponse(pieces(), headers=NO_STORE, media_type=JSON)
+
+
+async def show_secret(context: ApiContext, _request: Request, caller: Caller) -> Response:
+    """The caller's signing secret, with which its client verifies our webhooks."""
+    user = or_404(await context.services.store.keys.user(caller.user_id))
+    return json_response({"key": user.secret})
+
+
+async def show_version(context: ApiContext, request: Request, _caller: Caller) -> Response:
+    """A version of a model, as the provider describes it. A client asks for it after it has created
+    a prediction, so it always gets an answer."""
+    name, version = provider_clients.provider_of(context.settings, API), request.path_params["id"]
+    provider = context.services.providers[str(name)]
+    assert isinstance(provider, Replicate)
+    path = request.path_params
+    found = await provider.version(f"{path['owner']}/{path['name']}", version)
+    if found is not None:
+        return Response(found, 200, NO_STORE, JSON)
+    created_at = timestamp(context.services.clock.now())
+    return json_response(
+        {"id": version, "created_at": created_at, "cog_version": "", "openapi_schema": {}}
+    )
+
+
+async def _find(context: ApiContext, request: Request, caller: Caller) -> Job:
+    return own_job(caller, API, await context.services.store.jobs.find(request.path_params["id"]))
+
+
+async def _prediction(context: ApiContext, request: Request, caller: Caller, job: Job) -> bytes:
+    job_input = await context.services.store.jobs.input_of(job.id) or "null"
+    shown = await provider_clients.view(context, caller, job, job_input)
+    return _rendered(context, request, shown)
+
+
+def _rendered(context: ApiContext, request: Request, shown: JobView) -> bytes:
+    return replicate.prediction(shown, base_url(context, request, API))
+
+
+def _preferred_wait(request: Request) -> float | None:
+    """The seconds of `Prefer: wait` or `wait=N`, at most `MAX_WAIT_SECONDS`; None without it."""
+    for preference in parse_http_list(",".join(request.headers.getlist("prefer"))):
+        if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
+            return min(float(match[1] or MAX_WAIT_SECONDS), MAX_WAIT_SECONDS)
+    return None
