@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from typing import Any
+from unittest.mock import patch
 
 from receiver.domain import submission
 from receiver.domain.answers import SubmitNotSent
@@ -11,10 +12,11 @@ from receiver.engine import submissions
 from store import jobs
 from store.due import Candidate, Changed, DueJobs, Found, Look
 from store.errors import KeyInUse, StoreUnavailable
+from store.job_reads import JobReads
 from store.records.times import Lane, Lease
 from store.records.transitions import Decide
 from tests.simulation.known_bad import plans
-from tests.simulation.known_bad.variant import instead_of, variant
+from tests.simulation.known_bad.variant import Patch, instead_of, together, variant
 
 BEFORE_THE_COMMIT = (
     "submitting is committed before the first byte",
@@ -24,11 +26,15 @@ TWICE = "no second submission unless the first was surely not sent"
 
 
 @variant(*BEFORE_THE_COMMIT, first=19)
+def submitted_before_commit() -> Patch:
+    """The provider is called before the step to `submitting` is committed."""
+    return together(_sent_at_once(), patch.object(JobReads, "input_to_send", JobReads.input_of))
+
+
 @instead_of(DueJobs, "advance")
-async def submitted_before_commit(
+async def _sent_at_once(
     advance: Any, self: DueJobs, look: Look[Candidate], decide: Decide
 ) -> Found[Changed]:
-    """The provider is called before the step to `submitting` is committed."""
     if look.lane is not Lane.SUBMIT:
         found: Found[Changed] = await advance(self, look, decide)
         return found
