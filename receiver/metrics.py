@@ -73,6 +73,10 @@ class Metrics:
         self.jobs = gauge("jobs", "Unfinished jobs by phase.", ("phase",))
         for phase in UNFINISHED:
             self.jobs.labels(phase).set(0)
+        self.jobs_in_flight = gauge(
+            "jobs_in_flight", "Jobs that take a place at the provider.", ("provider",)
+        )
+        self.jobs_waiting = gauge("jobs_waiting", "Queued jobs.", ("provider",))
         self.oldest_unfinished_job_age_seconds = gauge(
             "oldest_unfinished_job_age_seconds", "Age of the oldest unfinished job."
         )

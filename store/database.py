@@ -22,6 +22,7 @@ from store.idempotency import Idempotency
 from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.keys import Keys
+from store.places import Places
 from store.repository import Backend, Repository
 from store.retention import Retention
 from store.session import Session
@@ -64,6 +65,7 @@ class Store(Repository, ABC):
         job_writer = JobWriter(backend)
         self.jobs = Jobs(backend, job_writer)
         self.due = DueJobs(backend, job_writer)
+        self.places = Places(backend)
         self.callbacks = Callbacks(backend, job_writer)
         self.events = Events(backend)
         self.idempotency = Idempotency(backend)

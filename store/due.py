@@ -1,7 +1,10 @@
 """What is due: fair looks at a lane, and leases."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from heapq import merge
+from operator import attrgetter
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from store.changes import CommitNotice
@@ -29,6 +32,10 @@ class Candidate(NamedTuple):
     user_id: int
     at: Millis
     """Since when."""
+    rank: int
+    """Which number in flight it would be for its user."""
+    batch: bool
+    """Whether it has to let normal jobs go first. Only known at a provider with a limit."""
 
 
 Choose: TypeAlias = Callable[[Sequence[C]], Sequence[C]]
@@ -41,6 +48,7 @@ class Place(NamedTuple):
 
     provider: str = ""
     user_id: int = 0
+    batch: bool = False
     host: str = ""
     """In the lane of webhooks, in place of the provider."""
     next_at: Millis | None = None
@@ -69,6 +77,9 @@ class Look(Generic[C]):
     """The maximum number to take."""
     choose: Choose[C]
     place: Place = START
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """The maximum number of jobs in flight at each provider that has one; only for
+    `Lane.SUBMIT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,7 @@ class DueJobs(Repository):
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
         self._job_writer = job_writer
+        self._places = backend.statements.load("places")
 
     async def lease(self, look: Look[Candidate], lease: Lease) -> Found[Job]:
         """Lease due jobs. A lease ends at its time, when a transition changes the job, and by
@@ -162,28 +174,70 @@ class DueJobs(Repository):
         lane, now, place = look.lane, look.now, look.place
         db.execute(self._sql["lock-lane"], {"lane": lane.value})
         db.execute(self._sql["end-leases"], {"lane": lane.value, "now": now})
-        calls = Lane.SUBMITTING.value if lane is Lane.SUBMIT else ""
-        parameters = {"lane": lane.value, "calls": calls, "now": now, "share": look.most}
-        parameters |= {"most": ROWS_PER_LOOK, "provider": place.provider, "user_id": place.user_id}
-        rows = db.execute(self._sql["list-candidates"], parameters).fetchall()
-        walked = [Candidate(*row) for row in rows]
-        due = [each for each in walked if each.at <= now]
-        chosen = [*look.choose(due)][: look.most]
-        later = [each.at for each in walked if each.at > now]
+        walked = self._walk(db, look)
+        free, is_one_full = self._count_places(db, look)
+        others = [each for each in walked if each.provider not in free]
+        lists = [others, *(self._list_waiting(db, look, *each) for each in free.items())]
+        due = [*merge(*([c for c in each if c.at <= now] for each in lists), key=_rank)]
+        chosen = [*_within_places(look.choose(due), free)][: look.most]
+        later = [each.at for candidates in lists for each in candidates if each.at > now]
+        end = START
         if len(walked) == ROWS_PER_LOOK:
-            provider, user_id = max((each.provider, each.user_id) for each in walked)
-            end = place.next(later, provider=provider, user_id=user_id)
-        else:
-            end = START
+            provider, user_id, batch = max(
+                (each.provider, each.user_id, each.batch) for each in walked
+            )
+            end = place.next(later, provider=provider, user_id=user_id, batch=batch)
 
         def found(taken: list[T]) -> Found[T]:
             # Only now: the leases of this look end too.
             here = {"lane": lane.value}
             ((lease_end,),) = db.execute(self._sql["next-lease-end"], here).fetchall()
             times = [*later, *place.earlier, *filter(None, [lease_end])]
-            return Found(taken, end, len(chosen) < len(due), min(times, default=None))
+            has_more = is_one_full or len(chosen) < len(due)
+            return Found(taken, end, has_more, min(times, default=None))
 
         return chosen, found
+
+    def _walk(self, db: Session, look: Look[Candidate]) -> list[Candidate]:
+        """A bounded number of jobs in fair order, and one of each provider with a limit."""
+        place = look.place
+        parameters = {
+            "lane": look.lane.value,
+            "calls": Lane.SUBMITTING.value if look.lane is Lane.SUBMIT else "",
+            "now": look.now,
+            "share": look.most,
+            "most": ROWS_PER_LOOK,
+            "limited": f",{','.join(look.limits)},",
+            "provider": place.provider,
+            "user_id": place.user_id,
+            "batch": int(place.batch),
+        }
+        rows = db.execute(self._sql["list-candidates"], parameters).fetchall()
+        return [Candidate(*row) for row in rows]
+
+    def _count_places(self, db: Session, look: Look[Candidate]) -> tuple[Mapping[str, int], bool]:
+        """The free places at each provider with a limit; and whether a job waits at one that has
+        none. Whoever takes a place does it in the transaction that has counted, and holds the
+        lane's lock."""
+        free, is_one_full = dict[str, int](), False
+        for provider, limit in look.limits.items():
+            here = {"provider": provider}
+            ((in_flight, waits),) = db.execute(self._places["count-in-flight"], here).fetchall()
+            free[provider] = max(0, limit - in_flight)
+            is_one_full |= bool(waits) and in_flight >= limit
+        return free, is_one_full
+
+    def _list_waiting(
+        self, db: Session, look: Look[Candidate], provider: str, free: int
+    ) -> list[Candidate]:
+        """What waits at a provider, in the order in which it gets the free places."""
+        if not free:
+            return []
+        # One more shows whether a job is left.
+        share = min(free, look.most) + 1
+        parameters = {"provider": provider, "now": look.now, "share": share}
+        rows = db.execute(self._places["list-waiting"], parameters).fetchall()
+        return [Candidate(*row) for row in rows]
 
     def _advance(
         self,
@@ -210,3 +264,16 @@ class DueJobs(Repository):
             db.execute(self._sql["put-off"], {**here, **times})
             notice.add_due(look.lane, look.now + PUT_OFF)
         return Changed(job, transition, failed[0] if failed else None)
+
+
+_rank = attrgetter("rank")
+"""Lists are merged by the rank of what comes next in each, so that no provider takes all slots."""
+
+
+def _within_places(chosen: Sequence[Candidate], free: Mapping[str, int]) -> Iterator[Candidate]:
+    """The first of those chosen, as many as there are free places at their provider."""
+    taken = Counter[str]()
+    for each in chosen:
+        taken[each.provider] += 1
+        if taken[each.provider] <= free.get(each.provider, taken[each.provider]):
+            yield each

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, NamedTuple
 
 from store import repository
 from store.ids import first_id
@@ -46,6 +46,16 @@ class HistoryLine:
     at: Millis
     type: str
     detail: Mapping[str, Any]
+
+
+class Backlog(NamedTuple):
+    """The unfinished jobs in one phase at one provider."""
+
+    phase: Phase
+    provider: str
+    jobs: int
+    oldest: Millis
+    """When the oldest of them was created."""
 
 
 class JobReads(Repository):
@@ -112,22 +122,25 @@ class JobReads(Repository):
         # They can be many, and long.
         return await asyncio.to_thread(lambda: [_history_line(*row) for row in rows])
 
-    async def in_phase(
-        self, phase: Phase, limit: int, created_before: Millis = sys.maxsize
-    ) -> list[str]:
-        """Ids of the oldest jobs in a phase that were created at this time or before, for the
-        recovery at the start and for deadlines; only `submitting` and `queued`."""
-        parameters = {"phase": phase.value, "limit": limit, "created_before": created_before}
-        return [job_id for (job_id,) in await self._fetch("list-in-phase", **parameters)]
+    async def in_phase(self, phase: Phase, limit: int) -> list[str]:
+        """Ids of jobs in a phase, the oldest of each provider first, for the recovery at the start;
+        only `submitting` and `queued`."""
+        rows = await self._fetch("list-in-phase", phase=phase.value, limit=limit)
+        return [job_id for (job_id,) in rows]
+
+    async def overdue(self, provider: str, created_before: Millis, limit: int) -> list[str]:
+        """Ids of the oldest jobs that are queued for a provider and were created at this time or
+        before."""
+        given = {"provider": provider, "created_before": created_before, "limit": limit}
+        return [job_id for (job_id,) in await self._fetch("list-overdue", **given)]
 
     async def newest(self) -> Millis | None:
         """When the newest stored job was created."""
         return await self._fetch_value("read-newest")
 
-    async def backlog_by_phase(self) -> Mapping[str, tuple[int, Millis]]:
-        """By unfinished phase: the number of jobs, and when the oldest of them was created."""
-        rows = await self._fetch("backlog-by-phase")
-        return {phase: (count, oldest) for phase, count, oldest in rows}
+    async def backlog(self) -> list[Backlog]:
+        """The unfinished jobs by phase and provider."""
+        return [Backlog(Phase(phase), *rest) for phase, *rest in await self._fetch("backlog")]
 
 
 def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:

@@ -62,8 +62,9 @@ class JobWriter:
         """A job that exists."""
         return job_from_row(db.execute(self._jobs["read-job"], {"job_id": job_id}).fetchone())
 
-    def set_due(self, db: Session, notice: CommitNotice, job: Job) -> None:
-        """Write the due row of a job that waits for something; a lease of it ends."""
+    def set_due(self, db: Session, notice: CommitNotice, job: Job, *, batch: bool = False) -> None:
+        """Write the due row of a job that waits for something; a lease of it ends. `batch` counts
+        when the row is created."""
         assert job.due is not None
         values = {
             "job_id": job.id,
@@ -71,6 +72,7 @@ class JobWriter:
             "at": job.due.at,
             "provider": job.provider,
             "user_id": job.user_id,
+            "batch": int(batch),
         }
         db.execute(self._jobs["set-due"], values)
         notice.add_due(job.due.lane, job.due.at)
@@ -159,6 +161,8 @@ class JobWriter:
             self.append_event(db, notice, job, transition.event, stored)
             if stored:
                 db.execute(self._jobs["count-stored"], {"job_id": job.id, "stored": stored})
+        if transition.frees_place:
+            notice.add_due(Lane.SUBMIT, 0)
         notice.jobs.add(job.id)
 
     def _drop_large_input(self, db: Session, job_id: str) -> int:

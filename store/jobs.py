@@ -51,7 +51,7 @@ class Jobs(JobReads):
             if replay:
                 return replay
             size = self._write_new(db, new)
-            self._job_writer.set_due(db, notice, job)
+            self._job_writer.set_due(db, notice, job, batch=new.batch)
             stored = self._job_writer.append_event(db, notice, job, new.event, size)
             if user_storage is not None and stored > user_storage:
                 raise StorageFull(job.user)

@@ -78,6 +78,11 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         whole_result=draft.whole_result,
         drops_large_input=_was_never_accepted(after) and not before.done,
         releases_idempotency_key=refused and not before.done,
+        frees_place=(
+            before.in_flight
+            and not after.in_flight
+            and after.provider in draft.rules.jobs_in_flight
+        ),
     )
 
 
@@ -103,7 +108,7 @@ def _pass_time(draft: Draft) -> None:
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
         submission.give_up_unconfirmed(draft)
     elif job.phase is Phase.QUEUED:
-        submission.expire(draft)
+        submission.wait_for_turn(draft)
     elif not job.done:
         # Without a provider id there is no status call: the deadline applies at once.
         outcomes.miss_deadline(draft)

@@ -1,9 +1,10 @@
 """The schedule of a job: backoff, poll cadence, deadlines. Pure; in milliseconds."""
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from store.records.jobs import Job
+from store.records.jobs import Job, Phase
 from store.records.times import Due, Lane, Millis
 
 SECOND = 1_000
@@ -23,6 +24,10 @@ class Rules:
     """The state machine's settings; see docs/settings.md."""
 
     job_deadline: Millis = HOUR
+    queue_deadline: Millis = DAY
+    """In place of `job_deadline` while a job waits for a provider in `jobs_in_flight`."""
+    jobs_in_flight: Mapping[str, int] = field(default_factory=dict)
+    """The maximum number of jobs in flight at each provider that has one."""
     unconfirmed_deadline: Millis = HOUR
     submit_lease: Millis = 75 * SECOND
     """How long the answer to a submission is waited for before the job becomes unconfirmed."""
@@ -41,7 +46,14 @@ class Rules:
 
 def deadline(job: Job, rules: Rules) -> Millis:
     """The job's deadline, counted from acceptance, or until then from creation."""
+    if job.phase is Phase.QUEUED:
+        return job.created_at + longest_wait(job.provider, rules)
     return (job.accepted_at or job.created_at) + rules.job_deadline
+
+
+def longest_wait(provider: str, rules: Rules) -> Millis:
+    """How long a job may be queued for a provider."""
+    return rules.queue_deadline if provider in rules.jobs_in_flight else rules.job_deadline
 
 
 def backoff(tries: int, first: Millis, longest: Millis) -> Millis:

@@ -66,11 +66,20 @@ def requeue(draft: Draft, begun: SubmissionBegins, not_sent: SubmitNotSent) -> N
     draft.note("submission", outcome="not_sent", attempt=begun.attempt, reason=not_sent.reason)
     if not is_under_way(job, begun):
         return
-    end = schedule.deadline(job, draft.rules)
     gap = schedule.backoff(job.attempts, SUBMIT_BACKOFF_MIN, SUBMIT_BACKOFF_MAX)
     pause = max(gap, not_sent.retry_after or 0)
-    draft.set(phase=Phase.QUEUED, due=Due(Lane.SUBMIT, min(draft.now + pause, end)))
+    draft.set(phase=Phase.QUEUED)
+    end = schedule.deadline(draft.job, draft.rules)
+    draft.set(due=Due(Lane.WAIT, min(draft.now + pause, end)))
     expire(draft)
+
+
+def wait_for_turn(draft: Draft) -> None:
+    """Let a queued job whose pause is over wait for its submission: in its old place in the queue,
+    unless its deadline has passed."""
+    expire(draft)
+    if not draft.job.done:
+        draft.set(due=Due(Lane.SUBMIT, draft.job.created_at))
 
 
 def mark_outcome_unknown(draft: Draft, reason: str) -> None:

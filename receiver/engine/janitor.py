@@ -1,6 +1,7 @@
 """Removes old data in small batches, and measures what is stored."""
 
 import math
+from collections import Counter
 
 import structlog
 
@@ -83,11 +84,18 @@ class Janitor(Worker):
         metrics.wal_size_bytes.set(sizes.get("wal", 0))
         metrics.disk_free_bytes.set(sizes.get("free", math.inf))
 
-        backlogs = await store.jobs.backlog_by_phase()
+        backlogs = await store.jobs.backlog()
+        by_phase, waiting, in_flight = Counter[str](), Counter[str](), Counter[str]()
+        for each in backlogs:
+            by_phase[each.phase] += each.jobs
+            (waiting if each.phase is Phase.QUEUED else in_flight)[each.provider] += each.jobs
         for phase in UNFINISHED:
-            metrics.jobs.labels(phase).set(backlogs.get(phase, (0, 0))[0])
-        metrics.submissions_unconfirmed.set(backlogs.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])
-        oldest = min((at for _, at in backlogs.values()), default=None)
+            metrics.jobs.labels(phase).set(by_phase[phase])
+        for provider in self._services.providers:
+            metrics.jobs_waiting.labels(provider).set(waiting[provider])
+            metrics.jobs_in_flight.labels(provider).set(in_flight[provider])
+        metrics.submissions_unconfirmed.set(by_phase[Phase.SUBMIT_UNCONFIRMED])
+        oldest = min((each.oldest for each in backlogs), default=None)
         metrics.oldest_unfinished_job_age_seconds.set(_age(oldest, now))
 
         pending, oldest = await store.deliveries.backlog()

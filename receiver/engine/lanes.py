@@ -44,7 +44,10 @@ log = structlog.get_logger()
 class DueQueue:
     """A lane of the store, as seen by its worker: when to look, and where the last look stopped."""
 
-    def __init__(self, clock: Clock, hub: Hub, lane: Lane) -> None:
+    def __init__(
+        self, clock: Clock, hub: Hub, lane: Lane, limits: Mapping[str, int] | None = None
+    ) -> None:
+        """`limits`: the maximum number of jobs in flight by provider."""
         self.lane = lane
         self.at: Millis | None = 0  # an earlier process may have left something
         """When to look."""
@@ -53,6 +56,7 @@ class DueQueue:
         self.wake = Subscription()
         """Notified when the next look comes earlier."""
         self._clock = clock
+        self._limits = limits or {}
         self._place = START
         hub.add_commit_listener(self._on_commit)
         hub.add_foreign_listener(lambda: self.look_at(0))
@@ -75,7 +79,7 @@ class DueQueue:
         self, take: Callable[[Look[C]], Awaitable[Found[T]]], most: int, choose: Choose[C]
     ) -> list[T]:
         """Take at most `most` of what is due and chosen, and plan the next look."""
-        look = Look(self.lane, self._clock.now(), most, choose, self._place)
+        look = Look(self.lane, self._clock.now(), most, choose, self._place, self._limits)
         self.at = None
         self.has_more = True  # a task that ends during the look may have held up what it leaves
         try:

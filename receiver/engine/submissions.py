@@ -26,11 +26,13 @@ from receiver.domain.answers import (
 )
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded, TimeoutReached
+from receiver.domain.schedule import longest_wait
 from receiver.engine.context import CallbackAddress, ServiceContext
 from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import note_change, observe_job
 from receiver.engine.supervisor import BATCH
 from receiver.engine.throttle import Pauses, Throttle, Throttles
+from receiver.providers.registry import API_OF
 from receiver.streams.hub import Hub
 from store.due import Candidate
 from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
@@ -71,7 +73,8 @@ class Submissions(Handler[Attempt]):
     def __init__(
         self, services: ServiceContext, hub: Hub, callback_address: CallbackAddress, slots: int
     ) -> None:
-        self._queue = DueQueue(services.clock, hub, Lane.SUBMIT)
+        limits = services.rules.jobs_in_flight
+        self._queue = DueQueue(services.clock, hub, Lane.SUBMIT, limits)
         super().__init__(slots, [self._queue])
         self._services = services
         self._callback_address = callback_address
@@ -120,15 +123,22 @@ class Submissions(Handler[Attempt]):
         return [Attempt(job, begun[job.id], monotonic) for job in jobs]
 
     def _choose(self, monotonic: float, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates that may be sent. After a pause one goes at a time, until it is answered;
-        users who were not refused go first."""
+        """The candidates that may be sent. After a provider's pause one goes at a time, until it is
+        answered, of a user who was not refused if there is one. Batch jobs let all others that may
+        go to a provider with a limit go first."""
         chosen: list[Candidate] = []
         probing = set[Throttle]()
         throttles = {
             each: (self._users[each.provider, each.user_id], self._providers[each.provider])
             for each in candidates
         }
-        for each in sorted(candidates, key=lambda each: throttles[each][0].state != "closed"):
+        limited = self._services.rules.jobs_in_flight
+
+        def last(each: Candidate) -> tuple[bool, bool]:
+            both_failed = all(throttle.state != "closed" for throttle in throttles[each])
+            return each.provider in limited and each.batch, both_failed
+
+        for each in sorted(candidates, key=last):
             both = throttles[each]
             if all(throttle.admits(monotonic) and throttle not in probing for throttle in both):
                 chosen.append(each)
@@ -144,10 +154,11 @@ class Submissions(Handler[Attempt]):
         if monotonic < self._expire_at:
             return
         self._expire_at = monotonic + EXPIRY_SECONDS
-        created_before = now - services.rules.job_deadline
-        for job_id in await services.store.jobs.in_phase(Phase.QUEUED, BATCH, created_before):
-            with suppress(NotFound):
-                await observe_job(services, job_id, TimeoutReached())
+        for provider in API_OF:
+            created_before = now - longest_wait(provider, services.rules)
+            for job_id in await services.store.jobs.overdue(provider, created_before, BATCH):
+                with suppress(NotFound):
+                    await observe_job(services, job_id, TimeoutReached())
 
     # --- one attempt ------------------------------------------------------------------------------
 

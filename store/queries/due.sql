@@ -7,37 +7,46 @@ UPDATE due SET holder = NULL, held_until = NULL
 -- Due jobs of a lane in fair order: a free slot goes to the user with the fewest in flight, counting
 -- those chosen before; ties go to the oldest. Behind them, the first job of each user that is not
 -- due yet.
--- The walk goes along an index from row to row: at most `share` due jobs of a user at a provider,
--- then to the next pair of provider and user. It begins behind the pair at which the last one
--- stopped, and stops after `most` rows. So its cost grows neither with backlogs nor with users.
+-- The walk goes along an index from row to row: at most `share` due jobs of a user and priority at a
+-- provider, then on to the next ones. It begins behind those at which the last one stopped, and
+-- stops after `most` rows. So its cost grows neither with backlogs nor with users. Of the providers
+-- in `limited` it takes one row: `places.list-waiting` lists their jobs.
 -- In flight are the leased jobs of the lane and all in the lane `calls`. `+` and `|| ''` take a
 -- column's affinity away, with which SQLite does not use all of the index.
-WITH RECURSIVE walk (job_id, provider, user_id, turn, n) AS (
+WITH RECURSIVE walk (job_id, provider, user_id, batch, turn, n) AS (
     SELECT (SELECT job_id FROM due
              WHERE lane = :lane AND holder IS NULL
-               AND (provider, user_id) > (CAST(:provider AS text), +CAST(:user_id AS bigint))
-             ORDER BY provider, user_id, at, job_id
+               AND (provider, user_id, batch)
+                   > (CAST(:provider AS text), +CAST(:user_id AS bigint), +CAST(:batch AS smallint))
+             ORDER BY provider, user_id, batch, at, job_id
              LIMIT 1),
-           CAST('' AS text), CAST(0 AS bigint), 0, 1
+           CAST('' AS text), CAST(0 AS bigint), CAST(0 AS smallint), 0, 1
      UNION ALL
     SELECT (SELECT d.job_id FROM due d
              WHERE d.lane = :lane AND d.holder IS NULL
-               AND (d.provider, d.user_id, d.at, d.job_id)
-                   > (here.provider, +here.user_id,
+               AND (d.provider, d.user_id, d.batch, d.at, d.job_id)
+                   > (here.provider,
+                      CASE WHEN {position}(CAST(:limited AS text), ',' || here.provider || ',') > 0
+                           THEN 9223372036854775807 ELSE here.user_id END,
+                      +here.batch,
                       CASE WHEN here.at <= :now
                             AND (here.provider <> walk.provider OR here.user_id <> walk.user_id
-                                 OR walk.turn + 1 < :share)
+                                 OR here.batch <> walk.batch OR walk.turn + 1 < :share)
                            THEN here.at ELSE 9223372036854775807 END,
                       here.job_id || '')
-             ORDER BY d.provider, d.user_id, d.at, d.job_id
+             ORDER BY d.provider, d.user_id, d.batch, d.at, d.job_id
              LIMIT 1),
-           here.provider, here.user_id,
+           here.provider, here.user_id, here.batch,
            CASE WHEN here.provider = walk.provider AND here.user_id = walk.user_id
+                 AND here.batch = walk.batch
                 THEN walk.turn + 1 ELSE 1 END,
            walk.n + 1
       FROM walk CROSS JOIN due here
      WHERE here.job_id = walk.job_id AND walk.n < :most)
-SELECT d.job_id, d.provider, d.user_id, d.at
+SELECT d.job_id, d.provider, d.user_id, d.at,
+       coalesce(in_flight.jobs, 0)
+       + row_number() OVER (PARTITION BY d.user_id ORDER BY d.at, d.job_id) AS rank,
+       d.batch
   FROM walk CROSS JOIN due d
   LEFT JOIN (SELECT user_id, count(*) AS jobs
                FROM (SELECT user_id FROM due WHERE lane = :lane AND holder IS NOT NULL
@@ -46,10 +55,7 @@ SELECT d.job_id, d.provider, d.user_id, d.at
               GROUP BY user_id) AS in_flight
     ON in_flight.user_id = d.user_id
  WHERE d.job_id = walk.job_id
- ORDER BY d.at > :now,
-          coalesce(in_flight.jobs, 0)
-          + row_number() OVER (PARTITION BY d.user_id ORDER BY d.at, d.job_id),
-          d.at, d.job_id;
+ ORDER BY d.at > :now, rank, d.at, d.job_id;
 
 -- name: next-lease-end
 -- When the first lease of a lane ends.

@@ -56,9 +56,9 @@ UPDATE jobs SET {changes} WHERE id = :id;
 SELECT 1 FROM jobs WHERE provider_request_id = :provider_request_id AND provider = :provider;
 
 -- name: set-due
--- Set what a job waits for next. A lease of it ends.
-INSERT INTO due (job_id, lane, at, provider, user_id)
-VALUES (:job_id, :lane, :at, :provider, :user_id)
+-- Set what a job waits for next. A lease of it ends; its priority stays.
+INSERT INTO due (job_id, lane, at, provider, user_id, batch)
+VALUES (:job_id, :lane, :at, :provider, :user_id, :batch)
     ON CONFLICT (job_id) DO UPDATE
    SET lane = excluded.lane, at = excluded.at, provider = excluded.provider,
        user_id = excluded.user_id, holder = NULL, held_until = NULL;
@@ -121,9 +121,17 @@ INSERT INTO job_results (job_id, result) VALUES (:job_id, :result)
     ON CONFLICT (job_id) DO UPDATE SET result = excluded.result;
 
 -- name: list-in-phase
--- Unfinished jobs in a phase that were created before a time, oldest first. The second condition lets SQLite use the partial index.
+-- Unfinished jobs in a phase, the oldest of each provider first. The second condition lets SQLite use
+-- the partial index.
 SELECT id FROM jobs
- WHERE phase = :phase AND phase <> 'finished' AND created_at <= :created_before
+ WHERE phase = :phase AND phase <> 'finished'
+ ORDER BY provider, created_at
+ LIMIT :limit;
+
+-- name: list-overdue
+-- The oldest jobs that are queued for a provider and were created before a time.
+SELECT id FROM jobs
+ WHERE phase = 'queued' AND phase <> 'finished' AND provider = :provider AND created_at <= :created_before
  ORDER BY created_at
  LIMIT :limit;
 
@@ -168,9 +176,12 @@ DELETE FROM jobs WHERE id = :job_id;
 -- When the newest job was created.
 SELECT created_at FROM jobs WHERE id = (SELECT max(id) FROM jobs);
 
--- name: backlog-by-phase
--- The number of jobs in each unfinished phase, and when the oldest was created.
-SELECT phase, count(*), min(created_at) FROM jobs WHERE phase <> 'finished' GROUP BY phase;
+-- name: backlog
+-- The number of jobs in each unfinished phase by provider, and when the oldest was created.
+SELECT phase, provider, count(*), min(created_at)
+  FROM jobs
+ WHERE phase <> 'finished'
+ GROUP BY phase, provider;
 
 -- name: read-history
 -- Everything that happened to a job: its details as JSON, and what is too large for that, the whole

@@ -191,6 +191,11 @@ class Job:
     def done(self) -> bool:
         return self.status in FINAL_STATUSES
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether it takes a place at its provider."""
+        return self.phase not in (Phase.QUEUED, Phase.FINISHED)
+
     @staticmethod
     def of_fields(fields: Mapping[str, Any]) -> "Job":
         """A job with exactly these fields, which have to be all of them. `__init__` takes ten times

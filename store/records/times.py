@@ -11,12 +11,13 @@ class Lane(StrEnum):
     """What a job waits for next; each such job has one row in the table `due`."""
 
     SUBMIT = "submit"
-    """The next submission attempt, or the deadline for it if that comes first."""
+    """The next submission attempt. The time is that of the job's creation, so that the oldest goes
+    first."""
     SUBMITTING = "submitting"
     """The end of the lease of the submission under way."""
     WAIT = "wait"
-    """A timeout without a request: a deadline, or an unconfirmed claim of a job that cannot be
-    polled."""
+    """A timeout without a request: a deadline, an unconfirmed claim of a job that cannot be polled,
+    or the end of a queued job's own pause."""
     CONFIRM = "confirm"
     """A status call that decides a claim; takes priority over other polls."""
     POLL = "poll"

@@ -21,6 +21,8 @@ class NewJob:
     milliseconds."""
     event: bytes
     """The data of its first event, which says that it is queued."""
+    batch: bool = False
+    """Whether it waits for a place at its provider behind all normal jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class Transition:
     """Whether a large input of the job is removed: it has ended without being accepted."""
     releases_idempotency_key: bool = False
     """Whether the job's idempotency key, if any, can be used again."""
+    frees_place: bool = False
+    """Whether another job may now be submitted: the job is no longer in flight at a provider with a
+    limit."""
 
 
 Decide: TypeAlias = Callable[[Job], Transition | None]

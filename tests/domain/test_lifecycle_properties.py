@@ -32,7 +32,7 @@ from receiver.domain.serialization import job_document
 from store.records.archive import FileState
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Phase, Status
-from store.records.times import Lane
+from store.records.times import Due, Lane
 from tests.domain.strategies import Script, Step, play, rules, scripts, starts
 
 ORDER = (Status.PENDING, Status.IN_PROGRESS)
@@ -150,8 +150,11 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
         assert not claims or lane is not None, "no claim is forgotten"
         return
     match job.phase:
+        case Phase.QUEUED if lane is Lane.SUBMIT:
+            assert job.due == Due(lane, job.created_at), "the oldest goes first"
         case Phase.QUEUED:
-            assert lane is Lane.SUBMIT
+            assert lane is Lane.WAIT
+            assert job.attempts, "only an attempt is followed by a pause"
         case Phase.SUBMITTING:
             assert lane is Lane.SUBMITTING
         case Phase.SUBMIT_UNCONFIRMED:

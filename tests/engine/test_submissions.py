@@ -15,6 +15,7 @@ from receiver.domain.answers import (
 from receiver.engine.cancel_job import cancel_job
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.submissions import Attempt, Submissions
+from receiver.engine.timeouts import Timeouts
 from store.keys import User
 from store.records.jobs import ErrorCode, Job, Phase, Status
 from store.records.times import Lane
@@ -30,9 +31,21 @@ def lane(harness: Harness) -> Submissions:
     return Submissions(harness.services, harness.hub, lambda job: job.id, slots=4)
 
 
+class Submitting(LaneWorker[Attempt]):
+    """Also ends the jobs' own pauses, which is another worker's task."""
+
+    def __init__(self, lane: Submissions, harness: Harness) -> None:
+        super().__init__(lane, harness.clock)
+        self._timeouts = LaneWorker(Timeouts(harness.services, harness.hub), harness.clock)
+
+    async def run_once(self) -> int:
+        await self._timeouts.run_once()
+        return await super().run_once()
+
+
 @pytest.fixture
 def worker(harness: Harness, lane: Submissions) -> LaneWorker[Attempt]:
-    return LaneWorker(lane, harness.clock)
+    return Submitting(lane, harness)
 
 
 async def phases(harness: Harness, jobs: Sequence[Job]) -> list[Phase]:
@@ -220,4 +233,4 @@ async def test_a_job_of_a_provider_that_is_not_configured_waits(
     job = await harness.world.create(provider="gone")
     await step(harness, worker)
     found = await harness.find(job)
-    assert (found.phase, found.due and found.due.lane) == (Phase.QUEUED, Lane.SUBMIT)
+    assert (found.phase, found.due and found.due.lane) == (Phase.QUEUED, Lane.WAIT)

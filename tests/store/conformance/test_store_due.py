@@ -96,7 +96,7 @@ async def test_only_what_was_chosen_is_taken(world: World) -> None:
     found = await look(world, choose=choose)
 
     assert (found.taken, found.has_more) == ([second], True)
-    assert seen[0] == (first.id, "samsar", world.ann.id, NOW - 2)
+    assert seen[0] == (first.id, "samsar", world.ann.id, NOW - 2, 1, False)
     assert (await look(world)).taken == [first]
 
 

@@ -30,11 +30,15 @@ async def test_jobs_are_found_by_their_ids(world: World) -> None:
 async def test_jobs_in_a_phase_are_listed_oldest_first(world: World) -> None:
     first, second, third = [await world.create(at=NOW + number) for number in range(3)]
     await world.advance(second, quietly(phase=Phase.SUBMITTING))
+    other = await world.create(provider="fal")
+    jobs = world.store.jobs
 
-    assert await world.store.jobs.in_phase(Phase.QUEUED, 10) == [first.id, third.id]
-    assert await world.store.jobs.in_phase(Phase.QUEUED, 1) == [first.id]
-    assert await world.store.jobs.in_phase(Phase.QUEUED, 10, NOW + 1) == [first.id]
-    assert await world.store.jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
+    assert await jobs.in_phase(Phase.QUEUED, 10) == [other.id, first.id, third.id]
+    assert await jobs.in_phase(Phase.QUEUED, 2) == [other.id, first.id]
+    assert await jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
+    assert await jobs.overdue("samsar", NOW + 2, 10) == [first.id, third.id]
+    assert await jobs.overdue("samsar", NOW + 1, 10) == [first.id]
+    assert await jobs.overdue("samsar", NOW + 2, 1) == [first.id]
 
 
 async def test_an_input_is_given_for_sending_only_while_its_job_is_submitting(world: World) -> None:
@@ -46,17 +50,19 @@ async def test_an_input_is_given_for_sending_only_while_its_job_is_submitting(wo
     assert given == [None, '{"prompt":"a cat"}', None]
 
 
-async def test_the_backlog_by_phase_counts_unfinished_jobs(world: World) -> None:
+async def test_the_backlog_counts_unfinished_jobs(world: World) -> None:
     assert await world.store.jobs.newest() is None
-    assert await world.store.jobs.backlog_by_phase() == {}
+    assert await world.store.jobs.backlog() == []
     await world.advance(await world.create(), completed())
     await world.advance(await world.create(at=NOW + 1), rendering())
     await world.create(world.bob, at=NOW + 3)
+    await world.create(at=NOW + 4, provider="fal")
     await world.create(at=NOW + 5)
 
-    assert await world.store.jobs.backlog_by_phase() == {
-        "queued": (2, NOW + 3),
-        "rendering": (1, NOW + 1),
+    assert set(await world.store.jobs.backlog()) == {
+        (Phase.QUEUED, "samsar", 2, NOW + 3),
+        (Phase.QUEUED, "fal", 1, NOW + 4),
+        (Phase.RENDERING, "samsar", 1, NOW + 1),
     }
     assert await world.store.jobs.newest() == NOW + 5
 

@@ -17,7 +17,7 @@ from tests.store.statements import PARTS, all_sql
 
 ALLOWED: dict[str, set[str]] = {
     # Counts of unfinished rows: they read only the index of those rows.
-    "jobs.backlog-by-phase": {"SCAN jobs USING COVERING INDEX jobs_unfinished"},
+    "jobs.backlog": {"SCAN jobs USING COVERING INDEX jobs_unfinished"},
     "deliveries.backlog": {"SCAN deliveries USING COVERING INDEX deliveries_pending"},
     # These read an index in order, up to a LIMIT. Only the sizes of one page are sorted.
     "events.events-after of job": {"USE TEMP B-TREE FOR ORDER BY"},
@@ -25,6 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     # A bounded number of rows, and those in flight.
     "deliveries.list-due": {"USE TEMP B-TREE FOR GROUP BY", "USE TEMP B-TREE FOR ORDER BY"},
     "due.list-candidates": {"USE TEMP B-TREE FOR GROUP BY", "USE TEMP B-TREE FOR ORDER BY"},
+    # A few rows of each user who waits, and those in flight.
+    "places.list-waiting": {"USE TEMP B-TREE FOR GROUP BY", "USE TEMP B-TREE FOR ORDER BY"},
     # A bounded number of deliveries, in the index's order.
     **{
         f"deliveries.list-page {version}": {"USE TEMP B-TREE FOR ORDER BY"}
@@ -68,7 +70,10 @@ ALLOWED: dict[str, set[str]] = {
 
 CHOSEN = {
     "due.end-leases": "due_held (lane=? AND held_until<?)",
-    "due.list-candidates": "due_by_turn (lane=? AND (provider,user_id,at,job_id)>(?,?,?,?))",
+    "due.list-candidates": "(lane=? AND (provider,user_id,batch,at,job_id)>(?,?,?,?,?))",
+    "places.list-waiting": "(lane=? AND provider=? AND (user_id,batch,at,job_id)>(?,?,?,?))",
+    "places.count-in-flight": "COVERING INDEX jobs_unfinished (phase=? AND provider=?)",
+    "places.count-ahead": "(lane=? AND provider=? AND user_id=? AND batch=? AND (at,job_id)<(?,?))",
     "deliveries.list-due": "deliveries_places ((user_id,host,next_attempt_at,id)>(?,?,?,?))",
     "deliveries.list-page all": "sqlite_autoindex_deliveries_1 (id<?)",
     "deliveries.list-page by host": "deliveries_by_host (user_id=? AND <expr>=? AND id<?)",
@@ -84,7 +89,8 @@ CHOSEN = {
     "jobs.list-page by status": "jobs_by_status (user_id=? AND status=? AND id>? AND id<?)",
     "jobs.list-page by metadata": "user_id=? AND name=? AND value=? AND job_id>? AND job_id<?",
     "jobs.list-page by user": "jobs_by_user (user_id=? AND id>? AND id<?)",
-    "jobs.list-in-phase": "jobs_unfinished (phase=? AND created_at<?)",
+    "jobs.list-in-phase": "jobs_unfinished (phase=?)",
+    "jobs.list-overdue": "jobs_unfinished (phase=? AND provider=? AND created_at<?)",
     "jobs.list-ended": "jobs_by_end (done_at>? AND done_at<?)",
     "jobs.read-job": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.list-page of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",

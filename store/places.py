@@ -1,0 +1,26 @@
+"""Jobs that wait for a place at a provider. `DueJobs` decides which one gets it."""
+
+import json
+
+from store.records.times import Millis
+from store.repository import Repository
+
+
+class Places(Repository):
+    subject = "places"
+
+    async def in_flight(self, provider: str) -> int:
+        """How many jobs are in flight at a provider."""
+        ((count, _),) = await self._fetch("count-in-flight", provider=provider)
+        return int(count)
+
+    async def ahead(self, job_id: str, created_at: Millis, *, by_priority: bool) -> int:
+        """How many jobs of the same user wait at the same provider and go before this one:
+        `by_priority` normal before batch, then the oldest first. 0 if there is no such job."""
+        given = {"created_at": created_at, "by_priority": by_priority}
+        return await self._fetch_value("count-ahead", job_id=job_id, **given) or 0
+
+    async def last_reason(self, job_id: str) -> str | None:
+        """What the last attempt to submit a queued job met; None if there was none."""
+        text = await self._fetch_value("last-attempt", job_id=job_id)
+        return None if text is None else json.loads(text).get("reason")
