@@ -52,12 +52,7 @@ class Problem(Exception):
         document = {**problem(self.status, self.code, self.detail), **self.members}
         if self.faults:
             document["errors"] = [
-                {
-                    "pointer": fault.pointer,
-                    # Clients of the provider's API may compare `message`, so it has no hint.
-                    "detail": f"{fault.detail}: {fault.hint}" if fault.hint else fault.detail,
-                }
-                for fault in self.faults
+                {"pointer": fault.pointer, "detail": fault.text} for fault in self.faults
             ]
         return document
 

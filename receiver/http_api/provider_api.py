@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,11 +15,13 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
 from receiver.http_api.errors import CONTENT_TYPE, Problem
 from receiver.http_api.responses import JSON, json_response
-from receiver.http_api.validation import read_submission
+from receiver.http_api.validation import misspelt_members, read_submission
 from receiver.settings import ServeSettings
 from store.database import Store
 from store.idempotency import Replay, StoredResponse
 from store.records.jobs import ErrorCode, Job, Phase
+
+log = structlog.get_logger()
 
 _PROVIDERS: Final = ("samsar", "sandbox")
 """The providers with this API."""
@@ -37,7 +40,14 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
 async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
     wait, provider = context.settings.submit_wait, provider_of(context.settings)
     assert provider is not None, "without one, these routes are not in the table"
-    return await _ProviderApiCreation(context, request, caller, wait, provider, kind).respond()
+    creation = _ProviderApiCreation(context, request, caller, wait, provider, kind)
+    response = await creation.respond()
+    if creation.warning:
+        log.warning(
+            "a submission has a misspelt member", user=caller.user, warning=creation.warning
+        )
+        response.headers["X-Receiver-Warning"] = creation.warning
+    return response
 
 
 @dataclass
@@ -47,8 +57,11 @@ class _ProviderApiCreation(Creation):
 
     provider: str
     kind: str
+    warning: str = ""
+    """About members of the body that are dropped and look misspelt."""
 
     def read(self, body: Mapping[str, Any]) -> Submission:
+        self.warning = misspelt_members(body)
         return read_submission(self.context, self.provider, self.kind, body)
 
     def is_settled(self, job: Job) -> bool:

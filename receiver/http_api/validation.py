@@ -1,5 +1,6 @@
 """Validation of a submission's body."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ MEMBERS: Final = ("provider", "kind", "input", "webhookUrl", "webhookEvents", "m
 """The members of the body of `POST /v1/jobs`."""
 WEBHOOK_EVENTS: Final = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 DEFAULT_WEBHOOK_EVENTS: Final = tuple(event for event in WEBHOOK_EVENTS if event != "progress")
+_HEADER_SAFE: Final = re.compile(r"[!-~]{1,64}")
 METADATA_MEMBERS: Final = 16
 METADATA_NAME: Final = 64
 METADATA_VALUE: Final = 512
@@ -35,7 +37,8 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
     chosen = list(_choice_faults(context, provider, kind))
     given = chosen or _input_faults(context, provider, str(kind), body)
     beside = _faults_beside_input(context, body)
-    raise_for_faults(chain(given, beside, unknown_faults(body, MEMBERS)))
+    faults = chain(given, beside, unknown_faults(body, MEMBERS))
+    raise_for_faults(InputFault(fault.pointer, fault.text) for fault in faults)
     return _submission(provider, str(kind), body)
 
 
@@ -45,7 +48,8 @@ def read_submission(
     """Read the body of a submission to the provider's own API. Unknown members are dropped.
 
     Raises:
-        Problem: 400, with all faults, the provider's first.
+        Problem: 400, with all faults, the provider's first. Its clients may compare `message`, so
+            that has no hint.
     """
     given = _input_faults(context, provider, kind, body)
     raise_for_faults(chain(given, _faults_beside_input(context, body)))
@@ -112,11 +116,22 @@ def unknown_faults(body: Mapping[str, Any], known: Sequence[str]) -> Iterator[In
     """A fault for each member of the body that is not known."""
     unknown = [name for name in body if name not in known]
     for name in unknown[:MAX_FAULTS]:
-        meant = get_close_matches(name[:METADATA_NAME], known, n=1)
-        hint = f"did you mean {meant[0]}?" if meant else f"the known ones are {', '.join(known)}."
+        hint = _did_you_mean(name, known) or f"the known ones are {', '.join(known)}."
         yield InputFault(pointer(name), f"This member is unknown; {hint}")
     # Further ones are not listed, only counted.
     yield from repeat(InputFault("", "This member is unknown."), len(unknown) - MAX_FAULTS)
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str | None:
+    meant = get_close_matches(name[:METADATA_NAME], known, n=1)
+    return f"did you mean {meant[0]}?" if meant else None
+
+
+def misspelt_members(body: Mapping[str, Any]) -> str:
+    """A warning about the members beside `input` that resemble known ones; empty without any."""
+    unknown = [name for name in body if name not in MEMBERS and _HEADER_SAFE.fullmatch(name)]
+    hints = {name: _did_you_mean(name, MEMBERS) for name in unknown[:MAX_FAULTS]}
+    return " ".join(f"unknown member {name}; {hint}" for name, hint in hints.items() if hint)
 
 
 def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[InputFault]:

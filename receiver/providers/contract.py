@@ -25,6 +25,11 @@ class InputFault:
     hint: str | None = None
     """What is valid, if `detail` does not say so."""
 
+    @property
+    def text(self) -> str:
+        """Both."""
+        return f"{self.detail}: {self.hint}" if self.hint else self.detail
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamJob:

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -29,6 +30,8 @@ KINDS: Final = ("create_movie", "create_narrative")
 PROMPT_CHARACTERS: Final = 500
 PROMPT_LINES: Final = 20
 DURATION_SECONDS: Final = 120
+MEMBERS_COMPARED: Final = 50
+"""How many members of an `input` are compared with a missing one, so that the cost is bounded."""
 KNOWN_IMAGE_MODELS: Final = [
     *("IMAGEN3", "IMAGEN3FLASH", "PHOTON", "PHOTONFLASH"),
     *("FLUX1.1PRO", "FLUX1.1ULTRA", "FLUX1PRO", "FLUX1DEV"),
@@ -202,7 +205,7 @@ class InputRules:
         yield from _prompt_faults(given.get("prompt"))
         yield from _model_faults(given, "image_model", self.image_models, KNOWN_IMAGE_MODELS)
         yield from _model_faults(given, "video_model", self.video_models, KNOWN_VIDEO_MODELS)
-        yield from _duration_faults(given.get("duration"))
+        yield from _duration_faults(given)
         yield from _text_faults(given, "aspect_ratio", "Aspect ratio is invalid")
 
     def _narrative_faults(self, given: Mapping[str, Any]) -> Iterator[InputFault]:
@@ -269,13 +272,21 @@ def _model_faults(
         yield InputFault(f"/input/{name}", detail, hint)
 
 
-def _duration_faults(duration: Any) -> Iterator[InputFault]:
+def _duration_faults(given: Mapping[str, Any]) -> Iterator[InputFault]:
+    duration: Any = given.get("duration")
     # In Python, bool is an int. NaN fails any comparison; isfinite() would overflow on a huge int.
     is_number = isinstance(duration, int | float) and not isinstance(duration, bool)
     if not is_number or not 0 < duration < math.inf:
-        yield InputFault("/input/duration", "Duration is invalid")
+        yield InputFault("/input/duration", "Duration is invalid", _duration_hint(given))
     elif duration > DURATION_SECONDS:
         yield InputFault("/input/duration", "Duration is too long")
+
+
+def _duration_hint(given: Mapping[str, Any]) -> str:
+    if "duration" in given:
+        return "it must be a number over 0, in seconds"
+    misspelt = get_close_matches("duration", [*islice(given, MEMBERS_COMPARED)], n=1)
+    return "it is missing" + (f"; did you mean it by {misspelt[0]}?" if misspelt else "")
 
 
 def _text_faults(given: Mapping[str, Any], name: str, detail: str) -> Iterator[InputFault]:

@@ -45,6 +45,28 @@ async def test_a_movie_is_submitted_as_its_user_wrote_it(
     assert (job["metadata"], job["provider_request_id"]) == ({"order": "7"}, "up-1")
 
 
+async def test_a_misspelt_member_is_warned_about(
+    client: httpx.AsyncClient, provider: ScriptedProvider
+) -> None:
+    body = {"input": MOVIE, "webhoookUrl": "https://example.com/", "colour": 1, "web\nhookUrl": 1}
+    answer = await client.post("/v1/video/create_movie", json=body)
+    assert answer.status_code == 200
+    warning = "unknown member webhoookUrl; did you mean webhookUrl?"
+    assert answer.headers["X-Receiver-Warning"] == warning
+    plain = await client.post("/v1/video/create_movie", json={"input": MOVIE, "colour": 1})
+    assert "X-Receiver-Warning" not in plain.headers
+
+
+async def test_our_own_route_says_what_is_valid_in_detail_too(client: httpx.AsyncClient) -> None:
+    body = {"kind": "create_movie", "input": MOVIE | {"image_model": "NOPE"}}
+    ours, theirs = [
+        (await client.post(path, json=body)).json()["detail"]
+        for path in ("/v1/jobs", "/v1/video/create_movie")
+    ]
+    assert ours.startswith("Invalid image model: it must be one of FLUX1.1PRO, ")
+    assert theirs == "Invalid image model"
+
+
 async def test_the_routes_are_there_where_samsar_runs(
     start: Start, provider: ScriptedProvider
 ) -> None:

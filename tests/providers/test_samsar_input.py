@@ -73,6 +73,19 @@ def test_a_movie_without_fault(name: str, value: Any) -> None:
     assert RULES.faults("create_movie", given) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ({}, "it is missing"),
+        ({"duraton": 10}, "it is missing; did you mean it by duraton?"),
+        ({"duration": "10"}, "it must be a number over 0, in seconds"),
+    ],
+)
+def test_a_missing_or_misspelt_duration_is_named(body: dict[str, Any], hint: str) -> None:
+    (fault,) = RULES.faults("create_movie", changed(MOVIE, "duration", ABSENT) | body)
+    assert fault.text == f"Duration is invalid: {hint}"
+
+
 def test_all_errors_are_reported_in_the_provider_s_order() -> None:
     assert [fault.detail for fault in RULES.faults("create_movie", {"aspect_ratio": 1})] == [
         "Prompt is required",
