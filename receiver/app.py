@@ -152,8 +152,9 @@ async def _running_on(
         yield service
 
 
-async def serve(settings: ServeSettings) -> None:
-    """Run the service until SIGTERM or SIGINT.
+async def serve(settings: ServeSettings, *, restored: bool = False) -> None:
+    """Run the service until SIGTERM or SIGINT. A `restored` database is an older state of one that
+    was served since: its unsent jobs may have been sent, and are not sent again.
 
     Raises:
         OSError: the port is in use, or the address is not this machine's.
@@ -163,6 +164,8 @@ async def serve(settings: ServeSettings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     # The store first: "another service runs on it" is a better error than "port in use".
     async with _opened(settings) as (store, metrics):
+        if restored:
+            await store.mark_as_copy()
         if settings.lacks_secrets and await store.jobs.newest() is not None:
             log.warning(
                 "the signing secrets are new, but the database has jobs: earlier callback URLs,"

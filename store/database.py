@@ -89,9 +89,14 @@ class Store(Repository, ABC):
         await self._writer.urgent(self._run("touch", one=one, other=other))
 
     async def is_unused_copy(self) -> bool:
-        """Whether no service has run yet on this copy: a backup, or a copy to PostgreSQL that was
-        interrupted or made from a backup or from a moved store."""
+        """Whether no service has run yet on this copy: a backup, a database that was marked as
+        restored, or a copy to PostgreSQL that was interrupted or made from a backup or from a moved
+        store."""
         return bool(await self._fetch("read-copy-mark"))
+
+    async def mark_as_copy(self) -> None:
+        """Mark a database that was restored without `backup`: jobs may have been sent since."""
+        await self._writer.normal(self._run("mark-copy"))
 
     async def remove_copy_mark(self) -> None:
         """Remove the copy mark: from now on a service runs on this database."""

@@ -21,7 +21,18 @@ log = structlog.get_logger()
 
 
 @coroutine
-async def serve(host: Host = None, port: Port = None) -> None:
+async def serve(
+    host: Host = None,
+    port: Port = None,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored",
+            help="The database is an older copy that `receiver backup` did not make. Jobs that it"
+            " shows as unsent may have been sent since: do not send them again.",
+        ),
+    ] = False,
+) -> None:
     """Run the service, until SIGTERM or Ctrl-C."""
     settings = load(ServeSettings, host=host, port=port)
     _begin_log(settings)
@@ -29,7 +40,7 @@ async def serve(host: Host = None, port: Port = None) -> None:
     # Imported here: it is slow, and other commands do not need it.
     from receiver import app
 
-    await app.serve(settings)
+    await app.serve(settings, restored=restored)
     log.info("stopped")
 
 

@@ -1,6 +1,10 @@
-"""The whole process, killed repeatedly; tests/crash kills it at worse moments."""
+"""The whole process: killed repeatedly (tests/crash kills it at worse moments), and served from a
+snapshot of its disk."""
 
 import asyncio
+import os
+import shutil
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -55,3 +59,36 @@ async def test_a_kill_loses_nothing_acknowledged_and_pays_nothing_twice(
             assert job["done"] or job["provider_request_id"] is None
     sent = [submission.body["input"]["prompt"] for submission in provider.submissions]
     assert len(sent) == len(set(sent)), "a job was submitted more than once"
+
+
+async def test_a_restored_snapshot_of_the_disk_pays_for_nothing_again(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    given = provider.settings() | {"submit_concurrency": 1}
+    settings = {name.upper(): str(value) for name, value in given.items()}
+    disk, snapshot = tmp_path / "disk", tmp_path / "snapshot"
+    disk.mkdir()
+    release = provider.hold_submissions()
+    async with (
+        Service(disk, settings) as service,
+        caller(service, (await service.make_key())["key"]) as client,
+    ):
+        await service.start()
+        jobs = [(await client.post("/v1/jobs", json=JOB)).json()["request_id"] for _ in range(3)]
+        await provider.submitted()
+        os.kill(service.pid, signal.SIGSTOP)  # a volume is snapshotted at one moment
+        shutil.copytree(disk, snapshot)
+        os.kill(service.pid, signal.SIGCONT)
+        release.set()
+        await provider.submitted(len(jobs))
+        await service.kill()
+
+        shutil.rmtree(disk)
+        snapshot.rename(disk)
+        service.options = ("--restored",)
+        await service.start()
+
+        assert {(await job_of(client, job))["phase"] for job in jobs} == {"submit_unconfirmed"}
+        new = (await client.post("/v1/jobs", json=JOB)).json()["request_id"]
+        await eventually(partial(job_of, client, new), lambda job: job["phase"] == "accepted")
+    assert len(provider.submissions) == len(jobs) + 1

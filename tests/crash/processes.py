@@ -32,6 +32,8 @@ class Service:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    options: tuple[str, ...] = ()
+    """Those of `serve`."""
     forked: bool = True
     """Whether its processes are forked, which is faster, or each is `python -m receiver`."""
     before: Callable[[], None] | None = None
@@ -80,6 +82,7 @@ class Service:
         if self.forked and not command:
             self._process = ForkedProcess(
                 "serve",
+                *self.options,
                 environment=self.environment(),
                 folder=self.folder,
                 out=self.log,
@@ -89,7 +92,7 @@ class Service:
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, sys.executable, "-m", "receiver", "serve"],
+                [*command, sys.executable, "-m", "receiver", "serve", *self.options],
                 cwd=self.folder,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,

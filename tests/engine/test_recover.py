@@ -1,8 +1,4 @@
-"""The recovery of a copy made by `backup`."""
-
-import sqlite3
-from contextlib import closing
-from pathlib import Path
+"""The recovery of a restored copy."""
 
 import pytest
 
@@ -11,16 +7,9 @@ from store.records.jobs import Job, Phase
 from tests.engine.harness import Harness
 
 
-def mark_as_copy(folder: Path) -> None:
-    with closing(sqlite3.connect(folder / "receiver.db", isolation_level=None)) as database:
-        database.execute("INSERT INTO meta (key, value) VALUES ('copy', '1')")
-
-
-async def test_what_a_copy_shows_as_queued_becomes_unconfirmed(
-    harness: Harness, tmp_path: Path
-) -> None:
+async def test_what_a_copy_shows_as_queued_becomes_unconfirmed(harness: Harness) -> None:
     jobs = [await harness.world.create() for _ in range(2)]
-    mark_as_copy(tmp_path)
+    await harness.store.mark_as_copy()
     await recover(harness.services)
     found = [await harness.find(job) for job in jobs]
     assert {job.phase for job in found} == {Phase.SUBMIT_UNCONFIRMED}
@@ -28,9 +17,9 @@ async def test_what_a_copy_shows_as_queued_becomes_unconfirmed(
 
 
 async def test_what_another_replica_has_queued_since_it_recovered_the_copy_stays_queued(
-    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mark_as_copy(tmp_path)
+    await harness.store.mark_as_copy()
     queued: list[Job] = []
     in_phase = harness.store.jobs.in_phase
 
