@@ -84,24 +84,28 @@ def load(kind: type[S], **given: Any) -> S:
         details = error.errors(include_url=False)
         # Skip a default that could not be made because of another setting's error, reported too.
         own = [each for each in details if each["type"] != "default_factory_not_called"]
-        faults = dict.fromkeys(_describe_error(each, kind) for each in own)
+        faults = dict.fromkeys(line for each in own for line in _describe_error(each, kind))
         raise SettingsError(tuple(faults), tuple(_unknown_names())) from None
     except (OSError, UnicodeError) as error:
         raise SettingsError((f".env cannot be read: {error}",)) from None
 
 
-def _describe_error(detail: ErrorDetails, kind: type[Settings]) -> str:
+def _describe_error(detail: ErrorDetails, kind: type[Settings]) -> Iterator[str]:
+    """A line for each fault: a file may have several."""
     field_name = str(detail["loc"][0])
     name, field = PREFIX + field_name.upper(), kind.model_fields[field_name]
     if detail["type"] == "missing":
-        return f"{name} is not set: {field.description}"
+        yield f"{name} is not set: {field.description}"
+        return
     reason = detail["msg"].removeprefix("Value error, ")  # before our own messages
     if not field.repr:
         # Not "API_KEY: reason": the log would take the reason for the key and redact it.
-        return f"{name} cannot be used: {reason}"
+        yield f"{name} cannot be used: {reason}"
+        return
     # Up to the last @: a password may contain anything.
     shown = re.sub(r"^(\w+://)?.*@", r"\1…@", str(detail["input"]), flags=re.DOTALL)
-    return f"{name} is {shown[:200]!r}: {reason}"
+    for line in reason.split("\n"):
+        yield f"{name} is {shown[:200]!r}: {line}"
 
 
 def _unknown_names() -> list[str]:

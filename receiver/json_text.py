@@ -18,6 +18,12 @@ class UnreadableJson(ValueError):
     """
 
 
+class WrittenFloat(float):
+    """A float that keeps the digits with which it was written: a price times it is exact."""
+
+    text: str
+
+
 def decode(raw: bytes | bytearray) -> str:
     """Decode UTF-8: invalid bytes become U+FFFD, and a byte order mark is dropped.
 
@@ -69,9 +75,10 @@ def _refuse_constant(word: str) -> NoReturn:
 
 def _finite(digits: str) -> float:
     # float() turns "1e309" into infinity, and `parse_constant` is not called for it.
-    number = float(digits)
+    number = WrittenFloat(digits)
     if not math.isfinite(number):
         raise ValueError("not finite")
+    number.text = digits
     return number
 
 

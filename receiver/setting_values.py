@@ -8,12 +8,15 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import unquote
 
 import httpx
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
 from pydantic_settings import NoDecode
+
+from receiver.prices import PriceList, parse_prices
 
 MIN_SECRET_LENGTH = 32
 """Minimum length of a signing secret, in characters."""
@@ -91,6 +94,18 @@ def webhook_key(secret: str) -> bytes:
     return key
 
 
+def _prices(file: object) -> object:
+    if not isinstance(file, str):
+        return file
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8") from None
+    return parse_prices(text)
+
+
 def _schedule(gaps: tuple[float, ...]) -> tuple[float, ...]:
     if not gaps or 0 in gaps[1:]:
         raise ValueError("at least one gap is needed, and only the first may be 0")
@@ -143,3 +158,4 @@ LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)
 ]
 RateLimit = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]
+Prices = Annotated[InstanceOf[PriceList], NoDecode, BeforeValidator(_prices)]

@@ -163,6 +163,8 @@ class SandboxSettings(Settings):
     """Probability that a sandbox job ends FAILED."""
     sandbox_submit_timeouts: kinds.Probability = 0
     """Probability that a sandbox job is created but its submission gets no answer."""
+    prices: kinds.Prices | None = None
+    """A TOML file with what jobs cost (docs/money.md)."""
 
 
 class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings, SandboxSettings):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, ClassVar, TypeAlias
 
 from store.records.jobs import Status
@@ -28,6 +29,10 @@ class Report:
     """What else clients of the provider's own API read, such as logs; see `receiver.dialects`."""
     result_is_gone: bool = False
     """Whether the job completed, but the provider has removed its result."""
+    measured: Mapping[str, Decimal] = field(default_factory=dict)
+    """What the provider measured of the job, by its name in price lists."""
+    measures_apart: frozenset[str] = frozenset()
+    """What only the answer with the result measures: a job with such a price needs that answer."""
 
     @property
     def lacks_result(self) -> bool:

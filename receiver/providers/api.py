@@ -176,7 +176,7 @@ class Api(HttpClient):
     def _retry_after(self, response: Response) -> Millis | None:
         """The requested delay in ms: from the header, or from `retry_after` in a 429's body."""
         now = self._account.clock.now()
-        delay = read_retry_after(response.retry_after, now)
+        delay = read_retry_after(response.headers.get("retry-after"), now)
         if delay is not None or response.status_code != 429 or response.body is None:
             return delay
         given = response.body.get("retry_after")

@@ -51,7 +51,8 @@ class Response:
     """The head of a response, and as much of its body as could be read."""
 
     status_code: int
-    retry_after: str | None
+    headers: Mapping[str, str]
+    """Names in any case."""
     value: Any = None
     """The JSON value, not cleaned."""
     is_json: bool = False
@@ -182,8 +183,8 @@ async def _exchange(
     return await asyncio.get_running_loop().run_in_executor(_large_answers, work)
 
 
-def _head(received: httpx.Response) -> tuple[int, str | None]:
-    return received.status_code, received.headers.get("retry-after")
+def _head(received: httpx.Response) -> tuple[int, Mapping[str, str]]:
+    return received.status_code, received.headers
 
 
 def _reason(error: Exception) -> str:
@@ -197,9 +198,9 @@ def _reason(error: Exception) -> str:
             return f"the connection broke ({type(error).__name__})"
 
 
-def read_response(status_code: int, retry_after: str | None, raw: bytearray) -> Response:
+def read_response(status_code: int, headers: Mapping[str, str], raw: bytearray) -> Response:
     """The response with this body."""
-    head = (status_code, retry_after)
+    head = (status_code, headers)
     if len(raw) > MAX_ANSWER_BYTES or _has_too_many_values(raw):
         return Response(*head, body_error="is too long")
     text = decode(raw)

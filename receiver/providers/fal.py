@@ -40,6 +40,9 @@ _STATUSES: Final = {
     "ERROR": Status.FAILED,
 }
 _CANCELLED: Final = "client_cancelled"
+_UNITS: Final = "x-fal-billable-units"
+"""The header of a result that says how much is billed."""
+_MEASURED: Final = frozenset({"billable_units"})
 _STATUS_CODE: Final = re.compile(r"status code: ([0-9]{3})\b")
 _MAX_FAULTS: Final = 20
 """How many validation errors of a failure are kept."""
@@ -106,7 +109,10 @@ class Fal(Provider):
         def classify(response: Response) -> StatusAnswer:
             code, body = response.status_code, response.body or {}
             if code in SUCCESS and response.is_json:
-                completed = replace(report, result=_as_result(response.value))
+                units = response.headers.get(_UNITS)
+                measured = parsing.read_measured("billable_units", units, str)
+                result = _as_result(response.value)
+                completed = replace(report, result=result, measured=measured)
                 return StatusReport(parsing.clean_report(completed, self._account.key))
             message = self._api.error_message(response)
             # Of a gateway's page, or half an answer, it cannot be told whose it is: no end of the
@@ -176,6 +182,7 @@ class Fal(Provider):
             message=_read_failure(body) if status in (Status.FAILED, Status.CANCELLED) else None,
             provider_request_id=_read_id(body),
             details=details,
+            measures_apart=_MEASURED,
         )
         return parsing.clean_report(report, self._account.key)
 

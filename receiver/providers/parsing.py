@@ -7,12 +7,17 @@ of our own users are not read so leniently: they get an error.
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import structlog
+
 from receiver.domain.answers import Report
 from receiver.json_text import MAX_DEPTH
+from receiver.prices import read_number
 from store.records.jobs import Status
 
 ID_CHARACTERS = 200
@@ -21,6 +26,8 @@ PROVIDER_STATUS_CHARACTERS = 64
 MAX_NUMBERS = 32
 MIN_SECRET = 8
 """A secret with fewer characters is not redacted: it would match by chance."""
+
+log = structlog.get_logger()
 
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -34,6 +41,19 @@ def read_id(value: Any) -> str | None:
         value = str(value)
     is_id = isinstance(value, str) and value.strip() and len(value) <= ID_CHARACTERS
     return clean_text(value) if is_id else None
+
+
+def read_measured(name: str, value: Any, *kinds: type) -> dict[str, Decimal]:
+    """What a provider measured, by its name in price lists; empty if it reported none, or no number
+    of at least 0. `kinds` are the types in which it reports this."""
+    if value is None:
+        return {}
+    with suppress(ValueError):
+        number = read_number(value) if isinstance(value, kinds) else None
+        if number is not None and number >= 0:
+            return {name: number}
+    log.warning("a measured value is no number of at least 0", name=name, value=repr(value)[:64])
+    return {}
 
 
 def first_text(*values: Any) -> str | None:

@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -135,6 +136,7 @@ class Replicate(Provider):
             message=_read_error(body.get("error")),
             provider_request_id=_read_id(body),
             details=_read_details(body),
+            measured=_read_measured(body),
             result_is_gone=gone,
         )
         return parsing.clean_report(report, self._account.key)
@@ -146,6 +148,12 @@ class Replicate(Provider):
 
 def _read_id(body: Mapping[str, Any]) -> str | None:
     return parsing.read_id(body.get("id"))
+
+
+def _read_measured(body: Mapping[str, Any]) -> dict[str, Decimal]:
+    metrics = body.get("metrics")
+    measured = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    return parsing.read_measured("predict_time", measured, int, float)
 
 
 def _read_details(body: Mapping[str, Any]) -> dict[str, Any]:

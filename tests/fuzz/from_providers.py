@@ -62,7 +62,11 @@ def answer(raw: bytes) -> None:
     body."""
     header, _, content = raw[2:].partition(b"\n")
     status = 100 + int.from_bytes(raw[:2], "big") % 500
-    asyncio.run(_call_all(read_response(status, header.decode("latin-1"), bytearray(content))))
+    asyncio.run(
+        _call_all(
+            read_response(status, {"retry-after": header.decode("latin-1")}, bytearray(content))
+        )
+    )
 
 
 async def _call_all(given: Response) -> None:
@@ -118,8 +122,8 @@ def results(raw: bytes) -> None:
 
 def keys(raw: bytes) -> None:
     """A provider's answer to a request for its signing keys."""
-    replicate.read_keys(Response(200, None, {"key": raw.decode("latin-1")}))
-    for key in fal.read_keys(Response(200, None, _object(raw))):
+    replicate.read_keys(Response(200, {}, {"key": raw.decode("latin-1")}))
+    for key in fal.read_keys(Response(200, {}, _object(raw))):
         assert len(key.public_bytes_raw()) == 32
 
 

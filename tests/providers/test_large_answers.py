@@ -55,4 +55,4 @@ ESCAPED = rb"\""
     ids=["many", "too many", "empty ones", "in a text", "odd", "quotes", "a text without an end"],
 )
 def test_an_answer_of_too_many_values_is_not_parsed(body: bytes, error: str) -> None:
-    assert read_response(200, None, bytearray(body)).body_error == error
+    assert read_response(200, {}, bytearray(body)).body_error == error

@@ -12,7 +12,7 @@ from tests.providers.any_json import any_json
 
 
 def read(raw: bytes) -> Any:
-    return clean(read_response(200, None, bytearray(raw)).value)
+    return clean(read_response(200, {}, bytearray(raw)).value)
 
 
 @pytest.mark.parametrize(

@@ -180,4 +180,4 @@ async def test_configured_secrets_are_not_fetched() -> None:
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800", None, 7])
 def test_malformed_secrets(secret: Any) -> None:
-    assert read_keys(Response(200, None, {"key": secret})) == []
+    assert read_keys(Response(200, {}, {"key": secret})) == []

@@ -61,7 +61,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a provider's json": lambda text: provider_json(json.dumps([text]).encode()),
     "a provider's bytes": lambda text: provider_json(text.encode("utf-16", "replace")),
     "a provider's report": report,
-    "a provider's plain text": lambda text: read_response(402, None, bytearray(text, "utf-8")),
+    "a provider's plain text": lambda text: read_response(402, {}, bytearray(text, "utf-8")),
     "Retry-After": lambda text: read_retry_after(text, 0),
     "Retry-After, a date": lambda text: read_retry_after(f"Mon, 01 Jan 2024 {text}", 0),
 }
