@@ -125,6 +125,7 @@ async def _running_on(
             metrics=metrics,
             status_calls=StatusCalls(clock, metrics, settings.poll_rate, settings.poll_concurrency),
             user_storage=settings.user_storage,
+            prices=settings.prices,
         )
         for name in providers:
             metrics.watch_breaker(name, partial(services.status_calls.state, name))

@@ -22,6 +22,7 @@ from store.idempotency import Idempotency
 from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.keys import Keys
+from store.ledger import Ledger
 from store.places import Places
 from store.repository import Backend, Repository
 from store.retention import Retention
@@ -62,8 +63,9 @@ class Store(Repository, ABC):
         """Called in the event loop after each commit, before its callers continue; with an empty
         notice if it failed. Set it before the first write."""
         backend.writer.on_commit = self._committed
-        job_writer = JobWriter(backend)
-        self.jobs = Jobs(backend, job_writer)
+        self.ledger = Ledger(backend)
+        job_writer = JobWriter(backend, self.ledger)
+        self.jobs = Jobs(backend, job_writer, self.ledger)
         self.due = DueJobs(backend, job_writer)
         self.places = Places(backend)
         self.callbacks = Callbacks(backend, job_writer)

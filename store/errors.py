@@ -18,10 +18,17 @@ StoreError
 ├── NotFound              no such row, or not in the state that the call needs
 ├── ProviderIdTaken       another job holds this provider_request_id
 ├── StorageFull           the user's jobs store as much as they may
+├── BudgetExceeded        the submission would lift the user's spend over the budget
+├── NoPrice               the user has a budget, and the submission no price
 ├── KeyReused             an idempotency key was reused with another body
 ├── KeyInUse               the first request of an idempotency key has no answer yet
 └── AmbiguousPrefix       a key prefix that matches several keys
 """
+
+from decimal import Decimal
+
+from store.records.costs import Budget
+from store.records.times import Millis
 
 
 class StoreError(Exception):
@@ -103,6 +110,21 @@ class ProviderIdTaken(StoreError):
 
 class StorageFull(StoreError):
     """The inputs and results of the user's jobs take as many bytes as they may."""
+
+
+class BudgetExceeded(StoreError):
+    """The submission would lift the user's spend over the budget."""
+
+    def __init__(self, budget: Budget, spent: Decimal, resets_at: Millis) -> None:
+        super().__init__(budget.text)
+        self.budget = budget
+        self.spent = spent
+        """In the present period."""
+        self.resets_at = resets_at
+
+
+class NoPrice(StoreError):
+    """The user has a budget, and there is no price for the submission."""
 
 
 class KeyReused(StoreError):

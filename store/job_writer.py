@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from store.changes import CommitNotice
 from store.errors import NotFound, ProviderIdTaken
+from store.ledger import Ledger
 from store.records.archive import FileState
 from store.records.deliveries import DeliveryState, RelayMessage, normal_host
 from store.records.events import Cursor, Event
@@ -28,7 +29,8 @@ disk at no cost."""
 
 
 class JobWriter:
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._ids = backend.ids
         self._statements = backend.statements
         self._jobs = backend.statements.load("jobs")
@@ -163,6 +165,8 @@ class JobWriter:
                 db.execute(self._jobs["count-stored"], {"job_id": job.id, "stored": stored})
         if transition.frees_place:
             notice.add_due(Lane.SUBMIT, 0)
+        if transition.cost is not None and before.cost is not None:
+            self._ledger.settle(db, job, before.cost, transition.cost)
         notice.jobs.add(job.id)
 
     def _drop_large_input(self, db: Session, job_id: str) -> int:

@@ -5,6 +5,7 @@ from store.errors import StorageFull
 from store.idempotency import IdempotencyKey, Replay, StoredResponse, take_key
 from store.job_reads import JobReads
 from store.job_writer import JobWriter
+from store.ledger import Ledger
 from store.records.jobs import Job
 from store.records.times import Millis
 from store.records.transitions import Decide, NewJob, Transition
@@ -14,10 +15,11 @@ from store.session import Session
 
 
 class Jobs(JobReads):
-    def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
+    def __init__(self, backend: Backend, job_writer: JobWriter, ledger: Ledger) -> None:
         super().__init__(backend)
         self._keys = backend.statements.load("idempotency")
         self._job_writer = job_writer
+        self._ledger = ledger
         columns = (*TABLE_COLUMNS, "stored_bytes")
         self._create_job = backend.statements.complete(
             self._sql["create-job"],
@@ -42,7 +44,8 @@ class Jobs(JobReads):
         new one's `sent_at` counts as absent.
 
         `user_storage` is the maximum number of bytes of inputs and results of the user's jobs.
-        Raises `StorageFull` if this job's input exceeds it.
+        Raises `StorageFull` if this job's input exceeds it, and `BudgetExceeded` or `NoPrice` if
+        the user's budget forbids it.
         """
         job = new.job
 
@@ -55,6 +58,7 @@ class Jobs(JobReads):
             stored = self._job_writer.append_event(db, notice, job, new.event, size)
             if user_storage is not None and stored > user_storage:
                 raise StorageFull(job.user)
+            self._ledger.reserve(db, job)
             return job
 
         return await self._writer.urgent(work)

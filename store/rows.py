@@ -1,13 +1,15 @@
 """Converts jobs to rows and back."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from store.records.archive import ArchivedFile
+from store.records.costs import Cost, CostState, plain
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane
 from store.session import Row
@@ -105,7 +107,15 @@ _LABEL = Column("label")
 _SOURCE = Column("source")
 _DETAILS = Column("details", *_JSON)
 
-VIEW_COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL, _SOURCE, _DETAILS)
+_COST = (
+    Column("cost_state", part_of="cost"),
+    Column("amount", part_of="cost"),
+    Column("reserved", part_of="cost"),
+    Column("rates", part_of="cost"),
+    Column("currency", part_of="cost"),
+)
+
+VIEW_COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL, _SOURCE, _DETAILS, *_COST)
 """The columns of the view `stored_jobs`, in its order."""
 
 _ALL = (*_FIXED, *MUTABLE, _LABEL, _SOURCE, _DETAILS)
@@ -130,7 +140,22 @@ def job_from_row(row: Row) -> Job:
     lane, at = values.pop("lane"), values.pop("due_at")
     values["due"] = None if lane is None else Due(Lane(lane), at)
     del values["holder"]
+    values["cost"] = _cost_of(*(values.pop(column.name) for column in _COST))
     return Job.of_fields(values)
+
+
+def _cost_of(
+    state: str | None, amount: Any, reserved: Any, rates: str, currency: str
+) -> Cost | None:
+    if state is None:
+        return None
+    prices = {name: Decimal(price) for name, price in json.loads(rates).items()}
+    return Cost(Decimal(amount), currency, CostState(state), Decimal(reserved), prices)
+
+
+def rates_to_json(rates: Mapping[str, Decimal]) -> str:
+    """The rates of a cost as they are stored."""
+    return to_json({name: plain(price) for name, price in rates.items()})
 
 
 def job_to_row(job: Job) -> dict[str, object]:

@@ -82,7 +82,9 @@ def _apply_terminal_callback(draft: Draft, callback: CallbackReceived) -> None:
     """Apply a terminal callback. One that is verified, or needs no confirmation, counts at once.
     Anybody could have sent another: a status call decides it, and also fetches a result that is not
     in it."""
-    report = callback.report
+    report, cost = callback.report, draft.job.cost
+    if cost is not None and cost.rates.keys() & report.measures_apart:
+        report = replace(report, result=None)
     if not callback.verified:
         # Only the provider itself can say that a result is gone for good.
         report = replace(report, result_is_gone=False)

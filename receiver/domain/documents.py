@@ -16,6 +16,14 @@ class JobError(TypedDict):
     may_have_been_billed: bool
 
 
+class Cost(TypedDict):
+    """What a job costs, as far as it is known."""
+
+    amount: str
+    currency: str
+    state: str
+
+
 class ArchivedFile(TypedDict):
     """One file of a result, and whether it is kept."""
 
@@ -56,6 +64,7 @@ class Job(TypedDict):
     provider_status: str | None
     evidence: str | None
     metadata: Mapping[str, str]
+    cost: Cost | None
     archive: list[ArchivedFile]
     created_at: str
     updated_at: str

@@ -76,6 +76,7 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         tuple(draft.verdicts.values()),
         tuple(draft.notes),
         whole_result=draft.whole_result,
+        cost=after.cost if after.cost != before.cost else None,
         drops_large_input=_was_never_accepted(after) and not before.done,
         releases_idempotency_key=refused and not before.done,
         frees_place=(

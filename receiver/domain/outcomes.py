@@ -1,13 +1,19 @@
 """Applies statuses and deadlines to a job: progress, outcome, correction. Shared by callbacks,
 polls and timeouts."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from receiver.domain import archive
 from receiver.domain.answers import Report
 from receiver.domain.draft import Draft
 from receiver.domain.failures import PROVISIONAL_FAILURES
+from receiver.prices import measured_amount
 from store.records.callbacks import Verdict
+from store.records.costs import ZERO, Cost, CostState
 from store.records.jobs import ErrorCode, Evidence, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane, Millis
 
@@ -62,7 +68,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
         assert report.result is not None
         result = draft.truncate(report.result)
         draft.set(result=result, result_at=draft.now, progress=100.0)
-        finish(draft, Status.COMPLETED, evidence, None, message=report.message)
+        finish(draft, Status.COMPLETED, evidence, None, report.measured, message=report.message)
         archive.begin(draft, report.result)
         return
     assert report.status is not None
@@ -134,10 +140,18 @@ def give_up(
 
 
 def finish(
-    draft: Draft, status: Status, evidence: Evidence, error: JobError | None, *, message: str | None
+    draft: Draft,
+    status: Status,
+    evidence: Evidence,
+    error: JobError | None,
+    measured: Mapping[str, Decimal] = MappingProxyType({}),
+    *,
+    message: str | None,
 ) -> None:
+    """End the job, or correct its end; its cost is settled anew."""
     mark_claims_late(draft)
     draft.set(
+        cost=draft.job.cost and _settled(draft.job.cost, error, measured),
         status=status,
         phase=Phase.FINISHED,
         evidence=evidence,
@@ -149,6 +163,18 @@ def finish(
         due=None,
         tracking=Tracking(polls=draft.job.tracking.polls),
     )
+
+
+def _settled(cost: Cost, error: JobError | None, measured: Mapping[str, Decimal]) -> Cost:
+    """The cost of a job that has ended: with its result if there is no `error`."""
+    if error is None:
+        amount = measured_amount(cost.rates, measured)
+        return replace(
+            cost, state=CostState.SETTLED, amount=cost.reserved if amount is None else amount
+        )
+    if error.may_have_been_billed:
+        return replace(cost, state=CostState.UNKNOWN, amount=cost.reserved)
+    return replace(cost, state=CostState.RELEASED, amount=ZERO)
 
 
 def mark_claims_late(draft: Draft) -> None:

@@ -13,6 +13,7 @@ from receiver.dialects import webhooks
 from receiver.domain import documents, failures
 from receiver.domain.schedule import Rules
 from store.records.archive import ArchivedFile
+from store.records.costs import Cost, plain
 from store.records.deliveries import RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Status
 from store.records.times import Millis
@@ -58,6 +59,13 @@ def error_document(error: JobError | None) -> documents.JobError | None:
     }
 
 
+def cost_document(cost: Cost | None) -> documents.Cost | None:
+    """The `cost` member; None without a price."""
+    if cost is None:
+        return None
+    return {"amount": plain(cost.amount), "currency": cost.currency, "state": cost.state}
+
+
 def file_document(file: ArchivedFile) -> documents.ArchivedFile:
     """One member of `archive`."""
     return {
@@ -91,6 +99,7 @@ def job_document(job: Job) -> documents.Job:
         "provider_status": job.provider_status,
         "evidence": job.evidence,
         "metadata": job.metadata or {},
+        "cost": cost_document(job.cost),
         "archive": [file_document(file) for file in job.archive],
         "created_at": timestamp(job.created_at),
         "updated_at": timestamp(job.updated_at),

@@ -8,6 +8,7 @@ from receiver.clock import Clock
 from receiver.domain.schedule import Rules
 from receiver.engine.status_calls import StatusCalls
 from receiver.metrics import Metrics
+from receiver.prices import PriceList
 from receiver.providers.contract import Provider
 from store.database import Store
 from store.ids import Ids
@@ -32,3 +33,4 @@ class ServiceContext:
     status_calls: StatusCalls
     user_storage: int | None = None
     """Maximum number of bytes of the stored inputs and results of one user; None for no limit."""
+    prices: PriceList | None = None

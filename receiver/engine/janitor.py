@@ -5,6 +5,7 @@ from collections import Counter
 
 import structlog
 
+from receiver.domain.schedule import DAY
 from receiver.engine.clock_trust import ClockTrust
 from receiver.engine.context import ServiceContext
 from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
@@ -17,6 +18,9 @@ PAUSE_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about twenty
 milliseconds; without the pause nearly every write would. So about two thousand jobs are removed per
 second: more than a process can run."""
+
+KEEP_COSTS: Millis = 400 * DAY
+"""How long what a job cost is kept after its creation, if the job is not kept longer."""
 
 log = structlog.get_logger()
 
@@ -37,8 +41,9 @@ class Janitor(Worker):
         self._measure_at = services.clock.monotonic()
 
     async def run_once(self) -> int:
-        """Update the gauges if they are due, then remove one batch of each kind. Returns the number
-        of jobs and idempotency keys removed, at least 1 until all old jobs have been examined.
+        """Update the gauges if they are due, then remove one batch of each kind. Returns how many
+        jobs, idempotency keys and costs were removed, at least 1 until all old jobs have been
+        examined.
 
         Nothing is removed while the clock is not trusted.
         """
@@ -51,8 +56,9 @@ class Janitor(Worker):
             return 0
         removed = await store.retention.remove(now - self._retention, BATCH, self._after)
         keys = await store.idempotency.remove_expired(now, BATCH)
+        costs = await store.ledger.remove_old(now - max(KEEP_COSTS, self._retention), BATCH)
         self._after = removed.after
-        if rows := removed.jobs + keys or int(removed.after is not None):
+        if rows := removed.jobs + keys + costs or int(removed.after is not None):
             await clock.sleep(PAUSE_SECONDS)
         return rows
 

@@ -29,8 +29,12 @@ class Submission:
 def new_job(
     services: ServiceContext, user_id: int, user: str, submission: Submission, input_json: str
 ) -> NewJob:
-    """A new job: queued, and due at once. `input_json` is its input as ASCII JSON."""
-    now = services.clock.now()
+    """A new job: queued, and due at once. `input_json` is its input as ASCII JSON.
+
+    Raises NumberTooLong: the input cannot be priced.
+    """
+    now, prices = services.clock.now(), services.prices
+    priced = (submission.provider, submission.kind, submission.input)
     job = Job(
         id=services.ids.new("job", now),
         user_id=user_id,
@@ -47,6 +51,7 @@ def new_job(
         webhook_events=submission.webhook_events,
         label=_label_of(submission.input),
         source=submission.source,
+        cost=prices.reserve(*priced) if prices else None,
         due=Due(Lane.SUBMIT, now),
     )
     return NewJob(job, input_json, event_data(job))

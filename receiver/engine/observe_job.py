@@ -14,6 +14,7 @@ from receiver.domain.observations import Observation, SubmissionEnded
 from receiver.engine.context import ServiceContext
 from store.due import Changed
 from store.errors import ProviderIdTaken
+from store.records.costs import CostState
 from store.records.jobs import Job
 from store.records.transitions import Transition
 
@@ -61,6 +62,8 @@ def note_end(services: ServiceContext, transition: Transition | None) -> None:
     if transition is None or transition.event is None or not transition.job.done:
         return
     job = transition.job
+    if (cost := transition.cost) is not None and cost.state is not CostState.RELEASED:
+        services.metrics.spend.labels(job.provider, cost.state).inc(float(cost.amount))
     services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
     log.info(
         "job finished",

@@ -67,7 +67,8 @@ class Creation(ABC):
 
         Raises:
             Problem: the body or the key is refused.
-            KeyReused, KeyInUse, StorageFull: by the store.
+            KeyReused, KeyInUse, StorageFull, BudgetExceeded, NoPrice: by the store.
+            NumberTooLong: a number in the input cannot be priced.
             ClientDisconnect: the client disconnected while it waited.
         """
         context, caller = self.context, self.caller

@@ -32,6 +32,23 @@ class History(TypedDict):
     """Each line has `at` and `type`; the type decides about the others."""
 
 
+class SpendRow(TypedDict):
+    """Sums of some jobs, as decimal texts."""
+
+    key: str
+    jobs: int
+    reserved: str
+    settled: str
+    unknown: str
+
+
+class Spend(TypedDict):
+    """What jobs cost."""
+
+    currency: str | None
+    rows: list[SpendRow]
+
+
 # --- webhooks -------------------------------------------------------------------------------------
 
 

@@ -8,20 +8,24 @@ from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 
-from receiver.domain.serialization import compact_json, job_document
+from receiver.domain.serialization import compact_json, job_document, timestamp
 from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
+from receiver.prices import NumberTooLong
 from receiver.providers.contract import InputFault
 from receiver.server.problem import problem
 from store.errors import (
     AmbiguousPrefix,
+    BudgetExceeded,
     KeyInUse,
     KeyReused,
+    NoPrice,
     NotFound,
     OutcomeUnknown,
     StorageFull,
     StoreUnavailable,
 )
+from store.records.costs import plain
 
 Found = TypeVar("Found")
 
@@ -147,6 +151,12 @@ _PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
         " operator can raise either limit. Nothing was saved.",
         headers={"Retry-After": "3600"},
     ),
+    NoPrice: Problem(
+        402,
+        "no_price",
+        "You have a budget, and the operator has set no price for this kind of job. Nothing was"
+        " saved.",
+    ),
     AmbiguousPrefix: Problem(
         409, "ambiguous_prefix", "Several keys have this prefix; nothing was revoked."
     ),
@@ -163,5 +173,20 @@ def as_problem(error: Exception) -> Problem | None:
             text = f"The job is already finished: it is {job.status}."
             members = {"request_id": job.id, "job": job_document(job)}
             return Problem(409, "job_finished", text, members=members)
+        case BudgetExceeded():
+            resets_at = timestamp(error.resets_at)
+            members = {
+                "budget": error.budget.text,
+                "spent": plain(error.spent),
+                "resets_at": resets_at,
+            }
+            text = (
+                f"Your budget is {error.budget.text}, and {plain(error.spent)} of it is spent:"
+                f" this job would exceed it. The next period begins at {resets_at}."
+                " Nothing was saved."
+            )
+            return Problem(402, "budget_exceeded", text, members=members)
+        case NumberTooLong():
+            return invalid("".join(f"/{name}" for name in ("input", *error.path)), str(error))
         case _:
             return next((_PROBLEMS[k] for k in type(error).__mro__ if k in _PROBLEMS), None)

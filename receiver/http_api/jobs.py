@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from math import ceil, floor
 from typing import Any, Final
@@ -27,16 +26,13 @@ from receiver.providers.contract import MAX_KIND
 from receiver.providers.registry import API_OF, KIND_CHECKS
 from store.job_reads import HistoryLine, JobFilter
 from store.records.jobs import Job, Status
-from store.records.times import Millis
 
 RAW_BODY = 2_048
 """Maximum characters that a history shows of a callback's body. (The store returns the first 3,072
 bytes.)"""
 
-_LATER_MEMBERS: Final[dict[str, Any]] = {"label": None, "archive": []}
+_LATER_MEMBERS: Final[dict[str, Any]] = {"label": None, "cost": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:
@@ -153,7 +149,7 @@ def _read_filter(request: Request) -> JobFilter:
         status=queries.read_choice(request, "status", Status),
         kind=kind,
         provider=queries.read_choice(request, "provider", API_OF),
-        metadata=_read_metadata(request),
+        metadata=queries.read_metadata(request),
     )
 
 
@@ -161,33 +157,6 @@ def read_time_filter(request: Request) -> JobFilter:
     """The filter by `created_after` and `created_before`. Both are exclusive, and the store has
     whole milliseconds. Raises Problem 400."""
     return JobFilter(
-        created_after=_read_time(request, "created_after", floor),
-        created_before=_read_time(request, "created_before", ceil),
+        created_after=queries.read_time(request, "created_after", floor),
+        created_before=queries.read_time(request, "created_before", ceil),
     )
-
-
-def _read_metadata(request: Request) -> dict[str, str]:
-    found = {
-        name.removeprefix(queries.METADATA): value
-        for name, value in request.query_params.items()
-        if name.startswith(queries.METADATA)
-    }
-    # No metadata has a NUL, and the database may replace it by a character that some metadata has.
-    if any("\0" in text for member in found.items() for text in member):
-        raise bad_query(f"{queries.METADATA}KEY", "must be without NUL, as metadata is")
-    return found
-
-
-def _read_time(request: Request, name: str, to_whole: Callable[[float], Millis]) -> Millis | None:
-    """A time or the beginning of a day (ISO 8601). Without an offset it is UTC."""
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        if text[4:5] != "-":  # Python also reads many numbers as times
-            raise ValueError
-        # An offset may begin with "+", which means a space in a query.
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        raise bad_query(name, "must be a time such as 2026-01-02T03:04:05.678Z") from None
-    return to_whole((moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) / _MILLISECOND)

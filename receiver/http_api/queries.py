@@ -1,8 +1,9 @@
 """Lists: their common query parameters, and their pages."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.responses import list_response
 from receiver.signed_text import PayloadSigner
+from store.records.times import Millis
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -21,6 +23,9 @@ METADATA: Final = "metadata."
 """Prefix of the query parameters that filter by a metadata member."""
 
 PAGE: Final = ("limit", "cursor")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -106,6 +111,35 @@ def read_choice(request: Request, name: str, choices: Iterable[Choice]) -> Choic
     if text not in known:
         raise bad_query(name, f"must be one of {', '.join(known)}")
     return known[text]
+
+
+def read_metadata(request: Request) -> dict[str, str]:
+    """The members that jobs must have. Raises Problem 400."""
+    found = {
+        name.removeprefix(METADATA): value
+        for name, value in request.query_params.items()
+        if name.startswith(METADATA)
+    }
+    # No metadata has a NUL, and the database may replace it by a character that some metadata has.
+    if any("\0" in text for member in found.items() for text in member):
+        raise bad_query(f"{METADATA}KEY", "must be without NUL, as metadata is")
+    return found
+
+
+def read_time(request: Request, name: str, to_whole: Callable[[float], Millis]) -> Millis | None:
+    """A time or the beginning of a day (ISO 8601). Without an offset it is UTC. Raises
+    Problem 400."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        if text[4:5] != "-":  # Python also reads many numbers as times
+            raise ValueError
+        # An offset may begin with "+", which means a space in a query.
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise bad_query(name, "must be a time such as 2026-01-02T03:04:05.678Z") from None
+    return to_whole((moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) / _MILLISECOND)
 
 
 async def selected_user_or_all(context: ApiContext, request: Request, caller: Caller) -> int | None:

@@ -16,6 +16,7 @@ from receiver.http_api import (
     provider_clients,
     replicate_api,
     session_routes,
+    spend,
     statistics,
 )
 from receiver.http_api.credentials import (
@@ -90,6 +91,7 @@ API: tuple[Row[Any], ...] = (
     Row("POST", "/v1/webhook-tests", KEY, deliveries.test_webhook),
     Row("GET", "/v1/users", ADMIN_KEY, admin.list_users),
     Row("GET", "/v1/statistics", KEY_ONE_BY_ONE, statistics.statistics),
+    Row("GET", "/v1/spend", KEY_ONE_BY_ONE, spend.spend),
     Row("GET", "/session/metrics", ADMIN_KEY, session_routes.show_metrics),
     Row("GET", "/session/keys", ADMIN_KEY, session_routes.list_keys),
     Row("POST", "/session/keys", ADMIN_KEY, session_routes.create_key),

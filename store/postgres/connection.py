@@ -27,6 +27,10 @@ STATEMENTS = Statements(
     # NUL is replaced as in texts (see `_Text`).
     # E'…' means the same whatever `standard_conforming_strings` is.
     metadata_members=r"jsonb_each_text(CAST(replace(:metadata, E'\\u0000', E'\\u2400') AS jsonb))",
+    ledger_members=(
+        r"jsonb_each_text(CAST(replace(ledger.metadata, E'\\u0000', E'\\u2400') AS jsonb))"
+    ),
+    decimal_sum="sum",
     listed_hashes="SELECT json_array_elements_text(CAST(:hashes AS json))",
     listed_users="SELECT CAST(json_array_elements_text(CAST(:users AS json)) AS bigint)",
     for_update="FOR NO KEY UPDATE",

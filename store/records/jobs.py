@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from store.records.archive import ArchivedFile
+from store.records.costs import Cost
 from store.records.times import Due, Millis
 
 
@@ -186,6 +187,8 @@ class Job:
     """The provider whose own API the client spoke when it created the job; None if it was ours."""
     details: Mapping[str, Any] | None = None
     """What the provider said beside status and result, for clients of its own API."""
+    cost: Cost | None = None
+    """None without a price."""
 
     @property
     def done(self) -> bool:

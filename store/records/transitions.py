@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from store.records.callbacks import CallbackVerdict
+from store.records.costs import Cost
 from store.records.deliveries import RelayMessage
 from store.records.events import Note
 from store.records.jobs import Job
@@ -39,6 +40,8 @@ class Transition:
     """The whole result, if `job.result` is truncated."""
     drops_large_input: bool = False
     """Whether a large input of the job is removed: it has ended without being accepted."""
+    cost: Cost | None = None
+    """The job's cost if this changes it."""
     releases_idempotency_key: bool = False
     """Whether the job's idempotency key, if any, can be used again."""
     frees_place: bool = False

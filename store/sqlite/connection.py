@@ -6,11 +6,13 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from store.errors import SchemaTooOld, StoreCorrupt, StoreLocked, StoreMoved, StoreUnavailable
+from store.records.costs import EXACT, ZERO, plain
 from store.sql import (
     APPLICATION_ID,
     Statements,
@@ -31,6 +33,8 @@ STATEMENTS = Statements(
     json_object="json_object",
     position="instr",
     metadata_members="json_each(:metadata)",
+    ledger_members="json_each(ledger.metadata)",
+    decimal_sum="decimal_sum",
     listed_hashes="SELECT value FROM json_each(:hashes)",
     listed_users="SELECT value FROM json_each(:users)",
     for_update="",  # there is one writer
@@ -54,6 +58,19 @@ class Connection(sqlite3.Connection):
             sql, names = positional(sql)
             parameters = [parameters[name] for name in names]
         return super().execute(sql, parameters)
+
+
+class DecimalSum:
+    """The SQL aggregate `decimal_sum`: exact, as SQLite's own sum of such texts is not."""
+
+    def __init__(self) -> None:
+        self._sum = ZERO
+
+    def step(self, amount: Any, /) -> None:
+        self._sum = EXACT.add(self._sum, Decimal(amount))
+
+    def finalize(self) -> Any:
+        return plain(self._sum)
 
 
 def uri(path: Path) -> str:
@@ -103,6 +120,7 @@ def _connect(path: Path, settings: Sequence[str], *, check_same_thread: bool) ->
     try:
         for setting in (f"busy_timeout = {BUSY_TIMEOUT:d}", *settings):
             connection.execute(f"PRAGMA {setting}")
+        connection.create_aggregate("decimal_sum", 1, DecimalSum)
     except BaseException:
         connection.close()
         raise

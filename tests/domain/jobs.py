@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from receiver.domain.answers import (
@@ -28,6 +29,7 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
 from store.records.callbacks import Verdict
+from store.records.costs import Cost, CostState
 from store.records.jobs import ErrorCode, Job, Phase, Status
 from store.records.times import Due, Lane, Millis
 from store.records.transitions import Transition
@@ -35,6 +37,8 @@ from store.records.transitions import Transition
 START: Millis = 1_767_323_045_678
 RULES = Rules()
 ID = "samsar-1"
+_RESERVED = Decimal("0.42")
+COST = Cost(_RESERVED, "USD", CostState.RESERVED, _RESERVED, {"predict_time": Decimal("0.1")})
 HOOK = "https://user.example/hook"
 OTHER_ID = "samsar-2"
 LINK = "https://cdn.example/one.mp4"
@@ -61,6 +65,7 @@ def new_job(*, webhook_url: str | None = HOOK, events: tuple[str, ...] = EVERY_E
         metadata={"order": "7"},
         webhook_url=webhook_url,
         webhook_events=events,
+        cost=COST,
         due=Due(Lane.SUBMIT, START),
     )
 

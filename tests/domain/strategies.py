@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
 from hypothesis import strategies as st
@@ -74,7 +75,12 @@ reports = st.builds(
     result=st.sampled_from([None, {"videoUrl": LINK}]),
     message=st.sampled_from([None, "", "Line one\u2028line two", "m" * 9_000]),
     provider_request_id=provider_ids,
-) | st.just(replace(completed(link=None), result_is_gone=True))
+) | st.sampled_from(
+    [
+        replace(completed(link=None), result_is_gone=True),
+        replace(completed(), measured={"predict_time": Decimal(3)}),
+    ]
+)
 retry_after = st.sampled_from([None, 0, 90 * SECOND, DAY])
 answers: st.SearchStrategy[StatusAnswer] = st.one_of(
     st.builds(StatusReport, reports, retry_after),

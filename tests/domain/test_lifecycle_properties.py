@@ -5,6 +5,7 @@ These are the rules of docs/guarantees.md and of the life of a job in docs/archi
 """
 
 import json
+from decimal import Decimal
 
 from hypothesis import event, given, settings
 
@@ -31,8 +32,10 @@ from receiver.domain.schedule import Rules
 from receiver.domain.serialization import job_document
 from store.records.archive import FileState
 from store.records.callbacks import Verdict
+from store.records.costs import ZERO, CostState
 from store.records.jobs import FINAL_STATUSES, Phase, Status
 from store.records.times import Due, Lane
+from tests.domain.jobs import COST
 from tests.domain.strategies import Script, Step, play, rules, scripts, starts
 
 ORDER = (Status.PENDING, Status.IN_PROGRESS)
@@ -136,6 +139,23 @@ def rule_5_each_final_state_has_a_webhook(step: Step) -> None:
     assert (body["status"], body["seq"]) == (transition.job.status, transition.job.seq)
 
 
+def a_cost_changes_with_the_end_of_its_job_alone(step: Step) -> None:
+    before, after, error = step.before.cost, step.after.cost, step.after.error
+    assert after is not None
+    assert before == after or (not step.before.done or corrects(step))
+    if not step.after.done:
+        assert (after.state, after.amount) == (CostState.RESERVED, COST.reserved)
+    elif error is None:
+        assert after.state is CostState.SETTLED
+        assert after.amount in (COST.reserved, Decimal("0.3"))
+    elif error.may_have_been_billed:
+        assert (after.state, after.amount) == (CostState.UNKNOWN, COST.reserved)
+    else:
+        assert (after.state, after.amount) == (CostState.RELEASED, ZERO)
+    if step.transition is not None:
+        assert step.transition.cost == (after if after != before else None)
+
+
 def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
     """There is always a stored time at which to look at the job next, in the lane that fits its
     state."""
@@ -211,6 +231,7 @@ def rule_6_a_repeated_observation_changes_nothing(step: Step) -> None:
 
 
 ALWAYS = (
+    a_cost_changes_with_the_end_of_its_job_alone,
     rule_1_no_unfinished_job_is_ever_forgotten,
     rule_2_only_an_attempt_that_surely_sent_nothing_is_repeated,
     rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected,

@@ -60,6 +60,7 @@ async def test_a_job_is_answered_before_the_provider_is_called(
         "provider_status": None,
         "evidence": None,
         "metadata": {"a": "b"},
+        "cost": None,
         "archive": [],
         "created_at": job["created_at"],
         "updated_at": job["created_at"],

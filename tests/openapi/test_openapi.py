@@ -28,6 +28,7 @@ from receiver.settings import ServeSettings
 from receiver.webhooks.targets import LONGEST_URL
 from store.records.archive import FileState
 from store.records.callbacks import Verdict
+from store.records.costs import CostState
 from store.records.deliveries import DeliveryState
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from tests.support import documented
@@ -73,7 +74,7 @@ def test_every_route_of_the_api_and_no_other_is_in_it() -> None:
         *(("JobStatus", Status), ("Phase", Phase), ("Evidence", Evidence)),
         *(("ErrorCode", ErrorCode), ("Verdict", Verdict), ("FileState", FileState)),
         *(("DeliveryState", DeliveryState), ("KnownProvider", API_OF)),
-        ("WebhookEvent", WEBHOOK_EVENTS),
+        *(("CostState", CostState), ("WebhookEvent", WEBHOOK_EVENTS)),
         ("MessageType", [f"job.{event.lower()}" for event in WEBHOOK_EVENTS]),
         ("SpeechProvider", sorted(samsar.SPEECH_PROVIDERS)),
     ],

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from store.delivery_reads import DeliveryFilter, page_parts
 from store.job_reads import JobFilter, candidates
+from store.ledger import SPEND_KEYS
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Status
 from store.repository import user_condition
@@ -43,6 +44,11 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "by status": candidates(1, JobFilter(status=Status.PENDING)),
         "by kind": candidates(1, JobFilter(kind="create_movie")),
         "by provider": candidates(1, JobFilter(provider="fal")),
+    },
+    "ledger.spend": {
+        f"{by}{of}": {"key": key, **user_condition(user)}
+        for by, key in SPEND_KEYS.items()
+        for of, user in (("", 1), (" of all", None))
     },
     **{
         query: {"": user_condition(1), "of all": user_condition(None)}

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -15,9 +16,11 @@ from store import copying
 from store.copying import copy_to_postgres
 from store.errors import StoreMoved, StoreUnavailable
 from store.idempotency import IdempotencyKey, Replay
+from store.ledger import SpendFilter
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
+from store.records.costs import Budget, Cost, CostState
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Job
 from store.records.times import Lane
@@ -31,6 +34,7 @@ from tests.store.world import (
     SECOND,
     World,
     accepted,
+    add_key,
     completed,
     failed,
     lease_due,
@@ -46,6 +50,9 @@ def target(postgres_server: PostgresServer) -> str:
     return postgres_server.new_schema_url()
 
 
+AMOUNT = Decimal("12345678901.000000000000000000000001")
+COST = Cost(AMOUNT, "USD", CostState.RESERVED, AMOUNT, {"predict_time": Decimal("0.5")})
+BUDGET = Budget.read("999999999999/day")
 KEY = IdempotencyKey("/v1/jobs", "once", "same", NOW, NOW + SECOND, NOW + 60 * SECOND)
 
 
@@ -53,7 +60,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     """Create a SQLite database with rows in every table, and with the leases of a dead process."""
     async with opened(f"sqlite:///{path}") as store:
         world = await World.begin(store)
-        job = world.job(metadata={"order": "7", "note": "a\0b ü"})
+        job = world.job(metadata={"order": "7", "note": "a\0b ü"}, cost=COST)
         await store.jobs.create(new(job), KEY)
         hooked = await world.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS", "COMPLETED"))
         await world.advance(hooked, rendering(relay=True), completed(relay=True))
@@ -67,6 +74,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
         for body in (b"{}", b'{"status":"\xff"}'):
             await world.receive(kept, body)
         await world.receive(kept, b"signed", verified=True)
+        await store.ledger.set_budget((await add_key(store, "cyd")).name, BUDGET, NOW)
         await leave_unapplied(store)
         await world.advance(
             kept,
@@ -117,6 +125,9 @@ async def test_everything_is_copied_and_numbering_continues(
             assert found == job or found.message == "nul \N{SYMBOL FOR NULL} here"
             assert await store.jobs.input_of(job.id) == '{"prompt":"a cat"}'
             assert await store.jobs.history_of(job.id)
+        assert await store.ledger.list_budgets() == [("cyd", BUDGET.text)]
+        where = SpendFilter(world.ann.id, "USD", metadata={"order": "7"})
+        assert [row.reserved for row in await store.ledger.spend("user", where)] == [AMOUNT]
         left = await store.callbacks.list_unapplied(0, 9)
         bodies = [(b"{}", False), (b'{"status":"\xff"}', False), (b"signed", True)]
         assert [(each.body, each.verified) for each in left] == bodies

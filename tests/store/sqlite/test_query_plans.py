@@ -63,6 +63,17 @@ ALLOWED: dict[str, set[str]] = {
     # The users with open streams.
     "events.read-ends": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},
     "keys.list-active": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},
+    # The jobs of a period, in the index's order.
+    **{
+        f"ledger.spend {version}": {
+            "USE TEMP B-TREE FOR GROUP BY",
+            "SCAN wanted VIRTUAL TABLE INDEX 1:",
+            "SCAN m VIRTUAL TABLE INDEX 1:",
+        }
+        for version in PARTS["ledger.spend"]
+    },
+    # A command's list of all.
+    "ledger.list-budgets": {"SCAN u USING COVERING INDEX sqlite_autoindex_users_1"},
     # Only an admin reads it.
     "keys.list-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
     "keys.list-keys-by-prefix": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
@@ -97,6 +108,11 @@ CHOSEN = {
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "keys.list-users": "jobs_unfinished_by_user (user_id=?)",
     "jobs.find-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
+    "ledger.newest-currency": "ledger_by_user (user_id=?)",
+    "ledger.remove-old": "ledger_by_time (created_at<?)",
+    "ledger.spend day": "ledger_by_user (user_id=? AND created_at>? AND created_at<?)",
+    "ledger.spend day of all": "ledger_by_time (created_at>? AND created_at<?)",
+    "ledger.spent-since": "ledger_by_user (user_id=? AND created_at>? AND created_at<?)",
     "statistics.count-attempts": "deliveries_by_user (user_id=? AND id>?)",
     "statistics.count-attempts of all": "sqlite_autoindex_deliveries_1 (id>?)",
     "statistics.count-jobs": "jobs_by_user (user_id=? AND id>?)",
