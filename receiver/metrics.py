@@ -84,6 +84,8 @@ class Metrics:
             "jobs_finished", "Jobs finished, by the source of the outcome.", ("status", "evidence")
         )
 
+        self.spend = counter("spend", "What jobs cost, as it becomes known.", ("provider", "state"))
+
         # What providers answer.
         self.status_polls = counter(
             "status_polls", "Status calls that ended.", ("provider", "outcome")

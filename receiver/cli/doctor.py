@@ -1,7 +1,7 @@
 """`doctor`: checks what a service with these settings needs, and says what to do about it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -76,8 +76,24 @@ async def check_all(settings: ServeSettings) -> list[Finding]:
         )
         user_id = "Set RECEIVER_FAL_USER_ID to your user id."
         findings.append(Finding("signatures", "warning", detail, user_id))
+    findings += _check_prices(settings)
     findings.append(await _finding("public address", _check_public_address(settings)))
     return findings
+
+
+def _check_prices(settings: ServeSettings) -> Iterator[Finding]:
+    """What the price list lacks."""
+    if settings.prices is None:
+        return
+    priced = {price.provider for price in settings.prices.prices}
+    for price in settings.prices.prices:
+        if price.measured and not (price.fixed or price.per):
+            which = f"the price of {price.provider}, {price.kind.pattern!r}"
+            detail = f"{which}, has `measured` alone: it reserves 0, so no budget holds it back"
+            yield Finding("prices", "warning", detail, "Add `fixed` or `per`, for what to reserve.")
+    for name in settings.provider_names:
+        if name not in priced:
+            yield Finding("prices", "warning", f"{name} has no price", "Its jobs have no cost.")
 
 
 async def _finding(check: str, running: Coroutine[Any, Any, _Result]) -> Finding:

@@ -15,6 +15,7 @@ from receiver.cli.errors import report
 from receiver.cli.jobs import jobs, submit
 from receiver.cli.keys import keys
 from receiver.cli.listen import listen
+from receiver.cli.money import budgets, spend
 from receiver.cli.serve import sandbox, serve
 from receiver.cli.watch import watch
 
@@ -26,9 +27,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for each in (serve, sandbox, demo, submit, watch, listen, doctor, backup, copy):
+for each in (serve, sandbox, demo, submit, watch, listen, spend, doctor, backup, copy):
     app.command()(each)
-for name, group in (("keys", keys), ("jobs", jobs), ("deliveries", deliveries)):
+GROUPS = {"keys": keys, "jobs": jobs, "deliveries": deliveries, "budgets": budgets}
+for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
 

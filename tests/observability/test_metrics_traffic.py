@@ -45,6 +45,10 @@ def moved(registry: CollectorRegistry) -> set[str]:
 
 async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "UPKEEP_SECONDS", 0.1)
+    prices = tmp_path / "prices.toml"
+    prices.write_text(
+        'currency = "USD"\n[[price]]\nprovider = "samsar"\nkind = "*"\nfixed = "0.1"\n'
+    )
     async with (
         scripted_provider() as provider,
         file_host() as files,
@@ -52,6 +56,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             tmp_path,
             **provider.settings() | {"poll_first": 0.01, "poll_min": 0.05},
             confirm_callbacks=False,
+            prices=str(prices),
             archive_url=f"file://{tmp_path}/archive",
             relay_allow_http=True,
             relay_allow_nets="127.0.0.0/8",

@@ -1,0 +1,78 @@
+"""`budgets` works on the store, also while the service runs; `spend` asks the service."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from receiver.cli.common import (
+    Json,
+    User,
+    configured_store,
+    coroutine,
+    load_and_warn,
+    require_database,
+    service,
+)
+from receiver.cli.errors import USAGE, Failure
+from receiver.cli.keys import UserName
+from receiver.cli.output import Table, emit
+from receiver.clock import SystemClock
+from receiver.settings import StoreSettings
+from store.errors import NotFound
+from store.records.costs import Budget
+
+budgets = typer.Typer(help="Set and list what users may spend.", no_args_is_help=True)
+
+
+@budgets.command(name="set")
+@coroutine
+async def set_(
+    user: UserName,
+    budget: Annotated[
+        str, typer.Argument(metavar="AMOUNT/PERIOD", help="As 50/day (hour, month), or none.")
+    ],
+    json: Json = False,
+) -> None:
+    """Set what a user may spend in a calendar period (UTC), from the next submission on."""
+    try:
+        read = None if budget == "none" else Budget.read(budget)
+    except ValueError as error:
+        raise Failure(f"{error}.", status=USAGE) from None
+    settings = load_and_warn(StoreSettings)
+    require_database(settings)
+    async with configured_store(settings) as store:
+        try:
+            await store.ledger.set_budget(user, read, SystemClock().now())
+        except NotFound:
+            raise Failure(f"There is no user {user!r}. See `receiver keys list`.") from None
+    document = {"user": user, "budget": read and read.text}
+    emit(json, document, f"{user}: {read.text}" if read else f"{user} has no budget.")
+
+
+@budgets.command(name="list")
+@coroutine
+async def list_(json: Json = False) -> None:
+    """List the budgets."""
+    settings = load_and_warn(StoreSettings)
+    require_database(settings)
+    async with configured_store(settings) as store:
+        found = await store.ledger.list_budgets()
+    documents = [{"user": user, "budget": budget} for user, budget in found]
+    emit(json, documents, Table("user budget", documents, "No user has a budget."))
+
+
+@coroutine
+async def spend(
+    by: Annotated[
+        Literal["day", "kind", "provider", "user"], typer.Option(help="A row for each of these.")
+    ] = "day",
+    user: User = None,
+    json: Json = False,
+) -> None:
+    """Show what jobs cost, by the state of their costs."""
+    async with service() as client:
+        document = await client.spend(by=by, user=user)
+    currency = document["currency"]
+    empty = "No job has a price." if currency else "The service has no prices (RECEIVER_PRICES)."
+    rows = [{by: row["key"], "currency": currency, **row} for row in document["rows"]]
+    emit(json, document, Table(f"{by} jobs reserved settled unknown currency", rows, empty))
