@@ -84,6 +84,8 @@ def rules(settings: ServeSettings) -> Rules:
     """The state machine's settings; times are in milliseconds."""
     return Rules(
         job_deadline=_ms(settings.job_deadline),
+        queue_deadline=_ms(settings.queue_deadline),
+        jobs_in_flight=dict[str, int](settings.jobs_in_flight.items()),
         unconfirmed_deadline=_ms(settings.unconfirmed_deadline),
         submit_lease=_ms(settings.submit_timeout) + LEASE_SLACK,
         confirm_callbacks=settings.confirm_callbacks,
@@ -131,6 +133,7 @@ def assemble(
         tokens=tokens,
         bodies=Bodies(settings.max_body_bytes, large),
         large_bodies=large,
+        submissions=submissions,
         callbacks=CallbackIntake(services, large),
         sender=sender,
         rng=rng,

@@ -6,6 +6,7 @@ Our own checks raise a ValueError, whose message is shown after the setting's na
 import base64
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,6 +74,20 @@ def _rate(value: object) -> object:
     return Rate(int(count), _SECONDS_OF[period]) if value else None
 
 
+def _counts(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    counts = dict[str, int]()
+    for member in value.split(","):
+        name, _, count = (part.strip() for part in member.partition("="))
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", count):
+            raise ValueError("NAME=COUNT is needed, at least 1, as in fal=2,replicate=10")
+        if name in counts:
+            raise ValueError(f"{name} is given twice")
+        counts[name] = int(count)
+    return counts
+
+
 def _archive_url(text: str) -> str:
     bucket = r"s3://[a-z0-9][a-z0-9.-]+(/[^/?#\0]+)*/?"
     if not re.fullmatch(rf"file:///[^?#\0]+|{bucket}", unquote(text)):
@@ -124,6 +139,7 @@ OptionalBytes = Annotated[Bytes | None, BeforeValidator(lambda value: value or N
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split_list)]
+Counted = Annotated[Mapping[T, int], NoDecode, BeforeValidator(_counts)]
 Networks = Listed[Annotated[Network, BeforeValidator(ipaddress.ip_network)]]
 Schedule = Annotated[Listed[Gap], AfterValidator(_schedule)]
 _ORIGIN = _matching(

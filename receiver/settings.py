@@ -47,10 +47,8 @@ def _shared_by_replicas(keys: tuple[SecretStr, ...], info: ValidationInfo) -> tu
 
 
 SecretKeys = Annotated[kinds.SecretKeys, AfterValidator(_shared_by_replicas)]
-ProviderName = Annotated[
-    Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"],
-    AfterValidator(_with_its_key),
-]
+AnyProvider = Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
+ProviderName = Annotated[AnyProvider, AfterValidator(_with_its_key)]
 
 
 class StoreSettings(Settings):
@@ -155,6 +153,8 @@ class SandboxSettings(Settings):
     """Samsar's video models for create_movie; create_narrative also accepts RUNWAYML."""
     sandbox_render: kinds.Seconds = 8
     """How long a sandbox job takes."""
+    sandbox_places: kinds.Count | None = None
+    """How many sandbox jobs run at once; more wait at the sandbox. Not set: all."""
     sandbox_drop_callbacks: kinds.Probability = 0
     """Probability that a callback of the sandbox is never sent."""
     sandbox_duplicate_callbacks: kinds.Probability = 0
@@ -201,6 +201,12 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     """The longest that one submission call can take."""
     submit_concurrency: kinds.Count = 32
     """Concurrent submission calls in each process. A free slot goes to the user with the fewest."""
+    jobs_in_flight: kinds.Counted[AnyProvider] = Field(default_factory=dict)
+    """`fal=2,replicate=10`: the most jobs of a provider at once, for all processes together; more
+    wait (docs/operating.md). A provider that is not named has no limit."""
+    queue_deadline: kinds.Seconds = 86_400
+    """For a provider in JOBS_IN_FLIGHT: time from creation to FAILED while queued, in place of
+    JOB_DEADLINE."""
     confirm_callbacks: bool = True
     """Whether a callback that ends a job is confirmed by a status call before it counts."""
     confirm_timeout: kinds.Seconds = 60
@@ -272,4 +278,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
                 f"{PREFIX}PUBLIC_URL is {self.public_url}, which the provider cannot reach:"
                 " no callbacks will arrive, and outcomes are found only by polling"
             )
+        for name in self.jobs_in_flight:
+            if name not in self.provider_names:
+                found.append(f"{PREFIX}JOBS_IN_FLIGHT names {name}, which does not run")
         return found

@@ -1,9 +1,20 @@
 """Jobs that wait for a place at a provider. `DueJobs` decides which one gets it."""
 
 import json
+from typing import NamedTuple
 
 from store.records.times import Millis
 from store.repository import Repository
+
+
+class UsersJobs(NamedTuple):
+    """A user's unfinished jobs at a provider."""
+
+    provider: str
+    user_id: int
+    user: str
+    in_flight: int
+    waiting: int
 
 
 class Places(Repository):
@@ -13,6 +24,10 @@ class Places(Repository):
         """How many jobs are in flight at a provider."""
         ((count, _),) = await self._fetch("count-in-flight", provider=provider)
         return int(count)
+
+    async def by_user(self) -> list[UsersJobs]:
+        """The unfinished jobs by provider and user, first of the users with the most waiting."""
+        return [UsersJobs(*row) for row in await self._fetch("count-by-user")]
 
     async def ahead(self, job_id: str, created_at: Millis, *, by_priority: bool) -> int:
         """How many jobs of the same user wait at the same provider and go before this one:

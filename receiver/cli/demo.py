@@ -3,6 +3,7 @@
 import os
 import tempfile
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -62,8 +63,9 @@ async def demo(
             logs.configure("json", "info", log)  # lines would break the progress bars
             url = origin(listener)
             settings = settings.model_copy(update={"public_url": url})
+            faults = replace(FAULTS, places=settings.sandbox_places)
             async with (
-                running(settings, sandbox_faults=FAULTS) as service,
+                running(settings, sandbox_faults=faults) as service,
                 serving(service.app, listener, grace=STOP_SECONDS),
             ):
                 try:

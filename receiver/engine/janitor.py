@@ -1,16 +1,14 @@
 """Removes old data in small batches, and measures what is stored."""
 
 import math
-from collections import Counter
 
 import structlog
 
 from receiver.domain.schedule import DAY
+from receiver.engine.backlog import Backlog
 from receiver.engine.clock_trust import ClockTrust
 from receiver.engine.context import ServiceContext
 from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
-from receiver.metrics import UNFINISHED
-from store.records.jobs import Phase
 from store.records.times import Millis
 from store.retention import Position
 
@@ -90,19 +88,7 @@ class Janitor(Worker):
         metrics.wal_size_bytes.set(sizes.get("wal", 0))
         metrics.disk_free_bytes.set(sizes.get("free", math.inf))
 
-        backlogs = await store.jobs.backlog()
-        by_phase, waiting, in_flight = Counter[str](), Counter[str](), Counter[str]()
-        for each in backlogs:
-            by_phase[each.phase] += each.jobs
-            (waiting if each.phase is Phase.QUEUED else in_flight)[each.provider] += each.jobs
-        for phase in UNFINISHED:
-            metrics.jobs.labels(phase).set(by_phase[phase])
-        for provider in self._services.providers:
-            metrics.jobs_waiting.labels(provider).set(waiting[provider])
-            metrics.jobs_in_flight.labels(provider).set(in_flight[provider])
-        metrics.submissions_unconfirmed.set(by_phase[Phase.SUBMIT_UNCONFIRMED])
-        oldest = min((each.oldest for each in backlogs), default=None)
-        metrics.oldest_unfinished_job_age_seconds.set(_age(oldest, now))
+        await Backlog(self._services).measure()
 
         pending, oldest = await store.deliveries.backlog()
         metrics.relay_backlog.set(pending)

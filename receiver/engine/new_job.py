@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from receiver.domain.documents import LABEL_CHARACTERS
 from receiver.domain.serialization import event_data
@@ -10,6 +10,8 @@ from receiver.engine.context import ServiceContext
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Due, Lane
 from store.records.transitions import NewJob
+
+Priority: TypeAlias = Literal["normal", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Submission:
     webhook_url: str | None
     webhook_events: tuple[str, ...]
     metadata: Mapping[str, str]
+    priority: Priority = "normal"
     source: str | None = None
     """`Job.source`."""
 
@@ -54,7 +57,7 @@ def new_job(
         cost=prices.reserve(*priced) if prices else None,
         due=Due(Lane.SUBMIT, now),
     )
-    return NewJob(job, input_json, event_data(job))
+    return NewJob(job, input_json, event_data(job), batch=submission.priority == "batch")
 
 
 def _label_of(body_input: Mapping[str, Any]) -> str | None:

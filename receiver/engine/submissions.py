@@ -90,6 +90,12 @@ class Submissions(Handler[Attempt]):
         now = self._services.clock.monotonic()
         return float(self._providers[provider].seconds_left(now) > 0)
 
+    def holds_back(self, job: Job) -> bool:
+        """Whether a pause of this process keeps the job from its submission."""
+        now = self._services.clock.monotonic()
+        throttles = self._users[job.provider, job.user_id], self._providers[job.provider]
+        return not all(throttle.admits(now) for throttle in throttles)
+
     # --- taking -----------------------------------------------------------------------------------
 
     async def take(self, free: int, running: Mapping[str, Attempt]) -> Sequence[Attempt]:

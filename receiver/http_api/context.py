@@ -7,8 +7,10 @@ from random import Random
 
 from receiver.archive.contract import Archive
 from receiver.engine.accept_callback import CallbackIntake
+from receiver.engine.backlog import Backlog
 from receiver.engine.context import ServiceContext
 from receiver.engine.renew_link import LinkRenewals
+from receiver.engine.submissions import Submissions
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
 from receiver.http_api.limits import RateLimit, UserLocks
@@ -36,6 +38,7 @@ class ApiContext:
     tokens: CallbackTokens
     bodies: Bodies
     large_bodies: LargeBodies
+    submissions: Submissions
     callbacks: CallbackIntake
     sender: WebhookSender
     rng: Random
@@ -47,6 +50,7 @@ class ApiContext:
     rate_limit: RateLimit = field(init=False)
     long_read_locks: UserLocks = field(init=False, default_factory=UserLocks)
     readiness: Readiness = field(init=False)
+    backlog: Backlog = field(init=False)
     renewals: LinkRenewals = field(init=False)
     tickets: Tickets = field(init=False)
     cursors: PayloadSigner = field(init=False)
@@ -65,6 +69,7 @@ class ApiContext:
         self.auth = Authenticator(services.store, clock, services.metrics, self.sessions)
         self.rate_limit = RateLimit(self.settings.rate_limit, clock)
         self.readiness = Readiness(services.store, clock)
+        self.backlog = Backlog(services)
         self.renewals = LinkRenewals(services)
         self.tickets = Tickets(keys)
         self.cursors = PayloadSigner(keys, b"receiver.cursor")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from receiver.domain.documents import Job
+from receiver.engine.waiting import Waiting
 
 
 class Page(TypedDict):
@@ -14,9 +15,10 @@ class Page(TypedDict):
 
 
 class JobDetail(Job):
-    """A job with its input."""
+    """A job with its input, and why it waits while it is queued."""
 
     input: Mapping[str, Any]
+    waiting: Waiting | None
 
 
 class Jobs(Page):

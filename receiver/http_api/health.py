@@ -26,4 +26,5 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
 
 async def metrics(context: ApiContext, _request: Request) -> Response:
     """Metrics for Prometheus."""
+    await context.backlog.refresh()
     return Response(context.services.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

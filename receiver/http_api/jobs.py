@@ -15,6 +15,7 @@ from receiver.domain import documents
 from receiver.domain.results import links_of
 from receiver.domain.serialization import compact_json, job_document, timestamp
 from receiver.engine.cancel_job import cancel_job as cancel
+from receiver.engine.waiting import waiting
 from receiver.http_api import queries
 from receiver.http_api.archived import archived_file, read_file_number, redirect
 from receiver.http_api.auth import Caller
@@ -43,7 +44,8 @@ async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:
 async def show_job(context: ApiContext, request: Request, caller: Caller) -> Response:
     """One job."""
     job = await readable_job(context, caller, request.path_params["job_id"])
-    document = compact_json(job_document(job))
+    reason = await waiting(context.services, context.submissions, job)
+    document = compact_json({**job_document(job), "waiting": reason})
     # A hash of the document, not `seq`: a link is renewed without an event. The input changes only
     # with the document.
     tag = f'"{blake2b(document, digest_size=16).hexdigest()}"'

@@ -5,19 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import chain, repeat
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from receiver.engine.new_job import Submission
+from receiver.engine.new_job import Priority, Submission
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import MAX_FAULTS, raise_for_faults
 from receiver.providers.contract import MAX_KIND, InputFault
 from receiver.webhooks.targets import TargetRefused, check_url
 
-MEMBERS: Final = ("provider", "kind", "input", "webhookUrl", "webhookEvents", "metadata")
+MEMBERS: Final = (
+    *("provider", "kind", "input", "webhookUrl", "webhookEvents", "metadata", "priority"),
+)
 """The members of the body of `POST /v1/jobs`."""
 WEBHOOK_EVENTS: Final = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 DEFAULT_WEBHOOK_EVENTS: Final = tuple(event for event in WEBHOOK_EVENTS if event != "progress")
 _HEADER_SAFE: Final = re.compile(r"[!-~]{1,64}")
+PRIORITIES: Final = get_args(Priority)
 METADATA_MEMBERS: Final = 16
 METADATA_NAME: Final = 64
 METADATA_VALUE: Final = 512
@@ -37,9 +40,12 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
     chosen = list(_choice_faults(context, provider, kind))
     given = chosen or _input_faults(context, provider, str(kind), body)
     beside = _faults_beside_input(context, body)
+    priority: Any = "normal" if body.get("priority") is None else body["priority"]
+    if priority not in PRIORITIES:
+        beside = chain(beside, [InputFault("/priority", "priority must be normal or batch.")])
     faults = chain(given, beside, unknown_faults(body, MEMBERS))
     raise_for_faults(InputFault(fault.pointer, fault.text) for fault in faults)
-    return _submission(provider, str(kind), body)
+    return replace(_submission(provider, str(kind), body), priority=priority)
 
 
 def read_submission(

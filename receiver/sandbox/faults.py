@@ -13,7 +13,9 @@ class SandboxRules:
     """Configurable faults. Probabilities are from 0 to 1."""
 
     render_seconds: float = 8.0
-    """Seconds from the submission to the final state; more than 0."""
+    """Seconds from the beginning of a job to its final state; more than 0."""
+    places: int | None = None
+    """How many jobs run at once; more wait, the oldest first. None for no limit."""
 
     drop_callbacks: float = 0.0
     """Probability that a callback is never sent."""

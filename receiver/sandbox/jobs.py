@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import nlargest
 from typing import Any
 
 import httpx
@@ -44,7 +45,8 @@ class SandboxJob:
     submission: Submission
     created_at: Millis
     began: float
-    """Monotonic seconds: its progress does not follow a clock that is set."""
+    """Monotonic seconds, in the future while it waits for a place: its progress does not follow a
+    clock that is set."""
     plan: JobPlan
     is_cancelled: bool = False
 
@@ -78,7 +80,7 @@ class Jobs:
         """Create a job, and start the task that sends its callbacks."""
         now, nonce = self.clock.now(), self._nonces.randbytes(6).hex()
         plan = plan_job(self.rules, nonce)
-        job = SandboxJob(f"{now:x}-{nonce}", submission, now, self.clock.monotonic(), plan)
+        job = SandboxJob(f"{now:x}-{nonce}", submission, now, self._next_place(), plan)
         self._by_id[job.id] = job
         if submission.webhook_url is not None:
             task = asyncio.create_task(self._send_callbacks(job, submission.webhook_url))
@@ -149,6 +151,15 @@ class Jobs:
             # A sandbox never retries: a receiver that cannot be reached misses it.
             with suppress(httpx.HTTPError, httpx.InvalidURL):
                 await self.http.post(webhook_url, content=message, headers=headers)
+
+    def _next_place(self) -> float:
+        """When a new job begins. A cancelled job keeps its place until it would have ended."""
+        now, places = self.clock.monotonic(), self.rules.places
+        if places is None:
+            return now
+        ends = (self._due(job, 100) for job in self._by_id.values())
+        latest = nlargest(places, (end for end in ends if end > now))
+        return now if len(latest) < places else latest[-1]
 
     def _due(self, job: SandboxJob, progress: int) -> float:
         return job.began + self.rules.render_seconds * (progress / 100)

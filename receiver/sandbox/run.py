@@ -35,6 +35,7 @@ def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
     """The faults from the settings."""
     return SandboxRules(
         render_seconds=settings.sandbox_render,
+        places=settings.sandbox_places,
         drop_callbacks=settings.sandbox_drop_callbacks,
         duplicate_callbacks=settings.sandbox_duplicate_callbacks,
         fail_jobs=settings.sandbox_fail_jobs,

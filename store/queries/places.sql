@@ -58,6 +58,19 @@ SELECT d.job_id, d.provider, d.user_id, d.at,
                                                            ORDER BY d.batch, d.at, d.job_id),
           d.at, d.job_id;
 
+-- name: count-by-user
+-- The unfinished jobs of each user at each provider: in flight, and queued.
+SELECT j.provider, j.user_id, u.name,
+       CAST(sum(CASE WHEN j.phase <> 'queued' THEN j.jobs ELSE 0 END) AS bigint) AS in_flight,
+       CAST(sum(CASE WHEN j.phase = 'queued' THEN j.jobs ELSE 0 END) AS bigint) AS waiting
+  FROM (SELECT phase, provider, user_id, count(*) AS jobs
+          FROM jobs
+         WHERE phase <> 'finished'
+         GROUP BY phase, provider, user_id) AS j
+  JOIN users u ON u.id = j.user_id
+ GROUP BY j.provider, j.user_id, u.name
+ ORDER BY waiting DESC, in_flight DESC, u.name;
+
 -- name: count-ahead
 -- How many jobs of the same user wait at the same provider and go before a job that was created at
 -- `created_at`. `by_priority`: normal before batch.

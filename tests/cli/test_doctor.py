@@ -139,6 +139,7 @@ def test_every_running_provider_is_checked(served: Served) -> None:
             "FAL_BASE_URL": base_url,
             "REPLICATE_API_TOKEN": KEY,
             "REPLICATE_BASE_URL": base_url,
+            "JOBS_IN_FLIGHT": "fal=2,sandbox=3",
         }
         done = examined(served, base_url, **own)
         pinned = examined(served, base_url, FAL_USER_ID="user-1", **own)
@@ -146,6 +147,7 @@ def test_every_running_provider_is_checked(served: Served) -> None:
     assert states(done)["signatures"] == "warning"
     assert "RECEIVER_FAL_USER_ID" in done.out
     assert done.out.count("accepts the key") == 3
+    assert "RECEIVER_JOBS_IN_FLIGHT names sandbox, which does not run" in done.out
     assert "sandbox-fal: an embedded sandbox" in done.out
     assert "signatures" not in states(pinned)
     with upstream(401) as base_url:

@@ -34,7 +34,7 @@ def test_a_job_is_submitted_watched_and_shown(ann: Workspace) -> None:
     assert f"result.videoUrl: {shown['result']['videoUrl']}\n" in plain
     assert ann.run("jobs", "list").out.split("\t")[:2] == [job_id, "COMPLETED"]
     assert ann.run("jobs", "list", "--json").json()["jobs"][0] == {
-        name: value for name, value in shown.items() if name not in ("history", "input")
+        name: value for name, value in shown.items() if name not in ("history", "input", "waiting")
     }
 
 

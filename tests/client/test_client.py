@@ -45,7 +45,7 @@ async def test_a_job_is_submitted_awaited_and_read(
         *("COMPLETED", True, 100, None),
     )
     detail = await client.get(job["request_id"])
-    assert detail == {**job, "input": MOVIE}
+    assert detail == {**job, "input": MOVIE, "waiting": None}
     raw = await (await shared_service.user(job["user"])).get(f"/v1/jobs/{job['request_id']}")
     assert detail == raw.json()
 

@@ -17,6 +17,22 @@ async def test_duplicated_callbacks(start: Start) -> None:
     await sandbox.until_counted(sent=8, duplicated=4)
 
 
+async def test_more_jobs_than_places_wait(start: Start) -> None:
+    sandbox = await start(places=2, render_seconds=8)
+    ids = [await sandbox.made() for _ in range(5)]
+
+    async def statuses() -> list[str]:
+        return [(await sandbox.status(each))["status"] for each in ids]
+
+    for waiting, done in ((3, 0), (1, 2), (0, 4), (0, 5)):
+        sandbox.clock.advance(4)
+        seen = await statuses()
+        assert [seen.count(word) for word in ("PENDING", "COMPLETED")] == [waiting, done]
+        assert seen == sorted(seen, key=["COMPLETED", "IN_PROGRESS", "PENDING"].index)
+        sandbox.clock.advance(4)
+    await sandbox.called_back(20)
+
+
 async def test_failed_jobs(start: Start) -> None:
     sandbox = await start(fail_jobs=1)
     request_id = await sandbox.made()

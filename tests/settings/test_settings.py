@@ -52,6 +52,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "RELAY_SCHEDULE": ("0, 0.5,2", (0, 0.5, 2)),
     "RELAY_ALLOW_NETS": ("127.0.0.0/8,::1", (ip_network("127.0.0.0/8"), ip_network("::1/128"))),
     "CORS_ORIGINS": ("https://a.example,http://b:8080", ("https://a.example", "http://b:8080")),
+    "JOBS_IN_FLIGHT": ("fal=2, sandbox = 10", {"fal": 2, "sandbox": 10}),
     "RATE_LIMIT": ("5/hour", Rate(5, 3600)),
     "IMAGE_MODELS": ("A,B", ("A", "B")),
     "PUBLIC_URL": ("https://jobs.example.com/base/", "https://jobs.example.com/base"),
@@ -177,6 +178,12 @@ FAULTY: dict[str, tuple[str, ...]] = {
     "CORS_ORIGINS": ("*", "https://a.example/", "https://A.example", "https://a.example:443"),
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("xml",),
+    "JOBS_IN_FLIGHT": (
+        *("fal", "fal=", "fal=0", "fal=-1", "fal=1.5", "fal=2.0", "fal=1_0", "2", "fal=1,fal=2"),
+        *("fal=1,", "nobody=1", "=1", "fal=2;replicate=1"),
+    ),
+    "QUEUE_DEADLINE": ("0", "-1"),
+    "SANDBOX_PLACES": ("0", "x"),
     "DATABASE_URL": (
         *("mysql://h/d", "postgres://h/d", "sqlite://data/receiver.db", "sqlite:///"),
         *("sqlite:///:memory:", "data/receiver.db"),
@@ -278,6 +285,13 @@ def test_an_address_that_the_provider_cannot_reach_is_warned_about(
     assert load(ServeSettings, samsar_base_url="http://127.0.0.1:9/").warnings() == []
     assert load(ServeSettings, public_url="https://jobs.example.com").warnings() == []
     assert load(ServeSettings, provider="sandbox").warnings() == []
+
+
+def test_a_limit_of_a_provider_that_does_not_run_is_warned_about(environment: Environment) -> None:
+    environment(PROVIDER="sandbox", JOBS_IN_FLIGHT="sandbox=1,fal=2")
+    assert load(ServeSettings).warnings() == [
+        "RECEIVER_JOBS_IN_FLIGHT names fal, which does not run"
+    ]
 
 
 def test_this_machine() -> None:

@@ -200,10 +200,10 @@ async def job_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
 
 
 async def job_without_input(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
-    """The job as lists, streams and answers show it, that is, without its input."""
-    return {
-        name: value for name, value in (await job_of(client, request_id)).items() if name != "input"
-    }
+    """The job as lists, streams and answers show it, that is, without its input and why it
+    waits."""
+    job = await job_of(client, request_id)
+    return {name: value for name, value in job.items() if name not in ("input", "waiting")}
 
 
 async def wait_for_job(
