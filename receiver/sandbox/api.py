@@ -5,6 +5,7 @@ import json
 import random
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -16,8 +17,10 @@ from starlette.routing import Route
 
 from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.json_text import UnreadableJson, decode, parse
+from receiver.prices import MEASURES, PriceList, measured_amount
 from receiver.providers.parsing import clean
 from receiver.sandbox.jobs import Jobs, SandboxJob, Shape
+from store.records.costs import ZERO, plain
 from store.records.jobs import Status
 
 _CLIP: Final = Path(__file__).with_name("clip.webm")
@@ -28,6 +31,8 @@ class SandboxApi(Shape):
     """One provider's API: its calls, in its own shape. Each requires the key, and may meet a
     fault."""
 
+    name: ClassVar[str]
+    """The provider's, as in price lists."""
     path: ClassVar[str]
     """A client's base URL is the sandbox's origin followed by this."""
     schemes: ClassVar[Sequence[str]]
@@ -37,17 +42,20 @@ class SandboxApi(Shape):
     jobs: Jobs
     base_url: str
 
-    def __init__(self, api_key: str | None = None) -> None:
-        """`api_key` is the only accepted key; None accepts any that is not empty."""
+    def __init__(self, api_key: str | None = None, prices: PriceList | None = None) -> None:
+        """`api_key` is the only accepted key; None accepts any that is not empty. `prices` are
+        those of its invoice."""
         self._api_key = api_key
+        self._prices = prices
 
     def app(self, jobs: Jobs, origin: str) -> Starlette:
         """The whole sandbox; called once."""
         self.jobs, self.base_url = jobs, origin + self.path
         self._draws = random.Random(jobs.rules.seed)
         pages = [Route("/results/{id}.webm", self._result), Route("/sandbox", self._overview)]
+        invoice = self.call("GET", "/invoice", self._invoice)
         return Starlette(
-            routes=[*pages, *self.routes()],
+            routes=[*pages, invoice, *self.routes()],
             exception_handlers={HTTPException: self._refuse, Refused: self._refuse},
         )
 
@@ -99,6 +107,11 @@ class SandboxApi(Shape):
 
         return self.call("POST", path, answer)
 
+    def measured(self, job: JobView) -> dict[str, float]:
+        """What the provider measures of a job that has completed: here, how long it took."""
+        names = MEASURES[self.name] if job.status is Status.COMPLETED else ()
+        return dict.fromkeys(names, self.jobs.rules.render_seconds)
+
     def asked(self, job_id: str) -> JobView:
         """The job that a status call asks for. Raises HTTPException 404, or for a fault."""
         view = self.jobs.view(self.find(job_id))
@@ -138,6 +151,21 @@ class SandboxApi(Shape):
         if self.jobs.view(job).status is not Status.COMPLETED:
             raise HTTPException(404, "There is no result.")
         return FileResponse(_CLIP, media_type="video/webm")
+
+    async def _invoice(self, _request: Request) -> Response:
+        """What is billed: a line for each job of this process, whatever its end."""
+        lines = [
+            {"request_id": job.id, "amount": plain(self._amount(job))} for job in self.jobs.all()
+        ]
+        return JSONResponse(lines)
+
+    def _amount(self, job: JobView) -> Decimal:
+        price = self._prices.find(self.name, job.kind) if self._prices else None
+        if price is None:
+            return ZERO
+        measured = {name: Decimal(repr(each)) for name, each in self.measured(job).items()}
+        amount = measured_amount(price.measured, measured)
+        return price.amount(parse(job.input)) if amount is None else amount
 
     async def _overview(self, _request: Request) -> Response:
         """For people and tests: every job of this process, and how its callbacks fared."""

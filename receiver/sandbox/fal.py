@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from receiver.dialects import fal
 from receiver.dialects.contract import Body, JobView, Submission, encode
+from receiver.prices import PriceList
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.sandbox.api import SandboxApi, json_answer
 from receiver.sandbox.jobs import SandboxJob
@@ -25,11 +26,12 @@ _LOOK_SECONDS: Final = 0.1
 
 
 class FalApi(SandboxApi):
+    name = "fal"
     path = SANDBOX_PATHS["fal"]
     schemes = ("key",)
 
-    def __init__(self, api_key: str | None = None) -> None:
-        super().__init__(api_key)
+    def __init__(self, api_key: str | None = None, prices: PriceList | None = None) -> None:
+        super().__init__(api_key, prices)
         self._private_key = Ed25519PrivateKey.generate()
 
     def routes(self) -> Sequence[Route]:
@@ -88,8 +90,11 @@ class FalApi(SandboxApi):
             await self.jobs.clock.sleep(_LOOK_SECONDS)
 
     async def _response(self, request: Request) -> Response:
-        job = self.find(request.path_params["id"])
-        return _answer(job.id, *fal.response(self.jobs.view(job)))
+        job = self.jobs.view(self.find(request.path_params["id"]))
+        answer = _answer(job.id, *fal.response(job))
+        for units in self.measured(job).values():
+            answer.headers["x-fal-billable-units"] = str(units)
+        return answer
 
     async def _cancel(self, request: Request) -> Response:
         job = self.find(request.path_params["id"])

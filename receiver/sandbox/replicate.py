@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.routing import Route
 
 from receiver.dialects import replicate
 from receiver.dialects.contract import Body, JobView, Submission
+from receiver.prices import PriceList
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.sandbox.api import SandboxApi, json_answer
 from receiver.sandbox.faults import UPDATES
@@ -18,11 +20,12 @@ from store.records.times import Millis
 
 
 class ReplicateApi(SandboxApi):
+    name = "replicate"
     path = SANDBOX_PATHS["replicate"]
     schemes = ("bearer", "token")
 
-    def __init__(self, api_key: str | None = None) -> None:
-        super().__init__(api_key)
+    def __init__(self, api_key: str | None = None, prices: PriceList | None = None) -> None:
+        super().__init__(api_key, prices)
         self._secret = new_secret(os.urandom(24))
 
     def routes(self) -> Sequence[Route]:
@@ -37,7 +40,8 @@ class ReplicateApi(SandboxApi):
         ]
 
     def accepted(self, job: JobView) -> bytes:
-        return replicate.prediction(job, self.base_url)
+        given = replace(job, details={"metrics": self.measured(job)})
+        return replicate.prediction(given, self.base_url)
 
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         return [link]

@@ -21,14 +21,14 @@ from receiver.settings import SandboxSettings
 def sandbox_api(provider: str, settings: SandboxSettings) -> SandboxApi:
     """The API of a provider's sandbox. It accepts the operator's key alone, if that is set."""
     api = API_OF[provider]
-    key = operators_key(api, settings)
+    key, prices = operators_key(api, settings), settings.prices
     match api:
         case "replicate":
-            return ReplicateApi(key)
+            return ReplicateApi(key, prices)
         case "fal":
-            return FalApi(key)
+            return FalApi(key, prices)
         case _:
-            return SamsarApi(input_rules(settings), key)
+            return SamsarApi(input_rules(settings), key, prices)
 
 
 def sandbox_rules(settings: SandboxSettings) -> SandboxRules:

@@ -10,18 +10,25 @@ from starlette.routing import Route
 
 from receiver.dialects import samsar
 from receiver.dialects.contract import Body, JobView, Refused, Submission, encode
+from receiver.prices import PriceList
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar import KINDS, InputRules
 from receiver.sandbox.api import SandboxApi, json_answer
 
 
 class SamsarApi(SandboxApi):
+    name = "samsar"
     path = SANDBOX_PATHS["samsar"]
     schemes = ("bearer",)
     no_key = 400
 
-    def __init__(self, input_rules: InputRules, api_key: str | None = None) -> None:
-        super().__init__(api_key)
+    def __init__(
+        self,
+        input_rules: InputRules,
+        api_key: str | None = None,
+        prices: PriceList | None = None,
+    ) -> None:
+        super().__init__(api_key, prices)
         self._input_rules = input_rules
 
     def routes(self) -> Sequence[Route]:
