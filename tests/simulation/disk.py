@@ -17,7 +17,7 @@ from store.changes import CommitNotice
 from store.errors import OutcomeUnknown
 from store.session import Parameters, Row, Work
 from store.sqlite.batches import BatchRunner, Member
-from store.sqlite.connection import uri
+from store.sqlite.connection import DecimalSum, uri
 from store.sqlite.failures import translate_errors
 from store.sqlite.writer import GroupCommitWriter
 from tests.simulation.loop import running_loop
@@ -205,6 +205,7 @@ def connect(
     connection = sqlite3.connect(
         uri(path), uri=True, isolation_level=None, cached_statements=256, factory=factory
     )
+    connection.create_aggregate("decimal_sum", 1, DecimalSum)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -30,6 +30,7 @@ from tests.simulation.client import Exchange, NoAnswer, Response, scope
 from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
 from tests.simulation.file_fate import MAX_BYTES
 from tests.simulation.loop import VirtualLoop, running_loop
+from tests.simulation.money import PRICES
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Machine:
             status_calls=StatusCalls(
                 world.clock, metrics, self._settings.poll_rate, self._settings.poll_concurrency
             ),
+            prices=PRICES,
         )
         network = CheckedNetwork(
             world.file_host.resolve, allow_http=True, tls=NO_TLS, tcp=world.file_host

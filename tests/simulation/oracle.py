@@ -1,5 +1,6 @@
 """What has to be true at the end of a run, when nothing happens any more."""
 
+from tests.simulation import money
 from tests.simulation.provider import Upstream
 from tests.simulation.schedule import INTERRUPTING_ACTIONS
 from tests.simulation.truth import PROVISIONAL_FAILURES, JobHistory
@@ -27,6 +28,7 @@ def check_end(world: World) -> None:
     failed = truth.one("SELECT count(*) FROM callbacks WHERE verdict = 'failed'")
     require(failed == 0, "every callback can be applied", failed)
     _check_submissions(world)
+    money.check_end(world)
     for follower in world.users.followers:
         follower.check_end()
 

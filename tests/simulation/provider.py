@@ -124,6 +124,7 @@ class Upstream:
     job_id: str
     address: str
     fate: Fate
+    fate_seed: int
     taken_at: float
     fields: dict[str, Any] = field(default_factory=lambda: {"status": "PENDING"})
     ended_at: float | None = None
@@ -177,7 +178,8 @@ class SimulatedProvider(SamsarDouble):
 
     async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
         job_id = self._world.callbacks.job_of(callback_url)
-        fate = fate_of(json.loads(input_json)["fate"])
+        seed = json.loads(input_json)["fate"]
+        fate = fate_of(seed)
         before = self.submissions.setdefault(job_id, [])
         how = fate.submission
         outage = self.outages.at(running_loop().time())
@@ -204,7 +206,7 @@ class SimulatedProvider(SamsarDouble):
                 await self._world.sleep(SUBMIT_TIMEOUT if how == "lose_request" else fate.latency)
                 return SubmitAmbiguous("timeout")
             case _:
-                upstream = self._take(job_id, callback_url, fate)
+                upstream = self._take(job_id, callback_url, fate, seed)
                 if how == "lose_answer":
                     await self._world.sleep(self._random.choice([0.5, SUBMIT_TIMEOUT]))
                     return SubmitAmbiguous("connection reset")
@@ -238,10 +240,10 @@ class SimulatedProvider(SamsarDouble):
 
     # --- the provider's own work ------------------------------------------------------------------
 
-    def _take(self, job_id: str, address: str, fate: Fate) -> Upstream:
+    def _take(self, job_id: str, address: str, fate: Fate, seed: int) -> Upstream:
         loop = running_loop()
         name = f"up-{job_id[-8:]}-{len(self.by_id)}"
-        upstream = Upstream(name, job_id, address, fate, loop.time())
+        upstream = Upstream(name, job_id, address, fate, seed, loop.time())
         self.jobs.setdefault(job_id, upstream)
         self.by_id[name] = upstream
         for (share, fields), how in zip(fate.updates, fate.callbacks, strict=False):

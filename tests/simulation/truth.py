@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from store.changes import CommitNotice
 from store.records.times import Lane
+from tests.simulation import money
 from tests.simulation.disk import connect
 from tests.simulation.loop import running_loop
 
@@ -162,6 +163,7 @@ class Truth:
             history = self.jobs[job_id] = JobHistory(user_id, relayed)
         else:
             self._check_change(job_id, history, job_seq, event)
+            money.check_event(self._world, history.now, document)
             if not history.file_events:
                 self._check_relay_message(job_id, history, job_seq, document)
         history.events.append(event)
@@ -293,6 +295,7 @@ class Truth:
             " coalesce(sum(archived_bytes), 0) FROM jobs WHERE user_id = u.id)"
         ).fetchall()
         self._judge.require(not wrong, "what a user stores is the sum of the jobs", wrong)
+        money.check_budgets(self._world)
 
     def row(self, job_id: str, columns: str) -> tuple[Any, ...] | None:
         """Some columns of a job's row."""

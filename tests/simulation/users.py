@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.http_api.event_stream import Frame
+from tests.simulation import money
 from tests.simulation.client import Exchange, NoAnswer, Response
 from tests.simulation.loop import running_loop
 from tests.simulation.truth import FINAL, LoggedEvent
@@ -75,12 +76,12 @@ class Users:
             except NoAnswer:
                 await world.sleep(min(1.5**attempt, 60.0))
                 continue
-            self._check_answer(submission, response)
+            self._check_answer(submission, response, how["fate"])
             if response.status not in RETRIED:
                 return
             await world.sleep(float(response.headers.get("retry-after", "1")) + attempt)
 
-    def _check_answer(self, submission: Submission, response: Response) -> None:
+    def _check_answer(self, submission: Submission, response: Response, fate: int) -> None:
         world, judge = self._world, self._world.judge
         document = json.loads(response.body)
         request_id = document.get("request_id")
@@ -90,6 +91,8 @@ class Users:
         if response.status in (200, 202):
             judge.require(request_id in world.truth.jobs, "what is acknowledged is on disk",
                           submission.label, request_id)  # fmt: skip
+        elif response.status == 402 and document["code"] == "budget_exceeded":
+            money.check_refusal(world, fate, document)
         elif response.status in (400, 402, 502):
             judge.require(request_id in world.truth.jobs, "a refusal is of a job", submission.label,
                           response.body)  # fmt: skip

@@ -21,6 +21,7 @@ from tests.simulation.file_host import FileHost
 from tests.simulation.judge import Judge
 from tests.simulation.loop import NEVER, VirtualLoop
 from tests.simulation.machine import EPOCH, KEYS, Machine, WallClock
+from tests.simulation.money import BUDGET, LIMITED
 from tests.simulation.process import current_process
 from tests.simulation.provider import SimulatedProvider
 from tests.simulation.schedule import USERS, Action, Schedule
@@ -87,6 +88,9 @@ class World:
             self.user_ids.append(user.id)
             self.sender.secrets.append([secret])
         await store.close()
+        limited = {"user_id": self.user_ids[LIMITED], "budget": BUDGET.text}
+        self.truth.db.execute("INSERT INTO budgets (user_id, budget) VALUES (:user_id, :budget)",
+                              limited)  # fmt: skip
         for machine in self.machines:
             machine.boot()
 

@@ -5,6 +5,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from tests.simulation.money import LIMITED
 from tests.simulation.provider import Fate, fate_of
 from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule, schedule_of
 
@@ -179,6 +180,16 @@ def paused_between_lease_and_sending(seed: int) -> Schedule:
     stall = Action(random.uniform(11.0, 40.0), "stall_at_relay", {"lasts": 45.0})
     actions = [*submissions(times, has_much_to_relay, events=EVERY_EVENT), stall]
     return schedule_of(seed, actions, machines=2, confirm=False)
+
+
+# --- money ----------------------------------------------------------------------------------------
+
+
+def more_at_once_than_a_budget_allows(seed: int) -> Schedule:
+    """Within a tenth of a second, a user submits twice as much as the budget allows."""
+    random = Random(seed)
+    times = [random.uniform(1.0, 1.1) for _ in range(24)]
+    return schedule_of(seed, submissions(times, is_quick, user=LIMITED))
 
 
 # --- processes ------------------------------------------------------------------------------------
