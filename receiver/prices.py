@@ -45,7 +45,8 @@ class Price:
     """What jobs of some kinds cost."""
 
     provider: str
-    kind: re.Pattern[str]
+    kind: str
+    """In which `*` stands for any characters."""
     fixed: Decimal
     per: Mapping[tuple[str, ...], Decimal]
     """By the path of a number in the input."""
@@ -66,7 +67,7 @@ class PriceList:
 
     def find(self, provider: str, kind: str) -> Price | None:
         """The first price that matches."""
-        fitting = (p for p in self.prices if p.provider == provider and p.kind.fullmatch(kind))
+        fitting = (p for p in self.prices if p.provider == provider and _fits(p.kind, kind))
         return next(fitting, None)
 
     def reserve(self, provider: str, kind: str, job_input: Mapping[str, Any]) -> Cost | None:
@@ -75,6 +76,11 @@ class PriceList:
             return None
         amount = price.amount(job_input)
         return Cost(amount, self.currency, CostState.RESERVED, amount, price.measured)
+
+
+def _fits(pattern: str, kind: str) -> bool:
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    return re.fullmatch(expression, kind, re.DOTALL) is not None
 
 
 def measured_amount(
@@ -138,10 +144,9 @@ def parse_prices(text: str) -> PriceList:
 
 
 def _price(given: Mapping[str, Any]) -> Price:
-    pieces = map(re.escape, given["kind"].split("*"))
     return Price(
         provider=given["provider"],
-        kind=re.compile(".*".join(pieces), re.DOTALL),
+        kind=given["kind"],
         fixed=Decimal(given.get("fixed", "0")),
         per={
             tuple(".".join(path).split(".")): Decimal(amount)

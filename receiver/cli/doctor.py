@@ -88,7 +88,7 @@ def _check_prices(settings: ServeSettings) -> Iterator[Finding]:
     priced = {price.provider for price in settings.prices.prices}
     for price in settings.prices.prices:
         if price.measured and not (price.fixed or price.per):
-            which = f"the price of {price.provider}, {price.kind.pattern!r}"
+            which = f"the price of {price.provider}, {price.kind!r}"
             detail = f"{which}, has `measured` alone: it reserves 0, so no budget holds it back"
             yield Finding("prices", "warning", detail, "Add `fixed` or `per`, for what to reserve.")
     for name in settings.provider_names:
