@@ -90,6 +90,11 @@ class Metrics:
         self.status_polls = counter(
             "status_polls", "Status calls that ended.", ("provider", "outcome")
         )
+        self.status_calls_limited = gauge(
+            "status_calls_limited",
+            "1 while status calls that are due wait for seconds because of the setting.",
+            ("setting",),
+        )
         self.provider_breaker = gauge(
             "provider_breaker",
             "1 for the breaker's state after the last call.",

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from receiver.engine.context import ServiceContext
+from receiver.engine.failure_log import FailureLog
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
 from receiver.engine.messages import whole_body
 from receiver.engine.throttle import Pauses, Throttles
@@ -72,6 +73,7 @@ class Deliveries(Handler[Message]):
         self._timeout = timeout
         self._jitter = jitter
         self._hosts = Throttles[str](HOST_PAUSES)
+        self._failures = FailureLog(services.clock, "webhooks", "host")
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         services.metrics.relay_host_breakers_open.set_function(self._paused_hosts)
 
@@ -136,6 +138,10 @@ class Deliveries(Handler[Message]):
             body = await whole_body(self._services.store, delivery)
             headers = sign(secrets_of(user, began), delivery.id, began, body)
             sent = await self._sender.deliver(delivery.url, headers, body, self._timeout)
+        if sent.status_code is not None and 200 <= sent.status_code < 300:
+            self._failures.succeeded(delivery.host)
+        else:
+            self._failures.failed(delivery.host, sent.error or f"HTTP {sent.status_code}")
         if sent.connect_failure:
             self._hosts.remember(delivery.host).failed(monotonic, clock.monotonic())
         else:

@@ -46,6 +46,9 @@ class StatusPolls(Handler[Job]):
         self._services = services
         self._calls = services.status_calls
         self._rng = rng
+        self._waits: dict[Lane, list[Millis]] = {lane: [0, 0] for lane in (Lane.CONFIRM, Lane.POLL)}
+        """How long jobs had been due at the last two looks; 0 if a look found less than it might
+        take. Both together show that due jobs go on waiting."""
         self._confirms = 0
         """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
 
@@ -53,7 +56,8 @@ class StatusPolls(Handler[Job]):
 
     async def take(self, free: int, running: Mapping[str, Job]) -> Sequence[Job]:
         """Lease jobs within the rate: claims first, but every fifth call is left to polls."""
-        room = min(free, self._calls.free())
+        allowed = self._calls.free()
+        room, limit = min((free, "POLL_CONCURRENCY"), (allowed, "POLL_RATE"))
         if room <= 0:
             for queue in self.queues:
                 if queue.is_due:
@@ -67,19 +71,26 @@ class StatusPolls(Handler[Job]):
         if polls_are_due:
             self._confirms += len(confirms)
         self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL * len(polls))
+        self._calls.note_wait(limit, max(map(min, self._waits.values())))
         return [*confirms, *polls]
 
     async def _lease(self, queue: DueQueue, most: int, running: Mapping[str, Job]) -> list[Job]:
         if most <= 0 or not queue.is_due:
             return []
+        since: list[Millis] = []
         due = self._services.store.due
         lease = Lease(self._services.holder, self._services.clock.now() + POLL_LEASE)
 
         def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
             # A change of a job ends its lease, so it can be due again during its call.
-            return self._admitted([each for each in candidates if each.job_id not in running])
+            admitted = self._admitted([each for each in candidates if each.job_id not in running])
+            since[:] = [each.at for each in admitted[most - 1 : most]]
+            return admitted
 
-        return await queue.look(lambda look: due.lease(look, lease), most, choose)
+        leased = await queue.look(lambda look: due.lease(look, lease), most, choose)
+        wait = self._services.clock.now() - since[0] if since else 0
+        self._waits[queue.lane] = [self._waits[queue.lane][-1], wait]
+        return leased
 
     def _admitted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """All, but of a provider whose calls have paused one as the probe, and none until it is

@@ -24,8 +24,10 @@ async def recover(services: ServiceContext) -> None:
     if await store.is_unused_copy():
         await _recover_copy(services)
     if store.exclusive:
+        reason, jobs = "the service stopped during the submission", 0
         while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, BATCH):
-            await _mark_unconfirmed(services, job_ids, "the service stopped during the submission")
+            jobs += await _mark_unconfirmed(services, job_ids, reason)
+        _report(reason, jobs)
         # All holders are dead: nothing needs to wait for a lease to end.
         await store.end_leases()
 
@@ -38,13 +40,20 @@ async def _recover_copy(services: ServiceContext) -> None:
     the mark is checked again after each read of jobs.
     """
     store = services.store
+    reason, jobs = "the database is a restored copy", 0
     for phase in (Phase.SUBMITTING, Phase.QUEUED):
         while (job_ids := await store.jobs.in_phase(phase, BATCH)) and await store.is_unused_copy():
-            await _mark_unconfirmed(services, job_ids, "the database is a restored copy")
+            jobs += await _mark_unconfirmed(services, job_ids, reason)
     await store.remove_copy_mark()
+    _report(reason, jobs)
 
 
-async def _mark_unconfirmed(services: ServiceContext, job_ids: Sequence[str], reason: str) -> None:
+async def _mark_unconfirmed(services: ServiceContext, job_ids: Sequence[str], reason: str) -> int:
     for job_id in job_ids:
         await observe_job(services, job_id, SubmissionLost(reason))
-    log.warning("recovered jobs at start", reason=reason, jobs=len(job_ids))
+    return len(job_ids)
+
+
+def _report(reason: str, jobs: int) -> None:
+    if jobs:
+        log.warning("jobs became unconfirmed at start", reason=reason, jobs=jobs)

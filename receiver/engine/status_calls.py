@@ -8,11 +8,18 @@ import structlog
 
 from receiver.clock import Clock
 from receiver.domain.answers import StatusAnswer, StatusUnavailable
+from receiver.engine.failure_log import FailureLog
 from receiver.engine.throttle import Pauses, RateLimiter, State, Throttles
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
+from store.records.times import Millis
 
 PROVIDER_PAUSES: Final = Pauses(after=5, first=1.0, longest=60.0)
+LIMITS: Final = ("POLL_RATE", "POLL_CONCURRENCY")
+LATE_AFTER: Final[Millis] = 5_000
+"""A call that is due for longer is late: the limits hold it up, and not a short burst."""
+WARN_SECONDS: Final = 60.0
+"""The shortest time between two warnings about that."""
 
 log = structlog.get_logger()
 
@@ -27,6 +34,8 @@ class StatusCalls:
         self._metrics = metrics
         self._limiter = RateLimiter(rate)
         self._throttles = Throttles[str](PROVIDER_PAUSES)
+        self._failures = FailureLog(clock, "status calls", "provider")
+        self._warned_at = float("-inf")
         self._for_clients = 0
         """Calls for clients that are under way."""
 
@@ -48,6 +57,21 @@ class StatusCalls:
     def count(self) -> None:
         """Count a call that no throttle stops, against the rate."""
         self._limiter.take(self._clock.monotonic())
+
+    def note_wait(self, setting: str, waited: Millis) -> None:
+        """Note for how long calls that begin now have been due, while others still wait because of
+        this setting; 0 if none do."""
+        now = self._clock.monotonic()
+        for each in LIMITS:
+            is_limit = each == setting and waited > LATE_AFTER
+            self._metrics.status_calls_limited.labels(each).set(is_limit)
+        if waited > LATE_AFTER and now - self._warned_at >= WARN_SECONDS:
+            self._warned_at = now
+            log.warning(
+                "outcomes come late, because status calls are at their limit",
+                setting=f"RECEIVER_{setting}",
+                late_seconds=waited / 1_000,
+            )
 
     async def ask(self, name: str, call: Callable[[], Awaitable[StatusAnswer]]) -> StatusAnswer:
         """Make a status call to the provider `name`. While calls to it pause, it counts as failed
@@ -89,8 +113,9 @@ class StatusCalls:
             self._throttles[name].succeeded(began)
             # Other failures do not show that the key is accepted again.
             key_is_refused.set(0)
+            self._failures.succeeded(name)
             return answer
-        log.warning("a status call failed", provider=name, reason=answer.reason)
+        self._failures.failed(name, answer.reason)
         if answer.credentials_refused:
             key_is_refused.set(1)
         throttle, now = self._throttles.remember(name), self._clock.monotonic()

@@ -28,6 +28,7 @@ from receiver.domain.lifecycle import decide
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded, TimeoutReached
 from receiver.domain.schedule import longest_wait
 from receiver.engine.context import CallbackAddress, ServiceContext
+from receiver.engine.failure_log import FailureLog
 from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import note_change, observe_job
 from receiver.engine.supervisor import BATCH
@@ -80,6 +81,7 @@ class Submissions(Handler[Attempt]):
         self._callback_address = callback_address
         self._providers = Throttles[str](PROVIDER_PAUSES)
         self._users = Throttles[tuple[str, int]](USER_PAUSES)
+        self._failures = FailureLog(services.clock, "submissions", "provider")
         self._expire_at = 0.0
         """Monotonic time of the next search for jobs past their deadline."""
         for name in services.providers:
@@ -207,11 +209,21 @@ class Submissions(Handler[Attempt]):
 
     async def _send(self, job: Job, call: Call) -> SubmitAnswer:
         try:
-            return await call()
+            answer = await call()
         except Exception as error:
             # Adapters should not raise; whatever this is, bytes may have been sent.
             log.error("a provider failed", job=job.id, exc_info=error)
-            return SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
+            answer = SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
+        match answer:
+            case SubmitNotSent(reason=reason, status_code=None) | SubmitAmbiguous(reason=reason):
+                self._failures.failed(job.provider, reason)
+            case SubmitRefused(message=reason, credentials_refused=True):
+                self._failures.failed(job.provider, reason)
+            case SubmitAccepted() | SubmitRefused():
+                self._failures.succeeded(job.provider)
+            case SubmitNotSent():  # refused for now: a pause shows that
+                pass
+        return answer
 
     def _learn(self, attempt: Attempt, answer: SubmitAnswer) -> None:
         """Begin or end pauses by the answer, and note whether our key was accepted."""

@@ -2,9 +2,14 @@
 the provider and of the users' webhook servers."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import structlog
+from structlog.testing import capture_logs
 
 from receiver.domain.answers import (
     Report,
@@ -141,6 +146,14 @@ class Harness:
 
     async def find(self, job: Job) -> Job:
         return await self.world.find(job)
+
+
+@contextmanager
+def logged() -> Iterator[list[Any]]:
+    """The lines that the block logs, those of level `info` too."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    with capture_logs() as lines:
+        yield lines
 
 
 async def begin(worker: LaneWorker[Any]) -> int:

@@ -1,6 +1,7 @@
 """Webhooks to users: limits per user and host, pauses, and leases."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from receiver.engine.lanes import LaneWorker
 from receiver.webhooks.delivery import AttemptResult
 from store.keys import User
 from store.records.jobs import Job
-from tests.engine.harness import Harness, begin, step
+from tests.engine.harness import Harness, begin, logged, step
 from tests.store.world import SECOND, rendering
 
 REFUSED = AttemptResult(None, "connect_failed", 3, None, None, connect_failure=True)
@@ -41,6 +42,22 @@ async def message(harness: Harness, host: str, user: User | None = None) -> Job:
 async def messages(harness: Harness, count: int, host: str, user: User | None = None) -> list[Job]:
     """`{}` in the host stands for the number."""
     return [await message(harness, host.format(number), user) for number in range(count)]
+
+
+async def test_a_host_that_fails_is_logged_once_and_so_is_its_recovery(
+    harness: Harness, worker: LaneWorker[Message]
+) -> None:
+    works = harness.sender.result
+    harness.sender.result = replace(works, status_code=500)
+    await messages(harness, 3, "one.example")
+    with logged() as lines:
+        await step(harness, worker, 0)
+        harness.sender.result = works
+        await step(harness, worker, 6)
+        await step(harness, worker, 0)
+    fails, recovers = [line for line in lines if line.get("host") == "one.example:443"]
+    assert (fails["event"], fails["reason"]) == ("calls begin to fail", "HTTP 500")
+    assert (recovers["event"], recovers["after"]) == ("calls succeed again", 6)
 
 
 @pytest.mark.parametrize(("host", "most"), [("one.example", PER_HOST), ("h{}.example", PER_USER)])

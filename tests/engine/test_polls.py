@@ -18,7 +18,7 @@ from receiver.providers.samsar import read_report
 from store.records.jobs import Job, Phase, Tracking
 from store.records.times import Due, Lane
 from store.records.transitions import Transition
-from tests.engine.harness import RATE, STEP, Harness, begin, step
+from tests.engine.harness import RATE, STEP, Harness, begin, logged, step
 from tests.store.world import SECOND, accepted
 
 FAILED = StatusUnavailable("500")
@@ -115,6 +115,40 @@ async def test_a_job_that_became_due_during_a_call_of_no_use_is_asked_again_at_o
 
     assert await step(harness, worker) == 1
     assert harness.provider.asked == ["up", "up"]
+
+
+async def test_calls_that_come_late_by_a_limit_name_its_setting(harness: Harness) -> None:
+    def limited(setting: str) -> float | None:
+        name, labels = "receiver_status_calls_limited", {"setting": setting}
+        return harness.services.metrics.registry.get_sample_value(name, labels)
+
+    finish_at_next_call(harness)
+    worker = polling(harness, RATE)
+    await due(harness, Lane.POLL, *(f"job-{number}" for number in range(20)))
+    with logged() as lines:
+        assert await step(harness, worker) == 5
+        assert (limited("POLL_RATE"), limited("POLL_CONCURRENCY")) == (0, 0), "a short burst"
+        harness.clock.advance(6)
+        assert [await step(harness, worker) for _ in range(3)] == [5] * 3
+        assert (limited("POLL_RATE"), limited("POLL_CONCURRENCY")) == (1, 0)
+        assert await step(harness, worker) == 0
+        assert limited("POLL_RATE") == 0, "nobody waits any more"
+    (warning,) = [line for line in lines if line["log_level"] == "warning"]
+    assert warning["setting"] == "RECEIVER_POLL_RATE"
+
+
+async def test_an_outage_is_two_lines(harness: Harness, worker: LaneWorker[Job]) -> None:
+    harness.provider.answer = FAILED
+    await due(harness, Lane.POLL, "up-1", "up-2")
+    with logged() as lines:
+        await step(harness, worker, 0)
+        harness.clock.advance(300)
+        finish_at_next_call(harness)
+        await step(harness, worker, 0)
+    shared = {"calls": "status calls", "provider": "samsar"}
+    fail = {"event": "calls begin to fail", "reason": "500", "log_level": "warning"}
+    recover = {"event": "calls succeed again", "after": 300.0, "log_level": "info"}
+    assert [line for line in lines if "calls" in line] == [fail | shared, recover | shared]
 
 
 # --- pauses ---------------------------------------------------------------------------------------

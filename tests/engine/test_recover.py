@@ -3,14 +3,17 @@
 import pytest
 
 from receiver.engine.recover import recover
+from receiver.engine.supervisor import BATCH
 from store.records.jobs import Job, Phase
-from tests.engine.harness import Harness
+from tests.engine.harness import Harness, logged
 
 
 async def test_what_a_copy_shows_as_queued_becomes_unconfirmed(harness: Harness) -> None:
-    jobs = [await harness.world.create() for _ in range(2)]
+    jobs = [await harness.world.create() for _ in range(BATCH + 2)]
     await harness.store.mark_as_copy()
-    await recover(harness.services)
+    with logged() as lines:
+        await recover(harness.services)
+    assert [line["jobs"] for line in lines if line["log_level"] == "warning"] == [BATCH + 2]
     found = [await harness.find(job) for job in jobs]
     assert {job.phase for job in found} == {Phase.SUBMIT_UNCONFIRMED}
     assert not await harness.store.is_unused_copy()

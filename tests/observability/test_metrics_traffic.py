@@ -74,6 +74,8 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await Janitor(service.inner.context.services, 10**12).run_once()
         await _a_clock_that_is_set(service)
 
+        service.inner.context.services.status_calls.note_wait("POLL_RATE", 6_000)
+
         seen |= moved(registry)
         assert seen >= {family.name for family in registry.collect()}
 
