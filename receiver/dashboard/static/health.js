@@ -17,7 +17,7 @@ export function showHealth(_user, signal) {
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Health")),
-    h("p", { class: "hint" }, "The service's metrics, every 5 s while this page is open. The store is measured ",
+    h("p", { class: "hint" }, "The service's metrics, every 5 s while this page is open. The store, but for jobs, is measured ",
       "every 30 s. Counters restart with the service. With replicas, each answers in turn."),
     note, cards,
   );
@@ -88,11 +88,14 @@ function provider(now) {
     h("p", {}, `${name} `, chip(look[state] ?? state, word[state] ?? state)));
   const refused = now.sum("provider_credentials_refused") > 0;
   const paused = now.by("submissions_paused", "provider").filter(([, is]) => is > 0).map(([name]) => name);
+  const inFlight = now.by("jobs_in_flight", "provider").map(([name, count]) => [`${name}: in flight`, count]);
+  const waiting = now.by("jobs_waiting", "provider").map(([name, count]) => [`${name}: waiting`, count]);
   return card("Provider and breaker", chips,
     refused && h("p", { class: "notice bad" }, "The provider rejects our key."),
     paused.length > 0 && h("p", { class: "notice" },
       `Submissions pause, because the provider limits our rate: ${paused.join(", ")}.`),
     figures([
+      ...inFlight, ...waiting,
       ...now.by("submissions_total", "outcome").map(([outcome, count]) => [`submission: ${outcome}`, count]),
       ...now.by("status_polls_total", "outcome").map(([outcome, count]) => [`poll: ${outcome}`, count]),
       ["sent, not confirmed", now.sum("submissions_unconfirmed"), now.sum("submissions_unconfirmed") > 0],

@@ -8,6 +8,7 @@ import { announce, copyable, factList, failure, h, hide, main, once, placeholder
 import { jsonView } from "./json.js";
 import { follow, live, storeJob } from "./live.js";
 import { filesOf, player, sourcesOf } from "./media.js";
+import { waitingFacts } from "./places.js";
 import { repeat } from "./repeat.js";
 import { timeline } from "./timeline.js";
 import { age, between, DAY, duration, exactTime, now } from "./times.js";
@@ -41,18 +42,25 @@ export function showJob(user, signal, id) {
   let shown = null;
   let shownResult = null;
   let input;
+  let waits = { waiting: null, place: null };
 
   main.replaceChildren(h("p", {}, backLink("/", "← Jobs")), head, body);
 
   async function read(current) {
     if (shown === null) {
-      const job = await getExactly(path, current);
+      const { waiting, ...job } = await getExactly(path, current);
       ({ input } = job);
+      await readPlace(waiting, job.provider, current);
       if (input) given.append(h("details", {}, h("summary", {}, "Input"), jsonView(input, "the input")));
       // An admin may open another user's job: follow that user's stream.
       follow(user.admin ? job.user : null);
       storeJob(job);
       show(job);
+    } else if (shown.phase === "queued") {
+      // Why it waits changes without an event.
+      const { waiting, provider } = await get(path, current);
+      await readPlace(waiting, provider, current);
+      show(shown);
     }
     // Repeated, since attempts of webhooks and callbacks without effect make no event.
     const { history } = await get(`${path}/history`, current);
@@ -62,6 +70,11 @@ export function showJob(user, signal, id) {
     const newest = history.findLast(({ type }) => type === "event")?.job;
     if (newest?.seq > shown.seq) storeJob(newest);
     return shown.done && now() > Date.parse(shown.done_at) + REFRESH_DONE ? REFRESH_DONE : REFRESH;
+  }
+
+  async function readPlace(waiting, provider, current) {
+    const places = waiting ? (await get("/v1/places", current)).places : [];
+    waits = { waiting, place: places.find((each) => each.provider === provider) };
   }
 
   function failed(error) {
@@ -85,7 +98,7 @@ export function showJob(user, signal, id) {
     document.title = `${titleOf(job)} · receiver`;
     const whole = { ...job, input };
     update(whole, head);
-    refill(facts, factsOf(whole, user));
+    refill(facts, factsOf(whole, user, job.phase === "queued" ? waits : {}));
     webhooks.href = link("/deliveries", { request_id: id, user: user.admin ? job.user : null });
     drawJson();
     // Replaced only if it changed, so that a playing video continues.
@@ -154,12 +167,13 @@ function reason(error) {
     jobAdvice(error) && ` ${jobAdvice(error)}`);
 }
 
-function factsOf(job, user) {
+function factsOf(job, user, { waiting, place }) {
   const took = job.done_at && duration(between(job.created_at, job.done_at), true);
   const isKept = job.archive?.some(({ state: fileState }) => fileState === "stored");
   const groups = {
     State: [
       ["Phase", phaseWord(job.phase)],
+      ...waitingFacts(waiting, place),
       ["Reported", evidenceWord(job.evidence)],
       ["Message", job.message],
       ["Provider's status", job.provider_status],

@@ -6,6 +6,7 @@ import { get, withQuery } from "./api.js";
 import { bars, lines } from "./charts.js";
 import { card, failure, h, main, placeholder, refill, table } from "./dom.js";
 import { follow } from "./live.js";
+import { ofInterest, placesUsed } from "./places.js";
 import { repeat } from "./repeat.js";
 import { scopeControl, scopeOf } from "./scope.js";
 import { age, duration, HOUR } from "./times.js";
@@ -38,14 +39,15 @@ export function showOverview(user, signal) {
 
   async function read(current) {
     const scope = { user: scopeOf(user) };
-    const [statistics, { deliveries }] = await Promise.all([
+    const [statistics, { places }, { deliveries }] = await Promise.all([
       get(withQuery("/v1/statistics", scope), current),
+      get(withQuery("/v1/places", scope), current),
       get(withQuery("/v1/deliveries", { ...scope, limit: NEWEST }), current),
     ]);
     const hours = statistics.hours.map(flat);
     note.replaceChildren(statistics.complete ? "" : h("p", { class: "notice" },
       "Too many jobs or webhooks to count: only the newest are included."));
-    refill(content, [headline({ ...statistics, hours }), charts(hours), endpoints(deliveries)]);
+    refill(content, [headline({ ...statistics, hours }), charts(hours), placesCard(places), endpoints(deliveries)]);
   }
 
   function failed(error) {
@@ -129,6 +131,28 @@ function charts(hours) {
         { name: "not delivered", look: "failed", values: of("undelivered") },
       ],
     })));
+}
+
+// --- places --------------------------------------------------------------------------------------
+
+const MOST_USERS = 10; // shown for each provider
+
+function placesCard(all) {
+  const places = ofInterest(all);
+  return places.length > 0 && card("Places at the provider",
+    h("p", { class: "hint" }, "Jobs of all users, and who waits."),
+    table("Places at the provider", ["Provider", "In flight", "Waiting", "Who waits"], places.map(placeRow)));
+}
+
+function placeRow(place) {
+  const waiting = place.users.filter((each) => each.waiting > 0);
+  const named = waiting.slice(0, MOST_USERS).map((each) => `${each.user} (${each.waiting})`).join(", ");
+  const more = waiting.length - MOST_USERS;
+  return h("tr", {},
+    h("th", { scope: "row" }, h("a", { href: link("/", { provider: place.provider }) }, place.provider)),
+    h("td", {}, placesUsed(place)),
+    h("td", { class: "number" }, String(place.waiting)),
+    h("td", {}, `${named || "–"}${more > 0 ? ` and ${more} more` : ""}`));
 }
 
 // --- endpoints -----------------------------------------------------------------------------------

@@ -1,0 +1,32 @@
+// Places at the providers: how many jobs are in flight, and which wait.
+
+import { h } from "./dom.js";
+
+/** Those that have a limit, or where a job waits. */
+export const ofInterest = (places) => places.filter(({ limit, waiting }) => limit !== null || waiting > 0);
+
+/** The jobs in flight at a provider, of its places if it has a limit. */
+export function placesUsed({ provider, limit, in_flight: used }) {
+  if (limit === null) return `${used}, no limit`;
+  return h("span", {},
+    h("meter", { min: 0, max: limit, value: used, "aria-label": `Places used at ${provider}` }),
+    ` ${used} of ${limit}`);
+}
+
+const REASONS = {
+  pause: "after an answer “later”, or in a pause",
+  place: "for a place at the provider",
+  turn: "for a submission call",
+};
+
+/** Why a job waits, and what goes first, for a list of facts. */
+export function waitingFacts(waiting, place) {
+  if (!waiting) return [];
+  return [
+    ["Waits", REASONS[waiting.reason] ?? waiting.reason],
+    ["Ahead of it", waiting.ahead === 0 ? "no other job of this user" : `${waiting.ahead} of this user's jobs`],
+    ["Last attempt", waiting.detail],
+    ["Places used", place && place.limit !== null && placesUsed(place)],
+    ["Waiting there", place && `${place.waiting} jobs of all users`],
+  ];
+}

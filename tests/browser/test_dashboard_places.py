@@ -1,0 +1,40 @@
+"""Places at the provider: on the overview, on a job that waits for one, and in the health."""
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import StartSignedIn
+from tests.http_api.scripted_provider import ScriptedProvider
+from tests.support.service import submit, wait_for_job
+
+
+async def test_places_and_who_waits_are_shown(
+    start_signed_in: StartSignedIn, provider: ScriptedProvider
+) -> None:
+    settings = provider.settings() | {"jobs_in_flight": "samsar=1"}
+    service, visitor = await start_signed_in(admin=True, **settings)
+    ada, bob = await service.user("ada"), await service.user("bob")
+    running = await submit(ada)
+    await wait_for_job(ada, running["request_id"], phase="accepted")
+    _, second = await submit(bob), await submit(bob, metadata={"label": "Bob's second"})
+
+    page = visitor.page
+    await visitor.open("#/overview?user=*")
+    places = page.get_by_role("region", name="Places at the provider", exact=True)
+    await expect(places.get_by_role("row").last).to_have_text("samsar 1 of 12bob (2)")
+    await expect(places.get_by_role("meter")).to_have_attribute("value", "1")
+
+    await visitor.open(f"#/jobs/{second['request_id']}")
+    facts = page.get_by_role("region", name="Result and facts")
+    for text in ("for a place at the provider", "1 of this user's jobs", "1 of 1", "2 jobs of all"):
+        await expect(facts).to_contain_text(text)
+
+    await visitor.open("#/health")
+    health = page.get_by_role("region", name="Provider and breaker")
+    await expect(health).to_contain_text("samsar: in flight1")
+    await expect(health).to_contain_text("samsar: waiting2")
+
+    # Cancelled, the running job gives its place to bob's first, and none waits but one.
+    await visitor.open(f"#/jobs/{second['request_id']}")
+    await ada.post(running["links"]["cancel"])
+    await expect(facts).to_contain_text("no other job of this user")
+    assert visitor.console == []
