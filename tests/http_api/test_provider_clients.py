@@ -347,11 +347,21 @@ async def test_the_schemes_of_their_clients_carry_our_key(service: RunningServic
 async def test_a_job_of_the_other_provider_or_of_another_user_is_not_found(
     client: httpx.AsyncClient, service: RunningService
 ) -> None:
-    ours = (await created(client, MODEL))["id"]
+    prediction = (await created(client, MODEL))["id"]
+    request = (await client.post(ENDPOINT, json=INPUT)).json()["request_id"]
     other = await service.user("another")
+    of_fal = [("GET", ""), ("GET", "/status"), ("GET", "/status/stream"), ("PUT", "/cancel")]
+    addresses = [
+        *((method, "/fal/a/b/requests/{}" + rest, request, prediction) for method, rest in of_fal),
+        ("GET", PREDICTIONS + "/{}", prediction, request),
+        ("POST", PREDICTIONS + "/{}/cancel", prediction, request),
+    ]
 
-    assert (await client.get(f"/fal/a/b/requests/{ours}/status")).status_code == 404
-    assert (await other.get(f"{PREDICTIONS}/{ours}")).status_code == 404
+    for method, path, own, of_the_other_provider in addresses:
+        assert (await client.request(method, path.format(of_the_other_provider))).status_code == 404
+        foreign = await other.request(method, path.format(own))
+        unknown = await other.request(method, path.format("job_" + "0" * 26))
+        assert (foreign.status_code, foreign.json()) == (404, unknown.json())
 
 
 async def test_a_job_made_by_our_own_api_is_served_too(client: httpx.AsyncClient) -> None:

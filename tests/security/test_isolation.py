@@ -36,6 +36,8 @@ OF_THE_CALLER = {
     "/v1/deliveries",
     "/v1/deliveries/retry",
     "/v1/webhook-tests",
+    "/v1/places",
+    "/v1/spend",
     "/v1/statistics",
 }
 """These name nothing: they show or create what belongs to the caller."""
