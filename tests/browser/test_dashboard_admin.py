@@ -1,10 +1,12 @@
 """The page of an administrator: jobs of everybody or of one user, keys and health."""
 
+from pathlib import Path
+
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Start, StartSignedIn, Visit, holding
 from tests.http_api.scripted_provider import ScriptedProvider, answering
-from tests.support.service import eventually, submit
+from tests.support.service import eventually, submit, wait_for_job
 
 
 async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) -> None:
@@ -52,6 +54,33 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     stranger = await visit(f"{service.url}/#/jobs/{job['request_id']}")
     await stranger.try_key(root.headers["API-KEY"])
     await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
+
+
+async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(
+        'currency = "USD"\n[[price]]\nprovider = "sandbox"\nkind = "*"\nfixed = "0.42"\n'
+    )
+    service = await start(prices=str(prices), sandbox_render=3600)
+    bob = await service.user("bob")
+    await submit(bob, metadata={"label": "Reserved"})
+    sent = await submit(bob, metadata={"label": "Unknown"})
+    await wait_for_job(bob, sent["request_id"], phase="accepted")
+    await bob.post(sent["links"]["cancel"])
+    root = await service.user("root", admin=True)
+    visitor = await visit(service.url, root)
+    page = visitor.page
+    await expect(page.locator(".row.job", has_text="Reserved")).to_contain_text(
+        "0.42 USD, reserved"
+    )
+    await page.locator(".row.job", has_text="Unknown").click()
+    await visitor.sees("0.42 USD, unknown")
+    await page.get_by_role("link", name="Overview").click()
+    for name, key in (("user", "bob"), ("kind", "create_movie")):
+        table = page.get_by_role("region", name=f"Cost by {name}, table")
+        await expect(table.locator("tbody tr")).to_have_text([f"{key}200.42?0.42"])
+        await expect(table.locator(".chip.warning")).to_have_text("?0.42")
+    assert visitor.console == []
 
 
 async def test_health(start_signed_in: StartSignedIn, provider: ScriptedProvider) -> None:

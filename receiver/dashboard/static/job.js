@@ -8,6 +8,7 @@ import { announce, copyable, factList, failure, h, hide, main, once, placeholder
 import { jsonView } from "./json.js";
 import { follow, live, storeJob } from "./live.js";
 import { filesOf, player, sourcesOf } from "./media.js";
+import { costText } from "./money.js";
 import { waitingFacts } from "./places.js";
 import { repeat } from "./repeat.js";
 import { timeline } from "./timeline.js";
@@ -177,6 +178,7 @@ function factsOf(job, user, { waiting, place }) {
       ["Reported", evidenceWord(job.evidence)],
       ["Message", job.message],
       ["Provider's status", job.provider_status],
+      ["Cost", job.cost && costText(job.cost)],
     ],
     Times: [
       ["Created", age(job.created_at)],

@@ -6,6 +6,7 @@ import { announce, arrange, failure, h, hide, main, placeholder, refill } from "
 import { filters, isId, jobsToolbar, matcher, queryOf } from "./filters.js";
 import { connection, EVERYBODY, follow, jobs, live, pin, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
+import { costText } from "./money.js";
 import { abortPrevious } from "./repeat.js";
 import { isEverybodys, scopeOf } from "./scope.js";
 import { age, between, duration } from "./times.js";
@@ -170,7 +171,8 @@ function jobRow({ request_id: id, user: owner }, user) {
       picture,
       h("span", { class: "what" }, h("strong", {}, titleOf(job)),
         h("small", {}, by, job.error?.message ?? (job.done ? null : job.message) ?? namesOf(job))),
-      h("span", { class: "where" }, chip(job.status), !job.done && h("small", {}, phaseWord(job.phase))),
+      h("span", { class: "where" }, chip(job.status), !job.done && h("small", {}, phaseWord(job.phase)),
+        job.cost && h("small", {}, costText(job.cost))),
       job.done ? took(job) : progressBar(job),
       h("small", { class: "how" }, job.evidence ? evidenceWord(job.evidence) : "no update yet"),
       h("small", { class: "age" }, age(job.created_at)),

@@ -6,6 +6,7 @@ import { get, withQuery } from "./api.js";
 import { bars, lines } from "./charts.js";
 import { card, failure, h, main, placeholder, refill, table } from "./dom.js";
 import { follow } from "./live.js";
+import { spendCard, spendSince } from "./money.js";
 import { ofInterest, placesUsed } from "./places.js";
 import { repeat } from "./repeat.js";
 import { scopeControl, scopeOf } from "./scope.js";
@@ -39,15 +40,18 @@ export function showOverview(user, signal) {
 
   async function read(current) {
     const scope = { user: scopeOf(user) };
-    const [statistics, { places }, { deliveries }] = await Promise.all([
+    const spent = (by) => get(withQuery("/v1/spend", { ...scope, by, created_after: spendSince() }), current);
+    const [statistics, { places }, { deliveries }, byUser, byKind] = await Promise.all([
       get(withQuery("/v1/statistics", scope), current),
       get(withQuery("/v1/places", scope), current),
       get(withQuery("/v1/deliveries", { ...scope, limit: NEWEST }), current),
+      spent("user"), spent("kind"),
     ]);
     const hours = statistics.hours.map(flat);
     note.replaceChildren(statistics.complete ? "" : h("p", { class: "notice" },
       "Too many jobs or webhooks to count: only the newest are included."));
-    refill(content, [headline({ ...statistics, hours }), charts(hours), placesCard(places), endpoints(deliveries)]);
+    const cards = [charts(hours), placesCard(places), spendCard(byUser, byKind), endpoints(deliveries)].filter(Boolean);
+    refill(content, [headline({ ...statistics, hours }), ...cards]);
   }
 
   function failed(error) {

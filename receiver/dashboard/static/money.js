@@ -1,0 +1,32 @@
+// What jobs cost.
+
+import { card, h, table } from "./dom.js";
+import { DAY, now } from "./times.js";
+import { chip } from "./words.js";
+
+const DAYS = 30;
+const COLUMNS = ["Jobs", "Settled", "Reserved", "Unknown"];
+
+/** A cost as text, `0.42 USD, reserved`; a settled one needs no word. */
+export const costText = ({ amount, currency, state }) =>
+  `${amount} ${currency}${state === "settled" ? "" : `, ${state}`}`;
+
+/** The beginning of the days that `spendCard` shows. */
+export const spendSince = () => new Date(Math.floor(now() / DAY) * DAY - (DAYS - 1) * DAY).toISOString();
+
+/** A table by user and one by kind, of documents of `/v1/spend`; nothing without prices. */
+export function spendCard(byUser, byKind) {
+  if (byUser.currency === null) return null;
+  const hint = byKind.rows.length === 0 ? "No job with a price yet."
+    : `The last ${DAYS} days (UTC), in ${byKind.currency}. Unknown: ended without a result, and perhaps billed.`;
+  return card("Cost", h("p", { class: "hint" }, hint),
+    [["User", byUser], ["Kind", byKind]].map(([name, { rows }]) =>
+      rows.length > 0 && table(`Cost by ${name.toLowerCase()}`, [name, ...COLUMNS], rows.map(spendRow))));
+}
+
+function spendRow({ key, jobs, settled, reserved, unknown }) {
+  return h("tr", {},
+    h("th", { scope: "row" }, key),
+    [jobs, settled, reserved].map((value) => h("td", { class: "number" }, String(value))),
+    h("td", { class: "number" }, unknown === "0" ? "0" : chip("warning", unknown, "?")));
+}
