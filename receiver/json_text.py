@@ -21,6 +21,7 @@ class UnreadableJson(ValueError):
 class WrittenFloat(float):
     """A float that keeps the digits with which it was written: a price times it is exact."""
 
+    __slots__ = ("text",)
     text: str
 
 

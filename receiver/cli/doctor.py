@@ -82,18 +82,12 @@ async def check_all(settings: ServeSettings) -> list[Finding]:
 
 
 def _check_prices(settings: ServeSettings) -> Iterator[Finding]:
-    """What the price list lacks."""
-    if settings.prices is None:
-        return
-    priced = {price.provider for price in settings.prices.prices}
-    for price in settings.prices.prices:
+    """The prices that no budget holds back."""
+    for price in settings.prices.prices if settings.prices else ():
         if price.measured and not (price.fixed or price.per):
             which = f"the price of {price.provider}, {price.kind!r}"
             detail = f"{which}, has `measured` alone: it reserves 0, so no budget holds it back"
             yield Finding("prices", "warning", detail, "Add `fixed` or `per`, for what to reserve.")
-    for name in settings.provider_names:
-        if name not in priced:
-            yield Finding("prices", "warning", f"{name} has no price", "Its jobs have no cost.")
 
 
 async def _finding(check: str, running: Coroutine[Any, Any, _Result]) -> Finding:

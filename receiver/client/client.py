@@ -172,9 +172,12 @@ class AsyncClient:
                 kind=kind,
                 provider=provider,
                 q=q,
+                created_after=created_after and created_after.astimezone().isoformat(),
+                created_before=created_before and created_before.astimezone().isoformat(),
+                user=user,
                 limit=limit,
                 cursor=cursor,
-                **_filters(created_after, created_before, metadata, user),
+                **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
             ),
         )
 
@@ -241,19 +244,10 @@ class AsyncClient:
             on_pause,
         )
 
-    async def spend(
-        self,
-        *,
-        by: str = "day",
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        metadata: Mapping[str, str] | None = None,
-        user: str | None = None,
-    ) -> Spend:
-        """What jobs cost, in a row for each `by`: `day`, `kind`, `provider` or `user`. The filters
-        are those of `list()`."""
-        query = {"by": by, **_filters(created_after, created_before, metadata, user)}
-        return await self._call(Spend, "GET", "/v1/spend", params=query)
+    async def spend(self, *, by: str | None = None, user: str | None = None) -> Spend:
+        """What jobs cost, in a row for each `by`: `day` (the default), `kind`, `provider` or
+        `user`. `user` is for admin keys; `*` means all users."""
+        return await self._call(Spend, "GET", "/v1/spend", params=_given(by=by, user=user))
 
     # --- webhooks ---------------------------------------------------------------------------------
 
@@ -347,20 +341,6 @@ def _own_errors() -> Iterator[None]:
 def _given(**members: Any) -> dict[str, Any]:
     """The members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _filters(
-    created_after: datetime | None,
-    created_before: datetime | None,
-    metadata: Mapping[str, str] | None,
-    user: str | None,
-) -> dict[str, Any]:
-    return _given(
-        created_after=created_after and created_after.astimezone().isoformat(),
-        created_before=created_before and created_before.astimezone().isoformat(),
-        user=user,
-        **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
-    )
 
 
 def _path(list_: str, id_: str) -> str:

@@ -1,14 +1,17 @@
 """Prices, costs, budgets and spend, as users and operators see them."""
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from receiver.clock import SystemClock
 from receiver.environment import load
+from receiver.providers.parsing import read_measured
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox, sandbox_api
 from receiver.settings import SandboxSettings
@@ -260,6 +263,22 @@ async def test_the_ledger_equals_the_sandbox_s_invoice(
         assert (done["cost"]["state"], done["cost"]["amount"]) == ("settled", settled)
         assert line["amount"] == settled
         assert done["evidence"] == "callback"
+
+
+@pytest.mark.parametrize(
+    ("reported", "measured"),
+    [
+        *(("2.5", "2.5"), ("0", "0"), (" 3 ", "3"), ("1e1", "10")),
+        *(("-1", None), ("NaN", None), ("two", None), ("", None), (None, None), ("9" * 999, None)),
+    ],
+)
+def test_a_header_that_is_no_number_is_not_reported(
+    reported: str | None, measured: str | None
+) -> None:
+    expected = {} if measured is None else {"billable_units": Decimal(measured)}
+    with structlog.testing.capture_logs() as logs:
+        assert read_measured("billable_units", reported, str) == expected
+    assert len(logs) == (reported is not None and measured is None)
 
 
 @pytest.mark.parametrize(
