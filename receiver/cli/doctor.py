@@ -83,7 +83,7 @@ async def check_all(settings: ServeSettings) -> list[Finding]:
 
 def _check_prices(settings: ServeSettings) -> Iterator[Finding]:
     """The prices that no budget holds back."""
-    for price in settings.prices.prices if settings.prices else ():
+    for price in settings.prices.price if settings.prices else ():
         if price.measured and not (price.fixed or price.per):
             which = f"the price of {price.provider}, {price.kind!r}"
             detail = f"{which}, has `measured` alone: it reserves 0, so no budget holds it back"

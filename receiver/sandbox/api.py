@@ -109,8 +109,10 @@ class SandboxApi(Shape):
 
     def measured(self, job: JobView) -> dict[str, float]:
         """What the provider measures of a job that has completed: here, how long it took."""
-        names = MEASURES[self.name] if job.status is Status.COMPLETED else ()
-        return dict.fromkeys(names, self.jobs.rules.render_seconds)
+        name = MEASURES.get(self.name)
+        if name is None or job.status is not Status.COMPLETED:
+            return {}
+        return {name: self.jobs.rules.render_seconds}
 
     def asked(self, job_id: str) -> JobView:
         """The job that a status call asks for. Raises HTTPException 404, or for a fault."""
