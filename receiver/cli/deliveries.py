@@ -23,6 +23,9 @@ async def list_(
         str | None, typer.Option(help="Only this job.", metavar="REQUEST_ID")
     ] = None,
     host: Host = None,
+    failing: Annotated[
+        bool, typer.Option("--failing", help="Only those pending after a failed attempt.")
+    ] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
     user: User = None,
@@ -31,15 +34,26 @@ async def list_(
     """List deliveries, newest first."""
     async with service() as client:
         page = await client.deliveries(
-            state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
+            state=state,
+            request_id=request_id,
+            host=host,
+            failing=failing,
+            user=user,
+            limit=limit,
+            cursor=cursor,
         )
     rows = []
     for each in page["deliveries"]:
         last = each["attempts"][-1] if each["attempts"] else None
         said = last and (last["error"] or last["status_code"])
-        rows.append(local_times(each) | {"attempts": len(each["attempts"]), "last": said})
+        shown = {
+            "state": "failing" if each["failing"] else each["state"],
+            "attempts": f"{len(each['attempts'])} of {each['max_attempts']}",
+            "last": said,
+        }
+        rows.append(local_times(each) | shown)
     columns = "user " * (user is not None)
-    columns += "id request_id status state attempts last next_attempt_at created_at"
+    columns += "id type host state last attempts next_attempt_at created_at request_id"
     emit(json, page, Table(columns, rows, "No deliveries.", page["next_cursor"]))
 
 

@@ -23,6 +23,7 @@ STYLES: Final = {
     "IN_PROGRESS": "cyan",
     "delivered": "green",
     "exhausted": "red",
+    "failing": "red",
     "disabled": "yellow",
     "ok": "green",
     "failed": "red",

@@ -257,14 +257,22 @@ class AsyncClient:
         state: str | None = None,
         request_id: str | None = None,
         host: str | None = None,
+        failing: bool = False,
         user: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Deliveries:
-        """A page of the user's webhook deliveries, newest first. `host` is a name or name:port.
-        `user` is for admin keys; `*` means all users."""
+        """A page of the user's webhook deliveries, newest first. `host` is a name or name:port;
+        `failing` selects those that are pending after a failed attempt. `user` is for admin keys;
+        `*` means all users."""
         query = _given(
-            state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
+            state=state,
+            request_id=request_id,
+            host=host,
+            failing=failing or None,
+            user=user,
+            limit=limit,
+            cursor=cursor,
         )
         return await self._call(Deliveries, "GET", "/v1/deliveries", params=query)
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ _RETRIED = [DeliveryState.EXHAUSTED, DeliveryState.DISABLED, DeliveryState.PENDI
 _TEXT = re.compile(r"[!-~]{1,300}")
 
 
-def delivery_document(delivery: Delivery) -> documents.Delivery:
+def _document(context: ApiContext, delivery: Delivery) -> documents.Delivery:
     """A delivery as the API shows it, ready for JSON."""
     return {
         "id": delivery.id,
@@ -54,6 +55,7 @@ def delivery_document(delivery: Delivery) -> documents.Delivery:
         "delivered_at": timestamp(delivery.delivered_at),
         "host": delivery.host,
         "type": json.loads(delivery.body).get("type", f"job.{delivery.status.lower()}"),
+        "max_attempts": len(context.settings.relay_schedule),
         "failing": delivery.state is DeliveryState.PENDING and bool(delivery.attempts),
     }
 
@@ -76,7 +78,7 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     select = replace(select, failing=failing)
     deliveries = context.services.store.deliveries
     found, last = await deliveries.list_page(select, page.after, page.limit)
-    return await page.response(map(delivery_document, found), last)
+    return await page.response(map(partial(_document, context), found), last)
 
 
 async def show_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
@@ -84,7 +86,7 @@ async def show_delivery(context: ApiContext, request: Request, caller: Caller) -
     found = await _readable(context, request, caller)
     headers = plain_headers(found.id, found.attempts[-1].at) if found.attempts else {}
     document: documents.DeliveryDetail = {
-        **delivery_document(found),
+        **_document(context, found),
         "url": found.url,
         "body": json.loads(await whole_body(context.services.store, found)),
         "headers": headers,
@@ -97,7 +99,7 @@ async def retry_delivery(context: ApiContext, request: Request, caller: Caller) 
     found = await _readable(context, request, caller)
     now = context.services.clock.now()
     retried = await context.services.store.deliveries.retry(found.id, now)
-    return json_response(delivery_document(retried), 202)
+    return json_response(_document(context, retried), 202)
 
 
 async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:

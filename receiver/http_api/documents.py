@@ -90,6 +90,7 @@ class Delivery(TypedDict):
     delivered_at: str | None
     host: str
     type: str
+    max_attempts: int
     failing: bool
 
 

@@ -154,7 +154,9 @@ def test_deliveries_are_listed_shown_and_sent_again(ann: Workspace) -> None:
         sink.calls.get(timeout=TIMEOUT)
         message = in_state(ann, job_id, "disabled")
         listed = ann.run("deliveries", "list").out
-        assert listed.startswith(f"{message}\t{job_id}\tCOMPLETED\tdisabled\t1\t410\t")
+        host = sink.url.split("/")[2]
+        assert listed.startswith(f"{message}\tjob.completed\t{host}\tdisabled\t410\t1 of 10\t-\t")
+        assert ann.run("deliveries", "list", "--failing").out == "No deliveries.\n"
         (delivery,) = ann.run("deliveries", "list", "--json").json()["deliveries"]
         assert delivery["id"] == message
         shown = ann.run("deliveries", "show", message)

@@ -2,14 +2,16 @@
 
 import { link } from "./address.js";
 import { attemptAdvice } from "./advice.js";
-import { get, limited, post, randomKey, request } from "./api.js";
+import { get, limited, post, randomKey, request, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { announce, h, tell } from "./dom.js";
+import { announce, h, once, tell } from "./dom.js";
 import { jsonView } from "./json.js";
 import { storeJob } from "./live.js";
 import { duration } from "./times.js";
 import { titleOf } from "./words.js";
 
+/** How many messages that wait are counted. */
+const MOST_COUNTED = 200;
 /** The submissions that have not succeeded: their Idempotency-Keys, and whether an answer was lost. */
 const attempts = new Map();
 /** By job: the webhook of its repetition whose answer was lost. The next try must be the same. */
@@ -112,12 +114,33 @@ export function testWebhook(signal) {
       const { status_code: status, error, duration_ms: took, excerpt } =
         await post("/v1/webhook-tests", { url: url.value.trim() }, signal);
       const good = status >= 200 && status < 300;
+      const waiting = good ? await sendWaiting(url.value.trim(), signal) : "";
       return h("div", { class: good ? "notice good" : "notice bad", role: "status" },
         h("strong", {}, error ?? `HTTP ${status}`), ` after ${duration(took, true)}. `,
         attemptAdvice({ error, status_code: status }),
+        waiting,
         excerpt && h("pre", { tabindex: 0, "aria-label": "Response body" }, excerpt));
     },
   });
+}
+
+/** How many messages wait for the host of `url`, and a button that sends them now. */
+async function sendWaiting(url, signal) {
+  const { hostname, port, protocol } = new URL(url);
+  const host = `${hostname}:${port || (protocol === "http:" ? 80 : 443)}`;
+  const query = { state: "pending", host, limit: MOST_COUNTED };
+  const { deliveries, next_cursor: more } = await get(withQuery("/v1/deliveries", query), signal);
+  if (deliveries.length === 0) return "";
+  const count = more ? `More than ${deliveries.length} messages wait` : deliveries.length === 1
+    ? "One message waits" : `${deliveries.length} messages wait`;
+  const words = h("span", {}, `${count} for ${host}. `);
+  const go = h("button", { type: "button", class: "small", click: () => once(go, send) }, "Send them now");
+  async function send() {
+    const { retried } = await post("/v1/deliveries/retry", { state: "pending", host });
+    words.textContent = `${retried} queued.`;
+    go.remove();
+  }
+  return h("p", {}, words, go);
 }
 
 /** A button that sends a delivery again, after confirmation. */

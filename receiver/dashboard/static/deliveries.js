@@ -4,20 +4,21 @@ import { here, link, remembered, rememberRows } from "./address.js";
 import { sendAgain, testWebhook } from "./actions.js";
 import { get, post, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
-import { arrange, failure, h, hide, main, once, placeholder, refill } from "./dom.js";
+import { arrange, columnHeads, failure, h, hide, main, once, placeholder, refill } from "./dom.js";
 import { follow, jobs, storeJob } from "./live.js";
 import { repeat } from "./repeat.js";
 import { isEverybodys, scopeControl, scopeOf } from "./scope.js";
-import { age, duration, until } from "./times.js";
+import { age, until } from "./times.js";
 import { filterControls, toolbar } from "./toolbar.js";
-import { chip, DELIVERY_OPTIONS, stateWord, titleOf } from "./words.js";
+import { chip, DELIVERY_OPTIONS, deliveryState, stateWord, titleOf } from "./words.js";
 
 const REFRESH = 5000;
 const PAGE = 50;
 const LARGEST_PAGE = 200;
 const MOST_PAGES = 5;
 const NAMED_AT_ONCE = 50;
-const GIVEN_UP = ["exhausted", "disabled"];
+const NOT_DELIVERED = ["pending", "exhausted", "disabled"];
+const COLUMNS = ["State", "Message", "To", "Last answer", "Next attempt", "Created", ""];
 
 /** Show the deliveries until `signal`; resolves when the first rows are shown. */
 export function showDeliveries(user, signal) {
@@ -38,7 +39,7 @@ export function showDeliveries(user, signal) {
       h("button", { type: "button", click: () => testWebhook(signal) }, "Send a test"))),
     h("p", { class: "hint" }, "Webhooks to the URLs that jobs were submitted with."),
     deliveriesToolbar(user, filtered, signal),
-    list, note, h("p", {}, more),
+    columnHeads("delivery", COLUMNS), list, note, h("p", {}, more),
   );
 
   const known = () => !more.hidden ? `all deliveries (more than ${rows.size})`
@@ -84,7 +85,7 @@ export function showDeliveries(user, signal) {
 
   async function read(current) {
     const deliveries = await readPages(current);
-    hide(all, deliveries.length === 0 || !GIVEN_UP.includes(filters().state));
+    hide(all, deliveries.length === 0 || !NOT_DELIVERED.includes(filters().state));
     show(deliveries);
     rememberRows(rows.size);
     refill(note, rows.size > 0 ? [] : [nothing(filters(), !more.hidden)]);
@@ -108,7 +109,8 @@ export function showDeliveries(user, signal) {
 
 function filters() {
   const { query } = here();
-  return { state: query.get("state"), host: query.get("host"), request_id: query.get("request_id") };
+  const failing = query.get("state") === "failing";
+  return { state: failing ? "pending" : query.get("state"), failing: failing || null, host: query.get("host"), request_id: query.get("request_id") };
 }
 
 function nothing({ state, host, request_id: id }, isMore) {
@@ -129,35 +131,36 @@ function deliveriesToolbar(user, changed, signal) {
     user.admin && scopeControl(user, changed));
 }
 
-function deliveryRow({ id, user: owner, created_at: created }, user, signal, done) {
+function deliveryRow({ id, type, host, user: owner, created_at: created }, user, signal, done) {
   const state = h("span", { class: "where" });
-  const title = h("a", { href: link(`/deliveries/${encodeURIComponent(id)}`) });
-  const attempts = h("small");
+  const title = h("a", { href: link(`/deliveries/${encodeURIComponent(id)}`) }, type);
+  const about = h("small");
+  const last = h("small", { class: "last" });
+  const next = h("small", { class: "next" });
   const again = sendAgain(id, signal, done);
   const by = isEverybodys(user) && `${owner} · `;
   function update(delivery) {
     const job = jobs.get(delivery.request_id);
-    state.replaceChildren(chip(delivery.state));
-    title.textContent = `${stateWord(delivery.status)} · ${job ? titleOf(job) : delivery.request_id}`;
-    attempts.replaceChildren(h("span", {}, by, summary(delivery)), nextAttempt(delivery) ?? "");
-    hide(again, delivery.state === "pending", title);
+    state.replaceChildren(chip(deliveryState(delivery)));
+    about.replaceChildren(by || "", job ? titleOf(job) : delivery.request_id);
+    last.replaceChildren(...summary(delivery));
+    next.replaceChildren(nextAttempt(delivery));
   }
   const element = h("li", {}, h("div", { class: "row delivery" }, state,
-    h("span", { class: "what" }, title, attempts),
+    h("span", { class: "what" }, title, about),
+    h("small", { class: "to" }, host.replace(/:443$/, "")), last, next,
     h("small", { class: "age" }, age(created)), h("span", { class: "act" }, again)));
   return { element, update };
 }
 
-function summary({ state, attempts }) {
+function summary({ state, attempts, max_attempts: most }) {
   const last = attempts.at(-1);
-  if (last === undefined) return state === "pending" ? "no attempt yet" : "not sent";
-  const count = `${attempts.length} ${attempts.length === 1 ? "attempt" : "attempts"}`;
-  return `${count}, last: ${last.error ?? last.status_code} in ${duration(last.duration_ms, true)}`;
+  if (last === undefined) return [state === "pending" ? "no attempt yet" : "not sent"];
+  const number = attempts.length > most ? attempts.length : `${attempts.length} of ${most}`;
+  return [h("strong", {}, last.error ?? `HTTP ${last.status_code}`), ` attempt ${number}`];
 }
 
-function nextAttempt({ state, next_attempt_at: at }) {
-  return state === "pending" && at ? h("span", {}, " · next attempt ", until(at)) : null;
-}
+const nextAttempt = ({ state, next_attempt_at: at }) => (state === "pending" && at ? until(at) : "–");
 
 /** Read the jobs of these deliveries that are not known yet, some at a time. */
 async function readTitles(deliveries, signal) {

@@ -8,7 +8,7 @@ import { copyable, copyButton, factList, failure, h, main, placeholder, refill }
 import { jsonView } from "./json.js";
 import { repeat } from "./repeat.js";
 import { age, clockTime, duration, until } from "./times.js";
-import { chip, titleOf } from "./words.js";
+import { chip, deliveryState, titleOf } from "./words.js";
 
 const REFRESH = 5000;
 /** A delivery that is gone does not come back. */
@@ -54,10 +54,9 @@ export function showDelivery(user, signal, id) {
 
   function show(delivery) {
     const isFocused = again.contains(document.activeElement);
-    again.hidden = delivery.state === "pending";
     document.title = `${delivery.body.type ?? "Webhook"} · receiver`;
     head.replaceChildren(
-      h("div", { class: "title" }, h("h1", {}, delivery.body.type ?? "Webhook"), chip(delivery.state), again),
+      h("div", { class: "title" }, h("h1", {}, delivery.body.type ?? "Webhook"), chip(deliveryState(delivery)), again),
       h("div", { class: "facts" }, factList([
         ["To", copyable(delivery.url, "the URL")],
         ["Id", copyable(delivery.id, "the webhook-id")],
@@ -72,7 +71,7 @@ export function showDelivery(user, signal, id) {
     message.replaceChildren(
       h("h2", {}, "Body"), jsonView(delivery.body, "the body"),
       ...headerList(delivery.headers));
-    if (isFocused) (again.hidden ? main : again.querySelector("button")).focus({ preventScroll: true });
+    if (isFocused) again.querySelector("button").focus({ preventScroll: true });
   }
 
   return refresh.now();

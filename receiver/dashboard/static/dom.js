@@ -134,6 +134,10 @@ export function factList(pairs) {
 export const card = (title, ...content) =>
   h("section", { class: "card", "aria-label": title }, h("h2", {}, title), content);
 
+/** The heads of a list's columns, for the eye: each row says by itself what it shows. */
+export const columnHeads = (kind, names) =>
+  h("div", { class: `heads ${kind}`, "aria-hidden": "true" }, names.map((name) => h("small", {}, name)));
+
 /** A table that scrolls in its box; `rows` are elements. */
 export const table = (name, columns, rows) =>
   h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": `${name}, table` }, h("table", {},

@@ -2,7 +2,7 @@
 
 import { link, remembered, rememberRows } from "./address.js";
 import { get, withQuery } from "./api.js";
-import { announce, arrange, failure, h, hide, main, placeholder, refill } from "./dom.js";
+import { announce, arrange, columnHeads, failure, h, hide, main, placeholder, refill } from "./dom.js";
 import { filters, isId, jobsToolbar, matcher, queryOf } from "./filters.js";
 import { connection, EVERYBODY, follow, jobs, live, pin, storeJob } from "./live.js";
 import { thumbnail } from "./media.js";
@@ -12,6 +12,7 @@ import { isEverybodys, scopeOf } from "./scope.js";
 import { age, between, duration } from "./times.js";
 import { chip, evidenceWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
 
+const COLUMNS = ["", "Job", "State", "Progress", "Reported", "Created"];
 const PAGE = 50;
 const LARGEST_PAGE = 200;
 const MOST_PAGES = 5;
@@ -43,7 +44,7 @@ export function showJobs(user, signal) {
     h("div", { class: "title" }, h("h1", {}, "Jobs"),
       h("a", { class: "button primary", href: link("/new") }, "New job")),
     jobsToolbar(user, filtered, signal),
-    list, note, h("p", {}, more),
+    columnHeads("job", COLUMNS), list, note, h("p", {}, more),
   );
 
   function filtered() {

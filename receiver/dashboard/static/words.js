@@ -11,12 +11,15 @@ const JOB = {
 };
 const DELIVERY = {
   pending: ["○", "Pending"],
+  failing: ["!", "Failing"],
   delivered: ["✓", "Delivered"],
   skipped: ["⤼", "Skipped"],
   exhausted: ["✕", "Given up"],
   disabled: ["⊘", "Turned off"],
 };
 const STATES = { ...JOB, ...DELIVERY };
+/** The state of a delivery as it is shown: a pending one whose attempts fail is `failing`. */
+export const deliveryState = ({ state, failing }) => (failing ? "failing" : state);
 const PHASE = {
   queued: "waiting to be sent",
   submitting: "being sent",
