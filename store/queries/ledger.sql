@@ -47,14 +47,18 @@ DELETE FROM budgets WHERE user_id = :user_id;
 -- All budgets by user.
 SELECT u.name, b.budget FROM budgets b JOIN users u ON u.id = b.user_id ORDER BY u.name;
 
+-- name: first-and-last
+-- When the first and the last job of a period were created; NULL if there is none.
+SELECT (SELECT min(created_at) FROM ledger WHERE {whose} AND created_at > :created_after),
+       (SELECT max(created_at) FROM ledger WHERE {whose} AND created_at < :created_before);
+
 -- name: spend
 -- The sums of jobs by day (its number since 1970), provider, kind or user.
 SELECT {key} AS key, count(*), coalesce({decimal_sum}(amount) FILTER (WHERE state = 'reserved'), '0'),
        coalesce({decimal_sum}(amount) FILTER (WHERE state = 'settled'), '0'),
        coalesce({decimal_sum}(amount) FILTER (WHERE state = 'unknown'), '0')
   FROM ledger
- WHERE {whose} AND currency = :currency AND created_at > :created_after
-   AND created_at < :created_before
+ WHERE {whose} AND currency = :currency AND created_at >= :starts AND created_at < :ends
    AND (CAST(:metadata AS text) = '{{}}' OR NOT EXISTS (
         SELECT 1 FROM {metadata_members} AS wanted
          WHERE NOT EXISTS (SELECT 1 FROM {ledger_members} AS m

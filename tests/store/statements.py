@@ -45,6 +45,7 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "by kind": candidates(1, JobFilter(kind="create_movie")),
         "by provider": candidates(1, JobFilter(provider="fal")),
     },
+    "ledger.first-and-last": {"": user_condition(1), "of all": user_condition(None)},
     "ledger.spend": {
         f"{by}{of}": {"key": key, **user_condition(user)}
         for by, key in SPEND_KEYS.items()

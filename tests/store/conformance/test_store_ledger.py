@@ -10,7 +10,7 @@ import pytest
 from store.errors import BudgetExceeded, KeyReused, NoPrice, NotFound
 from store.idempotency import IdempotencyKey, Replay
 from store.keys import User
-from store.ledger import SpendFilter, SpendKey
+from store.ledger import MONTH, SpendFilter, SpendKey
 from store.records.costs import Budget, Cost, CostState, plain
 from store.records.jobs import Job
 from store.records.times import Millis
@@ -87,6 +87,17 @@ async def test_spend_sums_exactly_by_key_and_state(world: World) -> None:
     await settle(world, big, CostState.SETTLED, HUGE)
     await world.remove_finished()
     assert (await spend(world))[1] == ("samsar", 2, "0.1", HUGE, "0")
+
+
+async def test_spend_of_more_than_a_month_is_the_sum_of_all(world: World) -> None:
+    times = [NOW + offset for offset in (0, MONTH - 1, MONTH, 2 * MONTH, 13 * MONTH)]
+    for at in times:
+        await world.create(cost=cost("0.1"), at=at)
+    assert await spend(world) == [("samsar", 5, "0.5", "0", "0")]
+    inner: dict[str, Any] = {"created_after": times[0], "created_before": times[-1]}
+    assert await spend(world, **inner) == [("samsar", 3, "0.3", "0", "0")]
+    assert [jobs for _, jobs, *_ in await spend(world, "day")] == [1, 2, 1, 1]
+    assert await spend(world, created_after=times[-1]) == []
 
 
 async def test_an_entry_outlives_its_job_and_is_removed_when_it_is_old(world: World) -> None:

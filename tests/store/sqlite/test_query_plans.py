@@ -113,6 +113,8 @@ CHOSEN = {
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "keys.list-users": "jobs_unfinished_by_user (user_id=?)",
     "jobs.find-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
+    "ledger.first-and-last": "ledger_by_user (user_id=? AND created_at>?)",
+    "ledger.first-and-last of all": "ledger_by_time (created_at>?)",
     "ledger.newest-currency": "ledger_by_user (user_id=?)",
     "ledger.remove-old": "ledger_by_time (created_at<?)",
     "ledger.spend day": "ledger_by_user (user_id=? AND created_at>? AND created_at<?)",
