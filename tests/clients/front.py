@@ -31,10 +31,15 @@ class Front:
     """The method and path of each."""
     url: str = ""
 
+    @property
+    def creations(self) -> list[str]:
+        return [each for each in self.requests if _creates(each)]
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, *headers = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()[:-1]
         method, path, _ = line.split()
-        self.requests.append(f"{method} {path}")
+        request = f"{method} {path}"
+        self.requests.append(request)
         kept = {name: each for each in headers if (name := each.partition(":")[0].lower())}
         length = int(kept.get("content-length", ":0").partition(":")[2])
         kept |= {"connection": "Connection: close", "": f"X-Forwarded-Proto: {self.scheme}"}
@@ -42,7 +47,7 @@ class Front:
         answers, server = await asyncio.open_connection("127.0.0.1", self.upstream)
         try:
             server.write(head.encode("latin-1") + await reader.readexactly(length))
-            if method == "POST" and not path.endswith("/cancel") and self.loses():
+            if _creates(request) and self.loses():
                 await answers.read()
                 client: socket.socket = writer.get_extra_info("socket")
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -53,6 +58,10 @@ class Front:
                 await writer.drain()
         finally:
             server.transport.abort()
+
+
+def _creates(request: str) -> bool:
+    return request.startswith("POST ") and not request.endswith("/cancel")
 
 
 @asynccontextmanager

@@ -32,6 +32,8 @@ class Client:
     script: str
     packages: tuple[str, ...]
     needs_tls: bool = False
+    orders: tuple[str, ...] = ("orders",)
+    """The calls that order jobs, each in its own way."""
 
     @property
     def is_python(self) -> bool:
@@ -47,6 +49,7 @@ CLIENTS = (
         "replicate",
         "ai_sdk.mjs",
         ("ai@7.0.173", "@ai-sdk/replicate@3.0.46"),
+        orders=("orders of images", "orders of videos"),
     ),
     Client("fal-client 1.0.3", "fal", "python_fal.py", ("fal-client==1.0.3",), needs_tls=True),
     Client("@fal-ai/client 1.10.1", "fal", "fal.mjs", ("@fal-ai/client@1.10.1",)),
@@ -68,7 +71,6 @@ def command(client: Client) -> tuple[str, ...]:
         (_install_python if client.is_python else _install_node)(client, folder)
         done.touch()
     if client.is_python:
-        # -P would hide the project's folder, where the scripts' common part is.
         return (str(folder / "bin" / "python"), "-m", f"tests.clients.scripts.{client.script[:-3]}")
     # Node looks for packages beside the script.
     for script in SCRIPTS.glob("*.mjs"):

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import operator
 import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import trustme
 
 from receiver.clock import SystemClock
@@ -20,10 +23,13 @@ from receiver.sandbox.replicate import ReplicateApi
 from receiver.sandbox.run import sandbox
 from tests.clients.front import Front, front
 from tests.clients.installs import ROOT, Client, command
+from tests.support.service import eventually, listed, running_service
 
 RESULTS = "https://results.example.com/"
 """Where results seem to be: the clients treat `https` links in their own ways."""
 SCRIPT_SECONDS = 50.0
+SUBMIT_TIMEOUT = 0.5
+"""Seconds that the service waits for an answer of the sandbox, which comes at once or never."""
 
 _IDS = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{11}-[0-9a-f]{12}")
 
@@ -55,13 +61,19 @@ class Target:
     provider: ReplicateApi | FalApi
     authority: Path
     """The certificate that signed the front's."""
+    user: httpx.AsyncClient | None = None
+    """The user of the service, if there is one."""
 
-    @property
-    def charges(self) -> int:
-        """How many jobs the provider has made."""
+    async def charges(self) -> int:
+        """How many jobs the provider has made, when no job of the service is under way."""
+        if self.user is not None:
+            for status in ("PENDING", "IN_PROGRESS"):
+                await eventually(partial(listed, self.user, "jobs", status=status), operator.not_)
         return len(self.provider.jobs.all())
 
-    async def run(self, *calls: str, **environment: str) -> list[Line]:
+    async def run(
+        self, *calls: str, seconds: float = SCRIPT_SECONDS, **environment: str
+    ) -> list[Line]:
         """Run the client's script: all its calls, or those that are named. Ids are replaced."""
         process = await asyncio.create_subprocess_exec(
             *command(self.client),
@@ -73,7 +85,7 @@ class Target:
             stdout=asyncio.subprocess.PIPE,
         )
         try:
-            async with asyncio.timeout(SCRIPT_SECONDS):
+            async with asyncio.timeout(seconds):
                 stdout, _ = await process.communicate()
         finally:
             if process.returncode is None:
@@ -86,16 +98,54 @@ class Target:
 @asynccontextmanager
 async def sandbox_alone(client: Client, folder: Path, **rules: Any) -> AsyncIterator[Target]:
     """The provider's sandbox, without the service."""
-    provider = _Replicate() if client.api == "replicate" else _Fal()
-    certificates = trustme.CA()
-    authority = folder / "authority.pem"
-    certificates.cert_pem.write_to_path(str(authority))
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if client.needs_tls else None
-    if tls is not None:
-        certificates.issue_cert("127.0.0.1").configure_cert(tls)
     async with (
-        sandbox(SandboxRules(**rules), SystemClock(), provider) as origin,
-        front(origin, tls) as proxy,
+        _sandbox(client, rules) as (provider, origin),
+        _front(client, folder, origin) as (proxy, authority),
     ):
         provider.base_url = proxy.url + provider.path
         yield Target(client, proxy.url, "any", proxy, provider, authority)
+
+
+@asynccontextmanager
+async def service(client: Client, folder: Path, **rules: Any) -> AsyncIterator[Target]:
+    """The service before the provider's sandbox."""
+    async with (
+        _sandbox(client, rules) as (provider, origin),
+        running_service(
+            folder,
+            provider=client.api,
+            replicate_api_token="token",
+            replicate_base_url=origin + provider.path,
+            fal_key="key",
+            fal_base_url=origin + provider.path,
+            fal_jwks_url=f"{origin}/.well-known/jwks.json",
+            submit_timeout=SUBMIT_TIMEOUT,
+            relay_allow_http=True,
+            relay_allow_nets="127.0.0.0/8",
+        ) as running,
+        _front(client, folder, running.url) as (proxy, authority),
+    ):
+        key = await running.key()
+        root, user = f"{proxy.url}/{client.api}", running.client(key)
+        yield Target(client, root, key, proxy, provider, authority, user)
+
+
+@asynccontextmanager
+async def _sandbox(
+    client: Client, rules: Mapping[str, Any]
+) -> AsyncIterator[tuple[ReplicateApi | FalApi, str]]:
+    provider = _Replicate() if client.api == "replicate" else _Fal()
+    async with sandbox(SandboxRules(**rules), SystemClock(), provider) as origin:
+        yield provider, origin
+
+
+@asynccontextmanager
+async def _front(client: Client, folder: Path, server: str) -> AsyncIterator[tuple[Front, Path]]:
+    """A proxy, and the certificate of the authority that signed its own."""
+    authority, file, tls = trustme.CA(), folder / "authority.pem", None
+    authority.cert_pem.write_to_path(str(file))
+    if client.needs_tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(tls)
+    async with front(server, tls) as proxy:
+        yield proxy, file

@@ -3,6 +3,7 @@ sandbox and from the service."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 
 from tests.clients.expected import CALLS, FAILURES
 from tests.clients.installs import CLIENTS, Client, Missing, command
-from tests.clients.targets import Target, sandbox_alone
+from tests.clients.targets import Target, sandbox_alone, service
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(240)]  # the first run installs them
 
 Opened = Callable[..., AbstractAsyncContextManager[Target]]
-TARGETS = pytest.mark.parametrize("target", [sandbox_alone])
+REPLICATE = [
+    pytest.param(client, id=client.name) for client in CLIENTS if client.api == "replicate"
+]
+TARGETS = pytest.mark.parametrize("target", [sandbox_alone, service])
 
 
 @pytest.fixture(params=CLIENTS, ids=[client.name for client in CLIENTS])
@@ -45,3 +49,24 @@ async def test_a_failed_job_raises(tmp_path: Path, client: Client, target: Opene
     expected = FAILURES[client.script]
     async with target(client, tmp_path, render_seconds=0.1, fail_jobs=1) as opened:
         assert said(await opened.run(*expected), "raised") == expected
+
+
+async def test_an_order_whose_answers_are_lost_makes_one_job(
+    tmp_path: Path, client: Client
+) -> None:
+    """With an Idempotency-Key, whether the client sends the order again or its caller does."""
+    for call in client.orders:
+        async with service(client, tmp_path / call, render_seconds=0.1) as opened:
+            lost = iter([True, True])
+            opened.front.loses = partial(next, lost, False)
+            [line] = await opened.run(call, ORDERS="1", KEYS="1")
+            assert line["got"]["jobs"] == await opened.charges() == 1
+            assert len(opened.front.creations) == 3
+
+
+@pytest.mark.parametrize("client", REPLICATE, indirect=True)
+async def test_an_awaited_run_needs_no_polls(tmp_path: Path, client: Client) -> None:
+    """The service holds an answer with `Prefer: wait` until the job is done."""
+    async with service(client, tmp_path, render_seconds=0.3) as opened:
+        await opened.run("generateImage" if client.script == "ai_sdk.mjs" else "run")
+        assert opened.front.requests == ["POST /replicate/v1/models/owner/name/predictions"]
