@@ -48,6 +48,10 @@ class ApiKey:
     admin: bool
     created_at: Millis
     revoked_at: Millis | None
+    name: str | None = None
+    """What its owner calls it."""
+    last_used_at: Millis | None = None
+    """The beginning of the hour in which it was used last."""
 
 
 class Keys(Repository):
@@ -95,6 +99,15 @@ class Keys(Repository):
 
         return await self._writer.urgent(work)
 
+    async def note_use(self, hashes: Iterable[str], hour: Millis) -> None:
+        """Note that these keys were used in the hour that begins then."""
+        parameters = {"hashes": to_json([*hashes]), "hour": hour}
+
+        def work(db: Session, _: CommitNotice) -> None:
+            db.execute(self._sql["note-use"], parameters)
+
+        await self._writer.normal(work)
+
     async def rotate_secret(self, user: str, secret: str, old_until: Millis) -> User:
         """Give the user a new signing secret; the previous one also signs until `old_until`.
         Raises `NotFound`."""
@@ -125,8 +138,8 @@ class Keys(Repository):
 
 
 def _key(row: Row) -> ApiKey:
-    hash_, prefix, user_id, user, admin, created_at, revoked_at = row
-    return ApiKey(hash_, prefix, user_id, user, bool(admin), created_at, revoked_at)
+    hash_, prefix, user_id, user, admin, *rest = row
+    return ApiKey(hash_, prefix, user_id, user, bool(admin), *rest)
 
 
 def _user(row: Row) -> User:

@@ -44,6 +44,10 @@ async def create(
             " deliveries.",
         ),
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What tells this key from the user's others.", metavar="NAME"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create a key for a user, and the user if the name is new. Prints the key, which cannot be
@@ -54,7 +58,8 @@ async def create(
     async with configured_store(settings) as store:
         if was_missing:
             warn(f"There was no database at {settings.sqlite_path}: it was created.")
-        issued = asdict(await issue_key(store, _clock.now(), os.urandom, user, admin=admin))
+        now = _clock.now()
+        issued = asdict(await issue_key(store, now, os.urandom, user, admin=admin, name=name))
     note = "The key is not shown again. Verify the service's webhooks with the secret."
     emit(json, issued, issued, note)
 
@@ -70,7 +75,7 @@ async def list_(json: Json = False) -> None:
             newest_first = await store.keys.list_page("", sys.maxsize)
         documents = [key_document(key) for key in reversed(newest_first)]
     empty = f"No keys yet in {_place(settings)}: `receiver keys create USER` creates one."
-    columns = "prefix user admin created_at revoked_at"
+    columns = "prefix user name admin created_at last_used_at revoked_at"
     emit(json, documents, Table(columns, map(local_times, documents), empty))
 
 

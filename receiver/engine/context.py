@@ -1,7 +1,7 @@
 """The services that the use cases share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from receiver.clock import Clock
@@ -31,6 +31,8 @@ class ServiceContext:
     providers: Mapping[str, Provider]
     metrics: Metrics
     status_calls: StatusCalls
+    keys_used: set[str] = field(default_factory=set)
+    """Hashes of keys that were used in this hour, and are not yet noted in the store."""
     user_storage: int | None = None
     """Maximum number of bytes of the stored inputs and results of one user; None for no limit."""
     prices: PriceList | None = None

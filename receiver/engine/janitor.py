@@ -4,7 +4,7 @@ import math
 
 import structlog
 
-from receiver.domain.schedule import DAY
+from receiver.domain.schedule import DAY, HOUR
 from receiver.engine.backlog import Backlog
 from receiver.engine.clock_trust import ClockTrust
 from receiver.engine.context import ServiceContext
@@ -50,6 +50,7 @@ class Janitor(Worker):
         if monotonic >= self._measure_at:
             self._measure_at = monotonic + UPKEEP_SECONDS
             await self._measure(now)
+            await self._note_used_keys(now)
         if not await self._check_clock(now):
             return 0
         removed = await store.retention.remove(now - self._retention, BATCH, self._after)
@@ -80,6 +81,11 @@ class Janitor(Worker):
                     " removed until the clock is trusted again"
                 )
         return trusted
+
+    async def _note_used_keys(self, now: Millis) -> None:
+        if used := self._services.keys_used.copy():
+            await self._services.store.keys.note_use(used, now - now % HOUR)
+            self._services.keys_used.difference_update(used)
 
     async def _measure(self, now: Millis) -> None:
         store, metrics = self._services.store, self._services.metrics

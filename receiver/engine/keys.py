@@ -17,6 +17,8 @@ SECRET_BYTES = 32
 PREFIX_LENGTH = 11
 """`rk_` and eight characters: enough to tell keys apart, too little to guess the rest."""
 
+KEY_NAME = 64
+
 OVERLAP: Millis = DAY
 """How long a previous secret signs together with the new one."""
 
@@ -25,7 +27,7 @@ _USER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 class UserNameRefused(ValueError):
-    """The user name is not allowed; the text says which are."""
+    """The name of a user or key is not allowed; the text says which are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,23 @@ def check_user_name(user: str) -> None:
 
 
 async def issue_key(
-    store: Store, now: Millis, entropy: Entropy, user: str, *, admin: bool
+    store: Store,
+    now: Millis,
+    entropy: Entropy,
+    user: str,
+    *,
+    admin: bool,
+    name: str | None = None,
 ) -> IssuedKey:
-    """Create a key for `user`, and the user if the name is new.
+    """Create a key for `user`, and the user if the name is new. `name` is the key's own.
 
     Raises:
         UserNameRefused: the name is not allowed.
         StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
     check_user_name(user)
+    if name is not None and not (1 <= len(name) <= KEY_NAME and name.isprintable()):
+        raise UserNameRefused(f"A key's name is 1 to {KEY_NAME} printable characters")
     random_part = base64.urlsafe_b64encode(entropy(SECRET_BYTES)).decode("ascii").rstrip("=")
     key = f"rk_{random_part}"
     row = ApiKey(
@@ -72,6 +82,7 @@ async def issue_key(
         admin=admin,
         created_at=now,
         revoked_at=None,
+        name=name,
     )
     owner = await store.keys.add(row, new_secret(entropy(SECRET_BYTES)))
     return IssuedKey(user=owner.name, key=key, secret=owner.secret, prefix=row.prefix)
@@ -82,8 +93,10 @@ def key_document(key: ApiKey) -> dict[str, object]:
     return {
         "prefix": key.prefix,
         "user": key.user,
+        "name": key.name,
         "admin": key.admin,
         "created_at": timestamp(key.created_at),
+        "last_used_at": timestamp(key.last_used_at),
         "revoked_at": timestamp(key.revoked_at),
     }
 

@@ -6,12 +6,11 @@ from typing import Final, NoReturn, TypeVar
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from receiver.clock import Clock
+from receiver.domain.schedule import HOUR
+from receiver.engine.context import ServiceContext
 from receiver.engine.keys import hash_key
 from receiver.http_api.errors import Problem, not_found
 from receiver.http_api.sessions import Sessions
-from receiver.metrics import Metrics
-from store.database import Store
 from store.records.deliveries import Delivery
 from store.records.jobs import Job
 
@@ -43,10 +42,11 @@ class Caller:
 class Authenticator:
     """Finds the caller of a request."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, sessions: Sessions) -> None:
-        self._store = store
-        self._clock = clock
-        self._metrics = metrics
+    def __init__(self, services: ServiceContext, sessions: Sessions) -> None:
+        self._store = services.store
+        self._clock = services.clock
+        self._metrics = services.metrics
+        self._used = services.keys_used
         self._sessions = sessions
         self._cache: dict[str, tuple[float, Caller]] = {}
         """Callers, and until when. Only of keys that exist, so it does not outgrow the store."""
@@ -87,6 +87,8 @@ class Authenticator:
         key = await self._store.keys.find(key_hash)
         if key is None or key.revoked_at is not None:
             return None
+        if (key.last_used_at or 0) <= self._clock.now() - HOUR:
+            self._used.add(key.hash)
         caller = Caller(key.user_id, key.user, key.hash, key.admin)
         self._cache[key_hash] = (now + CACHE_SECONDS, caller)
         return caller

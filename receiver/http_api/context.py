@@ -66,7 +66,7 @@ class ApiContext:
         services, clock = self.services, self.services.clock
         is_secure = self.settings.public_url.startswith("https:")
         self.sessions = Sessions(keys, clock, secure=is_secure)
-        self.auth = Authenticator(services.store, clock, services.metrics, self.sessions)
+        self.auth = Authenticator(services, self.sessions)
         self.rate_limit = RateLimit(self.settings.rate_limit, clock)
         self.readiness = Readiness(services.store, clock)
         self.backlog = Backlog(services)

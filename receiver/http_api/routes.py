@@ -98,6 +98,7 @@ API: tuple[Row[Any], ...] = (
     Row("GET", "/session/keys", ADMIN_KEY, session_routes.list_keys),
     Row("POST", "/session/keys", ADMIN_KEY, session_routes.create_key),
     Row("DELETE", "/session/keys/{prefix}", ADMIN_KEY, session_routes.revoke_key),
+    Row("POST", "/session/secret", KEY, session_routes.signing_secret),
     Row("GET", "/session", PUBLIC, session_routes.show_session),
     Row("POST", "/session", PUBLIC, session_routes.sign_in),
     Row("DELETE", "/session", PUBLIC, session_routes.sign_out),

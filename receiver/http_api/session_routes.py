@@ -6,11 +6,18 @@ from dataclasses import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.engine.keys import UserNameRefused, hash_key, issue_key, key_document
+from receiver.domain.serialization import timestamp
+from receiver.engine.keys import (
+    UserNameRefused,
+    hash_key,
+    issue_key,
+    key_document,
+    rotate_secret,
+)
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import invalid
+from receiver.http_api.errors import invalid, or_404
 from receiver.http_api.health import metrics
 from receiver.http_api.queries import PAGE, read_page
 from receiver.http_api.responses import json_response
@@ -59,6 +66,25 @@ def _session(context: ApiContext, caller: Caller | None) -> Response:
     return json_response(document)
 
 
+async def signing_secret(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """`POST /session/secret` `{"key", "rotate"?}`: the user's signing secret, or a new one. The key
+    is asked for again: an open page alone must not be enough."""
+    body = parse_object(await read_body(request, context.settings.max_body_bytes))
+    key, rotate = body.get("key"), body.get("rotate", False)
+    if not isinstance(key, str) or not isinstance(rotate, bool) or {*body} - {"key", "rotate"}:
+        raise invalid("/key", "key must be your API key.")
+    given = await context.auth.caller_of_key(hash_key(key.strip()))
+    if given is None or given.user_id != caller.user_id:
+        raise invalid("/key", "This is no active key of yours.")
+    store, now = context.services.store, context.services.clock.now()
+    if rotate:
+        user = await rotate_secret(store, now, context.rng.randbytes, caller.user)
+    else:
+        user = or_404(await store.keys.user(caller.user_id))
+    until = timestamp(user.previous_secret_until)
+    return json_response({"secret": user.secret, "previous_secret_until": until})
+
+
 # --- for admins -----------------------------------------------------------------------------------
 
 
@@ -78,17 +104,19 @@ async def list_keys(context: ApiContext, request: Request, caller: Caller) -> Re
 
 
 async def create_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
-    """`POST /session/keys` `{"user", "admin"?}`: create a key, and the user if the name is new. It
-    is shown once, with the user's signing secret."""
+    """`POST /session/keys` `{"user", "name"?, "admin"?}`: create a key, and the user if that one is
+    new. It is shown once, with the user's signing secret."""
     body = parse_object(await read_body(request, context.settings.max_body_bytes))
-    user, admin = body.get("user"), body.get("admin", False)
-    if not isinstance(user, str) or not isinstance(admin, bool) or {*body} - {"user", "admin"}:
+    user, admin, name = body.get("user"), body.get("admin", False), body.get("name")
+    unknown = {*body} - {"user", "name", "admin"}
+    is_valid = isinstance(admin, bool) and isinstance(name, str | None) and not unknown
+    if not isinstance(user, str) or not is_valid:
         raise invalid("", 'Send {"user": NAME}, and "admin": true for an admin\'s key.')
     store, now = context.services.store, context.services.clock.now()
     try:
-        made = await issue_key(store, now, context.rng.randbytes, user, admin=admin)
+        made = await issue_key(store, now, context.rng.randbytes, user, admin=admin, name=name)
     except UserNameRefused as refusal:
-        raise invalid("/user", f"{refusal}.") from None
+        raise invalid("", f"{refusal}.") from None
     return json_response(asdict(made), 201)
 
 

@@ -6,12 +6,13 @@ VALUES (:name, :secret, :nonce, :nonce)
 
 -- name: add-key
 -- Add a key.
-INSERT INTO api_keys (hash, prefix, user_id, admin, created_at, revoked_at)
-VALUES (:hash, :prefix, :user_id, :admin, :created_at, :revoked_at);
+INSERT INTO api_keys (hash, prefix, user_id, admin, created_at, revoked_at, name)
+VALUES (:hash, :prefix, :user_id, :admin, :created_at, :revoked_at, :name);
 
 -- name: read-key
 -- A key by its hash, with its user's name.
-SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
+SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at,
+       k.name, k.last_used_at
   FROM api_keys k JOIN users u ON u.id = k.user_id
  WHERE k.hash = :hash;
 
@@ -23,7 +24,7 @@ SELECT hash FROM api_keys WHERE revoked_at IS NULL AND hash IN ({listed_hashes})
 -- Keys older than the one with the hash `before` (all if there is none), newest first. With a join
 -- SQLite would read them by user.
 SELECT k.hash, k.prefix, k.user_id, (SELECT name FROM users WHERE users.id = k.user_id), k.admin,
-       k.created_at, k.revoked_at
+       k.created_at, k.revoked_at, k.name, k.last_used_at
   FROM api_keys k
  WHERE NOT EXISTS (SELECT 1 FROM api_keys b
                     WHERE b.hash = :before
@@ -33,7 +34,8 @@ SELECT k.hash, k.prefix, k.user_id, (SELECT name FROM users WHERE users.id = k.u
 
 -- name: list-keys-by-prefix
 -- Active keys with a prefix.
-SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
+SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at,
+       k.name, k.last_used_at
   FROM api_keys k JOIN users u ON u.id = k.user_id
  WHERE substr(k.prefix, 1, length(CAST(:prefix AS text))) = :prefix AND k.revoked_at IS NULL
  ORDER BY k.created_at, k.hash;
@@ -41,6 +43,11 @@ SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
 -- name: revoke-key
 -- Revoke a key.
 UPDATE api_keys SET revoked_at = :now WHERE hash = :hash;
+
+-- name: note-use
+-- Note the hour in which keys were used last.
+UPDATE api_keys SET last_used_at = :hour
+ WHERE hash IN ({listed_hashes}) AND coalesce(last_used_at, 0) < :hour;
 
 -- name: rotate-secret
 -- Set a new secret; the previous one also signs for a while.

@@ -149,11 +149,22 @@ async def test_keys_are_created_and_revoked(start_signed_in: StartSignedIn) -> N
     assert key not in await page.content()
 
 
-async def test_others_see_neither_health_nor_keys(start_signed_in: StartSignedIn) -> None:
-    _, visitor = await start_signed_in()
-    for name in ("Health", "Keys"):
-        await expect(visitor.page.get_by_role("link", name=name)).to_be_hidden()
-    for view in ("#/health", "#/keys"):
-        await visitor.open("#/new")  # so that the list has to be drawn again
-        await visitor.open(view)
-        await visitor.sees("No jobs yet")
+async def test_others_see_no_health_and_only_their_own_secret(
+    start_signed_in: StartSignedIn,
+) -> None:
+    service, visitor = await start_signed_in()
+    page = visitor.page
+    await expect(page.get_by_role("link", name="Health")).to_be_hidden()
+    await visitor.open("#/new")  # so that the list has to be drawn again
+    await visitor.open("#/health")
+    await visitor.sees("No jobs yet")
+
+    await page.get_by_role("link", name="Keys").click()
+    await expect(page.get_by_role("button", name="Create a key")).to_have_count(0)
+    await page.get_by_role("button", name="Show it").click()
+    dialog = page.get_by_role("dialog")
+    user = await service.store.keys.user_named("ada")
+    assert user is not None
+    await dialog.get_by_label("API key").fill(await service.key("ada"))
+    await dialog.get_by_role("button", name="Show it").click()
+    await expect(dialog.locator("code")).to_have_text(user.secret)

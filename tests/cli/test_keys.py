@@ -32,12 +32,16 @@ def test_a_new_key_works_at_once_and_is_not_stored(served: Served) -> None:
 
 
 def test_the_list_shows_prefixes_and_no_key(served: Served) -> None:
-    key = served.workspace.run("keys", "create", "dora", "--admin", "--json").json()
+    create = ("keys", "create", "dora", "--admin", "--name", "CI", "--json")
+    key = served.workspace.run(*create).json()
     listed = served.workspace.run("keys", "list", "--json").json()
     (row,) = [each for each in listed if each["prefix"] == key["prefix"]]
     assert (row["user"], row["admin"], row["revoked_at"]) == ("dora", True, None)
+    assert (row["name"], row["last_used_at"]) == ("CI", None)
     plain = served.workspace.run("keys", "list").out
-    assert [line for line in plain.splitlines() if line.startswith(f"{key['prefix']}\tdora\tyes\t")]
+    assert [
+        line for line in plain.splitlines() if line.startswith(f"{key['prefix']}\tdora\tCI\tyes\t")
+    ]
     assert key["key"] not in plain
     assert key["secret"] not in plain
 

@@ -6,6 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.domain.schedule import HOUR
+from receiver.domain.serialization import timestamp
+from receiver.engine.janitor import Janitor
 from receiver.http_api.sessions import COOKIE, HEADER, SESSION_SECONDS
 from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.conftest import Start
@@ -42,6 +45,40 @@ async def test_a_session_stands_for_its_key(shared_service: RunningService) -> N
     async with browser.stream("GET", "/v1/events") as stream:
         assert stream.status_code == 200
         assert stream.headers["Content-Type"].startswith("text/event-stream")
+
+
+async def test_the_signing_secret_is_shown_and_replaced_for_the_key_alone(
+    shared_service: RunningService,
+) -> None:
+    key, other = await shared_service.key("secretive"), await shared_service.key("another")
+    browser = await sign_in(shared_service, key)
+
+    async def ask(**body: Any) -> httpx.Response:
+        return await browser.post("/session/secret", json=body, headers=OWN)
+
+    for refused in ({}, {"key": "rk_no"}, {"key": other}, {"key": key, "rotate": 1}):
+        assert (await ask(**refused)).status_code == 400
+    shown = (await ask(key=key)).json()
+    user = await shared_service.store.keys.user_named("secretive")
+    assert user is not None
+    assert shown == {"secret": user.secret, "previous_secret_until": None}
+    renewed = (await ask(key=key, rotate=True)).json()
+    assert renewed["secret"] != user.secret
+    assert renewed["previous_secret_until"] is not None
+    assert (await ask(key=key)).json() == renewed
+
+
+async def test_the_hour_of_a_key_s_use_is_listed(shared_service: RunningService) -> None:
+    browser = await sign_in(shared_service, await shared_service.key("root", admin=True))
+    made = await browser.post("/session/keys", json={"user": "used", "name": "CI"}, headers=OWN)
+    assert (await shared_service.client(made.json()["key"]).get("/v1/jobs")).status_code == 200
+    services = shared_service.inner.context.services
+    await Janitor(services, 10**12).run_once()
+    listed = (await browser.get("/session/keys")).json()["keys"]
+    (row,) = [key for key in listed if key["user"] == "used"]
+    hour = services.clock.now() // HOUR * HOUR
+    assert (row["name"], row["last_used_at"]) == ("CI", timestamp(hour))
+    assert not services.keys_used
 
 
 async def test_the_cookie_is_out_of_reach(shared_service: RunningService) -> None:

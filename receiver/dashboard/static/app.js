@@ -31,7 +31,7 @@ const VIEWS = [
   { path: /^\/deliveries$/, show: showDeliveries, title: "Deliveries" },
   { path: /^\/deliveries\/([^/]+)$/, show: showDelivery, title: "Delivery", under: "/deliveries" },
   { path: /^\/health$/, show: showHealth, title: "Health", admin: true },
-  { path: /^\/keys$/, show: showKeys, title: "Keys", admin: true },
+  { path: /^\/keys$/, show: showKeys, title: "Keys" },
   { path: /^\/$/, show: showJobs, title: "Jobs" },
 ];
 

@@ -40,6 +40,14 @@ async def test_keys_are_read_by_the_page_newest_first(world: World) -> None:
     assert pages == [*([key] for key in keys), []]
 
 
+async def test_the_hour_of_the_last_use_never_goes_back(world: World) -> None:
+    (bob, ann) = await world.store.keys.list_page("", 2)
+    for hour in (NOW, NOW - 1):
+        await world.store.keys.note_use([ann.hash, "unknown"], hour)
+    found = [await world.store.keys.find(key.hash) for key in (ann, bob)]
+    assert [key and key.last_used_at for key in found] == [NOW, None]
+
+
 async def test_a_prefix_of_one_key_revokes_it(world: World) -> None:
     revoked = await world.store.keys.revoke("rk_an", NOW + 5)
 
