@@ -27,6 +27,7 @@ class Client:
     """One of the clients, and the script that drives it."""
 
     name: str
+    """As docs/clients.md has it."""
     api: str
     """The provider whose API it speaks."""
     script: str
@@ -41,9 +42,9 @@ class Client:
 
 
 CLIENTS = (
-    Client("replicate 1.0.7", "replicate", "replicate_1.py", ("replicate==1.0.7",)),
-    Client("replicate 2.0.0b4", "replicate", "replicate_2.py", ("replicate==2.0.0b4",)),
-    Client("npm replicate 1.4.0", "replicate", "replicate.mjs", ("replicate@1.4.0",)),
+    Client("Python: replicate 1.0.7", "replicate", "replicate_1.py", ("replicate==1.0.7",)),
+    Client("Python: replicate 2.0.0b4", "replicate", "replicate_2.py", ("replicate==2.0.0b4",)),
+    Client("npm: replicate 1.4.0", "replicate", "replicate.mjs", ("replicate@1.4.0",)),
     Client(
         "AI SDK 7.0.173",
         "replicate",
@@ -51,25 +52,16 @@ CLIENTS = (
         ("ai@7.0.173", "@ai-sdk/replicate@3.0.46"),
         orders=("orders of images", "orders of videos"),
     ),
-    Client("fal-client 1.0.3", "fal", "python_fal.py", ("fal-client==1.0.3",), needs_tls=True),
-    Client("@fal-ai/client 1.10.1", "fal", "fal.mjs", ("@fal-ai/client@1.10.1",)),
+    Client(
+        "Python: fal-client 1.0.3", "fal", "python_fal.py", ("fal-client==1.0.3",), needs_tls=True
+    ),
+    Client("npm: @fal-ai/client 1.10.1", "fal", "fal.mjs", ("@fal-ai/client@1.10.1",)),
 )
 
 
-@cache
 def command(client: Client) -> tuple[str, ...]:
-    """What runs the client's script; installs the client if that was not done before.
-
-    Raises:
-        Missing: Node, npm or the packages cannot be had here.
-    """
-    folder = _environments() / "+".join(each.replace("/", "_") for each in client.packages)
-    done = folder / "installed"
-    if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (_install_python if client.is_python else _install_node)(client, folder)
-        done.touch()
+    """What runs the client's script."""
+    folder = environment(client)
     if client.is_python:
         return (str(folder / "bin" / "python"), "-m", f"tests.clients.scripts.{client.script[:-3]}")
     # Node looks for packages beside the script.
@@ -78,8 +70,31 @@ def command(client: Client) -> tuple[str, ...]:
     return ("node", str(folder / client.script))
 
 
-def _environments() -> Path:
-    return Path(os.environ.get("CLIENTS_FOLDER") or f"{tempfile.gettempdir()}/receiver-clients")
+def example(client: Client, code: str) -> tuple[str, ...]:
+    """What runs this program of the client."""
+    folder = environment(client)
+    if client.is_python:
+        return (str(folder / "bin" / "python"), "-c", code)
+    (folder / "example.mjs").write_text(code)
+    return ("node", str(folder / "example.mjs"))
+
+
+@cache
+def environment(client: Client) -> Path:
+    """Where the client is installed; installs it if that was not done before.
+
+    Raises:
+        Missing: Node, npm or the packages cannot be had here.
+    """
+    kept = os.environ.get("CLIENTS_FOLDER") or f"{tempfile.gettempdir()}/receiver-clients"
+    folder = Path(kept) / "+".join(each.replace("/", "_") for each in client.packages)
+    done = folder / "installed"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (_install_python if client.is_python else _install_node)(client, folder)
+        done.touch()
+    return folder
 
 
 def _install_python(client: Client, folder: Path) -> None:

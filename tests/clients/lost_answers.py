@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from receiver import logs
-from tests.clients.installs import CLIENTS, Client, Missing, command
+from tests.clients.installs import CLIENTS, Client, Missing, environment
 from tests.clients.targets import Target, sandbox_alone, service
 
 SEED = 1
@@ -47,7 +47,7 @@ async def rows(orders: int, lost: float) -> None:
     through = {"seed": SEED, "submit_timeouts": lost}
     for client in CLIENTS:
         try:
-            command(client)
+            environment(client)
         except Missing as missing:
             print(missing, file=sys.stderr)
             continue

@@ -6,7 +6,7 @@ import operator
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -38,9 +38,12 @@ Line = dict[str, Any]
 
 
 class _Replicate(ReplicateApi):
+    file = ""
+    """The result, if it is to be the same for all jobs."""
+
     def output(self, job_input: Mapping[str, Any], link: str) -> Any:
         """One file if a video is asked for, a list of files otherwise."""
-        file = RESULTS + link.rpartition("/")[2]
+        file = self.file or RESULTS + link.rpartition("/")[2]
         return file if "duration" in job_input else [file]
 
 
@@ -58,7 +61,7 @@ class Target:
     """What stands before the provider's own paths."""
     key: str
     front: Front
-    provider: ReplicateApi | FalApi
+    provider: _Replicate | _Fal
     authority: Path
     """The certificate that signed the front's."""
     user: httpx.AsyncClient | None = None
@@ -75,11 +78,16 @@ class Target:
         self, *calls: str, seconds: float = SCRIPT_SECONDS, **environment: str
     ) -> list[Line]:
         """Run the client's script: all its calls, or those that are named. Ids are replaced."""
+        line = [*command(self.client), self.root, self.key, *calls]
+        output = await self.output(line, seconds, **environment)
+        return [json.loads(_IDS.sub("ID", line)) for line in output.splitlines()]
+
+    async def output(
+        self, line: Sequence[str], seconds: float = SCRIPT_SECONDS, **environment: str
+    ) -> str:
+        """Run a program of the client; returns what it prints."""
         process = await asyncio.create_subprocess_exec(
-            *command(self.client),
-            self.root,
-            self.key,
-            *calls,
+            *line,
             cwd=ROOT,
             env=os.environ | {"SSL_CERT_FILE": str(self.authority), "no_proxy": "*"} | environment,
             stdout=asyncio.subprocess.PIPE,
@@ -92,7 +100,7 @@ class Target:
                 process.kill()
                 await process.wait()
         assert process.returncode == 0
-        return [json.loads(_IDS.sub("ID", line)) for line in stdout.decode().splitlines()]
+        return stdout.decode()
 
 
 @asynccontextmanager
@@ -133,7 +141,7 @@ async def service(client: Client, folder: Path, **rules: Any) -> AsyncIterator[T
 @asynccontextmanager
 async def _sandbox(
     client: Client, rules: Mapping[str, Any]
-) -> AsyncIterator[tuple[ReplicateApi | FalApi, str]]:
+) -> AsyncIterator[tuple[_Replicate | _Fal, str]]:
     provider = _Replicate() if client.api == "replicate" else _Fal()
     async with sandbox(SandboxRules(**rules), SystemClock(), provider) as origin:
         yield provider, origin

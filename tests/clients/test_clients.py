@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
+from receiver.sandbox.replicate import ReplicateApi
 from tests.clients.expected import CALLS, FAILURES
-from tests.clients.installs import CLIENTS, Client, Missing, command
+from tests.clients.installs import CLIENTS, Client, Missing, environment, example
 from tests.clients.targets import Target, sandbox_alone, service
+from tests.docs.pages import ROOT, blocks
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(240)]  # the first run installs them
 
 Opened = Callable[..., AbstractAsyncContextManager[Target]]
+PAGE = (ROOT / "docs" / "clients.md").read_text()
+IMAGE = "data:image/png;base64,iVBORw0KGgo="
 REPLICATE = [
     pytest.param(client, id=client.name) for client in CLIENTS if client.api == "replicate"
 ]
@@ -25,7 +29,7 @@ TARGETS = pytest.mark.parametrize("target", [sandbox_alone, service])
 @pytest.fixture(params=CLIENTS, ids=[client.name for client in CLIENTS])
 def client(request: pytest.FixtureRequest) -> Client:
     try:
-        command(request.param)
+        environment(request.param)
     except Missing as missing:
         pytest.skip(str(missing))
     return request.param  # type: ignore[no-any-return]
@@ -70,3 +74,19 @@ async def test_an_awaited_run_needs_no_polls(tmp_path: Path, client: Client) -> 
     async with service(client, tmp_path, render_seconds=0.3) as opened:
         await opened.run("generateImage" if client.script == "ai_sdk.mjs" else "run")
         assert opened.front.requests == ["POST /replicate/v1/models/owner/name/predictions"]
+
+
+async def test_the_example_of_the_page(tmp_path: Path, client: Client) -> None:
+    """Run twice, it makes one job: each client takes the key where the page puts it."""
+    section = PAGE.partition(f"### {client.name}")[2]
+    [code, *_] = blocks(section, "python" if client.is_python else "js")
+    async with service(client, tmp_path, render_seconds=0.1) as opened:
+        if isinstance(opened.provider, ReplicateApi):
+            opened.provider.file = IMAGE  # the AI SDK downloads it
+        host = opened.front.url.partition("://")[2]
+        code = code.replace("https://receiver.example.com", opened.front.url)
+        code = code.replace("receiver.example.com", host).replace("rk_…", opened.key)
+        printed = [await opened.output(example(client, code)) for _ in range(2)]
+        assert printed[0]
+        assert await opened.charges() == 1
+        assert len(opened.front.creations) == 2
