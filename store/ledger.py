@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from store.changes import CommitNotice
 from store.errors import BudgetExceeded, NoPrice, NotFound
-from store.records.costs import EXACT, Budget, Cost, plain
+from store.records.costs import EXACT, ZERO, Budget, Cost, plain
 from store.records.jobs import Job
 from store.records.times import Millis
 from store.repository import Repository, user_condition
@@ -74,8 +74,9 @@ class Ledger(Repository):
             for key, jobs, *amounts in await self._fetch(
                 "spend", parts, currency=where.currency, metadata=metadata, **period
             ):
-                more = Spend(key, jobs, *map(Decimal, amounts))
-                sums[key] = _added(sums[key], more) if key in sums else more
+                earlier = sums.get(key, Spend(key, 0, ZERO, ZERO, ZERO))
+                added = map(EXACT.add, earlier[2:], map(Decimal, amounts))
+                sums[key] = Spend(key, earlier.jobs + jobs, *added)
             first = ends
         return sorted(sums.values())
 
@@ -167,16 +168,6 @@ class Ledger(Repository):
     def _count(self, db: Session, job: Job, currency: str, starts: Millis, spent: Decimal) -> None:
         counted = {"currency": currency, "starts": starts, "spent": plain(spent)}
         db.execute(self._sql["count-spent"], counted | {"user_id": job.user_id})
-
-
-def _added(one: Spend, other: Spend) -> Spend:
-    return Spend(
-        one.key,
-        one.jobs + other.jobs,
-        EXACT.add(one.reserved, other.reserved),
-        EXACT.add(one.settled, other.settled),
-        EXACT.add(one.unknown, other.unknown),
-    )
 
 
 def cost_to_row(cost: Cost) -> dict[str, object]:

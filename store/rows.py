@@ -107,12 +107,9 @@ _LABEL = Column("label")
 _SOURCE = Column("source")
 _DETAILS = Column("details", *_JSON)
 
-_COST = (
-    Column("cost_state", part_of="cost"),
-    Column("amount", part_of="cost"),
-    Column("reserved", part_of="cost"),
-    Column("rates", part_of="cost"),
-    Column("currency", part_of="cost"),
+_COST = tuple(
+    Column(name, part_of="cost")
+    for name in ("cost_state", "amount", "reserved", "rates", "currency")
 )
 
 VIEW_COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL, _SOURCE, _DETAILS, *_COST)
