@@ -11,7 +11,7 @@ import pytest
 from tests.docs.pages import README, blocks
 from tests.support.ports import free_port
 
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install . && . .venv/bin/activate"
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install -e . && . .venv/bin/activate"
 TEST_LINE = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest\n"
 DEMO_LINE = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/receiver demo\n"
 
@@ -75,4 +75,4 @@ def test_the_readme_from_top_to_bottom(tmp_path: Path) -> None:
 
 
 def test_the_first_commands_are_these() -> None:
-    assert blocks(README.read_text(), "sh")[:2] == [TEST_LINE, DEMO_LINE]
+    assert blocks(README.read_text(), "sh")[:2] == [DEMO_LINE, TEST_LINE]
