@@ -1,7 +1,7 @@
 """fal's own queue API, served by us: its clients change only the address and the key."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from receiver.dialects import fal
 from receiver.dialects.contract import Body, encode, view_of
 from receiver.engine.new_job import Submission
+from receiver.engine.waiting import ahead
 from receiver.http_api import provider_clients
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
@@ -19,7 +20,7 @@ from receiver.http_api.provider_clients import ClientCreation, base_url, own_job
 from receiver.http_api.responses import JSON, NO_STORE
 from receiver.streams.hub import STOP
 from store.idempotency import StoredResponse
-from store.records.jobs import Job
+from store.records.jobs import Job, Phase
 
 API: Final = "fal"
 
@@ -45,7 +46,9 @@ class _RequestCreation(ClientCreation):
     def read(self, body: Mapping[str, Any]) -> Submission:
         kind = self.request.path_params["endpoint"]
         url = self.request.query_params.get("fal_webhook")
-        return self.submission(kind, body, ("fal_webhook", url), _ENDS)
+        given = self.submission(kind, body, ("fal_webhook", url), _ENDS)
+        is_low = self.request.headers.get("x-fal-queue-priority", "").lower() == "low"
+        return replace(given, priority="batch" if is_low else "normal")
 
     async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         body = fal.accepted(view_of(job), base_url(self.context, self.request, API))
@@ -55,7 +58,7 @@ class _RequestCreation(ClientCreation):
 async def status(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Where a request stands."""
     job = await _find(context, request, caller)
-    status_code, body = _status(context, request, job)
+    status_code, body = await _status(context, request, job)
     return Response(encode(body), status_code, {**NO_STORE, **_of(job)}, JSON)
 
 
@@ -98,8 +101,13 @@ def _of(job: Job) -> dict[str, str]:
     return {"x-fal-request-id": job.id}
 
 
-def _status(context: ApiContext, request: Request, job: Job) -> tuple[int, Body]:
-    return fal.status(view_of(job), base_url(context, request, API))
+async def _status(context: ApiContext, request: Request, job: Job) -> tuple[int, Body]:
+    position = await _ahead(context, job)
+    return fal.status(view_of(job), base_url(context, request, API), position)
+
+
+async def _ahead(context: ApiContext, job: Job) -> int:
+    return await ahead(context.services, job) if job.phase is Phase.QUEUED else 0
 
 
 async def _events(
@@ -108,7 +116,7 @@ async def _events(
     shown = None
     with counted(context, caller), context.hub.subscribed(job.id, STOP) as subscription:
         while True:
-            _, body = _status(context, request, job)
+            _, body = await _status(context, request, job)
             if body != shown:
                 yield b"data: %b\n\n" % encode(body)
                 shown = body

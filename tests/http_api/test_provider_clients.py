@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +11,14 @@ import pytest
 import pytest_asyncio
 
 from tests.http_api.relay_sink import Sink, relay_sink
-from tests.support.service import RunningService, eventually, history_of, make_key, running_service
+from tests.support.service import (
+    RunningService,
+    eventually,
+    history_of,
+    make_key,
+    running_service,
+    wait_for_job,
+)
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 PREDICTIONS = "/replicate/v1/predictions"
@@ -285,6 +293,26 @@ async def test_a_stream_of_statuses_ends_with_the_request(client: httpx.AsyncCli
     words = [each["status"] for each in said]
     assert words == sorted(set(words), key=["IN_QUEUE", "IN_PROGRESS", "COMPLETED"].index)
     assert words[-1] == "COMPLETED"
+
+
+async def test_a_low_priority_lets_others_go_first(
+    tmp_path: Path,
+) -> None:
+    limits: dict[str, Any] = {"jobs_in_flight": "sandbox-fal=1", "sandbox_render": 60}
+    async with running_service(tmp_path, provider="sandbox-fal", **limits) as service:
+        client = await service.user()
+
+        async def post(**headers: str) -> dict[str, Any]:
+            answer = await client.post(ENDPOINT, json=INPUT, headers=headers)
+            found: dict[str, Any] = answer.json()
+            return found
+
+        first, low = await post(), await post(**{"X-Fal-Queue-Priority": "low"})
+        await wait_for_job(client, first["request_id"], phase="accepted")
+        await post(**{"X-Fal-Queue-Priority": "normal"})
+        status = (await client.get(low["status_url"])).json()
+
+    assert (status["status"], status["queue_position"]) == ("IN_QUEUE", 1)
 
 
 async def test_a_cancelled_request(client: httpx.AsyncClient) -> None:
