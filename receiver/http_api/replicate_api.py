@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from receiver.dialects import replicate
 from receiver.dialects.contract import JobView, Refused
-from receiver.domain.serialization import compact_json, timestamp
+from receiver.domain.serialization import compact_json
 from receiver.engine.new_job import Submission
 from receiver.http_api import provider_clients, queries
 from receiver.http_api.auth import Caller
@@ -125,10 +125,7 @@ async def show_version(context: ApiContext, request: Request, _caller: Caller) -
     found = await provider.version(f"{path['owner']}/{path['name']}", version)
     if found is not None:
         return Response(found, 200, NO_STORE, JSON)
-    created_at = timestamp(context.services.clock.now())
-    return json_response(
-        {"id": version, "created_at": created_at, "cog_version": "", "openapi_schema": {}}
-    )
+    return json_response(replicate.version(version, context.services.clock.now()))
 
 
 async def _find(context: ApiContext, request: Request, caller: Caller) -> Job:
