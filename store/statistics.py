@@ -10,8 +10,8 @@ from store.repository import Repository, user_condition
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """What to count: the newest `limit` jobs, or deliveries, created since `since`, of one user or
-    (None) of all. The limit bounds the cost, however much is stored."""
+    """What to count: jobs, or deliveries, created since `since`, of one user or (None) of all.
+    Times are those of the newest `limit` jobs, since ranking costs more than counting."""
 
     user_id: int | None
     since: Millis

@@ -35,6 +35,8 @@ class StatusCalls:
         self._limiter = RateLimiter(rate)
         self._throttles = Throttles[str](PROVIDER_PAUSES)
         self._failures = FailureLog(clock, "status calls", "provider")
+        self.late_by: str | None = None
+        """The setting that holds up calls that are due, if they are late."""
         self._warned_at = float("-inf")
         self._for_clients = 0
         """Calls for clients that are under way."""
@@ -62,9 +64,9 @@ class StatusCalls:
         """Note for how long calls that begin now have been due, while others still wait because of
         this setting; 0 if none do."""
         now = self._clock.monotonic()
+        self.late_by = setting if waited > LATE_AFTER else None
         for each in LIMITS:
-            is_limit = each == setting and waited > LATE_AFTER
-            self._metrics.status_calls_limited.labels(each).set(is_limit)
+            self._metrics.status_calls_limited.labels(each).set(each == self.late_by)
         if waited > LATE_AFTER and now - self._warned_at >= WARN_SECONDS:
             self._warned_at = now
             log.warning(

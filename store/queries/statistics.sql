@@ -1,11 +1,9 @@
 -- name: count-jobs
--- The newest jobs by span of creation, status, and the source of the outcome of those that are done.
+-- Jobs by span of creation, status, and the source of the outcome of those that are done.
 SELECT (created_at - :since) / :span AS nth, status,
        CASE WHEN done_at IS NOT NULL THEN evidence END AS known, count(*)
-  FROM (SELECT created_at, status, evidence, done_at FROM jobs
-         WHERE {whose} AND id >= :first
-         ORDER BY id DESC
-         LIMIT :limit) AS newest
+  FROM jobs
+ WHERE {whose} AND id >= :first
  GROUP BY nth, status, known;
 
 -- name: time-jobs
@@ -24,13 +22,11 @@ SELECT nth, max(CASE WHEN place = (total * 50 + 99) / 100 THEN took END),
  GROUP BY nth;
 
 -- name: count-attempts
--- The attempts of the newest deliveries by span, and how many were successful. `nth` is null for
+-- Attempts of deliveries by span, and how many were successful. `nth` is null for
 -- deliveries without one.
 SELECT (a.at - :since) / :span AS nth, count(*),
        count(*) FILTER (WHERE a.status_code BETWEEN 200 AND 299)
   FROM (SELECT id FROM deliveries
-         WHERE {whose} AND id >= :first
-         ORDER BY id DESC
-         LIMIT :limit) AS d
+         WHERE {whose} AND id >= :first) AS d
   LEFT JOIN attempts a ON a.delivery_id = d.id
  GROUP BY nth;

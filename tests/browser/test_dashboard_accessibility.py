@@ -96,9 +96,6 @@ async def test_every_view(start: Start, visit: Visit, width: int) -> None:
     heights = "buttons => buttons.map((button) => button.clientHeight)"
     assert max(await page.get_by_role("button", name="Revoke").evaluate_all(heights)) < 48
     await check(visitor, "keys")
-    await visitor.open("#/health")
-    await expect(page.get_by_role("region", name="Store and workers")).to_be_visible()
-    await check(visitor, "health")
 
     await visitor.open("#/?user=ada")  # the view follows a stream, which ends
     await visitor.sees("live")

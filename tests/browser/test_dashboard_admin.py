@@ -1,10 +1,10 @@
-"""The page of an administrator: jobs of everybody or of one user, keys and health."""
+"""The page of an administrator: jobs of everybody or of one user, keys and the service."""
 
 from pathlib import Path
 
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Start, StartSignedIn, Visit, holding
+from tests.browser.conftest import Start, StartSignedIn, Visit
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import eventually, submit, wait_for_job
 
@@ -83,7 +83,9 @@ async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> Non
     assert visitor.console == []
 
 
-async def test_health(start_signed_in: StartSignedIn, provider: ScriptedProvider) -> None:
+async def test_the_service_is_two_lines_on_the_overview(
+    start_signed_in: StartSignedIn, provider: ScriptedProvider
+) -> None:
 
     provider.submit = answering(429, {}, **{"Retry-After": "60"})
     service, visitor = await start_signed_in(admin=True, **provider.settings())
@@ -96,25 +98,18 @@ async def test_health(start_signed_in: StartSignedIn, provider: ScriptedProvider
         zero, one = (
             f'receiver_submissions_paused{{provider="samsar"}} {n}' for n in ("0.0", "1.0")
         )
-        await route.fulfill(body=text.replace(zero, one))
+        limited = 'receiver_status_calls_limited{setting="POLL_RATE"} 1.0\n'
+        await route.fulfill(body=text.replace(zero, one) + limited)
 
     await page.route("**/session/metrics", paused)
     await submit(await service.user("bob"))
     await provider.submitted()
-    await page.get_by_role("link", name="Health").click()
-    breaker = page.get_by_role("region", name="Provider and breaker")
-    await expect(breaker).to_contain_text("Closed")  # before its first status call
-    await expect(breaker).to_contain_text("submission: ")
-    await expect(breaker).to_contain_text("the provider limits our rate: samsar")
+    await page.get_by_role("link", name="Overview").click()
+    lines = page.get_by_role("region", name="Service")
+    await expect(lines).to_contain_text("samsar ✓Calls are made")
+    await expect(lines).to_contain_text("the provider limits our rate: samsar")
+    await expect(lines).to_contain_text("at the limit of RECEIVER_POLL_RATE")
     assert visitor.console == []
-
-    # Without samples for long enough, and before the next one fails, the figures are out of date.
-    await visitor.open("#/")
-    await holding(page, "**/session/metrics")
-    later = "const now = Date.now; Date.now = () => now() + 60_000"
-    await page.evaluate(later)
-    await visitor.open("#/health")
-    await visitor.sees("these figures are out of date")
 
 
 async def test_keys_are_created_and_revoked(start_signed_in: StartSignedIn) -> None:
@@ -149,16 +144,14 @@ async def test_keys_are_created_and_revoked(start_signed_in: StartSignedIn) -> N
     assert key not in await page.content()
 
 
-async def test_others_see_no_health_and_only_their_own_secret(
+async def test_others_see_no_service_and_only_their_own_secret(
     start_signed_in: StartSignedIn,
 ) -> None:
     service, visitor = await start_signed_in()
     page = visitor.page
-    await expect(page.get_by_role("link", name="Health")).to_be_hidden()
-    await visitor.open("#/new")  # so that the list has to be drawn again
-    await visitor.open("#/health")
-    await visitor.sees("No jobs yet")
-
+    await visitor.open("#/overview")
+    await visitor.sees("Median time to completion")
+    await expect(page.get_by_role("region", name="Service")).to_have_count(0)
     await page.get_by_role("link", name="Keys").click()
     await expect(page.get_by_role("button", name="Create a key")).to_have_count(0)
     await page.get_by_role("button", name="Show it").click()

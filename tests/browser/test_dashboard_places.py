@@ -1,4 +1,4 @@
-"""Places at the provider: on the overview, on a job that waits for one, and in the health."""
+"""Places at the provider: on the overview and on a job that waits for one."""
 
 from playwright.async_api import expect
 
@@ -27,11 +27,6 @@ async def test_places_and_who_waits_are_shown(
     facts = page.get_by_role("region", name="Result and facts")
     for text in ("for a place at the provider", "1 of this user's jobs", "1 of 1", "2 jobs of all"):
         await expect(facts).to_contain_text(text)
-
-    await visitor.open("#/health")
-    health = page.get_by_role("region", name="Provider and breaker")
-    await expect(health).to_contain_text("samsar: in flight1")
-    await expect(health).to_contain_text("samsar: waiting2")
 
     # Cancelled, the running job gives its place to bob's first, and none waits but one.
     await visitor.open(f"#/jobs/{second['request_id']}")

@@ -14,6 +14,8 @@ from receiver.domain.schedule import DAY, Rules
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.polls import POLL_LEASE, StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
+from receiver.engine.submissions import Submissions
+from receiver.engine.waiting import waiting
 from receiver.providers.samsar import read_report
 from store.records.jobs import Job, Phase, Tracking
 from store.records.times import Due, Lane
@@ -135,6 +137,19 @@ async def test_calls_that_come_late_by_a_limit_name_its_setting(harness: Harness
         assert limited("POLL_RATE") == 0, "nobody waits any more"
     (warning,) = [line for line in lines if line["log_level"] == "warning"]
     assert warning["setting"] == "RECEIVER_POLL_RATE"
+
+
+async def test_a_job_whose_call_is_late_says_which_setting_is_the_limit(harness: Harness) -> None:
+    services = harness.services
+    submissions = Submissions(services, harness.hub, lambda job: job.id, 1)
+    job = await harness.due_poll("up")
+    found = []
+    for late in (6_000, 6_000, 0):
+        services.status_calls.note_wait("POLL_RATE", late)
+        found.append(await waiting(services, submissions, job))
+        harness.clock.advance(6)
+    named = {"reason": "status_call", "ahead": 0, "detail": "RECEIVER_POLL_RATE"}
+    assert found == [None, named, None]
 
 
 async def test_an_outage_is_two_lines(harness: Harness, worker: LaneWorker[Job]) -> None:

@@ -7,12 +7,10 @@ import { confirmAction } from "./dialog.js";
 import { showDeliveries } from "./deliveries.js";
 import { showDelivery } from "./delivery.js";
 import { failure, main, once } from "./dom.js";
-import { showHealth } from "./health.js";
 import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
 import { showKeys } from "./keys.js";
 import { follow, stop } from "./live.js";
-import { startSampling, stopSampling } from "./metrics.js";
 import { showOverview } from "./overview.js";
 import { scopeOf } from "./scope.js";
 import { showSignIn } from "./sign-in.js";
@@ -30,7 +28,6 @@ const VIEWS = [
   { path: /^\/overview$/, show: showOverview, title: "Overview" },
   { path: /^\/deliveries$/, show: showDeliveries, title: "Deliveries" },
   { path: /^\/deliveries\/([^/]+)$/, show: showDelivery, title: "Delivery", under: "/deliveries" },
-  { path: /^\/health$/, show: showHealth, title: "Health", admin: true },
   { path: /^\/keys$/, show: showKeys, title: "Keys" },
   { path: /^\/$/, show: showJobs, title: "Jobs" },
 ];
@@ -41,7 +38,7 @@ async function route() {
   leaving = new AbortController();
   const { signal } = leaving;
   const { path } = here();
-  const view = VIEWS.find((each) => each.path.test(path) && (user.admin || !each.admin));
+  const view = VIEWS.find((each) => each.path.test(path));
   if (!view) {
     location.replace("#/");
     return;
@@ -114,7 +111,6 @@ function enter({ user: name, admin, retention_days: retentionDays }) {
   frame();
   stop(); // what another user followed
   follow(scopeOf(user));
-  if (admin) startSampling();
   route();
 }
 
@@ -123,7 +119,6 @@ function exit(notice) {
   Object.assign(session, { user: null, admin: false });
   leaving.abort();
   stop();
-  stopSampling();
   frame();
   showSignIn(signedIn, notice);
 }
@@ -134,7 +129,6 @@ function ended() {
 
 function frame() {
   document.querySelector("nav").hidden = user === null;
-  for (const each of document.querySelectorAll("[data-admin]")) each.hidden = !user?.admin;
   document.getElementById("sign-out").hidden = user === null;
   document.getElementById("who").textContent = user ? user.name + (user.admin ? " (admin)" : "") : "";
 }

@@ -68,8 +68,10 @@ function section(method, where, operation, forms) {
 }
 
 function documented(name, { description, properties = {}, required = [], examples = [] }) {
-  return h("details", { id: `schema-${name}` }, h("summary", {}, h("code", {}, name)), h("div", {},
-    description && h("p", {}, prose(description)),
+  const [sentence] = description?.split(/(?<=[.:]) /) ?? [];
+  return h("details", { id: `schema-${name}` },
+    h("summary", {}, h("code", {}, name), sentence && h("span", {}, prose(sentence))), h("div", {},
+    description !== sentence && h("p", {}, prose(description)),
     h("table", {}, Object.entries(properties).map(([member, schema]) => row(member,
       soft(`${required.includes(member) ? "" : "optional. "}${constraints(schema)}`), schema.description))),
     examples.map((example) => [h("h3", {}, "Example"), h("pre", { tabindex: 0 }, JSON.stringify(example, null, 2))])));

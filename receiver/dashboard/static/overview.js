@@ -10,6 +10,7 @@ import { spendCard, spendSince } from "./money.js";
 import { ofInterest, placesUsed } from "./places.js";
 import { repeat } from "./repeat.js";
 import { scopeControl, scopeOf } from "./scope.js";
+import { serviceCard } from "./service.js";
 import { age, duration, HOUR } from "./times.js";
 import { chip, stateWord } from "./words.js";
 
@@ -41,17 +42,17 @@ export function showOverview(user, signal) {
   async function read(current) {
     const scope = { user: scopeOf(user) };
     const spent = (by) => get(withQuery("/v1/spend", { ...scope, by, created_after: spendSince() }), current);
-    const [statistics, { places }, { deliveries }, byUser, byKind] = await Promise.all([
+    const [statistics, { places }, { deliveries }, byUser, byKind, service] = await Promise.all([
       get(withQuery("/v1/statistics", scope), current),
       get(withQuery("/v1/places", scope), current),
       get(withQuery("/v1/deliveries", { ...scope, limit: NEWEST }), current),
-      spent("user"), spent("kind"),
+      spent("user"), spent("kind"), user.admin && serviceCard(current),
     ]);
     const hours = statistics.hours.map(flat);
     note.replaceChildren(statistics.complete ? "" : h("p", { class: "notice" },
-      "Too many jobs or webhooks to count: only the newest are included."));
-    const cards = [charts(hours), placesCard(places), spendCard(byUser, byKind), endpoints(deliveries)].filter(Boolean);
-    refill(content, [headline({ ...statistics, hours }), ...cards]);
+      "The times are those of the newest 20,000 jobs."));
+    const cards = [charts(hours), placesCard(places), spendCard(byUser, byKind), endpoints(deliveries)];
+    refill(content, [service, headline({ ...statistics, hours }), ...cards].filter(Boolean));
   }
 
   function failed(error) {

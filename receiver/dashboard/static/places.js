@@ -22,6 +22,7 @@ const REASONS = {
 /** Why a job waits, and what goes first, for a list of facts. */
 export function waitingFacts(waiting, place) {
   if (!waiting) return [];
+  if (waiting.reason === "status_call") return [["Waits", `for a status call: ${waiting.detail} is the limit`]];
   return [
     ["Waits", REASONS[waiting.reason] ?? waiting.reason],
     ["Ahead of it", waiting.ahead === 0 ? "no other job of this user" : `${waiting.ahead} of this user's jobs`],

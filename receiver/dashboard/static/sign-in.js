@@ -28,7 +28,9 @@ export function showSignIn(entered, notice) {
     }
   }
   main.replaceChildren(h("form", { class: "form narrow", submit },
-    h("h1", {}, "Sign in"), problem,
+    h("h1", {}, "Sign in"),
+    h("p", {}, "receiver submits slow, costly jobs to generation APIs, follows each to its end, and passes the result on.",
+      " Here you see your jobs and your webhooks."), problem,
     h("div", { class: "field" }, h("label", { for: "key" }, "API key"), key,
       h("small", { id: "key-hint" }, "This page exchanges it for a session and does not keep it. ",
         h("code", {}, "receiver keys create NAME"), " creates one.")),
