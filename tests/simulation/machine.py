@@ -88,7 +88,9 @@ class Machine:
         self.service: Service | None = None
         self.stopping = False
         self._world = world
-        self._settings = _settings(confirms=world.schedule.confirm)
+        self.places = world.schedule.places
+        """The limit of its present process."""
+        self._next_places = self.places
         self._process: Process | None = None
         self._boots = 0
         self._crash_point = CrashPoint()
@@ -102,6 +104,8 @@ class Machine:
         if self._process is not None:
             return
         self._boots += 1
+        self.places = self._next_places
+        self._settings = _settings(confirms=self._world.schedule.confirm, places=self.places)
         loop = running_loop()
         self._process = process = loop.new_process(f"{self.name}.{self._boots}")
         disk = self._world.file_disk
@@ -213,6 +217,10 @@ class Machine:
             and (process.stalled_until <= running_loop().time())
         )
 
+    def set_places(self, places: int) -> None:
+        """Change the limit for its next process."""
+        self._next_places = places
+
     def stop(self, down: float) -> None:
         """Send SIGTERM: the process exits cleanly, and another starts after `down` seconds."""
         if self._process is not None and self.service is not None:
@@ -270,7 +278,7 @@ class Machine:
 
 
 @cache
-def _settings(*, confirms: bool) -> ServeSettings:
+def _settings(*, confirms: bool, places: int | None) -> ServeSettings:
     """The defaults, except for what the schedule decides, the provider, the addresses, the archive,
     and the rate limit, which is off."""
     return load(
@@ -280,6 +288,7 @@ def _settings(*, confirms: bool) -> ServeSettings:
         public_url=PUBLIC_URL,
         rate_limit="",
         confirm_callbacks=confirms,
+        jobs_in_flight={} if places is None else {"samsar": places},
         archive_url="file:///archive",  # only says that there is one: `_start` passes it in
         archive_max_bytes=MAX_BYTES,
         relay_allow_http=True,

@@ -1,5 +1,6 @@
 """What has to be true at the end of a run, when nothing happens any more."""
 
+from receiver.assembly import STORE_CHECK_SECONDS
 from tests.simulation import money
 from tests.simulation.provider import Upstream
 from tests.simulation.schedule import INTERRUPTING_ACTIONS
@@ -8,6 +9,8 @@ from tests.simulation.world import World
 
 GRACE = 24 * 3600.0
 HOUR = 3600.0
+FOREIGN_CHECKS = 2 * STORE_CHECK_SECONDS
+"""Seconds until a process notices that another has freed a place."""
 MAX_POLL_DELAY = 1.25 * HOUR
 """Seconds until the next poll, at most, including the jitter and a machine that is down."""
 UNREACHABLE = {"outage", "clock_step"}
@@ -29,6 +32,7 @@ def check_end(world: World) -> None:
     require(failed == 0, "every callback can be applied", failed)
     _check_submissions(world)
     money.check_end(world)
+    _check_waits(world)
     for follower in world.users.followers:
         follower.check_end()
 
@@ -83,6 +87,35 @@ def _check_outcome(world: World, job_id: str, history: JobHistory) -> None:
         case _:
             require(code in PROVISIONAL_FAILURES, "a code that the contract knows", code)
             _check_provisional(world, job_id, history, str(code), upstream)
+
+
+def _check_waits(world: World) -> None:
+    """Without faults, whatever waits for a place gets one; and a user's only job begins within one
+    job's time, however many another user has."""
+    if world.schedule.places is None or world.performed != {"submit"}:
+        return
+    require, lives = world.judge.require, []
+    for job_id, history in world.truth.jobs.items():
+        begun = [each for each in history.events if each.document["phase"] == "submitting"]
+        require(begun, "what waits for a place gets one", job_id)
+        ended = next(each for each in history.events if each.document["done"])
+        lives.append((history, begun[0].committed_at, ended.committed_at))
+    if any(arrived != ["taken"] for arrived in world.provider.submissions.values()):
+        return  # there have been pauses
+    submitted = [each.how for each in world.schedule.actions]
+    batch = {str(how["label"]) for how in submitted if how.get("batch")}
+    longest = max((ended - began for _, began, ended in lives), default=0.0)
+    for history, began, _ in lives:
+        created = history.events[0].committed_at
+        is_only = all(
+            ended <= created
+            for other, _, ended in lives
+            if other is not history and other.user_id == history.user_id
+        )
+        if is_only and history.now["metadata"]["label"] not in batch:
+            waited = began - created
+            require(waited <= longest + FOREIGN_CHECKS,
+                    "a user's only job begins within one job's time", waited, longest)  # fmt: skip
 
 
 def _check_by_provider(

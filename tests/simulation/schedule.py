@@ -76,6 +76,8 @@ class Schedule:
     machines: int
     confirm: bool
     actions: tuple[Action, ...]
+    places: int | None = None
+    """The most jobs in flight at the provider; None for no limit."""
 
     def without(self, first: int, count: int) -> "Schedule":
         """The same schedule without some of its actions."""
@@ -84,15 +86,21 @@ class Schedule:
 
     def __str__(self) -> str:
         head = f"seed {self.seed}, {self.machines} machine(s), confirm={self.confirm}"
+        head += f", {self.places or 'no'} places"
         return "\n".join([head, *map(str, self.actions)])
 
 
 def schedule_of(
-    seed: int, actions: Iterable[Action], *, machines: int = 1, confirm: bool = True
+    seed: int,
+    actions: Iterable[Action],
+    *,
+    machines: int = 1,
+    confirm: bool = True,
+    places: int | None = None,
 ) -> Schedule:
     """A schedule of these actions, ordered by time."""
     in_order = sorted(actions, key=lambda action: action.at)
-    return Schedule(seed, machines, confirm, tuple(in_order))
+    return Schedule(seed, machines, confirm, tuple(in_order), places)
 
 
 def random_schedule(seed: int) -> Schedule:
@@ -107,7 +115,30 @@ def random_schedule(seed: int) -> Schedule:
         *_faults(random, machines, length),
         *_files(Random(f"files {seed}"), submissions, length),
     ]
-    return schedule_of(seed, actions, machines=machines, confirm=confirm)
+    schedule = schedule_of(seed, actions, machines=machines, confirm=confirm)
+    return _with_places(Random(f"places {seed}"), schedule, length)
+
+
+def _with_places(random: Random, schedule: Schedule, length: float) -> Schedule:
+    """The same, in half of all cases with few places at the provider: some of the jobs are batch
+    jobs, and the limit may be changed."""
+    places = random.choice([None, None, None, 1, 2, 3])
+    if places is None:
+        return schedule
+    actions = [
+        replace(each, how={**each.how, "batch": random.random() < 0.3})
+        if each.do == "submit"
+        else each
+        for each in schedule.actions
+    ]
+    if random.random() < 0.4:
+        at, lower = random.uniform(0, length * 1.3), random.choice([1, 1, 2, 4])
+        for machine in range(schedule.machines):
+            how = {"machine": machine, "places": lower, "down": random.choice(DOWN)}
+            actions.append(Action(round(at, 3), "change_limit", how))
+    return schedule_of(
+        schedule.seed, actions, machines=schedule.machines, confirm=schedule.confirm, places=places
+    )
 
 
 def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> list[Action]:

@@ -3,12 +3,21 @@
 import pytest
 
 from tests.simulation.judge import Violation
-from tests.simulation.known_bad import files, money, outcomes, process, relays, streams, submissions
+from tests.simulation.known_bad import (
+    files,
+    money,
+    outcomes,
+    places,
+    process,
+    relays,
+    streams,
+    submissions,
+)
 from tests.simulation.known_bad.variant import Variant
 from tests.simulation.schedule import random_schedule
 from tests.simulation.simulate import simulate
 
-SUBJECTS = (submissions, outcomes, relays, streams, files, process, money)
+SUBJECTS = (submissions, places, outcomes, relays, streams, files, process, money)
 VARIANTS = {
     name: each
     for subject in SUBJECTS

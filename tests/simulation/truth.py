@@ -94,6 +94,10 @@ class Truth:
         """Relay messages that have ended, and their final states."""
         self.at_lease: dict[str, Callable[[], None]] = {}
         """Called once, right after a commit that leases a relay message or a submission."""
+        self._places_used = set[str]()
+        """The jobs that have taken a place at the provider and not given it back."""
+        self._is_taking = False
+        """Whether the present commit takes one."""
         self._checks = 0
         self.last_event_at = 0.0
         world.disk.after_commit = self.check_commit
@@ -107,8 +111,10 @@ class Truth:
             return
         if changes is None or changes.users:
             self.last_event_at = running_loop().time()
+        self._is_taking = False
         for user_id in sorted(self._world.user_ids if changes is None else changes.users):
             self._read_log(user_id)
+        self._check_places()
         for job_id in sorted(self.jobs if changes is None else changes.jobs):
             self._check_row(job_id)
             self._check_verdicts(job_id)
@@ -167,6 +173,25 @@ class Truth:
             if not history.file_events:
                 self._check_relay_message(job_id, history, job_seq, document)
         history.events.append(event)
+        if document["phase"] == "submitting":
+            self._places_used.add(job_id)
+            self._is_taking = True
+        elif document["phase"] in ("queued", "finished"):
+            self._places_used.discard(job_id)
+
+    def _check_places(self) -> None:
+        """A commit that takes a place leaves no more in use than its process may use. (A job that a
+        callback has proved to be accepted has taken none.)"""
+        limit = self._world.places()
+        if self._is_taking and limit is not None:
+            used = len(self._places_used)
+            self._judge.require(used <= limit, "no more jobs in flight than places", used, limit)
+
+    def is_full(self) -> bool:
+        """Whether no queued job can be submitted for now, for want of a place."""
+        limit = self._world.places()
+        in_flight = "SELECT count(*) FROM jobs WHERE phase NOT IN ('queued', 'finished')"
+        return limit is not None and self.one(in_flight) >= limit
 
     def _check_change(
         self, job_id: str, history: JobHistory, job_seq: int, event: LoggedEvent

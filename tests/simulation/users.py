@@ -63,6 +63,8 @@ class Users:
         if how["route"] == "jobs":
             target = "/v1/jobs"
             body["kind"] = "create_movie"
+            if how.get("batch"):
+                body["priority"] = "batch"
             if how["wait"] is not None:
                 headers["prefer"] = f"wait={how['wait']}"
         if how["key"]:

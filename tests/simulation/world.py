@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from receiver.assembly import STORE_CHECK_SECONDS
+from receiver.domain.schedule import DAY
 from receiver.engine.keys import hash_key
 from receiver.signed_text import CallbackTokens
 from receiver.webhooks.signing import new_secret
@@ -118,6 +119,10 @@ class World:
                 self.callbacks.flood(how["calls"])
             case "crash":
                 self.machines[how["machine"]].crash_at(how["where"], how["count"], how["down"])
+            case "change_limit":
+                machine = self.machines[how["machine"]]
+                machine.set_places(how["places"])
+                machine.stop(how["down"])
             case "restart":
                 self.machines[how["machine"]].stop(how["down"])
             case "stall":
@@ -180,6 +185,12 @@ class World:
             later(0.95 * stalls_after, machine.stop, 2.0)
             later(stalls_after, machine.stall, lasts)
 
+    def places(self) -> int | None:
+        """The limit of the process that runs this code, or else the highest; None for none."""
+        machines = self._current_machines() or self.machines
+        limits = [each.places for each in machines if each.places is not None]
+        return max(limits, default=None)
+
     def _current_machines(self) -> list[Machine]:
         """The machine whose process runs this code; none if the code belongs to the world."""
         process = current_process()
@@ -207,14 +218,25 @@ class World:
     def next_due(self) -> float:
         """The earliest time at which something is due or was, by the database and the archive."""
         one = self.truth.one
-        due = one("SELECT min(max(at, coalesce(held_until, at))) FROM due")
+        # What waits for a place is due since the last event, which may have freed one.
+        freed_at = 0
+        if self.places() is not None:
+            freed_at = EPOCH + self.clock.ahead + round(self.truth.last_event_at * 1_000)
+        due = one(
+            "SELECT min(max(at, coalesce(held_until, at), iif(lane = 'submit', ?, 0))) FROM due"
+            " WHERE lane <> 'submit' OR NOT ?",
+            freed_at,
+            self.truth.is_full(),
+        )
         relay = one(
             "SELECT min(max(next_attempt_at, coalesce(held_until, 0))) FROM deliveries d"
             " WHERE state = 'pending' AND (retried = 1 OR NOT EXISTS ("
             " SELECT 1 FROM deliveries o WHERE o.job_id = d.job_id AND o.state = 'pending'"
             " AND o.retried = 0 AND o.seq < d.seq))"
         )
-        moments = [self.clock.at(at) for at in (due, relay) if at is not None]
+        oldest = one("SELECT min(created_at) FROM jobs WHERE phase = 'queued'")
+        ends = None if oldest is None else oldest + DAY
+        moments = [self.clock.at(at) for at in (due, relay, ends) if at is not None]
         if (downloading := self.file_host.busy_until) is not None:
             moments.append(downloading)
         return min(moments, default=NEVER)

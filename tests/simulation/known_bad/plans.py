@@ -51,6 +51,23 @@ is_slow = having(submission="accept_slowly", is_told_at_once=True)
 """A job whose submission is answered late."""
 
 
+# --- places ---------------------------------------------------------------------------------------
+
+
+def flood_beside_one(seed: int) -> Schedule:
+    """One user submits many jobs, and another a single one, to a provider with two places."""
+    flood = submissions((1.0 + label / 10 for label in range(30)), is_quick)
+    (one,) = submissions([8.0 + seed % 5], is_quick, user=1, label=99)
+    return schedule_of(seed, [*flood, one], places=2)
+
+
+def at_two_machines(seed: int) -> Schedule:
+    """Two machines submit to a provider with one place; a batch job is the first to come."""
+    (batch,) = submissions([1.0], is_quick, batch=True, label=99)
+    others = submissions((1.0 + label / 10 for label in range(12)), is_quick)
+    return schedule_of(seed, [batch, *others], machines=2, places=1)
+
+
 # --- submissions ----------------------------------------------------------------------------------
 
 
