@@ -100,8 +100,8 @@ class JobReads(Repository):
         return text
 
     async def input_to_send(self, job_id: str) -> str | None:
-        """The job's `input` while it is `submitting`; None as soon as that has ended, by a cancel
-        say."""
+        """The job's `input` while its submission is under way, even if another process holds its
+        lease for ended; None once the job has ended, by a cancel say."""
         text: str | None = await self._fetch_value("read-input-to-send", job_id=job_id)
         return text
 

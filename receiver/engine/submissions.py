@@ -199,7 +199,7 @@ class Submissions(Handler[Attempt]):
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
         if input_json is None:
-            return SubmitNotSent("it was cancelled, or its lease ended, before it was sent")
+            return SubmitNotSent("it was cancelled before it was sent")
         if self.stopping:
             return SubmitNotSent("the service stopped before it was sent")
         # This process may have been suspended, and the job is unconfirmed by now.

@@ -42,9 +42,10 @@ SELECT * FROM stored_jobs
 SELECT input FROM job_inputs WHERE job_id = :job_id;
 
 -- name: read-input-to-send
--- The input of a job whose submission is under way.
+-- The input of a job whose submission is under way. To another replica, whose clock is ahead, it may
+-- have outlasted its lease: it is sent all the same, as it is never sent again.
 SELECT i.input FROM job_inputs i JOIN jobs j ON j.id = i.job_id
- WHERE i.job_id = :job_id AND j.phase = 'submitting';
+ WHERE i.job_id = :job_id AND j.phase IN ('submitting', 'submit_unconfirmed');
 
 -- name: change-job
 -- Update only the changed columns of a job. Some are indexed (status, phase, end, the provider's
