@@ -47,8 +47,8 @@ async def test_an_input_is_given_for_sending_only_while_its_submission_is_under_
     job = await world.create()
     given = [await world.store.jobs.input_to_send(job.id)]
     # A replica whose clock is ahead may have ended the lease.
-    outdated = (quietly(phase=phase) for phase in (Phase.SUBMITTING, Phase.SUBMIT_UNCONFIRMED))
-    for decide in (*outdated, completed()):
+    outdated = quietly(phase=Phase.SUBMIT_UNCONFIRMED, unconfirmed_at=NOW)
+    for decide in (quietly(phase=Phase.SUBMITTING), outdated, completed()):
         await world.advance(job, decide)
         given.append(await world.store.jobs.input_to_send(job.id))
     assert given == [None, *['{"prompt":"a cat"}'] * 2, None]

@@ -68,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     # The users with open streams.
     "events.read-ends": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},
     "keys.list-active": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},
+    "keys.note-use": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},
     # The jobs of a period, in the index's order.
     **{
         f"ledger.spend {version}": {
