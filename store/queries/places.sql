@@ -14,6 +14,8 @@ SELECT (SELECT count(*) FROM jobs
 -- user whose next job is the oldest. Behind them, the first jobs that are not due yet.
 -- The walk is that of `due.list-candidates`, at most `share` jobs of each user and priority. It is
 -- not bounded: any user could be the one with the fewest in flight.
+-- `turn <= share` always holds; without it PostgreSQL expects more rows, and reads a table of a
+-- thousand rows as a whole at each step.
 WITH RECURSIVE walk (job_id, user_id, batch, turn) AS (
     SELECT (SELECT job_id FROM due
              WHERE lane = 'submit' AND holder IS NULL AND provider = :provider
@@ -36,7 +38,7 @@ WITH RECURSIVE walk (job_id, user_id, batch, turn) AS (
            CASE WHEN here.user_id = walk.user_id AND here.batch = walk.batch
                 THEN walk.turn + 1 ELSE 1 END
       FROM walk CROSS JOIN due here
-     WHERE here.job_id = walk.job_id)
+     WHERE here.job_id = walk.job_id AND walk.turn <= :share)
 SELECT d.job_id, d.provider, d.user_id, d.at,
        coalesce(calls.jobs, 0) + row_number() OVER (PARTITION BY d.user_id
                                                     ORDER BY d.batch, d.at, d.job_id),
