@@ -7,13 +7,26 @@ import psycopg
 import pytest
 
 from store.changes import CommitNotice
+from store.due import Candidate, Look
 from store.errors import KeyInUse, KeyReused, ProviderIdTaken
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.address import parse
 from store.postgres.notifications import Notifications, _read
-from store.records.jobs import Job
-from store.records.times import Lane
-from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, lease_due, new, rendering
+from store.records.jobs import Job, Phase
+from store.records.times import Due, Lane
+from tests.store.world import (
+    HOOK,
+    NOW,
+    SECOND,
+    World,
+    accepted,
+    change,
+    everything,
+    lease_due,
+    new,
+    quietly,
+    rendering,
+)
 from tests.support.service import eventually
 
 # --- leases ---------------------------------------------------------------------------------------
@@ -50,6 +63,23 @@ async def test_one_message_of_a_job_is_in_flight_in_all_processes(
 
     jobs = [delivery.job_id for each in taken for delivery in each]
     assert len(jobs) == len(set(jobs)) == 5
+
+
+async def test_two_processes_never_exceed_the_places_at_a_provider(
+    here: World, there: World
+) -> None:
+    """The lane's lock: a look counts what the one before it has taken."""
+    for _ in range(20):
+        await here.create(provider="fal")
+    begin = quietly(phase=Phase.SUBMITTING, due=Due(Lane.SUBMITTING, NOW + SECOND))
+    look: Look[Candidate] = Look(Lane.SUBMIT, NOW, 2, everything, limits={"fal": 5})
+
+    taken = await asyncio.gather(
+        *(world.store.due.advance(look, begin) for _ in range(6) for world in (here, there))
+    )
+
+    assert sum(len(found.taken) for found in taken) == 5
+    assert await there.store.places.in_flight("fal") == 5
 
 
 # --- writes at the same time ----------------------------------------------------------------------
