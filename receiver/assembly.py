@@ -134,6 +134,7 @@ def assemble(
         bodies=Bodies(settings.max_body_bytes, large),
         large_bodies=large,
         submissions=submissions,
+        deliveries=deliveries,
         callbacks=CallbackIntake(services, large),
         sender=sender,
         rng=rng,

@@ -8,13 +8,12 @@ user's log until the commit.
 from collections.abc import Iterator
 from functools import cache
 from typing import Final
-from urllib.parse import urlsplit
 
 from store.changes import CommitNotice
 from store.errors import NotFound, ProviderIdTaken
 from store.ledger import Ledger
 from store.records.archive import FileState
-from store.records.deliveries import DeliveryState, RelayMessage, normal_host
+from store.records.deliveries import DeliveryState, RelayMessage, host_of
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
@@ -213,7 +212,7 @@ class JobWriter:
                 "final": relay.final,
                 "self_declared": relay.provisional,
                 "url": job.webhook_url,
-                "host": _host(job.webhook_url),
+                "host": host_of(job.webhook_url),
                 "state": state.value,
                 "created_at": now,
                 "next_attempt_at": None if job.webhook_off else now + relay.delay,
@@ -236,11 +235,3 @@ def _notes(transition: Transition) -> Iterator[Parameters]:
 
 def _archived_bytes(job: Job) -> int:
     return sum(file.bytes or 0 for file in job.archive if file.state is FileState.STORED)
-
-
-def _host(url: str) -> str:
-    """`name:port` in normal form, for the per-host limits."""
-    parts = urlsplit(url)
-    name = normal_host(parts.hostname or "")
-    port = parts.port or (80 if parts.scheme == "http" else 443)
-    return f"{name}:{port}"

@@ -124,6 +124,12 @@ class Deliveries(Handler[Message]):
     def _paused_hosts(self) -> float:
         return len(self._hosts.pauses_left(self._services.clock.monotonic()))
 
+    def answered(self, host: str) -> None:
+        """A test message to this host was answered: it gets its messages without waiting for a
+        probe."""
+        self._hosts[host].succeeded(self._services.clock.monotonic())
+        self._queue.look_at(0)
+
     # --- one attempt ------------------------------------------------------------------------------
 
     async def handle(self, work: Message) -> None:

@@ -9,6 +9,7 @@ from receiver.archive.contract import Archive
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.backlog import Backlog
 from receiver.engine.context import ServiceContext
+from receiver.engine.deliveries import Deliveries
 from receiver.engine.renew_link import LinkRenewals
 from receiver.engine.submissions import Submissions
 from receiver.http_api.auth import Authenticator
@@ -39,6 +40,7 @@ class ApiContext:
     bodies: Bodies
     large_bodies: LargeBodies
     submissions: Submissions
+    deliveries: Deliveries
     callbacks: CallbackIntake
     sender: WebhookSender
     rng: Random

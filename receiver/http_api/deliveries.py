@@ -32,7 +32,7 @@ from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
 from store.errors import StoreUnavailable
 from store.keys import User
-from store.records.deliveries import Attempt, Delivery, DeliveryState, normal_host
+from store.records.deliveries import Attempt, Delivery, DeliveryState, host_of, normal_host
 
 _RETRIED = [DeliveryState.EXHAUSTED, DeliveryState.DISABLED, DeliveryState.PENDING]
 _TEXT = re.compile(r"[!-~]{1,300}")
@@ -150,6 +150,8 @@ async def _send_test(context: ApiContext, user: User, url: str) -> documents.Web
     body = compact_json({"type": "test", "timestamp": timestamp(now)})
     headers = sign(secrets_of(user, now), webhook_id, now, body)
     made = await context.sender.deliver(url, headers, body, context.settings.relay_timeout)
+    if made.status_code is not None and 200 <= made.status_code < 300:
+        context.deliveries.answered(host_of(url))
     return {"webhook_id": webhook_id, **_outcome(made)}
 
 

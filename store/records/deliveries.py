@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from store.records.jobs import Status
 from store.records.times import Millis
@@ -71,6 +72,14 @@ def normal_host(name: str) -> str:
         return str(ip_address(name))
     except ValueError:
         return name
+
+
+def host_of(url: str) -> str:
+    """`name:port` in normal form, for the per-host limits."""
+    parts = urlsplit(url)
+    name = normal_host(parts.hostname or "")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    return f"{name}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

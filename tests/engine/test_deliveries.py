@@ -91,6 +91,22 @@ async def test_all_attempts_at_once_are_bounded_and_shared(
     await worker.finish()
 
 
+async def test_a_test_message_that_is_answered_ends_the_pause_of_its_host(
+    harness: Harness, lane: Deliveries, worker: LaneWorker[Message]
+) -> None:
+    works, harness.sender.result = harness.sender.result, REFUSED
+    await messages(harness, 12, "dead.example")
+    for _ in range(2):
+        await begin(worker)
+        await worker.finish()
+    assert await begin(worker) == 0
+    harness.sender.result = works
+    harness.clock.advance(0.001)
+    lane.answered("dead.example:443")
+    assert await begin(worker) == PER_HOST
+    await worker.finish()
+
+
 async def test_a_host_that_refuses_connections_gets_one_attempt_a_minute(
     harness: Harness, worker: LaneWorker[Message]
 ) -> None:
