@@ -29,6 +29,7 @@ FOR_ADMINS = {row.path for row in API if row.credential is ADMIN_KEY}
 """What they name belongs to no user; see also test_admins in tests/http_api."""
 BY_PATH = [row for row in ASKING if "{" in row.path and row.path not in FOR_ADMINS]
 OF_THE_CALLER = {
+    "/session/secret",
     "/v1/video/create_movie",
     "/v1/video/create_narrative",
     "/v1/jobs",

@@ -61,6 +61,7 @@ READ_WHOLE = {
     "keys.list-keys-by-prefix": {"api_keys", "users"},
     # Hardly longer than the list of the keys that have open streams.
     "keys.list-active": {"api_keys"},
+    "keys.note-use": {"api_keys"},
     # About a hundred users, whose names are joined to a page of their jobs or keys.
     "users": {"users"},
 }
