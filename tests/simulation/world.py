@@ -218,10 +218,9 @@ class World:
     def next_due(self) -> float:
         """The earliest time at which something is due or was, by the database and the archive."""
         one = self.truth.one
-        # What waits for a place is due since the last event, which may have freed one.
-        freed_at = 0
-        if self.places() is not None:
-            freed_at = EPOCH + self.clock.ahead + round(self.truth.last_event_at * 1_000)
+        # A queued job is due since its creation. If the provider has no place, or says "later" for
+        # hours, it may go on waiting, as long as something happens.
+        freed_at = EPOCH + self.clock.ahead + round(self.truth.last_event_at * 1_000)
         due = one(
             "SELECT min(max(at, coalesce(held_until, at), iif(lane = 'submit', ?, 0))) FROM due"
             " WHERE lane <> 'submit' OR NOT ?",
