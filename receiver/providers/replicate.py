@@ -94,6 +94,9 @@ class Replicate(Provider):
 
     async def version(self, model: str, version: str) -> bytes | None:
         """The JSON of a model's version; None if it cannot be had. Kept for an hour."""
+        # In a path of the operator's account, `..` would lead to what is not a model.
+        if not _VERSION.fullmatch(f"{model}:{version}"):
+            return None
         path = f"models/{quote(model)}/versions/{quote(version, safe='')}"
         now = self._account.clock.monotonic()
         kept = self._versions.get(path)

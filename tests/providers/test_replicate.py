@@ -181,3 +181,27 @@ async def test_configured_secrets_are_not_fetched() -> None:
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800", None, 7])
 def test_malformed_secrets(secret: Any) -> None:
     assert read_keys(Response(200, {}, {"key": secret})) == []
+
+
+async def test_a_version_is_kept_for_an_hour() -> None:
+    clock, path = ManualClock(), f"GET /models/owner/name/versions/{VERSION}"
+    answers = {path: (200, {"id": VERSION})}
+    async with path_server(answers) as server, replicate(server, clock) as provider:
+        for hours in (0.0, 0.9, 0.2):
+            clock.advance(hours * 3_600)
+            assert (
+                await provider.version("owner/name", VERSION) == b'{"id": "%b"}' % VERSION.encode()
+            )
+        assert await provider.version("owner/other", VERSION) is None
+    assert [call.path for call in server.calls].count(path.removeprefix("GET ")) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "version"),
+    [("../predictions", ".."), ("a/..", "b"), ("a/b", "../c"), ("a/b", "c?d"), ("a", "b")],
+)
+async def test_only_models_are_described(model: str, version: str) -> None:
+    """`..` would lead to what the operator's key may read, such as everybody's predictions."""
+    async with path_server() as server, replicate(server) as provider:
+        assert await provider.version(model, version) is None
+    assert server.calls == []
