@@ -217,8 +217,8 @@ class DueJobs(Repository):
 
     def _count_places(self, db: Session, look: Look[Candidate]) -> tuple[Mapping[str, int], bool]:
         """The free places at each provider with a limit; and whether a job waits at one that has
-        none. Whoever takes a place does it in the transaction that has counted, and holds the
-        lane's lock."""
+        none. A place is taken in the transaction that has counted, which holds the lane's
+        lock."""
         free, is_one_full = dict[str, int](), False
         for provider, limit in look.limits.items():
             here = {"provider": provider}

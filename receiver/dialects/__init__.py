@@ -1,4 +1,4 @@
 """The shapes of the providers' own APIs: a module each reads a submission and renders a job.
 
-Pure functions: no I/O, no clock, no routes. They serve whoever speaks such an API to a client.
+Pure functions: no I/O, no clock, no routes. The sandboxes and the routes for clients share them.
 """

@@ -17,10 +17,12 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 class Refused(Exception):
     """The provider would refuse the request, with this HTTP status and in these words."""
 
-    def __init__(self, status_code: int, detail: str) -> None:
+    def __init__(self, status_code: int, detail: str, member: str = "") -> None:
         super().__init__(status_code, detail)
         self.status_code = status_code
         self.detail = detail
+        self.member = member
+        """Of the body, at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ class JobView:
         return self.status in FINAL_STATUSES
 
 
-def view_of(job: Job, *, input: str = "{}", output: str = "null") -> JobView:  # noqa: A002
-    """A stored job; `input` and `output` are JSON, and not needed for everything."""
+def view_of(job: Job, job_input: str = "{}", output: str = "null") -> JobView:
+    """A stored job; input and output are JSON, and not needed for everything."""
     return JobView(
         id=job.id,
         kind=job.kind,
         created_at=job.created_at,
         status=job.status,
-        input=input,
+        input=job_input,
         progress=job.progress,
         output=output,
         error=job.error.message if job.error else None,

@@ -32,14 +32,14 @@ def read_submission(kind: str | None, body: Mapping[str, Any]) -> Submission:
     Raises:
         Refused: a member is missing, unknown or of the wrong type.
     """
-    if unknown := [name for name in body if name not in _MEMBERS]:
-        raise Refused(422, f"Additional property {unknown[0][:64]} is not allowed")
+    if unknown := [name[:64] for name in body if name not in _MEMBERS]:
+        raise Refused(422, f"Additional property {unknown[0]} is not allowed", unknown[0])
     if not isinstance(job_input := body.get("input"), dict):
-        raise Refused(422, "input is required")
+        raise Refused(422, "input is required", "input")
     if not isinstance(runs := kind or body.get("version"), str):
-        raise Refused(422, "version is required")
+        raise Refused(422, "version is required", "version")
     if not isinstance(webhook_url := body.get("webhook"), str | None):
-        raise Refused(422, "webhook must be a string")
+        raise Refused(422, "webhook must be a string", "webhook")
     return Submission(runs, job_input, webhook_url)
 
 
@@ -53,7 +53,8 @@ def webhook_events(body: Mapping[str, Any]) -> tuple[str, ...]:
     if wanted is None:
         wanted = ["completed"]
     if not isinstance(wanted, list) or any(each not in _EVENTS for each in wanted):
-        raise Refused(422, f"webhook_events_filter must be a list of {', '.join(_EVENTS)}")
+        detail = f"webhook_events_filter must be a list of {', '.join(_EVENTS)}"
+        raise Refused(422, detail, "webhook_events_filter")
     return tuple(event for name, events in FILTER.items() if name in wanted for event in events)
 
 

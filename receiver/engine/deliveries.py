@@ -13,7 +13,7 @@ import structlog
 from receiver.engine.context import ServiceContext
 from receiver.engine.failure_log import FailureLog
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
-from receiver.engine.messages import whole_body
+from receiver.engine.messages import adds_members, whole_body
 from receiver.engine.throttle import Pauses, Throttles
 from receiver.large_bodies import LARGE
 from receiver.streams.hub import Hub
@@ -158,7 +158,7 @@ class Deliveries(Handler[Message]):
     async def _room_for(self, delivery: Delivery) -> AsyncIterator[None]:
         """Room for a body that can have the whole input and result of its job."""
         jobs = self._services.store.jobs
-        if delivery.source is None or await jobs.stored_bytes_of(delivery.job_id) <= LARGE:
+        if not adds_members(delivery) or await jobs.stored_bytes_of(delivery.job_id) <= LARGE:
             yield
         else:
             async with self._large:

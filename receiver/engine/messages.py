@@ -5,6 +5,11 @@ from store.database import Store
 from store.records.deliveries import Delivery
 
 
+def adds_members(delivery: Delivery) -> bool:
+    """Whether the body as it is sent has more members than the stored one."""
+    return delivery.source in webhooks.BASE_PATHS
+
+
 async def whole_body(store: Store, delivery: Delivery) -> bytes:
     """The body as it is sent: with the job's input and result, where the shape has them."""
     if delivery.source not in webhooks.BASE_PATHS:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.dialects import fal
 from receiver.dialects.contract import Body, encode, view_of
@@ -46,7 +47,7 @@ class _RequestCreation(ClientCreation):
     def read(self, body: Mapping[str, Any]) -> Submission:
         kind = self.request.path_params["endpoint"]
         url = self.request.query_params.get("fal_webhook")
-        given = self.submission(kind, body, ("fal_webhook", url), _ENDS)
+        given = self.submission(("endpoint", kind), body, ("fal_webhook", url), _ENDS)
         is_low = self.request.headers.get("x-fal-queue-priority", "").lower() == "low"
         return replace(given, priority="batch" if is_low else "normal")
 
@@ -62,11 +63,19 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
     return Response(encode(body), status_code, {**NO_STORE, **_of(job)}, JSON)
 
 
-async def stream(context: ApiContext, request: Request, caller: Caller) -> Response:
+async def stream(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
     """Where a request stands, as Server-Sent Events at each change until it is done."""
     job = await _find(context, request, caller)
-    headers = {name.decode(): value.decode() for name, value in HEADERS}
-    return StreamingResponse(_events(context, request, caller, job), 200, {**headers, **_of(job)})
+    headers = {name.decode(): value.decode() for name, value in HEADERS} | _of(job)
+    if request.method == "HEAD":  # otherwise it would last as long as the job
+        return Response(headers=headers)
+    events = StreamingResponse(_events(context, request, caller, job), headers=headers)
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        with counted(context, caller):
+            await events(scope, receive, send)
+
+    return counting
 
 
 async def response(context: ApiContext, request: Request, caller: Caller) -> Response:
@@ -114,7 +123,7 @@ async def _events(
     context: ApiContext, request: Request, caller: Caller, job: Job
 ) -> AsyncIterator[bytes]:
     shown = None
-    with counted(context, caller), context.hub.subscribed(job.id, STOP) as subscription:
+    with context.hub.subscribed(job.id, STOP) as subscription:
         while True:
             _, body = await _status(context, request, job)
             if body != shown:

@@ -17,13 +17,15 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.create_job import removed
 from receiver.http_api.creating import Creation
 from receiver.http_api.errors import Problem
-from receiver.http_api.validation import url_faults
+from receiver.http_api.idempotency import KEY_LIFETIME
+from receiver.http_api.validation import pointer, url_faults
 from receiver.providers.contract import MAX_KIND, InputFault
 from receiver.providers.registry import API_OF
 from receiver.settings import ServeSettings, sandbox_of
 from store.idempotency import Replay, StoredResponse
 from store.records.jobs import Job, Status
 from store.records.times import Millis
+from store.rows import to_json
 
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
@@ -59,11 +61,12 @@ async def view(context: ApiContext, caller: Caller, job: Job, job_input: str = "
     """The job with its whole result. `job_input` is JSON."""
     result = None
     if job.status is Status.COMPLETED and job.result is not None:
-        # It can be megabytes: each user's are read one by one.
-        async with context.long_read_locks.of(caller.user_id):
-            result = await context.services.store.jobs.result_of(job.id)
-    output = webhooks.output_of(API_OF[job.provider], result)
-    return view_of(job, input=job_input, output=output)
+        if job.result.get("truncated") is not True:
+            result = to_json(job.result)
+        else:  # the whole can be megabytes: each user's are read one by one
+            async with context.long_read_locks.of(caller.user_id):
+                result = await context.services.store.jobs.result_of(job.id)
+    return view_of(job, job_input, webhooks.output_of(API_OF[job.provider], result))
 
 
 async def cancel(context: ApiContext, caller: Caller, job: Job) -> Job | None:
@@ -80,7 +83,7 @@ async def cancel(context: ApiContext, caller: Caller, job: Job) -> Job | None:
 
 def invalid(name: str, detail: str, title: str = "Input validation failed") -> Problem:
     """The problem for an invalid submission, as these providers refuse it; `name` is a member."""
-    fault = InputFault(f"/{name}", detail)
+    fault = InputFault(pointer(name), detail)
     return Problem(422, "invalid_request", detail, faults=[fault], members={"title": title})
 
 
@@ -92,7 +95,7 @@ class ClientCreation(Creation):
     provider: str
 
     def key_in_use(self) -> Millis:
-        return 0
+        return -KEY_LIFETIME  # never, not even by a clock that is behind
 
     def is_settled(self, job: Job) -> bool:
         return job.done
@@ -105,20 +108,23 @@ class ClientCreation(Creation):
 
     def submission(
         self,
-        kind: str,
+        named: tuple[str, str],
         job_input: Mapping[str, Any],
         webhook: tuple[str, Any],
         events: tuple[str, ...],
     ) -> Submission:
-        """A checked submission. `webhook` is the name and the value of what has the address.
+        """A checked submission. `named` and `webhook` are what the client calls the kind and the
+        webhook's address, and their values.
 
         Raises:
             Problem: 422.
         """
+        name, kind = named
         wrong = self.context.services.providers[self.provider].check_kind(kind)
         if wrong or len(kind) > MAX_KIND:
-            detail = wrong or f"It has more than {MAX_KIND} characters."
-            raise invalid("version", detail, "Invalid version or not permitted")
+            rule = wrong or f"kind must have at most {MAX_KIND} characters."
+            detail = name + rule.removeprefix("kind")
+            raise invalid(name, detail, f"Invalid {name} or not permitted")
         name, url = webhook
         for fault in () if url is None else url_faults(self.context, name, url):
             raise invalid(name, fault.detail)

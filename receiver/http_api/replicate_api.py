@@ -54,8 +54,10 @@ class _PredictionCreation(ClientCreation):
             given = replicate.read_submission(kind, body)
             events = replicate.webhook_events(body)
         except Refused as refused:
-            raise invalid(refused.detail.partition(" ")[0], refused.detail) from None
-        return self.submission(given.kind, given.input, ("webhook", given.webhook_url), events)
+            raise invalid(refused.member, refused.detail) from None
+        return self.submission(
+            ("version", given.kind), given.input, ("webhook", given.webhook_url), events
+        )
 
     async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         status_code = 201 if self.wait is None or job.done else 202

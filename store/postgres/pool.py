@@ -54,8 +54,8 @@ class Pool:
 
     def run(self, call: Callable[[psycopg.Connection], T]) -> T:
         """Return what `call` returns. It is repeated after a collision with another transaction,
-        and when the connection is lost: whoever commits has to raise `OutcomeUnknown` for a commit
-        that may have happened. Raises `StoreUnavailable`, and what `call` raises."""
+        and when the connection is lost: a caller that commits has to raise `OutcomeUnknown` for a
+        commit that may have happened. Raises `StoreUnavailable`, and what `call` raises."""
         tries = 1
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What each call of each client's script gets, whoever answers it."""
+"""What each call of each client's script gets, from the sandbox and from the service."""
 
 from typing import Any
 

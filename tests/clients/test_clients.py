@@ -28,11 +28,12 @@ TARGETS = pytest.mark.parametrize("target", [sandbox_alone, service])
 
 @pytest.fixture(params=CLIENTS, ids=[client.name for client in CLIENTS])
 def client(request: pytest.FixtureRequest) -> Client:
+    chosen: Client = request.param
     try:
-        environment(request.param)
+        environment(chosen)
     except Missing as missing:
         pytest.skip(str(missing))
-    return request.param  # type: ignore[no-any-return]
+    return chosen
 
 
 def said(lines: list[dict[str, Any]], member: str) -> dict[str, Any]:

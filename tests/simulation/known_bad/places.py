@@ -60,6 +60,6 @@ def batch_is_never_served() -> Patch:
 
 @variant("a user's only job begins within one job's time", plan=plans.flood_beside_one)
 def places_by_age_alone() -> Patch:
-    """The oldest job gets a free place, whoever has how many."""
+    """The oldest job gets a free place, however many its user has."""
     order = "coalesce(in_flight.jobs, 0) + row_number()"
     return with_sql("places", "list-waiting", order, "0 * row_number()")
