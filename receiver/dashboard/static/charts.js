@@ -12,19 +12,20 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
-/** The lowest 1, 2 or 5 times a power of ten that is at least `value`. */
+/** The lowest 1, 2 or 5 times a power of ten that is at least `value`; 1 for 0. */
 function roundUp(value) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
+  const power = 10 ** Math.floor(Math.log10(value || 1));
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
 }
 
 /**
- * A stacked bar for each moment. `series` are `{name, look, values}`, from the bottom up; `labels`
- * name the moments; `summary` is the text alternative; `open(index)` is called for a click on a bar.
+ * A stacked bar for each moment. `series` are `{name, look, values}`, from the bottom up; a value is
+ * a number or a decimal text, which is shown as it is. `labels` name the moments; `summary` is the
+ * text alternative; `open(index)` is called for a click on a bar.
  */
 export function bars({ series, labels, summary, open }) {
-  const totals = labels.map((_, index) => series.reduce((sum, { values }) => sum + values[index], 0));
-  const most = roundUp(Math.max(1, ...totals));
+  const totals = labels.map((_, index) => series.reduce((sum, { values }) => sum + Number(values[index]), 0));
+  const most = roundUp(Math.max(...totals));
   const step = WIDTH / labels.length;
   const picture = frame(summary);
   labels.forEach((label, index) => {

@@ -42,16 +42,16 @@ export function showOverview(user, signal) {
   async function read(current) {
     const scope = { user: scopeOf(user) };
     const spent = (by) => get(withQuery("/v1/spend", { ...scope, by, created_after: spendSince() }), current);
-    const [statistics, { places }, { deliveries }, byUser, byKind, service] = await Promise.all([
+    const [statistics, { places }, { deliveries }, byDay, byUser, byKind, service] = await Promise.all([
       get(withQuery("/v1/statistics", scope), current),
       get(withQuery("/v1/places", scope), current),
       get(withQuery("/v1/deliveries", { ...scope, limit: NEWEST }), current),
-      spent("user"), spent("kind"), user.admin && serviceCard(current),
+      spent("day"), spent("user"), spent("kind"), user.admin && serviceCard(current),
     ]);
     const hours = statistics.hours.map(flat);
     note.replaceChildren(statistics.complete ? "" : h("p", { class: "notice" },
       "The times are those of the newest 20,000 jobs."));
-    const cards = [charts(hours), placesCard(places), spendCard(byUser, byKind), endpoints(deliveries)];
+    const cards = [charts(hours), placesCard(places), spendCard(byDay, byUser, byKind), endpoints(deliveries)];
     refill(content, [service, headline({ ...statistics, hours }), ...cards].filter(Boolean));
   }
 
