@@ -152,7 +152,10 @@ class Deliveries(DeliveryReads):
 
     def _lease(self, db: Session, chosen: Iterable[DueDelivery], lease: Lease) -> list[Delivery]:
         leased = []
-        for each in chosen:
+        # A replica of the previous release locks the job, not the lane; in this order, like
+        # `DueJobs.advance`.
+        for each in sorted(chosen, key=lambda each: (each.user_id, each.job_id)):
+            self._lock_job(db, each.id)
             parameters = {"delivery_id": each.id, **asdict(lease)}
             if db.execute(self._sql["lease"], parameters).fetchone() is not None:
                 leased.append(self._read(db, each.id))

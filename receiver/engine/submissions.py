@@ -124,7 +124,10 @@ class Submissions(Handler[Attempt]):
             await self._look_after_those_left(now)
         for each in changed:
             note_change(services, each)
-        jobs = [each.job for each in changed if each.job.phase is Phase.SUBMITTING]
+        # Without a transition, another process has begun it: a replica of the previous release does
+        # not wait for the lane's lock.
+        ours = [each.job for each in changed if each.transition is not None]
+        jobs = [job for job in ours if job.phase is Phase.SUBMITTING]
         for job in jobs:
             self._providers[job.provider].began()
             self._users[job.provider, job.user_id].began()

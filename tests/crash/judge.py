@@ -84,7 +84,8 @@ async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
     """Each job was submitted once and has the provider's own outcome. Returns how many outcomes
     cannot be known."""
     twice = {prompt for prompt, count in (await world.provider.submissions()).items() if count > 1}
-    assert not twice, f"paid for twice: {twice}"
+    histories = [each.history for each in seen.values() if each.job["label"] in twice]
+    assert not twice, f"paid for twice: {histories}"
     at_provider = {job["input"]["prompt"]: job for job in await world.provider.jobs()}
     reported = {receipt.provider_request_id for receipt in world.accepted()}
     unknown = 0

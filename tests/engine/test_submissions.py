@@ -1,8 +1,11 @@
 """Submissions: each job is sent once, users take turns, and pauses after an answer "later"."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +84,18 @@ async def test_nothing_is_sent_after_the_end_of_its_lease(
     await step(harness, worker)
     assert harness.provider.submitted == []
     assert await phases(harness, [job]) == [Phase.QUEUED]
+
+
+async def test_a_job_that_another_process_begins_meanwhile_is_not_sent(
+    harness: Harness, worker: LaneWorker[Attempt], tmp_path: Path
+) -> None:
+    """A replica of the previous release does not wait for the lane's lock."""
+    await create(harness)
+    with closing(sqlite3.connect(tmp_path / "receiver.db")) as other:
+        other.execute("UPDATE jobs SET phase = 'submitting', attempts = 1")
+        other.commit()
+    await step(harness, worker)
+    assert harness.provider.submitted == []
 
 
 async def test_a_cancel_stops_an_attempt_that_has_begun_and_is_not_sent(

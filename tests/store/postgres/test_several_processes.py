@@ -65,6 +65,28 @@ async def test_one_message_of_a_job_is_in_flight_in_all_processes(
     assert len(jobs) == len(set(jobs)) == 5
 
 
+async def test_a_message_that_a_replica_of_the_previous_release_leases_is_not_leased_too(
+    here: World, other: psycopg.Connection
+) -> None:
+    """It locks the message's job, not the lane."""
+    job = await here.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS",))
+    await here.advance(job, rendering(relay=True))
+    other.execute("BEGIN")
+    other.execute("SELECT id FROM jobs FOR NO KEY UPDATE")
+    leasing = asyncio.ensure_future(here.lease())
+    is_waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    await eventually(lambda: _value(other, is_waiting), bool)
+    other.execute("UPDATE deliveries SET holder = 'older', held_until = %s", [NOW + SECOND])
+    other.execute("COMMIT")
+
+    assert await leasing == []
+
+
+async def _value(connection: psycopg.Connection, query: str) -> int:
+    ((value,),) = connection.execute(query.encode()).fetchall()
+    return int(value)
+
+
 async def test_two_processes_never_exceed_the_places_at_a_provider(
     here: World, there: World
 ) -> None:
