@@ -3,13 +3,16 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import Tally, judge
-from tests.replicas.cluster import Cluster, running_cluster
+from tests.replicas.cluster import Cluster, Replica, running_cluster
 from tests.support.pooler import is_installed
+
+T = TypeVar("T")
 
 RULES = SandboxRules(
     render_seconds=1.5,
@@ -31,12 +34,16 @@ async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, 
     or doubled."""
     rng = random.Random(seed)
     faults = Counter[str]()
-    kinds = _shuffled(rng)
+    kinds = ["replicas killed"] * 3 + ["replicas restarted", "fast", "immediate"]
+    kinds += ["poolers killed"] if is_installed() else []
     async with running_cluster(folder, RULES, rng, pooled=is_installed(), clocks=CLOCKS) as cluster:
+        kind = _shuffled(rng, kinds)
+        # All in turn, so that every stream breaks.
+        victims = _shuffled(rng, cluster.replicas)
         async with cluster.submitting(jobs) as submitting:
             while not submitting.done() or faults.total() < FAULTS:
                 await asyncio.sleep(rng.uniform(0.5, 2))
-                faults[await inject_fault(cluster, rng, next(kinds))] += 1
+                faults[await inject_fault(cluster, rng, next(kind), victims)] += 1
         tally = await judge(cluster.world, faults.total())
         callbacks = await cluster.world.provider.sent_callbacks()
     faults["callbacks lost"] = callbacks["dropped"]
@@ -44,24 +51,26 @@ async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, 
     return tally, faults
 
 
-def _shuffled(rng: random.Random) -> Iterator[str]:
-    """All kinds again and again, each time in another order."""
-    kinds = [*3 * ["replicas killed"], "replicas restarted", "fast", "immediate"]
-    kinds += ["poolers killed"] if is_installed() else []
+def _shuffled(rng: random.Random, things: Sequence[T]) -> Iterator[T]:
+    """All of them again and again, each time in another order."""
     while True:
-        yield from rng.sample(kinds, len(kinds))
+        yield from rng.sample(things, len(things))
 
 
-async def inject_fault(cluster: Cluster, rng: random.Random, kind: str) -> str:
-    """Break something and repair it a moment later; returns the kind of fault."""
+async def inject_fault(
+    cluster: Cluster, rng: random.Random, kind: str, victims: Iterator[Replica]
+) -> str:
+    """Break something, of the replicas the next victim, and repair it a moment later; returns the
+    kind of fault."""
     seconds = rng.uniform(0.1, 1.5)
-    replica = rng.choice(cluster.replicas)
     match kind:
         case "replicas killed":
+            replica = next(victims)
             await replica.kill()
             await asyncio.sleep(seconds)
             await replica.start()
         case "replicas restarted":
+            replica = next(victims)
             status, _ = await replica.terminate()
             assert status == 0
             await replica.start()
