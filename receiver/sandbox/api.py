@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -191,7 +191,7 @@ async def _object(request: Request) -> Body:
     """The JSON object in a request's body. Raises HTTPException 400."""
     try:
         body = clean(parse(decode(await request.body())))
-    except UnreadableJson:
+    except (UnreadableJson, ClientDisconnect):
         raise HTTPException(400, "Body is not valid JSON") from None
     if not isinstance(body, dict):
         raise HTTPException(400, "Body is not a JSON object")

@@ -1,5 +1,6 @@
 """The provider's API, over real HTTP, without faults."""
 
+import asyncio
 import json
 
 import pytest
@@ -94,3 +95,21 @@ async def test_the_page_shows_what_came_and_no_token(start: Start) -> None:
     assert list((await client.get("/nowhere")).json()) == ["message"]
     assert (await client.get(MOVIE_PATH)).status_code == 405
     assert (await client.get("/results/none.webm")).status_code == 404
+
+
+async def test_a_client_that_is_killed_while_it_submits_is_no_error(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox = await start()
+    url = sandbox.client.base_url
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"POST {MOVIE_PATH} HTTP/1.1\r\nHost: x\r\nAPI-KEY: secret\r\nContent-Length: 9\r\n\r\n"
+    writer.write(head.encode() + b"{")
+    await writer.drain()
+    # Answered after the sandbox has read the first bytes of the other request.
+    await sandbox.made()
+    writer.close()
+    await writer.wait_closed()
+    await sandbox.made()
+
+    assert caplog.records == []
