@@ -146,9 +146,10 @@ async def running_cluster(
     pooled: bool = False,
     clocks: Sequence[int] = (0, 0, 0),
     sources: Path = ROOT,
+    **more: str,
 ) -> AsyncIterator[Cluster]:
     """Run the replicas; each may be killed and restarted. `clocks` are the seconds by which their
-    clocks are wrong."""
+    clocks are wrong, `more` are settings."""
     async with contextlib.AsyncExitStack() as stack:
         # The server stays up while its clients are killed, and syncs like one in production.
         server = stack.enter_context(PostgresServer.running(fsync="on", autovacuum="on"))
@@ -161,6 +162,7 @@ async def running_cluster(
             "DATABASE_URL": pooler.url() if pooler else server.url(),
             "SECRET_KEYS": SECRET,
             "PUBLIC_URL": front.url,
+            **more,
         }
         replicas = []
         for number, clock in enumerate(clocks):
