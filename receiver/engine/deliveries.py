@@ -3,7 +3,7 @@ a slow or dead host delays no others."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, NamedTuple
@@ -128,6 +128,13 @@ class Deliveries(Handler[Message]):
         """A test message to this host was answered: it gets its messages without waiting for a
         probe."""
         self._hosts[host].succeeded(self._services.clock.monotonic())
+        self._queue.look_at(0)
+
+    def requested(self, hosts: Iterable[str]) -> None:
+        """Somebody asked for messages to these hosts now: a host in a pause gets its probe now."""
+        monotonic = self._services.clock.monotonic()
+        for host in hosts:
+            self._hosts[host].probe_now(monotonic)
         self._queue.look_at(0)
 
     # --- one attempt ------------------------------------------------------------------------------

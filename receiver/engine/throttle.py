@@ -58,6 +58,11 @@ class Throttle:
         """Whether a call may begin."""
         return self._until is None or (now >= self._until and not self._probing)
 
+    def probe_now(self, now: float) -> None:
+        """End a pause that lasts: a probe may begin now."""
+        if self._until is not None:
+            self._until = min(self._until, now)
+
     def began(self) -> None:
         """A call begins: after a pause it is a probe."""
         self._probing = self._until is not None

@@ -99,11 +99,12 @@ async def retry_delivery(context: ApiContext, request: Request, caller: Caller) 
     found = await _readable(context, request, caller)
     now = context.services.clock.now()
     retried = await context.services.store.deliveries.retry(found.id, now)
+    context.deliveries.requested([found.host])
     return json_response(_document(context, retried), 202)
 
 
 async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Resend all matching webhook messages that were given up."""
+    """Resend all matching webhook messages."""
     queries.check_parameters(request, "user")
     body = await context.bodies.read(request, caller.key_hash, parse_object)
     raise_for_faults(_retry_faults(body))
@@ -120,6 +121,7 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
                 page, before = await deliveries.list_page(select, before, queries.DEFAULT_LIMIT)
                 ids = [delivery.id for delivery in page]
                 retried += await deliveries.retry_those(ids, state, context.services.clock.now())
+                context.deliveries.requested({delivery.host for delivery in page})
             except StoreUnavailable as error:
                 if not retried:
                     raise

@@ -91,20 +91,35 @@ async def test_all_attempts_at_once_are_bounded_and_shared(
     await worker.finish()
 
 
-async def test_a_test_message_that_is_answered_ends_the_pause_of_its_host(
+async def test_a_user_ends_the_pause_of_a_host_by_a_test_or_a_retry(
     harness: Harness, lane: Deliveries, worker: LaneWorker[Message]
 ) -> None:
     works, harness.sender.result = harness.sender.result, REFUSED
-    await messages(harness, 12, "dead.example")
-    for _ in range(2):
-        await begin(worker)
+    await messages(harness, 18, "dead.example")
+
+    async def attempts() -> int:
+        harness.clock.advance(0.001)
+        count = await begin(worker)
         await worker.finish()
-    assert await begin(worker) == 0
+        return count
+
+    assert [await attempts() for _ in range(3)] == [PER_HOST, PER_HOST, 0]
+    for _ in range(2):
+        lane.requested(["dead.example:443"])
+        assert [await attempts() for _ in range(2)] == [1, 0], "a probe that fails begins a pause"
     harness.sender.result = works
-    harness.clock.advance(0.001)
+    lane.requested(["other.example:443"])
+    assert await attempts() == 0
+    lane.requested(["dead.example:443"])
+    assert [await attempts() for _ in range(2)] == [1, PER_HOST]
+
+    harness.sender.result = REFUSED
+    await messages(harness, 12, "dead.example")
+    while await attempts():
+        pass
+    harness.sender.result = works
     lane.answered("dead.example:443")
-    assert await begin(worker) == PER_HOST
-    await worker.finish()
+    assert await attempts() == PER_HOST, "the test message was the probe"
 
 
 async def test_a_host_that_refuses_connections_gets_one_attempt_a_minute(

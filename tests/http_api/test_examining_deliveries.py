@@ -130,6 +130,36 @@ async def test_all_that_match_are_sent_again(webhook_jobs: WebhookJobs, sink: Si
     assert await retried(root, "?user=*", state="exhausted") == 1
 
 
+@pytest.mark.parametrize("of", ["one", "many"])
+async def test_a_retry_does_not_wait_for_the_end_of_its_hosts_pause(
+    start: Start, provider: ScriptedProvider, sink: Sink, of: str
+) -> None:
+    service = await start(**provider.settings() | RELAY | {"relay_schedule": "0,3600"})
+    webhook_jobs = WebhookJobs(service, provider, sink)
+    jobs = [await webhook_jobs.create("http://127.0.0.1:9/") for _ in range(10)]
+    for job in jobs:
+        await job.apply(FAILED)
+    root = await service.user("root", admin=True)
+
+    async def is_paused() -> bool:
+        return "receiver_relay_host_breakers_open 1.0" in (await root.get("/metrics")).text
+
+    await eventually(is_paused, bool, "the pause")
+
+    async def attempts() -> int:
+        found = await listed(root, "deliveries", user="ada")
+        return sum(len(each["attempts"]) for each in found)
+
+    before = await attempts()
+    (waiting,) = await jobs[-1].deliveries()
+    assert waiting["attempts"] == []
+    if of == "one":
+        await root.post(f"/v1/deliveries/{waiting['id']}/retry")
+    else:
+        await root.post("/v1/deliveries/retry?user=ada", json={"state": "pending"})
+    await eventually(attempts, lambda count: count > before, "the probe")
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
