@@ -39,7 +39,9 @@ class Seen:
 
 
 async def judge(world: World, rounds: int = 0, added: Collection[str] = ()) -> Tally:
-    """Wait until every job has ended, and check everything.
+    """Wait until every job has ended, and check everything: mutual exclusion, always (no job was
+    ever submitted twice), and completeness after quiescence (now that nothing breaks any more,
+    every job ends with the provider's outcome, and every event and message arrives).
 
     An event may lack the members that were `added` since the release that wrote it; a job's history
     has them all.
