@@ -75,9 +75,9 @@ async def test_no_job_too_many_and_single_jobs_do_not_wait_behind_a_flood(tmp_pa
     print(f"for {max(overtaken)} others; ada's {median(adas)} ms, at most {max(adas)} ms")
     assert unknown <= kills * PLACES
     assert peak == PLACES
-    assert len(bobs) > 1
     assert max(overtaken) <= OVERTAKING
     assert max(waits) <= LONGEST
+    assert len(bobs) > 1
 
 
 async def _kill_in_turn(cluster: Cluster, rng: random.Random, until: asyncio.Task[Any]) -> int:
