@@ -120,7 +120,7 @@ def _cancel(draft: Draft, requested: observed.CancelRequested) -> None:
     if job.done:
         return
     billed = job.maybe_sent or job.phase is Phase.SUBMITTING
-    error = JobError(ErrorCode.CANCELED_BY_USER, "Canceled by its user.", billed)
+    error = JobError(ErrorCode.CANCELED_BY_USER, "Cancelled by its user.", billed)
     outcomes.finish(draft, Status.CANCELLED, Evidence.USER, error, message=job.message)
     if billed and job.provider in requested.can_cancel:
         draft.set(cancel_wanted=True)

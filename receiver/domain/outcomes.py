@@ -22,7 +22,7 @@ _WITHOUT_RESULT: Final = {
         ErrorCode.PROVIDER_FAILED,
         "The provider reported a failure and gave no reason.",
     ),
-    Status.CANCELLED: (ErrorCode.CANCELED_BY_PROVIDER, "Canceled by the provider."),
+    Status.CANCELLED: (ErrorCode.CANCELED_BY_PROVIDER, "Cancelled by the provider."),
 }
 """By the provider's status: the error code, and the message if the provider gave none."""
 

@@ -1,5 +1,7 @@
 """Axe finds nothing in both themes and at a phone's width, and no view is wider than the phone."""
 
+import re
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -8,6 +10,15 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Start, Visit, Visitor
 from tests.support.service import ShiftedClock, submit, wait_for_job
+
+PRICES = """currency = "USD"
+[[price]]
+provider = "sandbox"
+kind = "*"
+fixed = "0.4"
+"""
+TABLES = ["sandbox", "ada", "Movie", "127.0.0.1:9"]
+"""What the tables of the overview show."""
 
 # The themes differ only in their colours.
 RUNS: dict[Literal["light", "dark"], dict[str, list[str]]] = {
@@ -27,14 +38,18 @@ async def check(visitor: Visitor, where: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1200, 360])
-async def test_every_view(start: Start, visit: Visit, width: int) -> None:
+async def test_every_view(start: Start, visit: Visit, tmp_path: Path, width: int) -> None:
     clock = ShiftedClock()
-    relays = {
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES)
+    settings = {
         "relay_allow_http": True,
         "relay_allow_nets": "127.0.0.0/8",
         "relay_schedule": "0,0.2",
+        "jobs_in_flight": "sandbox=1",
+        "prices": str(prices),
     }
-    service = await start(sandbox_render=3600, clock=clock, **relays)
+    service = await start(sandbox_render=3600, clock=clock, **settings)
     key = await service.key("ada", admin=True)
     visitor = await visit(service.url, width=width)
     page = visitor.page
@@ -48,9 +63,13 @@ async def test_every_view(start: Start, visit: Visit, width: int) -> None:
     client = service.client(key)
     label = {"label": "A label that is longer than a phone is wide, as some labels are"}
     job = await submit(client, metadata=label, webhookUrl="http://127.0.0.1:9/")
-    other = await submit(client)
-    await client.post(f"/v1/jobs/{other['request_id']}/cancel")
     await wait_for_job(client, job["request_id"], phase="accepted")
+    other = await submit(client)
+    await visitor.open(f"#/jobs/{other['request_id']}")
+    await visitor.sees("for a place at the provider")
+    await check(visitor, "a waiting job")
+    await visitor.open("#/")
+    await client.post(f"/v1/jobs/{other['request_id']}/cancel")
     clock.skip(1800)
     await visitor.sees("In progress")
     await check(visitor, "the list, live")
@@ -87,7 +106,8 @@ async def test_every_view(start: Start, visit: Visit, width: int) -> None:
     await visitor.sees("Headers of the last attempt")
     await check(visitor, "a delivery")
     await visitor.open("#/overview")
-    await expect(page.get_by_role("table")).to_contain_text("127.0.0.1:9")
+    tables = page.get_by_role("region", name=re.compile(", table"))
+    await expect(tables).to_contain_text(TABLES)
     await check(visitor, "the overview")
     await visitor.open("#/keys")
     await page.get_by_label("User", exact=True).fill("carol")

@@ -76,7 +76,7 @@ async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> Non
     await page.locator(".row.job", has_text="Unknown").click()
     await visitor.sees("0.42 USD, unknown")
     await page.get_by_role("link", name="Overview").click()
-    for name, key in (("user", "bob"), ("kind", "create_movie")):
+    for name, key in (("user", "bob"), ("kind", "Movie")):
         table = page.get_by_role("region", name=f"Cost by {name}, table")
         await expect(table.locator("tbody tr")).to_have_text([f"{key}200.42?0.42"])
         await expect(table.locator(".chip.warning")).to_have_text("?0.42")

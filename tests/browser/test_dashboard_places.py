@@ -16,19 +16,23 @@ async def test_places_and_who_waits_are_shown(
     running = await submit(ada)
     await wait_for_job(ada, running["request_id"], phase="accepted")
     _, second = await submit(bob), await submit(bob, metadata={"label": "Bob's second"})
+    await submit(ada)
 
     page = visitor.page
     await visitor.open("#/overview?user=*")
     places = page.get_by_role("region", name="Places at the provider", exact=True)
-    await expect(places.get_by_role("row").last).to_have_text("samsar 1 of 12bob (2)")
+    row = places.get_by_role("row").last
+    await expect(row).to_have_text("samsar1 of 13bob (2), ada (1)")
     await expect(places.get_by_role("meter")).to_have_attribute("value", "1")
 
+    await visitor.open("#/overview?user=bob")
+    await expect(row).to_have_text("samsar1 of 13bob (2), others (1)")
     await visitor.open(f"#/jobs/{second['request_id']}")
     facts = page.get_by_role("region", name="Result and facts")
-    for text in ("for a place at the provider", "1 of this user's jobs", "1 of 1", "2 jobs of all"):
+    for text in ("for a place at the provider", "1 of this user's jobs", "1 of 1", "3 jobs of all"):
         await expect(facts).to_contain_text(text)
 
-    # Cancelled, the running job gives its place to bob's first, and none waits but one.
+    # Cancelled, the running job gives its place to bob's first, and ada's waits on.
     await visitor.open(f"#/jobs/{second['request_id']}")
     await ada.post(running["links"]["cancel"])
     await expect(facts).to_contain_text("no other job of this user")

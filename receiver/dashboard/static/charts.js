@@ -1,6 +1,7 @@
 // Small SVG charts over time: stacked bars, and lines.
 
 import { h } from "./dom.js";
+import { duration, HOUR, MINUTE } from "./times.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, TOP] = [480, 120, 4];
@@ -46,9 +47,12 @@ export function bars({ series, labels, summary, open }) {
   return figure(picture, series, labels, String(most));
 }
 
-/** A line for each series; null values are gaps. `unit` formats a value. */
-export function lines({ series, labels, summary, unit }) {
-  const most = roundUp(Math.max(1, ...series.flatMap(({ values }) => values.map((value) => value ?? 0))));
+/** A line for each series, of durations in milliseconds; null values are gaps. */
+export function lines({ series, labels, summary }) {
+  const longest = Math.max(1, ...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
+  const whole = longest < MINUTE ? 1 : longest < HOUR ? MINUTE : HOUR;
+  const most = roundUp(longest / whole) * whole;
+  const unit = (value) => duration(value, true);
   const step = WIDTH / labels.length;
   const picture = frame(summary);
   const at = (value, index) => [(index + 0.5) * step, HEIGHT - (value / most) * (HEIGHT - TOP)];
@@ -67,7 +71,7 @@ export function lines({ series, labels, summary, unit }) {
       `${name}: ${values[index] === null ? "–" : unit(values[index])}`).join("\n");
     picture.append(moment(index, step, `${label}\n${words}`, []));
   });
-  return figure(picture, series, labels, unit(most));
+  return figure(picture, series, labels, duration(most, most < MINUTE));
 }
 
 function frame(summary) {

@@ -157,10 +157,10 @@ function summary({ state, attempts, max_attempts: most }) {
   const last = attempts.at(-1);
   if (last === undefined) return [state === "pending" ? "no attempt yet" : "not sent"];
   const number = attempts.length > most ? attempts.length : `${attempts.length} of ${most}`;
-  return [h("strong", {}, last.error ?? `HTTP ${last.status_code}`), ` attempt ${number}`];
+  return [h("strong", {}, last.error ?? `HTTP ${last.status_code}`), " ", h("span", {}, `attempt ${number}`)];
 }
 
-const nextAttempt = ({ state, next_attempt_at: at }) => (state === "pending" && at ? until(at) : "–");
+const nextAttempt = ({ state, next_attempt_at: at }) => (state === "pending" && at ? until(at) : "");
 
 /** Read the jobs of these deliveries that are not known yet, some at a time. */
 async function readTitles(deliveries, signal) {

@@ -7,7 +7,7 @@ import { get } from "./api.js";
 import { copyable, copyButton, factList, failure, h, main, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
 import { repeat } from "./repeat.js";
-import { age, clockTime, duration, until } from "./times.js";
+import { age, clockTime, duration, until, zone } from "./times.js";
 import { chip, deliveryState, titleOf } from "./words.js";
 
 const REFRESH = 5000;
@@ -87,7 +87,7 @@ function attemptList(attempts) {
       h("div", { class: "line" }, h("strong", {}, attempt.error ?? `HTTP ${attempt.status_code}`),
         h("small", { class: "age" }, age(attempt.at))),
       h("small", {}, `Attempt ${index + 1} at `, clockTime(attempt.at),
-        `, took ${duration(attempt.duration_ms, true)}.`,
+        ` ${zone}, took ${duration(attempt.duration_ms, true)}.`,
         !attempt.excerpt && (attempt.error ? " No response." : " The response had no body.")),
       attempt.excerpt
         && h("pre", { tabindex: 0, "aria-label": `Answer to attempt ${index + 1}` }, attempt.excerpt),

@@ -70,7 +70,7 @@ function section(method, where, operation, forms) {
 function documented(name, { description, properties = {}, required = [], examples = [] }) {
   const [sentence] = description?.split(/(?<=[.:]) /) ?? [];
   return h("details", { id: `schema-${name}` },
-    h("summary", {}, h("code", {}, name), sentence && h("span", {}, prose(sentence))), h("div", {},
+    h("summary", {}, h("code", {}, name), sentence && h("span", {}, prose(sentence.replace(/:$/, ".")))), h("div", {},
     description !== sentence && h("p", {}, prose(description)),
     h("table", {}, Object.entries(properties).map(([member, schema]) => row(member,
       soft(`${required.includes(member) ? "" : "optional. "}${constraints(schema)}`), schema.description))),

@@ -138,8 +138,10 @@ export const card = (title, ...content) =>
 export const columnHeads = (kind, names) =>
   h("div", { class: `heads ${kind}`, "aria-hidden": "true" }, names.map((name) => h("small", {}, name)));
 
-/** A table that scrolls in its box; `rows` are elements. */
-export const table = (name, columns, rows) =>
-  h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": `${name}, table` }, h("table", {},
+/** A table that scrolls in its box; `rows` are elements. On a phone each cell names its column. */
+export function table(name, columns, rows) {
+  for (const row of rows) columns.forEach((column, index) => (row.cells[index].dataset.column = column));
+  return h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": `${name}, table` }, h("table", {},
     h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))),
     h("tbody", {}, rows)));
+}

@@ -12,7 +12,7 @@ import { costText } from "./money.js";
 import { waitingFacts } from "./places.js";
 import { repeat } from "./repeat.js";
 import { timeline } from "./timeline.js";
-import { age, between, DAY, duration, exactTime, now } from "./times.js";
+import { age, between, DAY, duration, exactTime, now, zone } from "./times.js";
 import { chip, evidenceWord, kindWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
 
 const REFRESH = 5000;
@@ -37,7 +37,7 @@ export function showJob(user, signal, id) {
   const body = h("div", { class: "split", hidden: true },
     h("section", { "aria-label": "Result and facts" }, result, facts, given, raw),
     h("section", { "aria-label": "Timeline" },
-      h("div", { class: "title" }, h("h2", {}, "Timeline"), webhooks),
+      h("div", { class: "title" }, h("h2", {}, "Timeline"), h("small", {}, zone), webhooks),
       line.element, trouble));
   const update = heading(user, signal);
   let shown = null;

@@ -4,7 +4,7 @@ import { get, post, remove, withQuery } from "./api.js";
 import { confirmAction } from "./dialog.js";
 import { card, copyable, factList, failure, h, hide, main, once, placeholder, table } from "./dom.js";
 import { abortPrevious } from "./repeat.js";
-import { age } from "./times.js";
+import { age, HOUR, now } from "./times.js";
 import { chip } from "./words.js";
 
 const COLUMNS = ["Key", "User", "Name", "Rights", "Created", "Last used", "State"];
@@ -138,11 +138,14 @@ function keyRow(key, signal, changed) {
     h("td", {}, key.name ?? "–"),
     h("td", {}, key.admin ? "admin" : "user"),
     h("td", {}, age(key.created_at)),
-    h("td", {}, key.last_used_at ? age(key.last_used_at) : "–"),
+    h("td", {}, key.last_used_at ? lastUse(key.last_used_at) : "–"),
     h("td", {}, key.revoked_at ? [chip("cancelled", "Revoked", "⊘"), " ", age(key.revoked_at)]
       : h("button", { type: "button", class: "small", click: () => revoke(key, signal, changed),
         "aria-label": `Revoke ${key.prefix} of ${key.user}` }, "Revoke")));
 }
+
+/** It is known to the hour. */
+const lastUse = (at) => (now() - Date.parse(at) < HOUR ? "in the last hour" : age(at));
 
 function revoke(key, signal, changed) {
   confirmAction({

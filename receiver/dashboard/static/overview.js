@@ -11,7 +11,7 @@ import { ofInterest, placesUsed } from "./places.js";
 import { repeat } from "./repeat.js";
 import { scopeControl, scopeOf } from "./scope.js";
 import { serviceCard } from "./service.js";
-import { age, duration, HOUR } from "./times.js";
+import { age, duration, HOUR, zone } from "./times.js";
 import { chip, stateWord } from "./words.js";
 
 const REFRESH = 30_000;
@@ -29,7 +29,7 @@ export function showOverview(user, signal) {
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Overview"),
       user.admin && h("div", { class: "toolbar" }, scopeControl(user, chosen))),
-    h("p", { class: "hint" }, "The last 24 hours: jobs by hour of creation, webhooks by hour of the attempt. Click an hour to see its jobs."),
+    h("p", { class: "hint" }, `The last 24 hours (${zone}): jobs by hour of creation, webhooks by hour of the attempt. Click an hour to see its jobs.`),
     note, content);
 
   function chosen() {
@@ -62,7 +62,7 @@ export function showOverview(user, signal) {
   return refresh.now();
 }
 
-const sum = (hours, name) => hours.reduce((total, each) => total + each[name], 0);
+const sum = (all, name) => all.reduce((total, each) => total + each[name], 0);
 
 const total = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
 
@@ -123,7 +123,7 @@ function charts(hours) {
       ],
     })),
     card("Time to completion", lines({
-      labels, unit: took, summary: "Median and 95th percentile of each hour",
+      labels, summary: "Median and 95th percentile of each hour",
       series: [
         { name: "p95", look: "slow", values: of("p95_ms") },
         { name: "median", look: "callback", values: of("median_ms") },
@@ -151,13 +151,14 @@ function placesCard(all) {
 
 function placeRow(place) {
   const waiting = place.users.filter((each) => each.waiting > 0);
-  const named = waiting.slice(0, MOST_USERS).map((each) => `${each.user} (${each.waiting})`).join(", ");
-  const more = waiting.length - MOST_USERS;
+  const named = waiting.slice(0, MOST_USERS);
+  const others = place.waiting - sum(named, "waiting"); // of users who are not shown
+  const who = [...named, ...(others > 0 ? [{ user: "others", waiting: others }] : [])];
   return h("tr", {},
     h("th", { scope: "row" }, h("a", { href: link("/", { provider: place.provider }) }, place.provider)),
     h("td", {}, placesUsed(place)),
     h("td", { class: "number" }, String(place.waiting)),
-    h("td", {}, `${named || "–"}${more > 0 ? ` and ${more} more` : ""}`));
+    h("td", {}, who.map((each) => `${each.user} (${each.waiting})`).join(", ") || "–"));
 }
 
 // --- endpoints -----------------------------------------------------------------------------------

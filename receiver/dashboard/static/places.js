@@ -8,9 +8,9 @@ export const ofInterest = (places) => places.filter(({ limit, waiting }) => limi
 /** The jobs in flight at a provider, of its places if it has a limit. */
 export function placesUsed({ provider, limit, in_flight: used }) {
   if (limit === null) return `${used}, no limit`;
-  return h("span", {},
+  return h("span", { class: "progress" },
     h("meter", { min: 0, max: limit, value: used, "aria-label": `Places used at ${provider}` }),
-    ` ${used} of ${limit}`);
+    h("span", { class: "number" }, `${used} of ${limit}`));
 }
 
 const REASONS = {

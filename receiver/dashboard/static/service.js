@@ -37,15 +37,15 @@ function drawn(samples) {
   const sum = (name) => of(name).reduce((total, { value }) => total + value, 0);
   const names = (name, label) => of(name).map(({ labels }) => labels[label]).join(", ");
   const providers = of("provider_breaker").map(({ labels: { provider, state } }) =>
-    [h("span", {}, provider), " ", chip(...BREAKER[state]), " "]);
+    [h("span", { class: "named" }, provider, " ", chip(...BREAKER[state])), " "]);
   const oldest = sum("relay_oldest_age_seconds") * 1000;
   const waits = [
-    [sum("jobs_waiting"), "jobs wait to be sent"],
-    [sum("submissions_unconfirmed"), "sent jobs are not confirmed"],
-    [sum("relay_backlog"), `webhooks wait${oldest > 0 ? `, the oldest for ${duration(oldest)}` : ""}`],
-    [sum("archive_backlog"), "results wait for the archive"],
-    [sum("relay_host_breakers_open"), "webhook hosts get one attempt a minute"],
-  ].filter(([count]) => count > 0).map(([count, words]) => `${count} ${words}`).join("; ");
+    ["jobs", sum("jobs_waiting")],
+    ["jobs sent, not confirmed", sum("submissions_unconfirmed")],
+    ["webhooks", sum("relay_backlog"), oldest > 0 && `, the oldest for ${duration(oldest)}`],
+    ["files for the archive", sum("archive_backlog")],
+    ["webhook hosts with one attempt a minute", sum("relay_host_breakers_open")],
+  ].filter(([, count]) => count > 0).map(([name, count, more]) => `${name} (${count}${more || ""})`).join(", ");
   const troubles = [
     [names("provider_credentials_refused", "provider"), "Our key is refused by"],
     [names("submissions_paused", "provider"), "Submissions pause, since the provider limits our rate:"],
@@ -55,6 +55,6 @@ function drawn(samples) {
   ].filter(([what]) => what);
   return card("Service",
     h("p", {}, providers),
-    h("p", {}, waits ? `${waits}.` : "Nothing waits."),
+    h("p", {}, waits ? `Waiting: ${waits}.` : "Nothing waits."),
     troubles.map(([what, words]) => h("p", { class: "notice bad" }, `${words} ${what}.`)));
 }

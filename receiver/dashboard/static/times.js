@@ -7,7 +7,10 @@ const clock = new Intl.DateTimeFormat([], {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
 });
 
-const MINUTE = 60_000;
+/** The name of the time zone in which times are shown. */
+export const zone = exact.formatToParts().find(({ type }) => type === "timeZoneName").value;
+
+export const MINUTE = 60_000;
 export const HOUR = 3_600_000;
 export const DAY = 86_400_000;
 
@@ -27,7 +30,7 @@ export function duration(ms, fine = false) {
   if (fine && ms < 1000) return `${Math.round(ms)} ms`;
   if (fine && ms >= MINUTE && ms < HOUR) return `${duration(ms)} ${duration(ms % MINUTE)}`;
   if (fine && ms >= HOUR && ms < 2 * DAY) return `${duration(ms)} ${Math.floor((ms % HOUR) / MINUTE)} min`;
-  if (ms < MINUTE) return `${fine && ms < 10_000 ? (ms / 1000).toFixed(1) : Math.floor(ms / 1000)} s`;
+  if (ms < MINUTE) return `${fine && ms < 9_950 ? (ms / 1000).toFixed(1) : Math.floor(ms / 1000)} s`;
   if (ms < HOUR) return `${Math.floor(ms / MINUTE)} min`;
   if (ms < 2 * DAY) return `${Math.floor(ms / HOUR)} h`;
   return `${Math.floor(ms / DAY)} d`;

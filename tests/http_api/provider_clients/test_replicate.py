@@ -148,7 +148,7 @@ async def test_a_prediction_is_cancelled_and_stays_so(client: httpx.AsyncClient)
     for _ in range(2):
         answer = await client.post(prediction["urls"]["cancel"])
         assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
-        assert answer.json()["error"] == "Canceled by its user."
+        assert answer.json()["error"] == "Cancelled by its user."
 
 
 async def test_a_webhook_is_the_prediction(service: RunningService, sink: Sink) -> None:
