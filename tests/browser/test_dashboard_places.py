@@ -1,6 +1,6 @@
 """Places at the provider: on the overview and on a job that waits for one."""
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.conftest import StartSignedIn
 from tests.http_api.scripted_provider import ScriptedProvider
@@ -31,6 +31,15 @@ async def test_places_and_who_waits_are_shown(
     facts = page.get_by_role("region", name="Result and facts")
     for text in ("for a place at the provider", "1 of this user's jobs", "1 of 1", "3 jobs of all"):
         await expect(facts).to_contain_text(text)
+
+    async def late(route: Route) -> None:
+        job = await (await route.fetch()).json()
+        waiting = {"reason": "status_call", "ahead": 0, "detail": "RECEIVER_POLL_RATE"}
+        await route.fulfill(json=job | {"waiting": waiting})
+
+    await page.route(f"**/v1/jobs/{running['request_id']}", late)
+    await visitor.open(f"#/jobs/{running['request_id']}")
+    await expect(facts).to_contain_text("for a status call: RECEIVER_POLL_RATE is the limit")
 
     # Cancelled, the running job gives its place to bob's first, and ada's waits on.
     await visitor.open(f"#/jobs/{second['request_id']}")

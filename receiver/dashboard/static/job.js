@@ -43,7 +43,7 @@ export function showJob(user, signal, id) {
   let shown = null;
   let shownResult = null;
   let input;
-  let waits = { waiting: null, place: null };
+  let waits = {};
 
   main.replaceChildren(h("p", {}, backLink("/", "← Jobs")), head, body);
 
@@ -51,16 +51,16 @@ export function showJob(user, signal, id) {
     if (shown === null) {
       const { waiting, ...job } = await getExactly(path, current);
       ({ input } = job);
-      await readPlace(waiting, job.provider, current);
+      await readPlace(waiting, job, current);
       if (input) given.append(h("details", {}, h("summary", {}, "Input"), jsonView(input, "the input")));
       // An admin may open another user's job: follow that user's stream.
       follow(user.admin ? job.user : null);
       storeJob(job);
       show(job);
-    } else if (shown.phase === "queued") {
+    } else if (!shown.done) {
       // Why it waits changes without an event.
-      const { waiting, provider } = await get(path, current);
-      await readPlace(waiting, provider, current);
+      const job = await get(path, current);
+      await readPlace(job.waiting, job, current);
       show(shown);
     }
     // Repeated, since attempts of webhooks and callbacks without effect make no event.
@@ -73,9 +73,9 @@ export function showJob(user, signal, id) {
     return shown.done && now() > Date.parse(shown.done_at) + REFRESH_DONE ? REFRESH_DONE : REFRESH;
   }
 
-  async function readPlace(waiting, provider, current) {
+  async function readPlace(waiting, { phase, provider }, current) {
     const places = waiting ? (await get("/v1/places", current)).places : [];
-    waits = { waiting, place: places.find((each) => each.provider === provider) };
+    waits = { phase, waiting, place: places.find((each) => each.provider === provider) };
   }
 
   function failed(error) {
@@ -99,7 +99,7 @@ export function showJob(user, signal, id) {
     document.title = `${titleOf(job)} · receiver`;
     const whole = { ...job, input };
     update(whole, head);
-    refill(facts, factsOf(whole, user, job.phase === "queued" ? waits : {}));
+    refill(facts, factsOf(whole, user, job.phase === waits.phase ? waits : {}));
     webhooks.href = link("/deliveries", { request_id: id, user: user.admin ? job.user : null });
     drawJson();
     // Replaced only if it changed, so that a playing video continues.
