@@ -148,18 +148,38 @@ async def running_cluster(
     sources: Path = ROOT,
     **more: str,
 ) -> AsyncIterator[Cluster]:
-    """Run the replicas; each may be killed and restarted. `clocks` are the seconds by which their
-    clocks are wrong, `more` are settings."""
-    async with contextlib.AsyncExitStack() as stack:
+    """Run a database and its replicas; each may be killed and restarted. `more` are settings."""
+    with contextlib.ExitStack() as stack:
         # The server stays up while its clients are killed, and syncs like one in production.
         server = stack.enter_context(PostgresServer.running(fsync="on", autovacuum="on"))
         pooler = stack.enter_context(Pooler.running(server, SESSIONS)) if pooled else None
+        url = pooler.url() if pooler else server.url()
+        async with running_replicas(
+            folder, rules, rng, url, clocks=clocks, sources=sources, **more
+        ) as (world, replicas):
+            yield Cluster(world, replicas, server, pooler)
+
+
+@contextlib.asynccontextmanager
+async def running_replicas(
+    folder: Path,
+    rules: SandboxRules,
+    rng: random.Random,
+    url: str,
+    *,
+    clocks: Sequence[int],
+    sources: Path = ROOT,
+    **more: str,
+) -> AsyncIterator[tuple[World, list[Replica]]]:
+    """Run replicas on the database at `url`, with their surroundings. `clocks` are the seconds by
+    which their clocks are wrong, `more` are settings."""
+    async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(rules))
         front = Service(folder)
         settings = {
             **upstream.settings,
             **QUICK,
-            "DATABASE_URL": pooler.url() if pooler else server.url(),
+            "DATABASE_URL": url,
             "SECRET_KEYS": SECRET,
             "PUBLIC_URL": front.url,
             **more,
@@ -177,5 +197,4 @@ async def running_cluster(
         client = await stack.enter_async_context(caller(front, credentials["key"]))
         await asyncio.gather(*(replica.start() for replica in replicas))
         follower = await stack.enter_async_context(reader(client))
-        world = World(front, upstream, hooks, client, follower)
-        yield Cluster(world, replicas, server, pooler)
+        yield World(front, upstream, hooks, client, follower), replicas
