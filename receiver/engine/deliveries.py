@@ -42,6 +42,8 @@ class Message(NamedTuple):
     delivery: Delivery
     begin_by: Millis
     """An attempt that begins later could outlast the lease."""
+    taken: float
+    """Monotonic time of the taking."""
 
     @property
     def id(self) -> str:
@@ -90,13 +92,13 @@ class Deliveries(Handler[Message]):
             lambda look: self._services.store.deliveries.lease(look, lease), free, choose
         )
         for each in leased:
-            self._hosts[each.host].began()
+            self._hosts[each.host].began(monotonic)
         if self._queue.has_more:
             # As of the choice: a pause may have ended since.
             pauses = self._hosts.pauses_left(monotonic)
             if pauses:
                 self._queue.look_after(min(pauses))
-        return [Message(each, now + LEASE_SLACK) for each in leased]
+        return [Message(each, now + LEASE_SLACK, monotonic) for each in leased]
 
     def _choose(
         self, running: Sequence[Delivery], monotonic: float, candidates: Sequence[DueDelivery]
@@ -140,13 +142,18 @@ class Deliveries(Handler[Message]):
     # --- one attempt ------------------------------------------------------------------------------
 
     async def handle(self, work: Message) -> None:
+        try:
+            await self._attempt(work)
+        finally:
+            self._hosts[work.delivery.host].abandoned(work.taken)
+
+    async def _attempt(self, work: Message) -> None:
         delivery, clock = work.delivery, self._services.clock
-        began, monotonic = clock.now(), clock.monotonic()
+        began = clock.now()
         user = await self._services.store.keys.user(delivery.user_id)
         # After a suspension the message may be another process's: it is due when its lease ends.
         async with self._room_for(delivery):
             if user is None or clock.now() > work.begin_by:
-                self._hosts[delivery.host].abandoned(monotonic)
                 return
             body = await whole_body(self._services.store, delivery)
             headers = sign(secrets_of(user, began), delivery.id, began, body)
@@ -156,9 +163,9 @@ class Deliveries(Handler[Message]):
         else:
             self._failures.failed(delivery.host, sent.error or f"HTTP {sent.status_code}")
         if sent.connect_failure:
-            self._hosts.remember(delivery.host).failed(monotonic, clock.monotonic())
+            self._hosts.remember(delivery.host).failed(work.taken, clock.monotonic())
         else:
-            self._hosts[delivery.host].succeeded(monotonic)
+            self._hosts[delivery.host].succeeded(work.taken)
         await self._settle(delivery, began, sent)
 
     @asynccontextmanager

@@ -84,7 +84,7 @@ class StatusCalls:
             self._metrics.status_polls.labels(name, "breaker_open").inc()
             return StatusUnavailable("calls to the provider pause")
         self._limiter.take(began)
-        throttle.began()
+        throttle.began(began)
         try:
             answer = await call()
         except BaseException:

@@ -95,8 +95,10 @@ class Submissions(Handler[Attempt]):
     def holds_back(self, job: Job) -> bool:
         """Whether a pause of this process keeps the job from its submission."""
         now = self._services.clock.monotonic()
-        throttles = self._users[job.provider, job.user_id], self._providers[job.provider]
-        return not all(throttle.admits(now) for throttle in throttles)
+        return not all(throttle.admits(now) for throttle in self._throttles_of(job))
+
+    def _throttles_of(self, each: Job | Candidate) -> tuple[Throttle, Throttle]:
+        return self._users[each.provider, each.user_id], self._providers[each.provider]
 
     # --- taking -----------------------------------------------------------------------------------
 
@@ -129,8 +131,8 @@ class Submissions(Handler[Attempt]):
         ours = [each.job for each in changed if each.transition is not None]
         jobs = [job for job in ours if job.phase is Phase.SUBMITTING]
         for job in jobs:
-            self._providers[job.provider].began()
-            self._users[job.provider, job.user_id].began()
+            for throttle in self._throttles_of(job):
+                throttle.began(monotonic)
         return [Attempt(job, begun[job.id], monotonic) for job in jobs]
 
     def _choose(self, monotonic: float, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -139,10 +141,7 @@ class Submissions(Handler[Attempt]):
         go to a provider with a limit go first."""
         chosen: list[Candidate] = []
         probing = set[Throttle]()
-        throttles = {
-            each: (self._users[each.provider, each.user_id], self._providers[each.provider])
-            for each in candidates
-        }
+        throttles = {each: self._throttles_of(each) for each in candidates}
         limited = self._services.rules.jobs_in_flight
 
         def last(each: Candidate) -> tuple[bool, bool]:
@@ -182,13 +181,16 @@ class Submissions(Handler[Attempt]):
             else:
                 cancelled = SubmitAmbiguous("the service stopped meanwhile")
                 answer = await self._send(work.job, prepared)
+            self._learn(work, answer)
         except asyncio.CancelledError:
             await self._report_once(work, cancelled)
             raise
+        finally:
+            for throttle in self._throttles_of(work.job):
+                throttle.abandoned(work.began)
         job, metrics = work.job, self._services.metrics
         metrics.submissions.labels(job.provider, answer.outcome).inc()
         log.info("submission ended", job=job.id, outcome=answer.outcome)
-        self._learn(work, answer)
         await self._report(job.id, SubmissionEnded(work.begun, answer))
 
     async def _prepare(self, attempt: Attempt) -> Call | SubmitNotSent:
@@ -238,13 +240,12 @@ class Submissions(Handler[Attempt]):
                 self._providers.remember(key).failed(attempt.began, now, pause)
                 self._users.remember(user).failed(attempt.began, now, pause)
             case SubmitAccepted() | SubmitRefused():
-                self._providers[key].succeeded(attempt.began)
-                self._users[user].succeeded(attempt.began)
+                for throttle in self._throttles_of(job):
+                    throttle.succeeded(attempt.began)
                 refused = isinstance(answer, SubmitRefused) and answer.credentials_refused
                 self._services.metrics.provider_credentials_refused.labels(key).set(refused)
             case _:
-                self._providers[key].abandoned(attempt.began)
-                self._users[user].abandoned(attempt.began)
+                pass  # it says nothing about later ones
 
     async def _report(self, job_id: str, ended: SubmissionEnded) -> None:
         """Store an answer, however long it takes: a lost one could cost money."""

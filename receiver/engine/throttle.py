@@ -63,9 +63,11 @@ class Throttle:
         if self._until is not None:
             self._until = min(self._until, now)
 
-    def began(self) -> None:
-        """A call begins: after a pause it is a probe."""
-        self._probing = self._until is not None
+    def began(self, began: float) -> None:
+        """A call begins, which was admitted at `began`: after a pause it is a probe. Its end is
+        reported with the same time, in one of the next three ways."""
+        if self._until is not None and began > self._paused_at:
+            self._probing = True
 
     def succeeded(self, began: float) -> None:
         """A call that began at `began` was answered."""
@@ -73,7 +75,8 @@ class Throttle:
             self._failures, self._until, self._probing = 0, None, False
 
     def abandoned(self, began: float) -> None:
-        """A call has ended in neither way: another may be the probe."""
+        """A call has ended in neither way: another may be the probe. Changes nothing after another
+        report."""
         if began > self._paused_at:
             self._probing = False
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from receiver.engine.deliveries import PER_HOST, PER_USER, Deliveries, Message
+from receiver.engine.deliveries import HOST_PAUSES, PER_HOST, PER_USER, Deliveries, Message
 from receiver.engine.lanes import LaneWorker
 from receiver.webhooks.delivery import AttemptResult
+from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.jobs import Job
 from tests.engine.harness import Harness, begin, logged, step
@@ -120,6 +121,30 @@ async def test_a_user_ends_the_pause_of_a_host_by_a_test_or_a_retry(
     harness.sender.result = works
     lane.answered("dead.example:443")
     assert await attempts() == PER_HOST, "the test message was the probe"
+
+
+async def test_a_probe_that_the_store_stops_is_followed_by_another(
+    harness: Harness,
+    lane: Deliveries,
+    worker: LaneWorker[Message],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harness.sender.result = REFUSED
+    await messages(harness, 12, "dead.example")
+    while await begin(worker):
+        await worker.finish()
+    sent = len(harness.sender.sent)
+    with monkeypatch.context() as patch:
+        patch.setattr(harness.store.keys, "user", _fail)
+        assert await step(harness, worker, HOST_PAUSES.longest) == 1
+    assert len(harness.sender.sent) == sent
+
+    assert await step(harness, worker) == 1
+    assert len(harness.sender.sent) == sent + 1
+
+
+async def _fail(_: int) -> None:
+    raise StoreUnavailable("the disk is full")
 
 
 async def test_a_host_that_refuses_connections_gets_one_attempt_a_minute(

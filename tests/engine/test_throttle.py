@@ -14,7 +14,7 @@ def failing(throttle: Throttle, times: Sequence[float]) -> list[float]:
     """Let calls at these times begin and fail at once; returns the pause after each."""
     pauses = []
     for at in times:
-        throttle.began()
+        throttle.began(at)
         throttle.failed(at, at)
         pauses.append(throttle.seconds_left(at))
     return pauses
@@ -48,13 +48,13 @@ def test_after_a_pause_one_call_at_a_time_is_a_probe() -> None:
     failing(throttle, [0])
     assert (throttle.state, throttle.admits(0.9), throttle.admits(1)) == ("open", False, True)
 
-    throttle.began()
+    throttle.began(1)
     assert (throttle.state, throttle.admits(1)) == ("half_open", False)
 
     throttle.abandoned(1)
     assert (throttle.state, throttle.admits(1)) == ("open", True)
 
-    throttle.began()
+    throttle.began(1)
     throttle.succeeded(1)
     assert (throttle.state, throttle.admits(1)) == ("closed", True)
     assert failing(throttle, [2]) == [1], "it begins again with the first pause"
@@ -64,7 +64,7 @@ def test_after_a_pause_one_call_at_a_time_is_a_probe() -> None:
 def test_a_call_that_was_under_way_when_the_pause_began_counts_for_nothing(result: str) -> None:
     throttle = Throttle(ONE)
     failing(throttle, [5])
-    throttle.began()  # the probe
+    throttle.began(6)  # the probe
 
     if result == "failed":
         throttle.failed(4.9, 7)
@@ -74,6 +74,18 @@ def test_a_call_that_was_under_way_when_the_pause_began_counts_for_nothing(resul
         throttle.abandoned(4.9)
 
     assert (throttle.state, throttle.seconds_left(5)) == ("half_open", 1)
+
+
+def test_a_call_that_was_admitted_before_the_pause_is_no_probe() -> None:
+    """Between the two, the call is stored."""
+    throttle = Throttle(ONE)
+    assert throttle.admits(0)
+    failing(throttle, [1])
+    throttle.began(0)
+    assert throttle.admits(2)
+
+    throttle.succeeded(0)
+    assert (throttle.state, throttle.admits(2)) == ("open", True)
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(None, 1), (0.25, 0.25), (3600, 1), (0, 0)])
@@ -95,7 +107,7 @@ def test_a_final_failure_needs_no_others() -> None:
 
 def test_only_keys_that_failed_are_remembered_and_a_bounded_number_of_them() -> None:
     throttles = Throttles[int](ONE)
-    throttles[-1].began()
+    throttles[-1].began(0)
     throttles[-1].succeeded(0)
     assert throttles.pauses_left(0) == []
 
