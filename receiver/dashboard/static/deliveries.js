@@ -126,7 +126,7 @@ function nothing({ state, host, request_id: id }, isMore) {
 function deliveriesToolbar(user, changed, signal) {
   const { text, select } = filterControls(changed, signal);
   return toolbar(
-    text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_… (or msg_…, the webhook-id)"),
+    text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_… or msg_…"),
     select("state", "State", () => DELIVERY_OPTIONS),
     user.admin && scopeControl(user, changed));
 }

@@ -94,7 +94,7 @@ export function jobsToolbar(user, changed, signal) {
   }
   offerTimes();
   return toolbar(
-    text("q", "Search", "prompt, id, or metadata: order=1042"),
+    text("q", "Search", "prompt, id, or order=1042"),
     select("status", "State", () => STATUS_OPTIONS),
     select("kind", "Kind", kindOptions),
     filters().provider && select("provider", "Provider", () => []),
