@@ -43,8 +43,7 @@ class Deliveries(DeliveryReads):
 
         def work(db: Session, _: CommitNotice) -> Found[Delivery]:
             db.execute(self._sql["lock-lane"])
-            ended = db.execute(self._sql["end-leases"], {"now": now}).fetchall()
-            self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended))
+            self._end_leases(db, now)
             bounds = {"now": now, "share": PER_PAIR, "most": ROWS_PER_LOOK}
             parameters = {**bounds, "user_id": place.user_id, "host": place.host}
             rows = db.execute(self._sql["list-due"], parameters).fetchall()
@@ -149,6 +148,13 @@ class Deliveries(DeliveryReads):
         return sum(await asyncio.gather(*map(retry_one, delivery_ids)))
 
     # --- within a transaction -------------------------------------------------------------------
+
+    def _end_leases(self, db: Session, now: Millis) -> None:
+        for (delivery_id,) in db.execute(self._sql["list-ended"], {"now": now}).fetchall():
+            # As `settle` does: in the other order, the two would wait for each other.
+            self._lock_job(db, delivery_id)
+            db.execute(self._sql["end-lease"], {"delivery_id": delivery_id, "now": now})
+            self._skip_overtaken(db, [delivery_id])
 
     def _lease(self, db: Session, chosen: Iterable[DueDelivery], lease: Lease) -> list[Delivery]:
         leased = []

@@ -82,11 +82,14 @@ UPDATE deliveries SET holder = :holder, held_until = :until
                       AND other.holder IS NOT NULL)
 RETURNING id;
 
--- name: end-leases
--- End the leases that have expired: their messages can be leased again.
+-- name: list-ended
+-- The messages whose leases have expired.
+SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until <= :now;
+
+-- name: end-lease
+-- End a lease that has expired: its message can be leased again.
 UPDATE deliveries SET holder = NULL, held_until = NULL
- WHERE holder IS NOT NULL AND held_until <= :now
-RETURNING id;
+ WHERE id = :delivery_id AND held_until <= :now;
 
 -- name: next-lease-end
 -- When the first lease ends.

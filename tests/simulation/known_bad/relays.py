@@ -62,7 +62,8 @@ async def relay_settled_before_it_is_sent(handle: Any, self: Deliveries, work: M
 def lease_of_another_ignored() -> Patch:
     """A relay message is leased while another process sends it, or an older one of its job."""
     return together(
-        with_sql("deliveries", "end-leases", "AND held_until <= :now", ""),
+        with_sql("deliveries", "list-ended", "AND held_until <= :now", ""),
+        with_sql("deliveries", "end-lease", "AND held_until <= :now", ""),
         with_sql("deliveries", "list-due", "(other.holder IS NOT NULL\n", "(FALSE\n"),
     )
 

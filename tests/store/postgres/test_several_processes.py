@@ -82,6 +82,22 @@ async def test_a_message_that_a_replica_of_the_previous_release_leases_is_not_le
     assert await leasing == []
 
 
+async def test_the_end_of_a_lease_waits_for_its_job(here: World, other: psycopg.Connection) -> None:
+    """Whoever settles the message locks the job first, too: the two do not deadlock."""
+    job = await here.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS",))
+    await here.advance(job, rendering(relay=True))
+    assert await here.lease(until=NOW + SECOND)
+    other.execute("BEGIN")
+    other.execute("SET LOCAL lock_timeout = 100")
+    other.execute("SELECT id FROM jobs FOR NO KEY UPDATE")
+    leasing = asyncio.ensure_future(here.lease(at=NOW + SECOND))
+    await eventually(lambda: _value(other, "SELECT count(*) FROM pg_locks WHERE NOT granted"), bool)
+    other.execute("UPDATE deliveries SET holder = 'renewed', held_until = %s", [NOW + 9 * SECOND])
+    other.execute("COMMIT")
+
+    assert await leasing == []
+
+
 async def _value(connection: psycopg.Connection, query: str) -> int:
     ((value,),) = connection.execute(query.encode()).fetchall()
     return int(value)
