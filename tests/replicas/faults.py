@@ -72,7 +72,7 @@ async def inject_fault(
         case "replicas restarted":
             replica = next(victims)
             status, _ = await replica.terminate()
-            assert status == 0
+            assert status == 0, f"exit status {status}: {replica.log.read_text()[-2000:]}"
             await replica.start()
         case "poolers killed":
             assert cluster.pooler is not None
