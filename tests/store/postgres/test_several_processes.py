@@ -83,7 +83,7 @@ async def test_a_message_that_a_replica_of_the_previous_release_leases_is_not_le
 
 
 async def test_the_end_of_a_lease_waits_for_its_job(here: World, other: psycopg.Connection) -> None:
-    """Whoever settles the message locks the job first, too: the two do not deadlock."""
+    """`settle` locks the job first too, so the two do not deadlock."""
     job = await here.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS",))
     await here.advance(job, rendering(relay=True))
     assert await here.lease(until=NOW + SECOND)
