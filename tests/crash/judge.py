@@ -97,6 +97,8 @@ async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
         if job["error"] is not None and job["error"]["code"] == "submit_outcome_unknown":
             # Correct only if no callback was ever accepted: a single one would have brought the id.
             assert made is None or made["request_id"] not in reported, job
+            answers = {line["outcome"] for line in seen[request_id].lines("submission")}
+            assert not answers & {"accepted", "refused"}, f"an answer that is not applied: {job}"
             unknown += 1
         else:
             assert made is not None, f"an outcome without a submission: {job}"
