@@ -88,5 +88,6 @@ async def test_whatever_breaks_among_three_replicas_nothing_is_lost_or_paid_twic
     assert min(faults[kind] for kind in ("replicas killed", "replicas restarted", *databases)) >= 1
     assert tally.rounds >= 6
     assert tally.streams > 1
-    # A replica that dies leaves no more than it was submitting, and only a callback tells of those.
+    # When a replica is killed, the outcome of each submission in progress is unknown until a
+    # callback arrives.
     assert tally.unknown <= SLOTS * faults["replicas killed"]
