@@ -36,7 +36,7 @@ class PostgresStore(Store):
     async def durability(self) -> Durability:
         ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")
         # synchronous_commit matters too, but need not be checked: each transaction turns it on if
-        # it is off (`configure-transaction`).
+        # it is weaker (the query `begin`).
         crash_safe = (fsync, full_page_writes) == ("on", "on")
         advice = None
         if not crash_safe:

@@ -1,13 +1,13 @@
 -- name: begin
 -- Begin a transaction. A pooler may share the session, so its settings are for this transaction
 -- alone: timeouts in milliseconds, for a statement, a lock and idling, and commits that wait for the
--- disk.
+-- disk, and for a synchronous standby's.
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL statement_timeout = 10000;
 SET LOCAL lock_timeout = 3000;
 SET LOCAL idle_in_transaction_session_timeout = 10000;
-SELECT CASE current_setting('synchronous_commit')
-            WHEN 'off' THEN set_config('synchronous_commit', 'on', TRUE) END;
+SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
+            THEN set_config('synchronous_commit', 'on', TRUE) END;
 
 -- name: snapshot
 -- Differs from the last one if anybody has written since then.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -41,15 +42,21 @@ def end_sessions(other: psycopg.Connection) -> None:
     )
 
 
-async def test_its_settings_are_its_own_whatever_the_session_has(postgres_url: str) -> None:
+@pytest.mark.parametrize(
+    ("session", "own"),
+    [("off", "on"), ("local", "on"), ("remote_write", "on"), ("remote_apply", "remote_apply")],
+)
+async def test_its_settings_are_its_own_whatever_the_session_has(
+    postgres_url: str, session: str, own: str
+) -> None:
     names = ("transaction_isolation", "synchronous_commit", "lock_timeout", "statement_timeout")
 
     def look(db: Session, _: CommitNotice) -> list[str]:
         return [db.execute(f"SELECT current_setting('{name}')").fetchone()[0] for name in names]
 
-    options = "%20-cdefault_transaction_isolation%3Dserializable%20-csynchronous_commit%3Doff"
-    async with writing(postgres_url + options) as writer:
-        assert await writer.urgent(look) == ["read committed", "on", "3s", "10s"]
+    options = f"-cdefault_transaction_isolation=serializable -csynchronous_commit={session}"
+    async with writing(f"{postgres_url}%20{quote(options)}") as writer:
+        assert await writer.urgent(look) == ["read committed", own, "3s", "10s"]
 
 
 async def test_a_row_locked_by_another_process_delays_nothing_else(
