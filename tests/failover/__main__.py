@@ -1,6 +1,6 @@
-"""`python -m tests.failover [--failovers N]`: PostgreSQL on three machines (Patroni and etcd on
-each, HAProxy in front) under at most 50 jobs a second, while the leader is killed, cut off and
-paused in turn.
+"""`python -m tests.failover [--failovers N]`: PostgreSQL on three machines (Patroni on each,
+etcd on three others, HAProxy in front) under at most 50 jobs a second, while the leader is killed,
+cut off and paused in turn.
 
 The machines are network and process namespaces, so this needs root on Linux. A world that loses or
 doubles anything is printed, and the exit status is 1.

@@ -1,4 +1,4 @@
-"""PostgreSQL on three machines: Patroni and etcd on each, HAProxy in front of them."""
+"""PostgreSQL and Patroni on three machines, etcd on three others, and HAProxy in front."""
 
 import asyncio
 import contextlib
@@ -85,9 +85,13 @@ def missing() -> list[str]:
 
 @dataclass
 class Database:
-    """The three machines, and the port where the leader is reached."""
+    """The machines, and the port where the leader is reached."""
 
     machines: list[Machine]
+    """Those of PostgreSQL and Patroni."""
+    etcd: list[Machine]
+    """Those of etcd. One that is paused with the leader may end the next leader's lease when it
+    wakes (etcd's issue 15247); then the former leader can lead again."""
     port: int
 
     def url(self, user: str = "receiver", database: str = "receiver") -> str:
@@ -113,7 +117,7 @@ class Database:
             leading = await _those_with("primary", self.machines)
             synchronous = await _those_with("synchronous", self.machines)
             streaming = await _streaming(leading[0]) if len(leading) == 1 else []
-            members = await _those_with("health", self.machines, port=2379)
+            members = await _those_with("health", self.etcd, port=2379)
             return len(leading), len(synchronous), streaming, len(members)
 
         whole = (1, 1, ["async", "sync"], 3)
@@ -131,14 +135,19 @@ async def session(machine: Machine) -> psycopg.AsyncConnection:
 async def running_database(folder: Path) -> AsyncIterator[Database]:
     """Run the machines, with an empty database `receiver`, until the block is left."""
     folder.chmod(0o755)
-    machines = [Machine(number, folder / f"node{number}", "") for number in (1, 2, 3)]
-    database = Database(machines, free_port())
+    every = [Machine(number, folder / f"node{number}") for number in range(1, 7)]
+    database = Database(every[:3], every[3:], free_port())
     try:
-        for machine in machines:
-            _set_up(machine, machines)
+        for machine in every:
+            machine.folder.mkdir()
+            shutil.chown(machine.folder, "postgres", "postgres")
+            machine.command = _command(machine, database)
             machine.boot()
         settings = folder / "haproxy.cfg"
-        servers = (f"  server {each.name} {each.address}:5432 check port 8008" for each in machines)
+        servers = (
+            f"  server {each.name} {each.address}:5432 check port 8008"
+            for each in database.machines
+        )
         settings.write_text(HAPROXY.format(port=database.port, servers="\n".join(servers)))
         with (
             (folder / "haproxy.log").open("ab") as log,
@@ -148,7 +157,7 @@ async def running_database(folder: Path) -> AsyncIterator[Database]:
             await asyncio.to_thread(_create, database)
             yield database
     finally:
-        for machine in machines:
+        for machine in every:
             machine.kill()
 
 
@@ -160,15 +169,16 @@ def _binaries() -> Path | None:
     return installed[-1].parent if installed else None
 
 
-def _set_up(machine: Machine, machines: list[Machine]) -> None:
-    peers = ",".join(f"{each.name}=http://{each.address}:2380" for each in machines)
-    machine.folder.mkdir()
-    shutil.chown(machine.folder, "postgres", "postgres")
+def _command(machine: Machine, database: Database) -> str:
+    """What this machine runs."""
     names = {"name": machine.name, "address": machine.address, "folder": machine.folder}
+    if machine in database.etcd:
+        peers = ",".join(f"{each.name}=http://{each.address}:2380" for each in database.etcd)
+        return f"exec {ETCD.format(**names, peers=peers)}"
+    etcd = ", ".join(f"'{each.address}:2379'" for each in database.etcd)
     settings = machine.folder / "patroni.yml"
-    etcd = ", ".join(f"'{each.address}:2379'" for each in machines)
     settings.write_text(PATRONI.format(**names, etcd=etcd, bin=_binaries(), network=NETWORK))
-    machine.command = f"{ETCD.format(**names, peers=peers)} & exec patroni {settings}"
+    return f"exec patroni {settings}"
 
 
 def _create(database: Database) -> None:

@@ -39,7 +39,7 @@ class Machine:
 
     number: int
     folder: Path
-    command: str
+    command: str = ""
     """A shell command: what it runs, as the user postgres."""
     _process: subprocess.Popen[bytes] | None = None
 
