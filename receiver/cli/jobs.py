@@ -165,13 +165,15 @@ async def cancel(request_id: JobId, json: Json = False) -> None:
 
 
 def _members(job: Job) -> dict[str, object]:
-    """A job's members as lines, with those of its error, result and archive."""
+    """A job's members as lines, with those of its error, cost, result and archive."""
     values = local_times(job)
     for name in ("links", "done", "error", "result", "archive"):
         del values[name]
     if job["error"] is not None:
         values["error"] = f"{job['error']['code']}: {job['error']['message']}"
         values["may_have_been_billed"] = job["error"]["may_have_been_billed"]
+    if job["cost"] is not None:
+        values["cost"] = "{amount} {currency} ({state})".format_map(job["cost"])
     for name, value in (job["result"] or {}).items():
         values[f"result.{name}"] = value
     for number, file in enumerate(job["archive"], start=1):

@@ -68,8 +68,8 @@ def test_spend_is_summed_by_what_is_asked_for(priced: Served) -> None:
     assert bob.run("spend").out == "No job has a price.\n"
     bob.run("submit", "-", stdin='{"kind": "create_movie", "input": {}}')
     with httpx.Client(base_url=priced.url, headers={"API-KEY": bob.settings["API_KEY"]}) as http:
-        for _ in range(3):
-            http.post("/v1/jobs", json=JOB)
+        jobs = [http.post("/v1/jobs", json=JOB).json()["request_id"] for _ in range(3)]
+    assert "\ncost: 0.1 USD (reserved)\n" in bob.run("jobs", "show", jobs[0]).out
     assert bob.run("spend", "--by", "kind").out == "create_movie\t3\t0.3\t0\t0\tUSD\n"
     (row,) = bob.run("spend", "--by", "provider", "--json").json()["rows"]
     assert (row["key"], row["reserved"]) == ("sandbox", "0.3")
