@@ -77,6 +77,8 @@ def _measurable(table: dict[str, Decimal], info: ValidationInfo) -> dict[str, De
 
 
 _Amount = Annotated[Decimal, PlainValidator(_amount)]
+AnyProvider = Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
+"""The providers and their sandboxes."""
 
 
 class _Table(BaseModel):
@@ -86,7 +88,7 @@ class _Table(BaseModel):
 class Price(_Table):
     """What jobs of some kinds cost."""
 
-    provider: Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
+    provider: AnyProvider
     kind: Annotated[str, Field(min_length=1)]
     """In which `*` stands for any characters."""
     fixed: _Amount = ZERO

@@ -7,12 +7,13 @@ is needed and not set; `repr=False` marks values that are never shown, in an err
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from receiver import setting_values as kinds
 from receiver.environment import PREFIX, Settings
+from receiver.prices import AnyProvider
 from receiver.this_machine import is_this_machine
 
 KEY_OF: Final = {"samsar": "samsar_api_key", "replicate": "replicate_api_token", "fal": "fal_key"}
@@ -47,7 +48,6 @@ def _shared_by_replicas(keys: tuple[SecretStr, ...], info: ValidationInfo) -> tu
 
 
 SecretKeys = Annotated[kinds.SecretKeys, AfterValidator(_shared_by_replicas)]
-AnyProvider = Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
 ProviderName = Annotated[AnyProvider, AfterValidator(_with_its_key)]
 
 

@@ -62,5 +62,7 @@ def open_provider(
             return Replicate(account, secrets)
         case "fal":
             return Fal(account, settings.fal_jwks_url, settings.fal_user_id)
-        case _:
+        case "samsar":
             return Samsar(account, input_rules(settings), auth_header=settings.samsar_auth_header)
+        case _:
+            raise AssertionError(f"no provider is made for {api}")

@@ -27,8 +27,10 @@ def sandbox_api(provider: str, settings: SandboxSettings) -> SandboxApi:
             return ReplicateApi(key, prices)
         case "fal":
             return FalApi(key, prices)
-        case _:
+        case "samsar":
             return SamsarApi(input_rules(settings), key, prices)
+        case _:
+            raise AssertionError(f"no sandbox is made for {api}")
 
 
 def sandbox_rules(settings: SandboxSettings) -> SandboxRules:

@@ -1,4 +1,4 @@
-"""The smallest possible provider; docs/providers.md walks through this file."""
+"""The smallest possible provider, to begin another with (docs/providers.md)."""
 
 import hashlib
 import hmac
@@ -27,10 +27,10 @@ STATUSES = {"QUEUED": Status.PENDING, "DONE": Status.COMPLETED, "BROKEN": Status
 class Minimal(Provider):
     """One kind of job, a signature of its own, no cancel."""
 
-    name = "minimal"
     absent_job = UpstreamJob("nobody", "draw", {})
 
     def __init__(self, account: Account) -> None:
+        self.name = account.name
         self._account = account
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_why)
 
