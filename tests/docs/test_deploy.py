@@ -11,7 +11,7 @@ import yaml
 
 from receiver.dashboard.pages import pages
 from receiver.environment import PREFIX
-from receiver.http_api.routes import API
+from receiver.http_api.routes import routes_of
 from receiver.metrics import Metrics
 from receiver.settings import ClientSettings, ServeSettings
 from tests.support.nginx import needs_nginx, nginx_by
@@ -114,7 +114,8 @@ def test_the_ingress_serves_every_path_but_the_metrics_and_logs_no_secret() -> N
     assert annotations["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
     (rule,) = ingress["spec"]["rules"]
     served = {(each["path"], each["pathType"]) for each in rule["http"]["paths"]}
-    paths = {row.path for row in API} | {"/openapi.json", *pages("", "", results_nearby=False)}
+    every = ServeSettings(provider="sandbox", providers=("sandbox-replicate", "sandbox-fal"))
+    paths = {row.path for row in routes_of(every)} | {*pages("", "", results_nearby=False)}
     kinds = {
         path: {(path, "Exact"), ("/" + path.split("/")[1], "Prefix")} & served for path in paths
     }
@@ -127,6 +128,14 @@ def nginx_conf(folder: Path, upstream: int, port: int) -> str:
     text = (DEPLOY / "nginx.conf").read_text()
     text = text.replace("receiver:8000", f"127.0.0.1:{upstream}")
     return text.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{folder}/")
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "nginx-tls.conf"])
+def test_nginx_buffers_no_stream(name: str) -> None:
+    (location,) = re.findall(r"location ~ (\S+) {[^}]*proxy_buffering off", (DEPLOY / name).read_text())
+    for path in ("v1/events", "v1/jobs/job_1/events", "fal/fal-ai/flux/requests/1/status/stream"):
+        assert re.search(location, f"/{path}")
+    assert not re.search(location, "/v1/jobs/job_1")
 
 
 def test_nginx_logs_no_callback_token_and_no_ticket(tmp_path: Path) -> None:
