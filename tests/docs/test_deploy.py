@@ -132,7 +132,9 @@ def nginx_conf(folder: Path, upstream: int, port: int) -> str:
 
 @pytest.mark.parametrize("name", ["nginx.conf", "nginx-tls.conf"])
 def test_nginx_buffers_no_stream(name: str) -> None:
-    (location,) = re.findall(r"location ~ (\S+) {[^}]*proxy_buffering off", (DEPLOY / name).read_text())
+    (location,) = re.findall(
+        r"location ~ (\S+) {[^}]*proxy_buffering off", (DEPLOY / name).read_text()
+    )
     for path in ("v1/events", "v1/jobs/job_1/events", "fal/fal-ai/flux/requests/1/status/stream"):
         assert re.search(location, f"/{path}")
     assert not re.search(location, "/v1/jobs/job_1")
