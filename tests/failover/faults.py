@@ -108,8 +108,8 @@ async def _fail_over(world: World, database: Database, kind: str) -> None:
 
 async def _refuses(left_over: psycopg.AsyncConnection) -> None:
     """Check that the leader of before acknowledges no commit on a session of before. One that wakes
-    from a pause always does if `synchronous_commit` is `local`, and else sometimes, if it gets the
-    lead back and another standby follows it (docs/postgresql.md)."""
+    from a pause does if `synchronous_commit` is `local`, or if it gets the lead back and another
+    standby follows it (docs/postgresql.md)."""
     with contextlib.suppress(psycopg.OperationalError):
         await left_over.execute("CREATE TABLE written_to_the_leader_of_before ()")
         raise AssertionError("two leaders acknowledge commits")
