@@ -144,24 +144,25 @@ class DueJobs(Repository):
 
         return await self._writer.normal(work)
 
-    async def release(self, holder: str, job_ids: Sequence[str]) -> None:
-        """Release unused leases of `holder`; the jobs are due as before."""
+    async def release(self, lane: Lane, holder: str, job_ids: Sequence[str]) -> None:
+        """Release unused leases of `holder` in a lane; the jobs are due as before. A job that has
+        changed meanwhile may be leased by the same holder in another lane: that lease stays."""
 
         def work(db: Session, notice: CommitNotice) -> None:
             for job_id in job_ids:
-                parameters = {"job_id": job_id, "holder": holder}
-                for lane, at in db.execute(self._sql["release"], parameters).fetchall():
-                    notice.add_due(Lane(lane), at)
+                parameters = {"job_id": job_id, "lane": lane.value, "holder": holder}
+                for (at,) in db.execute(self._sql["release"], parameters).fetchall():
+                    notice.add_due(lane, at)
 
         await self._writer.normal(work)
 
-    async def postpone(self, holder: str, job_id: str, at: Millis) -> None:
-        """Release an unused lease of `holder`; the job is due at `at`."""
+    async def postpone(self, lane: Lane, holder: str, job_id: str, at: Millis) -> None:
+        """Release an unused lease of `holder` in a lane; the job is due at `at`."""
 
         def work(db: Session, notice: CommitNotice) -> None:
-            parameters = {"job_id": job_id, "holder": holder, "at": at}
-            for (lane,) in db.execute(self._sql["postpone"], parameters).fetchall():
-                notice.add_due(Lane(lane), at)
+            parameters = {"job_id": job_id, "lane": lane.value, "holder": holder, "at": at}
+            if db.execute(self._sql["postpone"], parameters).fetchall():
+                notice.add_due(lane, at)
 
         await self._writer.normal(work)
 

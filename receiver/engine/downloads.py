@@ -85,7 +85,8 @@ class Downloads(Handler[Job]):
             await self._archive.remove(folder_of(work.user, work.id))
 
     async def release(self, works: Sequence[Job]) -> None:
-        await self._services.store.due.release(self._services.holder, [job.id for job in works])
+        holder, job_ids = self._services.holder, [job.id for job in works]
+        await self._services.store.due.release(Lane.ARCHIVE, holder, job_ids)
 
     async def _step(self, job: Job) -> None:
         """Try to download the next file of a job."""
@@ -98,7 +99,8 @@ class Downloads(Handler[Job]):
         if host in self._asking:
             # A silent host must not take several slots.
             at = clock.now() + ANSWER_PAUSE
-            await self._services.store.due.postpone(self._services.holder, job.id, at)
+            holder = self._services.holder
+            await self._services.store.due.postpone(Lane.ARCHIVE, holder, job.id, at)
             return
         outcome = await self._download(job, index, host)
         ended = DownloadEnded(index, job.archive[index].tries, outcome)
@@ -109,7 +111,7 @@ class Downloads(Handler[Job]):
         decide = decider(observation, self._services.clock.now, self._services.rules)
         _, transition = await self._services.store.jobs.advance(job.id, decide)
         if transition is None:  # a stale outcome: the job is due as before
-            await self._services.store.due.release(self._services.holder, [job.id])
+            await self.release([job])
 
     async def _download(self, job: Job, index: int, host: str) -> FileStored | FileFailed:
         most = self._downloader.users_bytes

@@ -110,7 +110,10 @@ class StatusPolls(Handler[Job]):
         return [*probes, *admitted]
 
     async def release(self, works: Sequence[Job]) -> None:
-        await self._services.store.due.release(self._services.holder, [job.id for job in works])
+        for lane in (Lane.CONFIRM, Lane.POLL):
+            job_ids = [job.id for job in works if job.due is not None and job.due.lane is lane]
+            if job_ids:
+                await self._services.store.due.release(lane, self._services.holder, job_ids)
 
     # --- one call ---------------------------------------------------------------------------------
 
@@ -119,16 +122,16 @@ class StatusPolls(Handler[Job]):
         if observation is None:
             return  # the job is tried again when its lease ends
         try:
-            observe = partial(self._observe, work.id, observation)
+            observe = partial(self._observe, work, observation)
             await retry_until_stored(self._services.clock, "a status answer", observe)
         except NotFound:
             return  # the job was removed meanwhile
 
-    async def _observe(self, job_id: str, observation: Observation) -> None:
-        job, transition = await observe_job(self._services, job_id, observation)
+    async def _observe(self, work: Job, observation: Observation) -> None:
+        job, transition = await observe_job(self._services, work.id, observation)
         if transition is None and job.due is not None:
             # The answer was outdated: the job is due as before.
-            await self._services.store.due.release(self._services.holder, [job_id])
+            await self.release([work])
 
     async def _ask(self, job: Job) -> Observation | None:
         """Make the call that the job waits for. None if it is a cancel request that did not

@@ -68,16 +68,16 @@ UPDATE due SET holder = :holder, held_until = :until
 RETURNING job_id;
 
 -- name: release
--- Release the unused lease of a job, which is due as before.
+-- Release the unused lease of a job in a lane; the job is due as before.
 UPDATE due SET holder = NULL, held_until = NULL
- WHERE job_id = :job_id AND holder = :holder
-RETURNING lane, at;
+ WHERE job_id = :job_id AND lane = :lane AND holder = :holder
+RETURNING at;
 
 -- name: postpone
--- Release the unused lease of a job, which is due later.
+-- Release the unused lease of a job in a lane; the job is due later.
 UPDATE due SET at = :at, holder = NULL, held_until = NULL
- WHERE job_id = :job_id AND holder = :holder
-RETURNING lane;
+ WHERE job_id = :job_id AND lane = :lane AND holder = :holder
+RETURNING job_id;
 
 -- name: put-off
 -- Look at a job again later, if it is still due: it could not be changed.

@@ -167,14 +167,28 @@ async def test_a_released_job_is_due_as_before(world: World) -> None:
     assert await lease(world, "me") == [job, kept]
     world.notified.clear()
 
-    await world.store.due.release("another", [job.id])
+    await world.store.due.release(Lane.SUBMIT, "another", [job.id])
     assert await lease(world, "you") == []
 
-    await world.store.due.release("me", [job.id])
+    await world.store.due.release(Lane.SUBMIT, "me", [job.id])
     assert {lane for notice in world.notified for lane in notice.due} == {Lane.SUBMIT}
     assert await lease(world, "you") == [job]
     await world.store.end_leases()
     assert await lease(world, "me") == [job, kept]
+
+
+async def test_a_release_leaves_the_lease_of_another_lane(world: World) -> None:
+    """A callback can end a job during its status call, and the same process then leases it for its
+    download: the end of the call must not let another process download it too."""
+    job = await world.create(due=Due(Lane.POLL, NOW))
+    assert (await look(world, Lane.POLL)).taken == [job]
+    ended = await world.advance(job, quietly(due=Due(Lane.ARCHIVE, NOW)))
+    assert (await look(world, Lane.ARCHIVE)).taken == [ended]
+
+    await world.store.due.release(Lane.POLL, LEASE.holder, [job.id])
+    await world.store.due.postpone(Lane.POLL, LEASE.holder, job.id, NOW)
+
+    assert (await look(world, Lane.ARCHIVE)).taken == []
 
 
 @pytest.mark.parametrize(
