@@ -288,19 +288,19 @@ class Truth:
             (self._newest_callback,),
         )
         for self._newest_callback, job_id, verdict, lane, at in rows.fetchall():
-            # Before its submission's answer a job has no poll to be made due; in one commit, the
-            # answer may follow the callback.
-            is_due = lane != "poll" or at <= self._world.clock.now() or self._just_accepted(job_id)
+            # Before the answer to its submission or confirming call, a job has no poll to be made
+            # due; in one commit, the answer may follow the callback.
+            is_due = lane != "poll" or at <= self._world.clock.now() or self._just_answered(job_id)
             unused = verdict in ("rejected", "conflict", "failed")
             self._judge.require(is_due or not unused, "what cannot be applied makes a poll due",
                                 self._newest_callback, verdict, at)  # fmt: skip
 
-    def _just_accepted(self, job_id: str) -> bool:
-        """Whether this commit has the answer to the job's submission."""
+    def _just_answered(self, job_id: str) -> bool:
+        """Whether this commit has the answer to the job's submission or confirming call."""
         now = running_loop().time()
         events = self.jobs[job_id].events
         return any(
-            before.document["phase"] in (*UNSENT, "submit_unconfirmed")
+            before.document["phase"] in (*UNSENT, "submit_unconfirmed", "confirming")
             and after.committed_at == now
             for before, after in pairwise(events)
         )
