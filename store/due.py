@@ -144,25 +144,24 @@ class DueJobs(Repository):
 
         return await self._writer.normal(work)
 
-    async def release(self, lane: Lane, holder: str, job_ids: Sequence[str]) -> None:
-        """Release unused leases of `holder` in a lane; the jobs are due as before. A job that has
-        changed meanwhile may be leased by the same holder in another lane: that lease stays."""
+    async def release(self, holder: str, jobs: Sequence[Job]) -> None:
+        """Release unused leases of `holder`, of jobs as `lease` returned them; they are due as
+        before. One that has changed since may be leased in another lane: that lease stays."""
 
         def work(db: Session, notice: CommitNotice) -> None:
-            for job_id in job_ids:
-                parameters = {"job_id": job_id, "lane": lane.value, "holder": holder}
-                for (at,) in db.execute(self._sql["release"], parameters).fetchall():
-                    notice.add_due(lane, at)
+            for job in jobs:
+                for lane, at in db.execute(self._sql["release"], _lease_of(job, holder)).fetchall():
+                    notice.add_due(Lane(lane), at)
 
         await self._writer.normal(work)
 
-    async def postpone(self, lane: Lane, holder: str, job_id: str, at: Millis) -> None:
-        """Release an unused lease of `holder` in a lane; the job is due at `at`."""
+    async def postpone(self, holder: str, job: Job, at: Millis) -> None:
+        """Release an unused lease likewise; the job is due at `at`."""
 
         def work(db: Session, notice: CommitNotice) -> None:
-            parameters = {"job_id": job_id, "lane": lane.value, "holder": holder, "at": at}
-            if db.execute(self._sql["postpone"], parameters).fetchall():
-                notice.add_due(lane, at)
+            parameters = {**_lease_of(job, holder), "at": at}
+            for (lane,) in db.execute(self._sql["postpone"], parameters).fetchall():
+                notice.add_due(Lane(lane), at)
 
         await self._writer.normal(work)
 
@@ -265,6 +264,12 @@ class DueJobs(Repository):
             db.execute(self._sql["put-off"], {**here, **times})
             notice.add_due(look.lane, look.now + PUT_OFF)
         return Changed(job, transition, failed[0] if failed else None)
+
+
+def _lease_of(job: Job, holder: str) -> dict[str, str]:
+    """Which lease it is: a job that changes can be leased again, by the same holder too."""
+    assert job.due is not None
+    return {"job_id": job.id, "lane": job.due.lane.value, "holder": holder}
 
 
 _rank = attrgetter("rank")

@@ -85,8 +85,7 @@ class Downloads(Handler[Job]):
             await self._archive.remove(folder_of(work.user, work.id))
 
     async def release(self, works: Sequence[Job]) -> None:
-        holder, job_ids = self._services.holder, [job.id for job in works]
-        await self._services.store.due.release(Lane.ARCHIVE, holder, job_ids)
+        await self._services.store.due.release(self._services.holder, works)
 
     async def _step(self, job: Job) -> None:
         """Try to download the next file of a job."""
@@ -99,8 +98,7 @@ class Downloads(Handler[Job]):
         if host in self._asking:
             # A silent host must not take several slots.
             at = clock.now() + ANSWER_PAUSE
-            holder = self._services.holder
-            await self._services.store.due.postpone(Lane.ARCHIVE, holder, job.id, at)
+            await self._services.store.due.postpone(self._services.holder, job, at)
             return
         outcome = await self._download(job, index, host)
         ended = DownloadEnded(index, job.archive[index].tries, outcome)

@@ -110,10 +110,7 @@ class StatusPolls(Handler[Job]):
         return [*probes, *admitted]
 
     async def release(self, works: Sequence[Job]) -> None:
-        for lane in (Lane.CONFIRM, Lane.POLL):
-            job_ids = [job.id for job in works if job.due is not None and job.due.lane is lane]
-            if job_ids:
-                await self._services.store.due.release(lane, self._services.holder, job_ids)
+        await self._services.store.due.release(self._services.holder, works)
 
     # --- one call ---------------------------------------------------------------------------------
 

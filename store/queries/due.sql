@@ -71,13 +71,13 @@ RETURNING job_id;
 -- Release the unused lease of a job in a lane; the job is due as before.
 UPDATE due SET holder = NULL, held_until = NULL
  WHERE job_id = :job_id AND lane = :lane AND holder = :holder
-RETURNING at;
+RETURNING lane, at;
 
 -- name: postpone
 -- Release the unused lease of a job in a lane; the job is due later.
 UPDATE due SET at = :at, holder = NULL, held_until = NULL
  WHERE job_id = :job_id AND lane = :lane AND holder = :holder
-RETURNING job_id;
+RETURNING lane;
 
 -- name: put-off
 -- Look at a job again later, if it is still due: it could not be changed.

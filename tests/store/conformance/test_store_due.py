@@ -167,10 +167,10 @@ async def test_a_released_job_is_due_as_before(world: World) -> None:
     assert await lease(world, "me") == [job, kept]
     world.notified.clear()
 
-    await world.store.due.release(Lane.SUBMIT, "another", [job.id])
+    await world.store.due.release("another", [job])
     assert await lease(world, "you") == []
 
-    await world.store.due.release(Lane.SUBMIT, "me", [job.id])
+    await world.store.due.release("me", [job])
     assert {lane for notice in world.notified for lane in notice.due} == {Lane.SUBMIT}
     assert await lease(world, "you") == [job]
     await world.store.end_leases()
@@ -185,8 +185,8 @@ async def test_a_release_leaves_the_lease_of_another_lane(world: World) -> None:
     ended = await world.advance(job, quietly(due=Due(Lane.ARCHIVE, NOW)))
     assert (await look(world, Lane.ARCHIVE)).taken == [ended]
 
-    await world.store.due.release(Lane.POLL, LEASE.holder, [job.id])
-    await world.store.due.postpone(Lane.POLL, LEASE.holder, job.id, NOW)
+    await world.store.due.release(LEASE.holder, [job])
+    await world.store.due.postpone(LEASE.holder, job, NOW)
 
     assert (await look(world, Lane.ARCHIVE)).taken == []
 
