@@ -91,14 +91,21 @@ class Fal(Provider):
         } or None
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        """Read a request's status and, if that is COMPLETED without an error, its result: only the
-        result shows whether it succeeded."""
+        """Read a request's status and, if it has ended, its response: only that shows whether it
+        succeeded, or why it failed."""
         now = asyncio.get_running_loop().time
         until = now() + self._account.status_timeout
         said = await self._api.status(self._path(job, "status", "/status"), self.read)
-        if not isinstance(said, StatusReport) or said.report.status is not Status.COMPLETED:
+        if not isinstance(said, StatusReport):
             return said
-        return await self._ask_response(job, said.report, max(until - now(), 0.1))
+        left = until - now()
+        if said.report.status is Status.COMPLETED:
+            return await self._ask_response(job, said.report, max(left, 0.1))
+        if said.report.status is Status.FAILED and left > 0:
+            found = await self._ask_response(job, said.report, left)
+            shows_reason = isinstance(found, StatusReport) and found.report.result is None
+            return found if shows_reason else said
+        return said
 
     async def result(self, job: UpstreamJob) -> StatusAnswer:
         """Read the result alone: right after the webhook, the status may lag behind it."""
@@ -119,11 +126,13 @@ class Fal(Provider):
             # job.
             is_readable = response.is_json or response.text is not None
             if is_readable and _is_failure(code, body, message):
-                failed = replace(report, status=_read_end(body), message=message)
-                details = _read_details(code, body)
-                return StatusReport(
-                    parsing.clean_report(replace(failed, details=details), self._account.key)
+                failed = replace(
+                    report,
+                    status=_read_end(body),
+                    message=_join(report.message, _read_message(body)) or message,
+                    details={**report.details, **_read_details(code, body)},
                 )
+                return StatusReport(parsing.clean_report(failed, self._account.key))
             unavailable = self._api.unavailable(response)
             if unavailable.credentials_refused:  # by the model: fal passes on its status codes
                 return replace(unavailable, credentials_refused=False, only_this_job=True)
@@ -238,7 +247,12 @@ def _read_failure(body: Mapping[str, Any]) -> str | None:
     """The error of a webhook or status answer, followed by the model's own message."""
     inner = body.get("payload")
     model = _read_message(inner) if isinstance(inner, dict) else None
-    return ": ".join(dict.fromkeys(filter(None, [_read_message(body), model]))) or None
+    return _join(_read_message(body), model)
+
+
+def _join(*messages: str | None) -> str | None:
+    """The different ones of them, in one line; None if there are none."""
+    return ": ".join(dict.fromkeys(filter(None, messages))) or None
 
 
 def _read_details(code: int | None, body: Mapping[str, Any]) -> dict[str, Any]:

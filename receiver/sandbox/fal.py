@@ -3,6 +3,7 @@
 import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +22,8 @@ from store.records.times import Millis
 
 _SEED = 17454220438242315174
 """From a real answer: too large for a signed 64-bit integer and for a JavaScript number."""
+_FAILED: Final = 422
+"""The status of a job that fails."""
 _LOOK_SECONDS: Final = 0.1
 """How often a stream of a request's status looks for a change."""
 
@@ -55,7 +58,7 @@ class FalApi(SandboxApi):
     def webhook(self, job: JobView) -> bytes | None:
         if not job.is_final:
             return None
-        message = fal.webhook(job)
+        message = fal.webhook(_explained(job))
         return fal.complete(message, job.output) if job.status is Status.COMPLETED else message
 
     def sign(self, job: JobView, body: bytes, now: Millis) -> Mapping[str, str]:
@@ -70,7 +73,7 @@ class FalApi(SandboxApi):
 
     async def _status(self, request: Request) -> Response:
         job = self.asked(request.path_params["id"])
-        status_code, body = fal.status(job, self.base_url)
+        status_code, body = fal.status(_unexplained(job), self.base_url)
         return _answer(job.id, status_code, encode(body))
 
     async def _stream(self, request: Request) -> Response:
@@ -81,7 +84,7 @@ class FalApi(SandboxApi):
         last = b""
         while True:
             view = self.jobs.view(job)
-            _, body = fal.status(view, self.base_url)
+            _, body = fal.status(_unexplained(view), self.base_url)
             if (event := b"data: %b\n\n" % encode(body)) != last:
                 yield event
             if view.is_final:
@@ -91,7 +94,7 @@ class FalApi(SandboxApi):
 
     async def _response(self, request: Request) -> Response:
         job = self.jobs.view(self.find(request.path_params["id"]))
-        answer = _answer(job.id, *fal.response(job))
+        answer = _answer(job.id, *fal.response(_explained(job)))
         for units in self.measured(job).values():
             answer.headers["x-fal-billable-units"] = str(units)
         return answer
@@ -112,6 +115,20 @@ class FalApi(SandboxApi):
 def _read(request: Request, body: Body) -> Submission:
     webhook_url = request.query_params.get("fal_webhook")
     return Submission(request.path_params["endpoint"], body, webhook_url)
+
+
+def _explained(job: JobView) -> JobView:
+    """The job as its response shows it: with what was wrong, if it failed."""
+    if job.status is not Status.FAILED:
+        return job
+    fault = {"loc": ["body", "prompt"], "msg": job.error, "type": "value_error"}
+    return replace(job, details={"status_code": _FAILED, "detail": [fault]})
+
+
+def _unexplained(job: JobView) -> JobView:
+    """The job as its status shows it: that it failed, and not why."""
+    failed = job.status is Status.FAILED
+    return replace(job, error=f"Invalid status code: {_FAILED}") if failed else job
 
 
 def _answer(job_id: str, status_code: int, content: bytes) -> Response:

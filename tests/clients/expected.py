@@ -13,6 +13,8 @@ ROUNDED = RESULT | {"seed": 17454220438242314000}
 """JavaScript's numbers are not exact up there."""
 FAILURE = "The video model gave up on this prompt."
 
+FAULTS = [{"loc": ["body", "prompt"], "msg": FAILURE, "type": "value_error"}]
+
 _OUTPUT = [f"FileOutput {FILE}"]
 _FOLLOWED = ["starting", "succeeded", "succeeded", [FILE], INPUT, "owner/name"]
 
@@ -85,10 +87,10 @@ FAILURES = {
         ),
         "experimental_generateVideo": f"Error: Video generation failed: {FAILURE}",
     },
-    "python_fal.py": {"submit, get": f"FalClientHTTPError: {FAILURE}"},
+    "python_fal.py": {"submit, get": f"FalClientHTTPError: {FAULTS}"},
     "fal.mjs": {
-        "subscribe by polling": "ApiError: Internal Server Error",
-        "subscribe by streaming": "ApiError: Internal Server Error",
+        "subscribe by polling": "ValidationError: Unprocessable Entity",
+        "subscribe by streaming": "ValidationError: Unprocessable Entity",
     },
 }
 """What is raised if the job fails."""

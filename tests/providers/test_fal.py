@@ -177,6 +177,42 @@ async def test_a_result_call_that_does_not_show_the_outcome(code: int, body: Any
     assert said.only_this_job == (code not in (429, 500, 503))
 
 
+FAILED_RUN = {"status": "COMPLETED", "error": "Invalid status code: 422", "metrics": {"n": 1}}
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "ended", "message", "detail"),
+    [
+        (
+            422,
+            FAULTS,
+            Status.FAILED,
+            "Invalid status code: 422: body.prompt: field required",
+            FAULTS["detail"],
+        ),
+        (422, {"detail": "no"}, Status.FAILED, "Invalid status code: 422: no", "no"),
+        (422, {}, Status.FAILED, "Invalid status code: 422", None),
+        (499, {"detail": "client_cancelled"}, Status.CANCELLED, None, "client_cancelled"),
+        # Without a reason, the status counts.
+        (404, {"detail": "?"}, Status.FAILED, "Invalid status code: 422", None),
+        (502, b"<html>", Status.FAILED, "Invalid status code: 422", None),
+        (200, {"images": []}, Status.FAILED, "Invalid status code: 422", None),
+    ],
+)
+async def test_a_failed_run_has_the_reason_at_the_response_url(
+    code: int, body: Any, ended: Status, message: str | None, detail: Any
+) -> None:
+    said = await status(FAILED_RUN, (code, body))
+
+    assert isinstance(said, StatusReport)
+    report = said.report
+    assert (report.status, report.details["detail"]) == (ended, detail)
+    assert message in (None, report.message)
+    assert report.details["metrics"] == {"n": 1}
+    assert (report.provider_status, report.result) == ("COMPLETED", None)
+    assert report.details["status_code"] == (499 if code == 499 else 422)
+
+
 @pytest.mark.parametrize(
     ("body", "ended", "has_result", "message"),
     [

@@ -68,6 +68,25 @@ async def test_every_fault_ends_in_an_outcome(tmp_path: Path, fault: str) -> Non
                 assert await metric(service, calls) == 0
 
 
+@pytest.mark.parametrize("drop", [0, 1])
+async def test_a_failed_job_of_fal_says_which_input_was_wrong(tmp_path: Path, drop: int) -> None:
+    """However the failure was learned: by a webhook, or, if all are lost, by a poll."""
+    given: dict[str, Any] = {"provider": "sandbox-fal", "sandbox_drop_callbacks": drop, **QUICK}
+    if not drop:
+        given["poll_first"] = 60
+    async with running_service(tmp_path, sandbox_fail_jobs=1, **given) as service:
+        client = await service.user()
+        request = (await client.post("/fal/fal-ai/flux/dev", json={"prompt": "A heron"})).json()
+        job = await wait_for_job(client, request["request_id"], done=True)
+        shown = await client.get(request["response_url"])
+
+    assert job["evidence"] == ("poll" if drop else "callback")
+    reason = "The video model gave up on this prompt."
+    assert job["message"] == f"Invalid status code: 422: body.prompt: {reason}"
+    (fault,) = shown.json()["detail"]
+    assert (shown.status_code, fault["loc"], fault["msg"]) == (422, ["body", "prompt"], reason)
+
+
 @pytest.mark.parametrize("provider", ORDERS)
 async def test_a_cancel_reaches_the_sandbox(tmp_path: Path, provider: str) -> None:
     given: dict[str, Any] = {"provider": provider, **QUICK, "sandbox_render": 1.0}
