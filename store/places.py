@@ -3,7 +3,7 @@
 import json
 from typing import NamedTuple
 
-from store.records.times import Millis
+from store.records.jobs import Job
 from store.repository import Repository
 
 
@@ -29,11 +29,20 @@ class Places(Repository):
         """The unfinished jobs by provider and user, first of the users with the most waiting."""
         return [UsersJobs(*row) for row in await self._fetch("count-by-user")]
 
-    async def ahead(self, job_id: str, created_at: Millis, *, by_priority: bool) -> int:
+    async def ahead(self, job: Job, *, batch: bool = False, by_priority: bool) -> int:
         """How many jobs of the same user wait at the same provider and go before this one:
-        `by_priority` normal before batch, then the oldest first. 0 if there is no such job."""
-        given = {"created_at": created_at, "by_priority": by_priority}
-        return await self._fetch_value("count-ahead", job_id=job_id, **given) or 0
+        `by_priority` normal before batch, then the oldest first. `batch` is the priority of a job
+        that is not stored yet."""
+        count = await self._fetch_value(
+            "count-ahead",
+            job_id=job.id,
+            user_id=job.user_id,
+            provider=job.provider,
+            created_at=job.created_at,
+            batch=int(batch),
+            by_priority=by_priority,
+        )
+        return int(count)
 
     async def last_reason(self, job_id: str) -> str | None:
         """What the last attempt to submit a queued job met; None if there was none."""

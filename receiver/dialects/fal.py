@@ -7,7 +7,7 @@ from receiver.dialects.contract import Body, JobView, encode
 from store.records.jobs import Status
 
 
-def accepted(job: JobView, base_url: str) -> Body:
+def accepted(job: JobView, base_url: str, queue_position: int = 0) -> Body:
     """The answer to a submission. `base_url` is that of the API, ending in a slash."""
     parts = job.kind.split("/")
     owner_and_alias = "/".join(parts[: 3 if parts[0] in ("workflows", "comfy") else 2])
@@ -18,7 +18,7 @@ def accepted(job: JobView, base_url: str) -> Body:
         "response_url": url,
         "status_url": f"{url}/status",
         "cancel_url": f"{url}/cancel",
-        "queue_position": 0,
+        "queue_position": queue_position,
     }
 
 

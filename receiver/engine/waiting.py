@@ -43,10 +43,11 @@ def _for_status_call(services: ServiceContext, job: Job) -> Waiting | None:
     return {"reason": "status_call", "ahead": 0, "detail": f"RECEIVER_{limit}"} if is_late else None
 
 
-async def ahead(services: ServiceContext, job: Job) -> int:
-    """How many jobs of the same user wait at the same provider and go first."""
+async def ahead(services: ServiceContext, job: Job, *, batch: bool = False) -> int:
+    """How many jobs of the same user wait at the same provider and go first. `batch` is the
+    priority of a job that is not stored yet."""
     by_priority = job.provider in services.rules.jobs_in_flight
-    return await services.store.places.ahead(job.id, job.created_at, by_priority=by_priority)
+    return await services.store.places.ahead(job, batch=batch, by_priority=by_priority)
 
 
 async def _is_full(services: ServiceContext, provider: str) -> bool:

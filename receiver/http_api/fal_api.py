@@ -48,11 +48,14 @@ class _RequestCreation(ClientCreation):
         kind = self.request.path_params["endpoint"]
         url = self.request.query_params.get("fal_webhook")
         given = self.submission(("endpoint", kind), body, ("fal_webhook", url), _ENDS)
-        is_low = self.request.headers.get("x-fal-queue-priority", "").lower() == "low"
-        return replace(given, priority="batch" if is_low else "normal")
+        return replace(given, priority="batch" if self._is_low() else "normal")
+
+    def _is_low(self) -> bool:
+        return self.request.headers.get("x-fal-queue-priority", "").lower() == "low"
 
     async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
-        body = fal.accepted(view_of(job), base_url(self.context, self.request, API))
+        position = await _ahead(self.context, job, batch=self._is_low())
+        body = fal.accepted(view_of(job), base_url(self.context, self.request, API), position)
         return StoredResponse(200, {"Content-Type": JSON, **_of(job)}, encode(body))
 
 
@@ -115,8 +118,11 @@ async def _status(context: ApiContext, request: Request, job: Job) -> tuple[int,
     return fal.status(view_of(job), base_url(context, request, API), position)
 
 
-async def _ahead(context: ApiContext, job: Job) -> int:
-    return await ahead(context.services, job) if job.phase is Phase.QUEUED else 0
+async def _ahead(context: ApiContext, job: Job, *, batch: bool = False) -> int:
+    """`batch` is the priority of a job that is not stored yet."""
+    if job.phase is not Phase.QUEUED:
+        return 0
+    return await ahead(context.services, job, batch=batch)
 
 
 async def _events(

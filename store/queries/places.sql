@@ -75,21 +75,22 @@ SELECT j.provider, j.user_id, u.name,
 
 -- name: count-ahead
 -- How many jobs of the same user wait at the same provider and go before a job that was created at
--- `created_at`. `by_priority`: normal before batch.
+-- `created_at`. `by_priority`: normal before batch. `batch` is the priority of a job that is not
+-- stored yet.
 SELECT (SELECT count(*) FROM due d
-         WHERE d.lane = 'submit' AND d.holder IS NULL AND d.provider = me.provider
-           AND d.user_id = me.user_id AND d.batch = 0
+         WHERE d.lane = 'submit' AND d.holder IS NULL AND d.provider = :provider
+           AND d.user_id = :user_id AND d.batch = 0
            AND (d.at, d.job_id) < (CASE WHEN me.batch = 1 AND :by_priority
                                         THEN 9223372036854775807 ELSE :created_at END,
-                                   me.job_id || ''))
+                                   :job_id))
        + (SELECT count(*) FROM due d
-           WHERE d.lane = 'submit' AND d.holder IS NULL AND d.provider = me.provider
-             AND d.user_id = me.user_id AND d.batch = 1
+           WHERE d.lane = 'submit' AND d.holder IS NULL AND d.provider = :provider
+             AND d.user_id = :user_id AND d.batch = 1
              AND (d.at, d.job_id) < (CASE WHEN me.batch = 0 AND :by_priority
                                           THEN -1 ELSE :created_at END,
-                                     me.job_id || ''))
-  FROM due me
- WHERE me.job_id = :job_id;
+                                     :job_id))
+  FROM (SELECT coalesce((SELECT batch FROM due WHERE job_id = :job_id),
+                        CAST(:batch AS smallint)) AS batch) AS me;
 
 -- name: last-attempt
 -- The note of a queued job's last attempt.

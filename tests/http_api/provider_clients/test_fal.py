@@ -65,12 +65,19 @@ async def test_a_low_priority_lets_others_go_first(
             found: dict[str, Any] = answer.json()
             return found
 
-        first, low = await post(), await post(**{"X-Fal-Queue-Priority": "low"})
+        first = await post()
         await wait_for_job(client, first["request_id"], phase="accepted")
-        await post(**{"X-Fal-Queue-Priority": "normal"})
+        keyed = {"Idempotency-Key": "one", "X-Fal-Queue-Priority": "low"}
+        low = await post(**keyed)
+        normal = await post(**{"X-Fal-Queue-Priority": "normal"})
+        lower = await post(**{"X-Fal-Queue-Priority": "low"})
         status = (await client.get(low["status_url"])).json()
+        replayed = await post(**keyed)
 
     assert (status["status"], status["queue_position"]) == ("IN_QUEUE", 1)
+    answers = (first, low, normal, lower)
+    assert [each["queue_position"] for each in answers] == [0, 0, 0, 2]
+    assert replayed == low
 
 
 async def test_a_cancelled_request(client: httpx.AsyncClient) -> None:

@@ -175,8 +175,7 @@ async def test_what_goes_ahead_of_a_job(world: World, by_priority: bool) -> None
     jobs, _ = await world.store.jobs.list_page(world.ann.id, JobFilter(provider="fal"), None, 10)
 
     ahead = {
-        job.label: await world.store.places.ahead(job.id, job.created_at, by_priority=by_priority)
-        for job in jobs
+        job.label: await world.store.places.ahead(job, by_priority=by_priority) for job in jobs
     }
 
     behind, first = ([3, 4], [0, 1, 2]) if by_priority else ([0, 3], [1, 2, 4])
@@ -187,9 +186,25 @@ async def test_what_goes_ahead_of_a_job(world: World, by_priority: bool) -> None
     # A job that its own pause keeps back does not count, and keeps its priority.
     oldest = next(job for job in jobs if job.label == "ann-True-0")
     await world.advance(oldest, quietly(due=Due(Lane.WAIT, NOW)))
-    count = await world.store.places.ahead(oldest.id, oldest.created_at, by_priority=by_priority)
-    assert count == behind[0]
-    assert await world.store.places.ahead("job_x", NOW, by_priority=by_priority) == 0
+    assert await world.store.places.ahead(oldest, by_priority=by_priority) == behind[0]
+
+
+@pytest.mark.parametrize("by_priority", [True, False])
+async def test_what_will_go_ahead_of_a_job_that_is_not_stored_yet(
+    world: World, by_priority: bool
+) -> None:
+    await waiting(world, world.ann, "batch", [9, 5], True)
+    await waiting(world, world.ann, "normal", [8], False)
+    await waiting(world, world.bob, "other", [8], False)
+    (found, *_), _ = await world.store.jobs.list_page(world.ann.id, JobFilter(), None, 1)
+    new = found.changed(id="job_x", created_at=NOW)
+
+    counts = [
+        await world.store.places.ahead(new, batch=batch, by_priority=by_priority)
+        for batch in (False, True)
+    ]
+
+    assert counts == ([1, 3] if by_priority else [3, 3])
 
 
 async def test_the_reason_of_the_last_attempt(world: World) -> None:
