@@ -23,7 +23,7 @@ class Places(Repository):
     async def in_flight(self, provider: str) -> int:
         """How many jobs are in flight at a provider."""
         ((count, _),) = await self._fetch("count-in-flight", provider=provider)
-        return int(count)
+        return int(count or 0)
 
     async def by_user(self) -> list[UsersJobs]:
         """The unfinished jobs by provider and user, first of the users with the most waiting."""
@@ -42,7 +42,7 @@ class Places(Repository):
             batch=int(batch),
             by_priority=by_priority,
         )
-        return int(count)
+        return int(count or 0)
 
     async def last_reason(self, job_id: str) -> str | None:
         """What the last attempt to submit a queued job met; None if there was none."""

@@ -1,6 +1,6 @@
 """The shape of Replicate's API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -43,18 +43,23 @@ def read_submission(kind: str | None, body: Mapping[str, Any]) -> Submission:
     return Submission(runs, job_input, webhook_url)
 
 
-def webhook_events(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The events of the body's `webhook_events_filter`, by their names in `webhookEvents`.
+def read_filter(body: Mapping[str, Any]) -> list[str]:
+    """The body's `webhook_events_filter` in its order, each event once.
 
     Raises:
         Refused: it has another event, or is no list.
     """
     wanted = body.get("webhook_events_filter")
     if wanted is None:
-        wanted = ["completed"]
+        return ["completed"]
     if not isinstance(wanted, list) or any(each not in _EVENTS for each in wanted):
         detail = f"webhook_events_filter must be a list of {', '.join(_EVENTS)}"
         raise Refused(422, detail, "webhook_events_filter")
+    return [*dict.fromkeys(wanted)]
+
+
+def webhook_events(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The events of a `webhook_events_filter`, by their names in `webhookEvents`."""
     return tuple(event for name, events in FILTER.items() if name in wanted for event in events)
 
 
@@ -95,6 +100,7 @@ def version(version_id: str, created_at: Millis) -> Body:
 def _members(job: JobView, base_url: str) -> Body:
     url, said = f"{base_url}predictions/{job.id}", job.details
     model, version = _names(job.kind)
+    started_at = said.get("started_at") or _time(said.get("in_progress_at"))
     members: Body = {
         "id": job.id,
         "model": model or said.get("model") or "hidden",
@@ -106,15 +112,16 @@ def _members(job: JobView, base_url: str) -> Body:
         "data_removed": False,
         "metrics": said.get("metrics") or {},
         "created_at": _time(job.created_at),
-        "started_at": said.get("started_at"),
+        "started_at": None if job.status is Status.PENDING else started_at,
         "completed_at": said.get("completed_at") or _time(job.done_at),
         "urls": {"get": url, "cancel": f"{url}/cancel"},
     }
     if job.webhook_url is not None:
         members["webhook"] = job.webhook_url
-        members["webhook_events_filter"] = [
-            name for name, events in FILTER.items() if events[0] in job.webhook_events
-        ]
+        members["webhook_events_filter"] = said.get(
+            "webhook_events_filter",
+            [name for name, events in FILTER.items() if events[0] in job.webhook_events],
+        )
     return members
 
 

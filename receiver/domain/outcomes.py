@@ -40,6 +40,7 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
     news: dict[str, Any] = {}
     if report.status is Status.IN_PROGRESS and before.status is Status.PENDING:
         news["status"] = Status.IN_PROGRESS
+        draft.set(details={**(before.details or {}), "in_progress_at": draft.now})
         if before.phase is not Phase.CONFIRMING:
             news["phase"] = Phase.RENDERING
     if report.progress is not None:

@@ -27,6 +27,8 @@ class Submission:
     priority: Priority = "normal"
     source: str | None = None
     """`Job.source`."""
+    details: Mapping[str, Any] | None = None
+    """`Job.details`."""
 
 
 def new_job(
@@ -54,6 +56,7 @@ def new_job(
         webhook_events=submission.webhook_events,
         label=_label_of(submission.input),
         source=submission.source,
+        details=submission.details,
         cost=prices.reserve(*priced) if prices else None,
         due=Due(Lane.SUBMIT, now),
     )

@@ -52,12 +52,15 @@ class _PredictionCreation(ClientCreation):
             kind = f"deployments/{kind}"
         try:
             given = replicate.read_submission(kind, body)
-            events = replicate.webhook_events(body)
+            wanted = replicate.read_filter(body)
         except Refused as refused:
             raise invalid(refused.member, refused.detail) from None
-        return self.submission(
-            ("version", given.kind), given.input, ("webhook", given.webhook_url), events
-        )
+        events = replicate.webhook_events(wanted)
+        webhook = ("webhook", given.webhook_url)
+        checked = self.submission(("version", given.kind), given.input, webhook, events)
+        if given.webhook_url is None:
+            return checked
+        return replace(checked, details={"webhook_events_filter": wanted})
 
     async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         status_code = 201 if self.wait is None or job.done else 202

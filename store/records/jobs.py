@@ -186,7 +186,8 @@ class Job:
     source: str | None = None
     """The provider whose own API the client spoke when it created the job; None if it was ours."""
     details: Mapping[str, Any] | None = None
-    """What the provider said beside status and result, for clients of its own API."""
+    """For clients of the provider's own API: what it said beside status and result, and what of
+    the order and of our own times is shown there."""
     cost: Cost | None = None
     """None without a price."""
 

@@ -1,6 +1,7 @@
 """The API of Replicate, served by us: what its own clients send and read."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -155,7 +156,7 @@ async def test_a_webhook_is_the_prediction(service: RunningService, sink: Sink) 
     client = service.client(await make_key(service.store, "hooks", secret=SECRET))
     ended_only = await created(client, MODEL, webhook=sink.url)
     await ended(client, ended_only["urls"]["get"])
-    events = ["start", "output", "logs", "completed"]
+    events = ["output", "start", "logs", "completed"]
     prediction = await created(client, MODEL, webhook=sink.url, webhook_events_filter=events)
     *first, second, third = await sink.arrived(3)
 
@@ -164,7 +165,12 @@ async def test_a_webhook_is_the_prediction(service: RunningService, sink: Sink) 
     assert (start["status"], start["output"], start["input"]) == ("processing", None, INPUT)
     shown = (await client.get(prediction["urls"]["get"])).json()
     assert completed == shown
-    assert shown["webhook_events_filter"] == ["start", "completed"]
+    # The sandbox gives no time of its own: it is that of the change.
+    changes = await history_of(client, prediction["id"], "event")
+    began = next(line["at"] for line in changes if line["job"]["status"] == "IN_PROGRESS")
+    for each in (start, completed):
+        assert datetime.fromisoformat(each["started_at"]) == datetime.fromisoformat(began)
+    assert shown["webhook_events_filter"] == start["webhook_events_filter"] == events
     delivery = (await client.get(f"/v1/deliveries/{third.id}")).json()
     assert delivery["body"] == completed
     secret = (await client.get("/replicate/v1/webhooks/default/secret")).json()
