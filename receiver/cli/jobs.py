@@ -10,7 +10,7 @@ import typer
 
 from receiver.cli.common import Cursor, Json, Limit, User, coroutine, service
 from receiver.cli.errors import FAILED, warn
-from receiver.cli.output import Table, emit, local_times
+from receiver.cli.output import Table, emit, local_times, money
 from receiver.client import Job
 from store.records.jobs import Status
 
@@ -172,8 +172,9 @@ def _members(job: Job) -> dict[str, object]:
     if job["error"] is not None:
         values["error"] = f"{job['error']['code']}: {job['error']['message']}"
         values["may_have_been_billed"] = job["error"]["may_have_been_billed"]
-    if job["cost"] is not None:
-        values["cost"] = "{amount} {currency} ({state})".format_map(job["cost"])
+    if (cost := job["cost"]) is not None:
+        amount = money(cost["amount"], cost["currency"])
+        values["cost"] = f"{amount} {cost['currency']} ({cost['state']})"
     for name, value in (job["result"] or {}).items():
         values[f"result.{name}"] = value
     for number, file in enumerate(job["archive"], start=1):

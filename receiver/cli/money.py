@@ -1,6 +1,6 @@
 """`budgets` works on the store, also while the service runs; `spend` asks the service."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -15,11 +15,13 @@ from receiver.cli.common import (
 )
 from receiver.cli.errors import USAGE, Failure
 from receiver.cli.keys import UserName
-from receiver.cli.output import Table, emit
+from receiver.cli.output import Table, emit, money
 from receiver.clock import SystemClock
 from receiver.settings import StoreSettings
 from store.errors import NotFound
 from store.records.costs import Budget
+
+STATES: Final = ("reserved", "settled", "unknown")
 
 budgets = typer.Typer(help="Set and list what users may spend.", no_args_is_help=True)
 
@@ -72,7 +74,19 @@ async def spend(
     """Show what jobs cost, by the state of their costs."""
     async with service() as client:
         document = await client.spend(by=by, user=user)
-    currency = document["currency"]
-    empty = "No job has a price." if currency else "The service has no prices (RECEIVER_PRICES)."
-    rows = [{by: row["key"], "currency": currency, **row} for row in document["rows"]]
-    emit(json, document, Table(f"{by} jobs reserved settled unknown currency", rows, empty))
+    if (currency := document["currency"]) is None:
+        emit(json, document, "The service has no prices (RECEIVER_PRICES).")
+        return
+    rows = [
+        {by: row["key"], "jobs": row["jobs"], "currency": currency}
+        | {state: money(row[state], currency) for state in STATES}
+        for row in document["rows"]
+    ]
+    emit(json, document, Table(f"{by} jobs {' '.join(STATES)} currency", rows, _no_price(user)))
+
+
+def _no_price(user: str | None) -> str:
+    if user is None:
+        return "No job of yours has a price. With an admin key, --user '*' shows all users' jobs."
+    whose = "any user" if user == "*" else repr(user)
+    return f"No job of {whose} has a price."

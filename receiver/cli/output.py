@@ -1,4 +1,5 @@
-"""Output of commands: aligned tables on a terminal, plain lines elsewhere, JSON for programs.
+"""Output of commands: aligned tables on a terminal, cells separated by tabs elsewhere, JSON for
+programs.
 
 Nothing is wrapped: a terminal wraps what is wider than itself, and an id or a link can be copied
 from it whole. Texts of providers and users may contain terminal control characters, which are
@@ -31,11 +32,21 @@ STYLES: Final = {
     "revoked": "yellow",
 }
 """Styles of cells with exactly these words."""
+DECIMALS: Final = {
+    currency: decimals
+    for decimals, currencies in (
+        (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+        (3, "BHD IQD JOD KWD LYD OMR TND"),
+        (4, "CLF UYW"),
+    )
+    for currency in currencies.split()
+}
+"""Decimals of the currencies that do not have two (ISO 4217)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Aligned columns on a terminal; elsewhere one line per row, with cells separated by tabs."""
+    """A row of names, then the rows: aligned on a terminal; elsewhere separated by tabs."""
 
     columns: str
     """The members to show, separated by spaces."""
@@ -74,6 +85,13 @@ def on_one_line(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
+def money(amount: str, currency: str) -> str:
+    """The amount with at least the currency's decimals; further ones are kept."""
+    whole, _, fraction = amount.partition(".")
+    fraction = fraction.ljust(DECIMALS.get(currency, 2), "0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
 def local_times(document: Mapping[str, Any], precision: str = "seconds") -> dict[str, Any]:
     """The document with its times (`at`, `…_at`, `…_until`) as local times with their UTC offset.
     `precision` as in `isoformat`."""
@@ -98,7 +116,7 @@ def _print_table(table: Table) -> None:
     elif sys.stdout.isatty():
         _draw([names, *rows])
     else:
-        for row in rows:
+        for row in [names, *rows]:
             say("\t".join(row))
     if table.cursor is not None:
         # On stderr, since it is not a row.

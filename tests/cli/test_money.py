@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from receiver.cli.output import money
 from tests.cli.conftest import Served, Workspace
 from tests.support.service import JOB
 
@@ -41,7 +42,7 @@ def test_a_budget_counts_from_the_next_submission_of_a_running_service(priced: S
         assert (refused.status_code, refused.json()["spent"]) == (402, "0.1")
         submitted = ann.run("submit", "-", stdin='{"kind": "create_movie", "input": {}}')
         assert submitted.status == 1
-        assert priced.workspace.run("budgets", "list").out == "ann\t0.1/day\n"
+        assert priced.workspace.run("budgets", "list").out == "user\tbudget\nann\t0.1/day\n"
         listed = priced.workspace.run("budgets", "list", "--json").json()
         assert listed == [{"user": "ann", "budget": "0.1/day"}]
         cleared = priced.workspace.run("budgets", "set", "ann", "none", "--json").json()
@@ -65,18 +66,42 @@ def test_a_budget_is_of_a_known_user(priced: Served, workspace: Workspace) -> No
 
 def test_spend_is_summed_by_what_is_asked_for(priced: Served) -> None:
     bob = priced.as_user("bob")
-    assert bob.run("spend").out == "No job has a price.\n"
+    assert bob.run("spend").out == (
+        "No job of yours has a price. With an admin key, --user '*' shows all users' jobs.\n"
+    )
     bob.run("submit", "-", stdin='{"kind": "create_movie", "input": {}}')
     with httpx.Client(base_url=priced.url, headers={"API-KEY": bob.settings["API_KEY"]}) as http:
         jobs = [http.post("/v1/jobs", json=JOB).json()["request_id"] for _ in range(3)]
-    assert "\ncost: 0.1 USD (reserved)\n" in bob.run("jobs", "show", jobs[0]).out
-    assert bob.run("spend", "--by", "kind").out == "create_movie\t3\t0.3\t0\t0\tUSD\n"
+    assert "\ncost: 0.10 USD (reserved)\n" in bob.run("jobs", "show", jobs[0]).out
+    assert bob.run("spend", "--by", "kind").out == (
+        "kind\tjobs\treserved\tsettled\tunknown\tcurrency\ncreate_movie\t3\t0.30\t0.00\t0.00\tUSD\n"
+    )
     (row,) = bob.run("spend", "--by", "provider", "--json").json()["rows"]
     assert (row["key"], row["reserved"]) == ("sandbox", "0.3")
     assert bob.run("spend", "--user", "ann").status == 1
     assert bob.run("spend", "--by", "week").status == 2
     admin = priced.as_user("root", "--admin")
-    assert "bob\t3\t0.3\t0\t0\tUSD\n" in admin.run("spend", "--by", "user", "--user", "*").out
+    assert (
+        "bob\t3\t0.30\t0.00\t0.00\tUSD\n" in admin.run("spend", "--by", "user", "--user", "*").out
+    )
+    assert admin.run("spend", "--user", "root").out == "No job of 'root' has a price.\n"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        ("0.4", "USD", "0.40"),
+        ("5", "EUR", "5.00"),
+        ("0.0011", "USD", "0.0011"),
+        ("100", "JPY", "100"),
+        ("0.5", "JPY", "0.5"),
+        ("1.5", "KWD", "1.500"),
+    ],
+)
+def test_amounts_are_shown_with_the_decimals_of_their_currency(
+    amount: str, currency: str, shown: str
+) -> None:
+    assert money(amount, currency) == shown
 
 
 @pytest.mark.parametrize("command", ["serve", "sandbox", "doctor"])
