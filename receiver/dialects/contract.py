@@ -11,6 +11,8 @@ from store.records.times import Millis
 Body: TypeAlias = dict[str, Any]
 """A JSON object."""
 
+_RESULT: Final = '{"output":'
+"""How such a stored result begins."""
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -76,6 +78,11 @@ def view_of(job: Job, job_input: str = "{}", output: str = "null") -> JobView:
         webhook_events=job.webhook_events,
         details=job.details or {},
     )
+
+
+def output_in(result: str | None) -> str:
+    """The output in the JSON of a stored result that has this member alone."""
+    return result[len(_RESULT) : -1] if result and result.startswith(_RESULT) else "null"
 
 
 def encode(body: Mapping[str, Any], **members: str) -> bytes:

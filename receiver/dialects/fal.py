@@ -1,10 +1,13 @@
 """The shape of fal's queue API. Functions that return a pair give the HTTP status and the body, or
 its JSON."""
 
-from typing import Any
+from typing import Any, Final
 
 from receiver.dialects.contract import Body, JobView, encode
 from store.records.jobs import Status
+
+NO_OBJECT: Final = "result_is_no_object"
+"""The detail of a job whose result is no object: it is stored as the member `output` of one."""
 
 
 def accepted(job: JobView, base_url: str, queue_position: int = 0) -> Body:

@@ -21,8 +21,6 @@ _STATUSES: Final = {
     Status.CANCELLED: "canceled",
 }
 _TITLES: Final = {401: "Unauthenticated", 422: "Input validation failed"}
-_RESULT: Final = '{"output":'
-"""How a stored result begins."""
 
 
 def read_submission(kind: str | None, body: Mapping[str, Any]) -> Submission:
@@ -80,11 +78,6 @@ def complete(webhook: bytes, job_input: str, output: str) -> bytes:
         job_input.encode("ascii"),
         output.encode("ascii"),
     )
-
-
-def output_of(result: str | None) -> str:
-    """The output in the JSON of a stored result."""
-    return result[len(_RESULT) : -1] if result and result.startswith(_RESULT) else "null"
 
 
 def version(version_id: str, created_at: Millis) -> Body:

@@ -1,9 +1,10 @@
 """The webhooks to clients that speak a provider's own API, in that API's shape."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from receiver.dialects import fal, replicate
-from receiver.dialects.contract import view_of
+from receiver.dialects.contract import output_in, view_of
 from store.records.jobs import Job, Status
 
 BASE_PATHS: Final = {"replicate": "/replicate/v1/", "fal": "/fal/"}
@@ -22,15 +23,25 @@ def message(job: Job, public_url: str) -> bytes | None:
             return None
 
 
-def complete(source: str, status: Status, body: bytes, job_input: str, result: str) -> bytes:
+def complete(
+    source: str,
+    status: Status,
+    body: bytes,
+    job_input: str,
+    result: str,
+    details: Mapping[str, Any] | None,
+) -> bytes:
     """The body as it is sent. Input and result are JSON of up to megabytes, and kept once; `status`
-    is the one that the message is about."""
-    output = output_of(source, result if status is Status.COMPLETED else None)
+    is the one that the message is about, `details` are the job's."""
+    output = output_of(source, result if status is Status.COMPLETED else None, details)
     if source == "replicate":
         return replicate.complete(body, job_input, output)
     return fal.complete(body, output) if status is Status.COMPLETED else body
 
 
-def output_of(source: str, result: str | None) -> str:
-    """The output, as the provider gave it, in the JSON of a stored result."""
-    return replicate.output_of(result) if source == "replicate" else result or "null"
+def output_of(source: str, result: str | None, details: Mapping[str, Any] | None) -> str:
+    """The output, as the provider gave it, in the JSON of a stored result. `details` are the
+    job's."""
+    if source == "replicate" or (details or {}).get(fal.NO_OBJECT):
+        return output_in(result)
+    return result or "null"

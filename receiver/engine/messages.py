@@ -16,4 +16,8 @@ async def whole_body(store: Store, delivery: Delivery) -> bytes:
         return delivery.body
     job_input = await store.jobs.input_of(delivery.job_id) or "null"
     result = await store.jobs.result_of(delivery.job_id) or "null"
-    return webhooks.complete(delivery.source, delivery.status, delivery.body, job_input, result)
+    job = await store.jobs.find(delivery.job_id)
+    details = job.details if job else None
+    return webhooks.complete(
+        delivery.source, delivery.status, delivery.body, job_input, result, details
+    )

@@ -66,7 +66,7 @@ async def view(context: ApiContext, caller: Caller, job: Job, job_input: str = "
         else:  # the whole can be megabytes: each user's are read one by one
             async with context.long_read_locks.of(caller.user_id):
                 result = await context.services.store.jobs.result_of(job.id)
-    return view_of(job, job_input, webhooks.output_of(API_OF[job.provider], result))
+    return view_of(job, job_input, webhooks.output_of(API_OF[job.provider], result, job.details))
 
 
 async def cancel(context: ApiContext, caller: Caller, job: Job) -> Job | None:

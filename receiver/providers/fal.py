@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from receiver.dialects.fal import NO_OBJECT
 from receiver.domain.answers import (
     Report,
     StatusAnswer,
@@ -119,7 +120,12 @@ class Fal(Provider):
                 units = response.headers.get(_UNITS)
                 measured = parsing.read_measured("billable_units", units, str)
                 result = _as_result(response.value)
-                completed = replace(report, result=result, measured=measured)
+                completed = replace(
+                    report,
+                    result=result,
+                    measured=measured,
+                    details={**report.details, **_read_form(response.value)},
+                )
                 return StatusReport(parsing.clean_report(completed, self._account.key))
             message = self._api.error_message(response)
             # Of a gateway's page, or half an answer, it cannot be told whose it is: no end of the
@@ -181,6 +187,8 @@ class Fal(Provider):
         completed = status is Status.COMPLETED
         metrics = parsing.read_numbers(body.get("metrics"))
         details: dict[str, Any] = {"metrics": metrics} if metrics else {}
+        if completed and payload is not None:
+            details |= _read_form(payload)
         if status is Status.FAILED:
             model = payload if isinstance(payload, dict) else body
             details |= _read_details(_read_code(body.get("error")), model)
@@ -297,6 +305,11 @@ def _is_failure(code: int, body: Mapping[str, Any], message: str) -> bool:
     if code == 400 and "in progress" in message.lower():
         return False
     return code >= 400 and code not in _NOT_OF_THE_JOB
+
+
+def _read_form(value: Any) -> dict[str, Any]:
+    """The detail that says that a result is no object."""
+    return {} if isinstance(value, dict) else {NO_OBJECT: True}
 
 
 def _as_result(value: Any) -> Mapping[str, Any]:

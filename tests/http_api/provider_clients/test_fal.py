@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.sandbox.fal import FalApi
 from tests.http_api.provider_clients.calls import ENDPOINT, INPUT, ended
 from tests.http_api.relay_sink import Sink
 from tests.support.service import RunningService, history_of, running_service, wait_for_job
@@ -91,6 +92,27 @@ async def test_a_cancelled_request(client: httpx.AsyncClient) -> None:
     assert (status.status_code, status.json()["status"]) == (200, "COMPLETED")
     assert status.json()["error"]
     assert (await client.get(request["response_url"])).status_code == 499
+
+
+@pytest.mark.parametrize("output", [[1, {"a": None}], "text", {"output": [1]}])
+@pytest.mark.parametrize("drop", [0, 1])
+async def test_a_result_comes_as_it_is(
+    tmp_path: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch, drop: int, output: Any
+) -> None:
+    """Also one that is no object, however it was learned."""
+    monkeypatch.setattr(FalApi, "output", lambda *_: output)
+    given: dict[str, Any] = {"sandbox_drop_callbacks": drop, "sandbox_render": 0.1}
+    given |= {"poll_first": 0.2, "poll_min": 0.1} if drop else {"poll_first": 60}
+    given |= {"relay_allow_nets": "127.0.0.0/8", "relay_allow_http": True}
+    async with running_service(tmp_path, provider="sandbox-fal", **given) as service:
+        client, hook = await service.user(), {"fal_webhook": sink.url}
+        request = (await client.post(ENDPOINT, json=INPUT, params=hook)).json()
+        job = await wait_for_job(client, request["request_id"], done=True)
+        shown = (await client.get(request["response_url"])).json()
+        (message,) = await sink.arrived(1)
+
+    assert job["result"] == (output if isinstance(output, dict) else {"output": output})
+    assert (shown, json.loads(message.body)["payload"]) == (output, output)
 
 
 async def test_fals_webhook_has_the_result(service: RunningService, sink: Sink) -> None:
