@@ -93,6 +93,23 @@ class JobReads(Repository):
         )
         return [job_from_row(row) for row in rows], last
 
+    async def before_previous_page(
+        self, user_id: int, where: JobFilter, before: str, limit: int
+    ) -> str | None:
+        """The `before` of the page that leads to that of `before`, in a list filtered by provider
+        and times alone; None if it is the first page."""
+        parameters = _parameters(where, before)
+        rows = await self._fetch(
+            "list-newer",
+            user_id=user_id,
+            provider=where.provider,
+            first=before,
+            created_after=parameters["created_after"],
+            created_before=parameters["created_before"],
+            limit=limit + 1,
+        )
+        return rows[limit][0] if len(rows) > limit else None
+
     async def input_of(self, job_id: str) -> str | None:
         """The job's `input`, as sent to the provider: ASCII JSON of up to a megabyte. None if there
         is no such job, or its input was not kept (`Transition.drops_large_input`)."""

@@ -97,14 +97,23 @@ async def list_predictions(context: ApiContext, request: Request, caller: Caller
     provider = provider_clients.provider_of(context.settings, API)
     where = replace(read_time_filter(request), provider=provider)
     found, last = await context.services.store.jobs.list_page(caller.user_id, where, after, PAGE)
-    following = None
-    if last is not None:
-        query = dict(request.query_params)
-        query["cursor"] = context.cursors.sign([name, caller.user_id, last])
-        following = f"{base_url(context, request, API)}predictions?{urlencode(query)}"
+
+    def address(before: str | None) -> str:
+        query = {key: text for key, text in request.query_params.items() if key != "cursor"}
+        if before is not None:
+            query["cursor"] = context.cursors.sign([name, caller.user_id, before])
+        url = f"{base_url(context, request, API)}predictions"
+        return f"{url}?{urlencode(query)}" if query else url
+
+    links = {"previous": None, "next": None if last is None else address(last)}
+    if after:
+        jobs = context.services.store.jobs
+        links["previous"] = address(
+            await jobs.before_previous_page(caller.user_id, where, after, PAGE)
+        )
 
     async def pieces() -> AsyncIterator[bytes]:
-        head = compact_json({"previous": None, "next": following})
+        head = compact_json(links)
         yield head[:-1] + b',"results":['
         for number, job in enumerate(found):
             yield b"," if number else b""

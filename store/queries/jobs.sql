@@ -106,6 +106,14 @@ SELECT page.n, page.fits, j.* FROM (
  WHERE j.id = page.id
  ORDER BY page.n;
 
+-- name: list-newer
+-- The oldest of a user's jobs at a provider from an id on, this one included, oldest first.
+SELECT id FROM jobs
+ WHERE user_id = :user_id AND provider = :provider AND id >= :first
+   AND created_at > :created_after AND created_at < :created_before
+ ORDER BY id
+ LIMIT :limit;
+
 -- name: read-whole-result
 -- The whole result of a job; its row may have a truncated one.
 SELECT coalesce(w.result, j.result)

@@ -106,6 +106,13 @@ async def test_predictions_are_listed_in_pages(
 
     assert [each["id"] for each in page["results"] + rest["results"]] == ids[::-1]
     assert (page["previous"], rest["next"]) == (None, None)
+    assert (await client.get(rest["previous"])).json() == page
+    ids += [(await created(client, MODEL))["id"] for _ in range(2)]
+    walked = (await client.get(page["next"])).json()
+    for newest in (3, 5):  # two more came meanwhile
+        walked = (await client.get(walked["previous"])).json()
+        assert [each["id"] for each in walked["results"]] == ids[newest - 2 : newest][::-1]
+    assert walked["previous"] is None
     assert page["results"][0]["input"] == INPUT
 
 

@@ -207,6 +207,19 @@ async def test_what_will_go_ahead_of_a_job_that_is_not_stored_yet(
     assert counts == ([1, 3] if by_priority else [3, 3])
 
 
+async def test_the_way_back_in_a_list(world: World) -> None:
+    await waiting(world, world.ann, "a", [9, 8, 7, 6, 5], False)
+    where = JobFilter(provider="fal", created_before=NOW)
+    jobs, _ = await world.store.jobs.list_page(world.ann.id, where, None, 10)
+    ids = [job.id for job in jobs]
+
+    befores = [
+        await world.store.jobs.before_previous_page(world.ann.id, where, each, 2) for each in ids
+    ]
+
+    assert befores == [None, None, *ids[:3]]
+
+
 async def test_the_reason_of_the_last_attempt(world: World) -> None:
     job = await world.create()
     reasons = [await world.store.places.last_reason(job.id)]

@@ -106,6 +106,7 @@ CHOSEN = {
     "jobs.list-page by status": "jobs_by_status (user_id=? AND status=? AND id>? AND id<?)",
     "jobs.list-page by metadata": "user_id=? AND name=? AND value=? AND job_id>? AND job_id<?",
     "jobs.list-page by user": "jobs_by_user (user_id=? AND id>? AND id<?)",
+    "jobs.list-newer": "jobs_by_provider (user_id=? AND provider=? AND id>?",
     "jobs.list-in-phase": "jobs_unfinished (phase=?)",
     "jobs.list-overdue": "jobs_unfinished (phase=? AND provider=? AND created_at<?)",
     "jobs.list-ended": "jobs_by_end (done_at>? AND done_at<?)",
