@@ -145,7 +145,6 @@ async def _running_on(
         sender = WebhookSender(network, clock)
         service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
         await recover(services)
-        await service.context.callbacks.apply_left()
         service.start()
         stack.push_async_callback(service.stop)
         for provider in providers.values():

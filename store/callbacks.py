@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypedDict
 from store.changes import CommitNotice
 from store.errors import NotFound
 from store.job_writer import JobWriter
-from store.records.callbacks import UnappliedCallback, Verdict
+from store.records.callbacks import Verdict
 from store.records.times import Millis
 from store.records.transitions import DecideCallback, Transition
 from store.repository import Backend, Repository
@@ -89,15 +89,6 @@ class Callbacks(Repository):
     async def exists(self, provider: str, job_id: str) -> bool:
         """Whether the provider's job is still stored."""
         return bool(await self._fetch("exists", provider=provider, job_id=job_id))
-
-    async def list_unapplied(self, after: int, limit: int) -> list[UnappliedCallback]:
-        """Callbacks that 1.0.0 had stored and not applied, after the id `after`:
-        `receive` applies them."""
-        rows = await self._fetch("list-unapplied", after=after, limit=limit)
-        return [
-            UnappliedCallback(id_, provider, job_id, bool(verified), body)
-            for id_, provider, job_id, verified, body in rows
-        ]
 
     def _receive(
         self,

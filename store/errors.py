@@ -10,6 +10,7 @@ StoreError
 ├── AddressInvalid        the address is not usable; also a ValueError
 ├── SchemaTooNew          a newer release has written this database
 ├── SchemaTooOld          an older release has written this database
+├── SchemaUnsupported     a release before 2.0.0 has written this database
 ├── UnsupportedServer     the database server is too old or not configured suitably
 ├── TargetNotEmpty        the target of a copy already contains data
 ├── BackupElsewhere       this store is backed up with the database's own tools
@@ -70,6 +71,10 @@ class SchemaTooNew(StoreError):
 
 class SchemaTooOld(StoreError):
     """The database was written by an older release; `serve` and `copy` upgrade it."""
+
+
+class SchemaUnsupported(StoreError):
+    """The database was written by a release before 2.0.0, which has to upgrade it first."""
 
 
 class UnsupportedServer(StoreError):

@@ -35,8 +35,8 @@ async def open_store(
 
     Raises `StoreInUse` if another process serves it, `StoreMoved` if `receiver copy` has moved it
     to another database, `StoreUnavailable`, `StoreCorrupt`, `SchemaTooNew`,
-    `SchemaTooOld` without `serving` (SQLite), `UnsupportedServer`, and `AddressInvalid` if the
-    address is not usable.
+    `SchemaUnsupported`, `SchemaTooOld` without `serving` (SQLite), `UnsupportedServer`, and
+    `AddressInvalid` if the address is not usable.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return await open_sqlite(

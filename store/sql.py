@@ -1,11 +1,13 @@
-"""SQL files: named statements, and migrations."""
+"""SQL files: named statements, and the schema."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Self
 
-from store.errors import SchemaTooNew
+from store.errors import SchemaTooNew, SchemaUnsupported
 
 SHARED = Path(__file__).with_name("queries")
 """The SQL that both databases share."""
@@ -68,26 +70,50 @@ def positional(sql: str) -> tuple[str, list[str]]:
     return PARAMETER.sub("?", sql), PARAMETER.findall(sql)
 
 
-def read_migrations(folder: Path) -> list[str]:
-    """The files `0001_what_it_does.sql`, `0002_…`, each of which is applied once and in order.
-
-    A backend stores the number of the last one in the transaction that applies it. Raises
-    ValueError if the numbers have a gap.
-    """
-    files = sorted(folder.glob("*.sql"))
-    if [int(file.name.partition("_")[0]) for file in files] != [*range(1, len(files) + 1)]:
-        raise ValueError(f"the migrations in {folder.name} are not numbered 1, 2, 3 …")
-    return [file.read_text(encoding="utf-8") for file in files]
+FIRST = 17
+"""The schema of release 2.0.0, the oldest that can be upgraded."""
 
 
-def pending_migrations(migrations: Sequence[str], version: int) -> list[tuple[int, str]]:
-    """The migrations that a database at `version` still needs, with their numbers.
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What brings a database to the schema of this release."""
 
-    Raises `SchemaTooNew`.
-    """
-    if version > len(migrations):
-        raise SchemaTooNew(
-            f"the database has schema {version}, but this release knows only {len(migrations)}: "
-            "it was written by a newer release"
-        )
-    return list(enumerate(migrations, 1))[version:]
+    fresh: str
+    """Makes a new database."""
+    upgrades: tuple[str, ...]
+    """Each of them leads from one version to the next one, beginning with `FIRST`."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read `schema.sql` and the files `migrations/0018_what_it_does.sql`, `0019_…`. Raises
+        ValueError if the numbers have a gap."""
+        files = sorted((folder / "migrations").glob("*.sql"))
+        numbers = [int(file.name.partition("_")[0]) for file in files]
+        if numbers != [*range(FIRST + 1, FIRST + 1 + len(files))]:
+            raise ValueError(f"the migrations of {folder.name} are not {FIRST + 1}, {FIRST + 2} …")
+        fresh = (folder / "schema.sql").read_text(encoding="utf-8")
+        return cls(fresh, tuple(file.read_text(encoding="utf-8") for file in files))
+
+    @property
+    def version(self) -> int:
+        """The number that a backend stores in the transaction that brings a database to it."""
+        return FIRST + len(self.upgrades)
+
+    def missing(self, version: int) -> list[str]:
+        """The scripts that a database at `version`, 0 if it is empty, still needs.
+
+        Raises `SchemaTooNew` and `SchemaUnsupported`.
+        """
+        if version == 0:
+            return [self.fresh]
+        if version < FIRST:
+            raise SchemaUnsupported(
+                f"this database was made by receiver 1.x (schema {version}), which this release"
+                " cannot upgrade"
+            )
+        if version > self.version:
+            raise SchemaTooNew(
+                f"the database has schema {version}, but this release knows only {self.version}: "
+                "it was written by a newer release"
+            )
+        return [*self.upgrades[version - FIRST :]]

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -13,7 +12,6 @@ from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackReceived
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import note_end
-from receiver.engine.supervisor import BATCH
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.large_bodies import LARGE, LargeBodies
 from store.callbacks import IncomingCallback, Receipt
@@ -78,20 +76,6 @@ class CallbackIntake:
             received = await receive(arrival, Verdict.FAILED)
         note_end(self._services, received.transition)
         return received.receipt
-
-    async def apply_left(self) -> None:
-        """Apply what 1.0.0 had stored and not applied. Called before any worker
-        starts: such a callback may be the only proof that a job was submitted."""
-        after, store = 0, self._services.store
-        while left := await store.callbacks.list_unapplied(after, BATCH):
-            for each in left:
-                if each.provider not in self._services.providers:
-                    continue  # it waits for a start with its provider
-                with suppress(NotFound):  # it has just been removed
-                    await self.accept(
-                        each.provider, each.job_id, each.body, (), verified=each.verified
-                    )
-            after = left[-1].id
 
     async def _read(self, provider: str, body: bytes) -> Report | None:
         read = partial(self._read_at_once, provider, body)

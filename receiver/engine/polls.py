@@ -136,7 +136,7 @@ class StatusPolls(Handler[Job]):
         asked_at, number = self._services.clock.now(), job.tracking.polls + 1
         upstream = upstream_job(job)
         if upstream is None:
-            # 1.0.0 stores a search for a lost submission as a poll: it waits for its deadline.
+            # Its id is unknown: it waits for its deadline.
             return TimeoutReached()
         if job.cancel_wanted:
             return await self._pass_on_cancel(job, upstream)

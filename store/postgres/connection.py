@@ -14,7 +14,7 @@ from psycopg.types.string import BytesDumper, StrDumperUnknown
 from store.errors import StoreCorrupt, StoreLocked, StoreUnavailable, UnsupportedServer
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, is_collision, translate_errors
-from store.sql import APPLICATION_ID, Statements, pending_migrations, read_migrations
+from store.sql import APPLICATION_ID, Schema, Statements
 
 MIN_SERVER_VERSION = 14
 """The oldest supported major version of the server."""
@@ -38,7 +38,7 @@ STATEMENTS = Statements(
     unlikely="",
     unfinished_by_user="",
 )
-MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
+SCHEMA = Schema.read(Path(__file__).parent)
 
 MIGRATION_TRIES = 20
 """How often the migrations are tried if they deadlock with writes, or have to wait for a lock."""
@@ -99,12 +99,12 @@ def prepare(address: Address) -> None:
     """Check the server and migrate the schema. Blocks.
 
     Raises `StoreUnavailable`, `UnsupportedServer`, `StoreCorrupt` (the database belongs to another
-    application) and `SchemaTooNew`; the database is then unchanged.
+    application), `SchemaTooNew` and `SchemaUnsupported`; the database is then unchanged.
     """
     with connect(address) as connection, translate_errors():
         _check_server(connection)
         tries = 0
-        while _version(connection) != len(MIGRATIONS):
+        while _version(connection) != SCHEMA.version:
             tries += 1
             try:
                 with connection.transaction():
@@ -125,7 +125,7 @@ def prepare(address: Address) -> None:
                     ) from error
                 time.sleep(MIGRATION_PAUSE)
             except psycopg.Error as error:
-                # Replicas of the previous release may be writing, and lock tables in another order.
+                # Other replicas may be writing, and lock tables in another order.
                 if tries == MIGRATION_TRIES or not is_collision(error):
                     raise
 
@@ -142,17 +142,18 @@ def _check_server(connection: psycopg.Connection) -> None:
 
 
 def _migrate(connection: psycopg.Connection) -> None:
-    for number, script in pending_migrations(MIGRATIONS, _version(connection)):
+    for script in SCHEMA.missing(_version(connection)):
         connection.execute(script.encode())
-        connection.execute(
-            "INSERT INTO meta (key, value) VALUES ('application', %s), ('schema', %s)"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (_APPLICATION, str(number)),
-        )
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('application', %s), ('schema', %s)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (_APPLICATION, str(SCHEMA.version)),
+    )
 
 
 def _version(connection: psycopg.Connection) -> int:
-    """The number of the last migration. Raises `StoreCorrupt`, `SchemaTooNew`."""
+    """The version of the schema, 0 if there is none. Raises `StoreCorrupt`, `SchemaTooNew` and
+    `SchemaUnsupported`."""
     # Not by to_regclass(), which may have cached, before the lock, that the table does not exist.
     found = connection.execute(
         "SELECT 1 FROM pg_tables WHERE schemaname = current_schema AND tablename = 'meta'"
@@ -169,5 +170,5 @@ def _version(connection: psycopg.Connection) -> int:
     if known.get("application") != _APPLICATION:
         raise StoreCorrupt("the database belongs to another application: table meta is not ours")
     version = int(known["schema"])
-    pending_migrations(MIGRATIONS, version)
+    SCHEMA.missing(version)
     return version

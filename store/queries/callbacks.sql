@@ -1,8 +1,7 @@
 -- name: compare
 -- Compares a callback with what is stored: whether its id conflicts, whether its job has as many as
 -- are stored, the verdict of an earlier one with the same bytes, and whether that one is applied
--- (again): 1.0.0 had left it unapplied, or its signature is now verified, which can
--- change what it counts for. No row: there is no such job.
+-- again: its signature is now verified, which can change what it counts for. No row: there is no such job.
 SELECT CAST(:provider_request_id AS text) IS NOT NULL
        AND (j.provider_request_id <> :provider_request_id
             OR (j.provider_request_id IS NULL
@@ -11,15 +10,14 @@ SELECT CAST(:provider_request_id AS text) IS NOT NULL
                                AND other.provider = :provider))),
        EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT 1 OFFSET :room - 1),
        seen.verdict,
-       seen.verdict = 'waiting'
-       OR (seen.verdict IN ('claimed', 'denied', 'late')
-           AND CAST(:verified AS boolean) AND NOT seen.verified)
+       seen.verdict IN ('claimed', 'denied', 'late')
+       AND CAST(:verified AS boolean) AND NOT seen.verified
   FROM jobs j
   LEFT JOIN callbacks seen ON seen.job_id = j.id AND seen.digest = :digest
  WHERE j.id = :job_id AND j.provider = :provider;
 
 -- name: store
--- Store a callback, or set anew the verdict of one that is applied (again).
+-- Store a callback, or set anew the verdict of one that is applied again.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, evidence, verified, headers,
                        body)
 VALUES (:job_id, :provider, :at, :digest, :verdict, 'callback', :verified, :headers, :body)
@@ -34,10 +32,3 @@ UPDATE callbacks SET verified = :verified WHERE job_id = :job_id AND digest = :d
 -- name: exists
 -- Whether the provider's job is stored.
 SELECT 1 FROM jobs WHERE id = :job_id AND provider = :provider;
-
--- name: list-unapplied
--- Callbacks that 1.0.0 had stored and not applied, in the order received.
-SELECT id, provider, job_id, verified, body FROM callbacks
- WHERE verdict = 'waiting' AND id > :after
- ORDER BY id
- LIMIT :limit;

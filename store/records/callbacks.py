@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from store.records.jobs import Evidence
 
@@ -40,13 +39,3 @@ class CallbackVerdict:
     """For a claim: whether a status call confirmed it. None if that does not apply."""
     evidence: Evidence = Evidence.CALLBACK
     """What the verdict is based on."""
-
-
-class UnappliedCallback(NamedTuple):
-    """A callback that 1.0.0 had stored and not applied."""
-
-    id: int
-    provider: str
-    job_id: str
-    verified: bool
-    body: bytes

@@ -37,7 +37,7 @@ def back_up(source: Path, target: Path, is_stopped: Callable[[], bool] = lambda:
     The copy is written to `TARGET.….partial`, and renamed once it is complete, verified and on
     disk. A process that is killed leaves that file and, if killed just before the renaming, an
     empty `target`. Raises `FileExistsError`, `StoreUnavailable`, `StoreCorrupt`, `StoreMoved`,
-    `SchemaTooNew`.
+    `SchemaTooNew`, `SchemaUnsupported`.
     """
     if os.path.lexists(target):
         raise FileExistsError(target)

@@ -15,10 +15,9 @@ from store.errors import SchemaTooOld, StoreCorrupt, StoreLocked, StoreMoved, St
 from store.records.costs import EXACT, ZERO, plain
 from store.sql import (
     APPLICATION_ID,
+    Schema,
     Statements,
-    pending_migrations,
     positional,
-    read_migrations,
 )
 from store.sqlite.failures import translate_errors
 
@@ -43,7 +42,7 @@ STATEMENTS = Statements(
     # Without statistics, SQLite's planner would use the index of all jobs.
     unfinished_by_user="INDEXED BY jobs_unfinished_by_user",
 )
-MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
+SCHEMA = Schema.read(Path(__file__).parent)
 
 
 class Connection(sqlite3.Connection):
@@ -132,8 +131,8 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
     after that, an older release cannot use it.
 
     Raises `StoreUnavailable` (`StoreLocked` if another process does the same for too long),
-    `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`, and `SchemaTooOld` without
-    `upgrade`; the file is then unchanged.
+    `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`, `SchemaUnsupported`, and
+    `SchemaTooOld` without `upgrade`; the file is then unchanged.
     """
     with translate_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -186,11 +185,11 @@ def check_wal(path: Path) -> None:
 
 
 def check(connection: sqlite3.Connection) -> None:
-    """Raises `StoreCorrupt` if a database is not ours, and `SchemaTooNew`."""
+    """Raises `StoreCorrupt` if a database is not ours, `SchemaTooNew` and `SchemaUnsupported`."""
     fresh = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
     if not fresh and _pragma(connection, "application_id") != APPLICATION_ID:
         raise StoreCorrupt("the file is a database of another application")
-    pending_migrations(MIGRATIONS, _pragma(connection, "user_version"))
+    SCHEMA.missing(_pragma(connection, "user_version"))
 
 
 def check_not_moved(connection: sqlite3.Connection, path: Path) -> None:
@@ -202,20 +201,21 @@ def check_not_moved(connection: sqlite3.Connection, path: Path) -> None:
 
 def _check_upgraded(connection: sqlite3.Connection) -> None:
     """Raises `SchemaTooOld` if an older release wrote the database."""
-    if 0 < (version := _pragma(connection, "user_version")) < len(MIGRATIONS):
+    if 0 < (version := _pragma(connection, "user_version")) < SCHEMA.version:
         raise SchemaTooOld(
             f"an older release has written this database (schema {version}), and may still use it"
         )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """Apply the missing migrations in one transaction. If one fails, the transaction is left open:
+    """Run the missing scripts in one transaction. If one fails, the transaction is left open:
     closing the connection rolls it back."""
-    missing = pending_migrations(MIGRATIONS, _pragma(connection, "user_version"))
-    scripts = [f"{script}\nPRAGMA user_version = {number:d};\n" for number, script in missing]
-    if scripts:
-        known_by = f"PRAGMA application_id = {APPLICATION_ID:d};\n"
-        connection.executescript("".join(["BEGIN IMMEDIATE;\n", known_by, *scripts, "COMMIT;"]))
+    if scripts := SCHEMA.missing(_pragma(connection, "user_version")):
+        numbers = (
+            f"PRAGMA application_id = {APPLICATION_ID:d};\n"
+            f"PRAGMA user_version = {SCHEMA.version:d};\n"
+        )
+        connection.executescript("\n".join(["BEGIN IMMEDIATE;", *scripts, numbers, "COMMIT;"]))
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -88,7 +88,7 @@ def test_doctor_creates_no_files(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(1, "Restart `receiver serve` with this release"), (1_000, "Install that release.")],
+    [(17, "Restart `receiver serve` with this release"), (1_000, "Install that release.")],
 )
 def test_the_database_of_another_release_needs_that_release_or_a_service(
     workspace: Workspace, version: int, advice: str
@@ -194,3 +194,20 @@ def test_a_backup_that_is_impossible_says_why(
     assert done.status == status
     assert [word for word in words if word not in done.err] == []
     assert list(workspace.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [["serve"], ["doctor"], ["backup", "copy.db"], ["keys", "list"]]
+)
+def test_the_database_of_1_x_is_refused_in_words(workspace: Workspace, command: list[str]) -> None:
+    path = workspace.folder / "old.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            "PRAGMA application_id = 1919121010; PRAGMA user_version = 7; CREATE TABLE meta (key);"
+        )
+    content = path.read_bytes()
+    done = workspace.with_settings(DATABASE_URL=f"sqlite:///{path}").run(*command)
+    assert done.status == 1
+    assert "his database was made by receiver 1.x" in done.out + done.err
+    assert "Run 2.0.0 once to upgrade it, then start this version." in done.out + done.err
+    assert path.read_bytes() == content

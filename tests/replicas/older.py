@@ -12,13 +12,13 @@ PARTS = ("receiver", "store", "pyproject.toml")
 
 
 def older_sources(folder: Path) -> Path | None:
-    """Put the sources of the newest release that lacks a migration below the folder; None if there
-    is none. A release is a commit whose changelog has nothing unreleased."""
-    known = len(list((ROOT / MIGRATIONS).iterdir()))
+    """Put the sources of the newest release that lacks the newest migration below the folder; None
+    if there is none. A release is a commit whose changelog has nothing unreleased."""
+    newest = max(file.name for file in (ROOT / MIGRATIONS).iterdir())
     for commit in _git("rev-list", "--date-order", "HEAD", "--", CHANGELOG).split():
-        names = _git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/").split()
+        names = _git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/")
         is_release = "[Unreleased]" not in _git("show", f"{commit}:{CHANGELOG}")
-        if is_release and 0 < len(names) < known:
+        if is_release and names and newest not in names:
             older = folder / "older"
             older.mkdir()
             archive = folder / "older.tar"

@@ -3,12 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from store.changes import CommitNotice
-from store.database import Store
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.jobs import Job
 from store.records.transitions import DecideCallback, Transition
-from store.session import Session
 from tests.store.world import NOW, event_data
 
 
@@ -23,12 +20,3 @@ def applying(verdict: Verdict = Verdict.APPLIED, **fields: Any) -> DecideCallbac
         return Transition(after, event_data(after), verdicts=verdicts)
 
     return decide
-
-
-async def leave_unapplied(store: Store) -> None:
-    """Make the stored callbacks look as 1.0.0 stored them before it applied them."""
-
-    def work(db: Session, _: CommitNotice) -> None:
-        db.execute("UPDATE callbacks SET verdict = 'waiting'")
-
-    await store._writer.normal(work)

@@ -9,7 +9,7 @@ from store.errors import NotFound
 from store.records.callbacks import Verdict
 from store.records.jobs import Job
 from store.records.times import Due, Lane
-from tests.store.applying import applying, leave_unapplied
+from tests.store.applying import applying
 from tests.store.world import NOW, SECOND, World, accepted, bodies, lease_due
 
 POLL_AT = NOW + 30 * SECOND
@@ -152,29 +152,3 @@ async def test_a_signed_duplicate_makes_the_stored_callback_verified(
         assert await recorded(world, job) == [(then, True)]
         is_applied_again = verdict.value not in (then, "failed")
         assert (await world.find(job)).seq == job.seq + is_applied_again
-
-
-# --- left by 1.0.0  ---------------------------------------------------------------
-
-
-async def test_a_callback_that_was_left_unapplied_is_applied_when_it_is_received_again(
-    world: World, job: Job
-) -> None:
-    await world.receive(job, b"1", verified=True)
-    await world.receive(job, b"2", "up-2")
-    await leave_unapplied(world.store)
-    left = await world.store.callbacks.list_unapplied(0, 9)
-    assert [each[1:] for each in left] == [
-        ("samsar", job.id, True, b"1"),
-        ("samsar", job.id, False, b"2"),
-    ]
-    assert await world.store.callbacks.list_unapplied(left[0].id, 9) == left[1:]
-    assert await world.store.callbacks.list_unapplied(0, 1) == left[:1]
-
-    await world.receive(job, b"1", use=applying(progress=9.0))
-    await world.receive(job, b"2", "up-2", at=NOW - 1)
-
-    assert await recorded(world, job) == [("applied", True), ("conflict", False)]
-    assert (await world.find(job)).progress == 9.0
-    assert await poll_due(world, job) == NOW - 1
-    assert await world.store.callbacks.list_unapplied(0, 9) == []

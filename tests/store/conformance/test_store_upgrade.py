@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from store.errors import SchemaTooNew
+from store.errors import SchemaTooNew, SchemaUnsupported
 from store.postgres import connection as postgres_connection
 from store.postgres.address import parse
 from store.records.archive import ArchivedFile
@@ -36,16 +36,16 @@ def test_a_migration_that_fails_leaves_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, prepare = database
-    known, more = backend.MIGRATIONS, "CREATE TABLE more (n int);"
-    monkeypatch.setattr(backend, "MIGRATIONS", known[:1])
+    known, more = backend.SCHEMA, "CREATE TABLE more (n int);"
+    fails = "INSERT INTO nowhere VALUES (1);"
     prepare()
-    monkeypatch.setattr(backend, "MIGRATIONS", [*known, f"{more} INSERT INTO nowhere VALUES (1);"])
+    monkeypatch.setattr(backend, "SCHEMA", replace(known, upgrades=(*known.upgrades, more, fails)))
     with pytest.raises(Exception, match="nowhere"):
         prepare()
 
     # The older release still knows the schema, and what the migrations add is not there yet.
-    for migrations in (known[:1], [*known, more]):
-        monkeypatch.setattr(backend, "MIGRATIONS", migrations)
+    for schema in (known, replace(known, upgrades=(*known.upgrades, more))):
+        monkeypatch.setattr(backend, "SCHEMA", schema)
         prepare()
 
 
@@ -54,13 +54,20 @@ def test_the_database_of_a_newer_release_is_left_alone(
 ) -> None:
     backend, prepare = database
     prepare()
-    known = backend.MIGRATIONS
+    known = backend.SCHEMA
     with monkeypatch.context() as before:
-        before.setattr(backend, "MIGRATIONS", known[:-1])
-        with pytest.raises(SchemaTooNew, match=f"schema {len(known)}, but"):
+        before.setattr(backend, "SCHEMA", replace(known, upgrades=known.upgrades[:-1]))
+        with pytest.raises(SchemaTooNew, match=f"schema {known.version}, but"):
             prepare()
 
     prepare()
+
+
+@pytest.mark.parametrize("version", [1, 16])
+def test_no_version_before_2_0_0_can_be_upgraded(version: int) -> None:
+    for backend in (sqlite_connection, postgres_connection):
+        with pytest.raises(SchemaUnsupported, match=f"1.x \\(schema {version}\\)"):
+            backend.SCHEMA.missing(version)
 
 
 def test_what_is_json_in_a_column_is_written_as_the_previous_release_reads_it() -> None:

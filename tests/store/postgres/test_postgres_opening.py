@@ -1,6 +1,7 @@
 """Opening a PostgreSQL store, and how that can fail."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from store.errors import (
     AddressInvalid,
     BackupElsewhere,
+    SchemaUnsupported,
     StoreCorrupt,
     StoreError,
     StoreLocked,
@@ -18,13 +20,14 @@ from store.job_reads import JobFilter
 from store.open import back_up_store, open_store
 from store.postgres import connection
 from store.postgres.address import parse
-from store.postgres.connection import MIGRATIONS, connect, prepare
+from store.postgres.connection import SCHEMA, connect, prepare
+from store.sql import Schema
 from tests.store.world import World, new, opened
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 
-RELEASED = 10
-"""The migrations of release 1.0.0."""
+RELEASED = Path(__file__).with_name("schema_17.sql").read_text("utf-8")
+"""The schema of release 2.0.0."""
 WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'jobs'::regclass"
 
 
@@ -183,13 +186,66 @@ def test_an_address_has_what_the_driver_knows(url: str, words: str) -> None:
     assert words in parse(f"postgresql://{url}").conninfo
 
 
+def with_one_more(migration: str) -> Schema:
+    """The schema with one more migration."""
+    return replace(SCHEMA, upgrades=(*SCHEMA.upgrades, migration))
+
+
+CATALOG = """
+SELECT 'column', c.relname, c.relkind, a.attname, format_type(a.atttypid, a.atttypmod),
+       a.attnotnull, a.attidentity, collation_name, pg_get_expr(d.adbin, d.adrelid)
+  FROM pg_class c
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+  LEFT JOIN information_schema.columns i
+         ON i.table_schema = current_schema AND i.table_name = c.relname
+        AND i.column_name = a.attname
+ WHERE c.relnamespace = CAST(current_schema AS regnamespace)
+UNION ALL
+SELECT 'constraint', conname, contype, CAST(CAST(conrelid AS regclass) AS name),
+       pg_get_constraintdef(oid), convalidated, NULL, NULL, NULL
+  FROM pg_constraint WHERE connamespace = CAST(current_schema AS regnamespace)
+UNION ALL
+SELECT 'index', indexname, NULL, NULL, replace(indexdef, current_schema || '.', ''), NULL, NULL,
+       NULL, NULL
+  FROM pg_indexes WHERE schemaname = current_schema
+UNION ALL
+SELECT 'view', viewname, NULL, NULL, definition, NULL, NULL, NULL, NULL
+  FROM pg_views WHERE schemaname = current_schema
+UNION ALL
+SELECT 'meta', key, NULL, NULL, value, NULL, NULL, NULL, NULL FROM meta
+"""
+
+
+def test_an_upgraded_database_is_like_a_new_one(postgres_server: PostgresServer) -> None:
+    catalogs = []
+    for before in (RELEASED, "SELECT 1"):
+        address = parse(postgres_server.new_schema_url())
+        with connect(address) as session:
+            session.execute(before.encode())
+            prepare(address)
+            catalogs.append(sorted(map(str, session.execute(CATALOG.encode()).fetchall())))
+    assert len(catalogs[0]) > 200
+    assert catalogs[0] == catalogs[1]
+
+
+async def test_the_database_of_1_x_is_refused(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_schema_url()
+    with connect(parse(url)) as session:
+        session.execute(RELEASED.encode())
+        session.execute("UPDATE meta SET value = '10' WHERE key = 'schema'")
+        with pytest.raises(SchemaUnsupported, match=r"1.x \(schema 10\)"):
+            await open_store(url)
+        assert session.execute("SELECT count(*) FROM removed_events").fetchone() == (0,)
+
+
 def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = parse(postgres_server.new_schema_url())
     prepare(address)
     once = "IF nextval('tries') = 1 THEN RAISE deadlock_detected; END IF"
-    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, f"DO $$ BEGIN {once}; END $$"])
+    monkeypatch.setattr(connection, "SCHEMA", with_one_more(f"DO $$ BEGIN {once}; END $$"))
     with connect(address) as session:
         session.execute("CREATE SEQUENCE tries")  # a rollback does not take its numbers back
         prepare(address)
@@ -200,11 +256,9 @@ async def test_an_upgrade_takes_no_lock_until_a_write_of_the_previous_release_ha
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = parse(postgres_server.new_schema_url())
-    monkeypatch.setattr(connection, "MIGRATIONS", MIGRATIONS[:RELEASED])
-    await asyncio.to_thread(prepare, address)
-    monkeypatch.setattr(connection, "MIGRATIONS", MIGRATIONS)
     monkeypatch.setattr(connection, "MIGRATION_LOCK_TIMEOUT", "20s")
     with connect(address) as writer, connect(address) as watcher:
+        writer.execute(RELEASED.encode())
         with writer.transaction():
             writer.execute("LOCK TABLE jobs IN ROW EXCLUSIVE MODE")
             upgrade = asyncio.create_task(asyncio.to_thread(prepare, address))
@@ -223,7 +277,7 @@ async def test_a_migration_does_not_let_others_wait_behind_a_long_transaction(
     monkeypatch.setattr(connection, "MIGRATION_TRIES", 3)
     address = parse(postgres_server.new_schema_url())
     await asyncio.to_thread(prepare, address)
-    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, "ALTER TABLE jobs ADD extra text"])
+    monkeypatch.setattr(connection, "SCHEMA", with_one_more("ALTER TABLE jobs ADD extra text"))
     with connect(address) as dump:
         dump.autocommit = False
         dump.execute("LOCK TABLE jobs IN ACCESS SHARE MODE")

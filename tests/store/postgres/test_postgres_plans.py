@@ -35,7 +35,7 @@ INSERT INTO events (user_id, seq, nonce, job_id, job_seq, at, data)
 SELECT user_id, row_number() OVER (PARTITION BY user_id ORDER BY id), '', id, 1, created_at, ''
   FROM jobs;
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, headers, body)
-SELECT id, provider, created_at, '', CASE WHEN done_at IS NULL THEN 'waiting' ELSE 'applied' END,
+SELECT id, provider, created_at, '', CASE WHEN done_at IS NULL THEN 'claimed' ELSE 'applied' END,
        '', '' FROM jobs;
 INSERT INTO notes (job_id, at, type, detail) SELECT id, created_at, 'x', '{}' FROM jobs;
 INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, url, host, state,

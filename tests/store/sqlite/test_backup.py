@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from store.errors import SchemaTooOld, StoreError, StoreUnavailable
 from store.open import back_up_store, open_store
 from store.sqlite import backup, connection
 from store.sqlite.backup import back_up
-from store.sqlite.connection import MIGRATIONS, connect_reader, prepare
+from store.sqlite.connection import SCHEMA, connect_reader, prepare
 from tests.store.sqlite.conftest import address
 from tests.store.world import World, opened
 
@@ -84,14 +85,14 @@ async def test_only_a_service_upgrades_the_database_of_an_older_release(
 ) -> None:
     """The older release's service, which may be running, could not use the database any more."""
     database, copy = tmp_path / "receiver.db", tmp_path / "copy.db"
-    with monkeypatch.context() as before:
-        before.setattr(connection, "MIGRATIONS", MIGRATIONS[:1])
-        prepare(database)
+    prepare(database)
+    newer = replace(SCHEMA, upgrades=(*SCHEMA.upgrades, "CREATE TABLE more (n int);"))
+    monkeypatch.setattr(connection, "SCHEMA", newer)
     with pytest.raises(SchemaTooOld):
         await open_store(address(database))
     await back_up_store(address(database), copy)
     with closing(connect_reader(copy)) as copied:
-        assert copied.execute("PRAGMA user_version").fetchone() == (1,)
+        assert copied.execute("PRAGMA user_version").fetchone() == (SCHEMA.version,)
     for each in (copy, database):
         await (await open_store(address(each), serving=True)).close()
     await (await open_store(address(database))).close()

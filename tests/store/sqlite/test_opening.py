@@ -7,6 +7,7 @@ import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from store.errors import StoreCorrupt, StoreInUse, StoreLocked, StoreUnavailable
 from store.open import open_store
 from store.sqlite import connection
-from store.sqlite.connection import MIGRATIONS, connect_writer, prepare
+from store.sqlite.connection import SCHEMA, connect_writer, prepare
 from tests.store.sqlite.conftest import address
 from tests.store.world import opened
 
@@ -137,7 +138,8 @@ async def test_what_is_no_regular_file_in_a_folder_is_reported(tmp_path: Path) -
 def test_a_database_locked_by_another_process_is_reported(
     path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, MIGRATIONS[0]])
+    newer = replace(SCHEMA, upgrades=(*SCHEMA.upgrades, "CREATE TABLE more (n int);"))
+    monkeypatch.setattr(connection, "SCHEMA", newer)
     other.execute("BEGIN EXCLUSIVE")
 
     with pytest.raises(StoreLocked):

@@ -1,4 +1,4 @@
--- The first schema. Times are whole milliseconds since the Unix epoch. The CHECKs enforce
+-- The schema of a new database. Times are whole milliseconds since the Unix epoch. The CHECKs enforce
 -- invariants of the state machine again.
 
 CREATE TABLE meta (
@@ -18,17 +18,25 @@ CREATE TABLE users (
     event_nonce           TEXT NOT NULL,
     origin_nonce          TEXT NOT NULL,
     events_removed        INTEGER NOT NULL DEFAULT 0,
+    -- How many bytes of inputs and results, and of archived files, are stored for the user.
+    stored_bytes          INTEGER NOT NULL DEFAULT 0,
+    archived_bytes        INTEGER NOT NULL DEFAULT 0,
     CHECK (events_removed <= event_seq)
 ) STRICT;
 
 CREATE TABLE api_keys (
-    hash       TEXT PRIMARY KEY CHECK (length(hash) = 64),
-    prefix     TEXT NOT NULL,
-    user_id    INTEGER NOT NULL REFERENCES users (id),
-    admin      INTEGER NOT NULL CHECK (admin IN (0, 1)),
-    created_at INTEGER NOT NULL,
-    revoked_at INTEGER
+    hash         TEXT PRIMARY KEY CHECK (length(hash) = 64),
+    prefix       TEXT NOT NULL,
+    user_id      INTEGER NOT NULL REFERENCES users (id),
+    admin        INTEGER NOT NULL CHECK (admin IN (0, 1)),
+    created_at   INTEGER NOT NULL,
+    revoked_at   INTEGER,
+    -- The hour of the last use.
+    last_used_at INTEGER,
+    name         TEXT
 ) STRICT, WITHOUT ROWID;
+-- For the list of users, which counts each user's keys.
+CREATE INDEX api_keys_by_user ON api_keys (user_id, created_at);
 
 CREATE TABLE jobs (
     id                  TEXT PRIMARY KEY,
@@ -65,6 +73,22 @@ CREATE TABLE jobs (
     webhook_events      TEXT NOT NULL DEFAULT '',
     webhook_off         INTEGER NOT NULL DEFAULT 0 CHECK (webhook_off IN (0, 1)),
     tracking            TEXT,
+    -- Tells jobs apart: the beginning of the prompt, on one line.
+    label               TEXT,
+    -- The job at its provider: the URLs in the answer to its submission, and whether the provider
+    -- still has to be asked to cancel it. Both are kept after the job has ended.
+    provider_urls       TEXT,
+    cancel_wanted       INTEGER NOT NULL DEFAULT 0 CHECK (cancel_wanted IN (0, 1)),
+    -- The result files, as JSON: each link and the state of its file. Pending files wait in `due`,
+    -- in a lane of their own.
+    archive             TEXT,
+    -- The job's part of its user's bytes.
+    stored_bytes        INTEGER NOT NULL DEFAULT 0,
+    archived_bytes      INTEGER NOT NULL DEFAULT 0,
+    -- By which API the job came, and what its provider said beside status and result: clients of
+    -- the provider's own API read that.
+    source              TEXT,
+    details             TEXT,
 
     CHECK ((phase = 'finished') = (status IN ('COMPLETED', 'FAILED', 'CANCELLED'))),
     CHECK ((phase = 'finished') = (done_at IS NOT NULL)),
@@ -86,7 +110,10 @@ CREATE UNIQUE INDEX jobs_by_provider_id ON jobs (provider_request_id, provider)
 CREATE INDEX jobs_by_user ON jobs (user_id, id, created_at);
 CREATE INDEX jobs_by_status ON jobs (user_id, status, id, created_at);
 CREATE INDEX jobs_by_kind ON jobs (user_id, kind, id, created_at);
-CREATE INDEX jobs_unfinished ON jobs (phase, created_at) WHERE phase <> 'finished';
+CREATE INDEX jobs_by_provider ON jobs (user_id, provider, id, created_at);
+-- The jobs in flight at a provider are counted by user.
+CREATE INDEX jobs_unfinished ON jobs (phase, provider, created_at, user_id)
+    WHERE phase <> 'finished';
 CREATE INDEX jobs_unfinished_by_user ON jobs (user_id, id) WHERE phase <> 'finished';
 CREATE INDEX jobs_by_end ON jobs (done_at) WHERE done_at IS NOT NULL;
 
@@ -94,6 +121,12 @@ CREATE INDEX jobs_by_end ON jobs (done_at) WHERE done_at IS NOT NULL;
 CREATE TABLE job_inputs (
     job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     input  TEXT NOT NULL
+) STRICT;
+
+-- The whole results of jobs whose rows have truncated ones.
+CREATE TABLE job_results (
+    job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    result TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE job_metadata (
@@ -108,34 +141,21 @@ CREATE INDEX job_metadata_by_job ON job_metadata (job_id);
 -- One row per waiting job, kept small so that queries for due jobs stay fast.
 CREATE TABLE due (
     job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
-    lane       TEXT NOT NULL CHECK (lane IN ('submit', 'submitting', 'wait', 'confirm', 'poll')),
+    lane       TEXT NOT NULL
+        CHECK (lane IN ('submit', 'submitting', 'wait', 'confirm', 'poll', 'archive')),
     at         INTEGER NOT NULL,
     holder     TEXT,
     held_until INTEGER,
+    provider   TEXT NOT NULL DEFAULT '',
+    user_id    INTEGER NOT NULL DEFAULT 0,
+    -- A job keeps its priority whatever its lane: normal jobs go before batch jobs.
+    batch      INTEGER NOT NULL DEFAULT 0 CHECK (batch IN (0, 1)),
     CHECK ((holder IS NULL) = (held_until IS NULL))
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX due_by_lane ON due (lane, at);
+-- Each look at a lane takes users in turn, and walks along this index from row to row; the id at the
+-- end makes each step unique.
+CREATE INDEX due_by_turn ON due (lane, provider, user_id, batch, at, job_id) WHERE holder IS NULL;
 CREATE INDEX due_held ON due (lane, held_until) WHERE holder IS NOT NULL;
-
--- Jobs as read by all queries: the row, its owner's name, and what it waits for.
-CREATE VIEW job_rows AS
-SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
-       j.webhook_events, j.webhook_off,
-       j.status, j.phase, j.seq, j.updated_at, j.progress, j.provider_status, j.evidence, j.message,
-       j.result, j.error_code, j.error_message, j.error_billed, j.provider_request_id,
-       j.id_from_answer, j.done_at, j.accepted_at, j.unconfirmed_at, j.result_at, j.attempts,
-       j.maybe_sent, j.refused_with, j.tracking,
-       d.lane, d.at AS due_at, d.holder,
-       EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id AND c.verdict = 'waiting')
-           AS callbacks_waiting
-  FROM jobs j
-  JOIN users u ON u.id = j.user_id
-  LEFT JOIN due d ON d.job_id = j.id;
-
-CREATE TABLE submission_holds (
-    provider TEXT PRIMARY KEY,
-    until    INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
     user_id INTEGER NOT NULL,
@@ -149,18 +169,9 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_by_job ON events (job_id, seq);
 
--- Positions of removed events among kept ones: a job's own stream may be resumed from the position
--- of another job's event, which retention may have removed meanwhile.
-CREATE TABLE removed_events (
-    user_id INTEGER NOT NULL,
-    seq     INTEGER NOT NULL,
-    nonce   TEXT NOT NULL,
-    PRIMARY KEY (user_id, seq)
-) STRICT, WITHOUT ROWID;
-
--- The inbox. Inserting a good callback touches only this table. Large columns are last, so that the
--- others are read without them. No AUTOINCREMENT: it writes to one more table for each row, and is
--- not needed, since a job with a waiting callback is never removed.
+-- The provider's callbacks. Large columns are last, so that the others are read without them. No
+-- AUTOINCREMENT: it writes to one more table for each row, and is not needed, since a job with a claim,
+-- which names its callback, is never removed.
 CREATE TABLE callbacks (
     id          INTEGER PRIMARY KEY,
     job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -168,17 +179,16 @@ CREATE TABLE callbacks (
     received_at INTEGER NOT NULL,
     digest      BLOB NOT NULL,
     verdict     TEXT NOT NULL
-        CHECK (verdict IN ('waiting', 'applied', 'claimed', 'confirmed', 'denied', 'late',
-                           'conflict', 'rejected', 'failed')),
+        CHECK (verdict IN ('applied', 'claimed', 'confirmed', 'denied', 'late', 'conflict',
+                           'rejected', 'failed')),
     confirmed   INTEGER CHECK (confirmed IN (0, 1)),
     evidence    TEXT CHECK (evidence IN ('callback', 'poll', 'submit', 'deadline', 'user')),
-    tries       INTEGER NOT NULL DEFAULT 0,
+    -- Whether it had a valid signature; always false for a provider that does not sign.
+    verified    INTEGER NOT NULL DEFAULT 0 CHECK (verified IN (0, 1)),
     headers     TEXT NOT NULL,
     body        BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX callbacks_by_content ON callbacks (job_id, digest);
-CREATE INDEX callbacks_waiting ON callbacks (id) WHERE verdict = 'waiting';
-CREATE INDEX callbacks_waiting_by_job ON callbacks (job_id) WHERE verdict = 'waiting';
 
 -- History entries that are not events.
 CREATE TABLE notes (
@@ -218,15 +228,21 @@ CREATE TABLE deliveries (
     CHECK (holder IS NULL OR state = 'pending'),
     UNIQUE (job_id, seq)
 ) STRICT;
--- Read by skipping from one host and user to the next, so that a long backlog of one does not
--- affect the others.
-CREATE INDEX deliveries_due ON deliveries (host, user_id, next_attempt_at) WHERE state = 'pending';
+-- Due messages are read by user and then by host, so that a look can stop after some of a user's many
+-- hosts and the other users need not wait.
+CREATE INDEX deliveries_places ON deliveries (user_id, host, next_attempt_at, id)
+    WHERE state = 'pending' AND holder IS NULL;
 CREATE INDEX deliveries_pending ON deliveries (next_attempt_at, created_at)
     WHERE state = 'pending';
 CREATE INDEX deliveries_pending_by_job ON deliveries (job_id, seq) WHERE state = 'pending';
 CREATE INDEX deliveries_held ON deliveries (held_until) WHERE holder IS NOT NULL;
 CREATE INDEX deliveries_by_user ON deliveries (user_id, id);
 CREATE INDEX deliveries_by_state ON deliveries (user_id, state, id);
+-- For lists by host. Without its port, `hooks.example:443` is `hooks.example:`.
+CREATE INDEX deliveries_by_host ON deliveries (user_id, rtrim(host, '0123456789'), id);
+-- For lists of all users' deliveries: only a few are in these states.
+CREATE INDEX deliveries_unfinished ON deliveries (state, id)
+    WHERE state NOT IN ('delivered', 'skipped');
 
 CREATE TABLE attempts (
     delivery_id TEXT NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
@@ -267,3 +283,52 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_by_expiry ON idempotency_keys (expires_at);
 CREATE INDEX idempotency_by_job ON idempotency_keys (job_id);
 CREATE INDEX idempotency_held ON idempotency_keys (held_until) WHERE held_until IS NOT NULL;
+
+-- Removed jobs with archived files; a row is deleted when its files are.
+CREATE TABLE archive_removals (
+    job_id    TEXT PRIMARY KEY,
+    user_name TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What jobs with a price cost. An entry outlives its job. Amounts are decimals as text: SQLite has no
+-- exact type that holds them all.
+CREATE TABLE ledger (
+    job_id     TEXT PRIMARY KEY,
+    user_id    INTEGER NOT NULL REFERENCES users (id),
+    provider   TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    metadata   TEXT,
+    created_at INTEGER NOT NULL,
+    currency   TEXT NOT NULL,
+    state      TEXT NOT NULL CHECK (state IN ('reserved', 'settled', 'released', 'unknown')),
+    amount     TEXT NOT NULL,
+    reserved   TEXT NOT NULL,
+    rates      TEXT NOT NULL
+) STRICT;
+CREATE INDEX ledger_by_user ON ledger (user_id, created_at, currency);
+CREATE INDEX ledger_by_time ON ledger (created_at);
+
+-- What a user may spend, as text such as 50/day, and what was spent since the beginning of the
+-- period that was counted last.
+CREATE TABLE budgets (
+    user_id  INTEGER PRIMARY KEY REFERENCES users (id),
+    budget   TEXT NOT NULL,
+    currency TEXT,
+    starts   INTEGER,
+    spent    TEXT
+) STRICT;
+
+-- Jobs as read by all queries: the row, its owner's name, what it waits for, and what it costs.
+CREATE VIEW stored_jobs AS
+SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
+       j.webhook_events, j.webhook_off,
+       j.status, j.phase, j.seq, j.updated_at, j.progress, j.provider_status, j.evidence, j.message,
+       j.result, j.error_code, j.error_message, j.error_billed, j.provider_request_id,
+       j.id_from_answer, j.done_at, j.accepted_at, j.unconfirmed_at, j.result_at, j.attempts,
+       j.maybe_sent, j.refused_with, j.tracking, j.provider_urls, j.cancel_wanted, j.archive,
+       d.lane, d.at AS due_at, d.holder, j.label, j.source, j.details,
+       l.state AS cost_state, l.amount, l.reserved, l.rates, l.currency
+  FROM jobs j
+  JOIN users u ON u.id = j.user_id
+  LEFT JOIN due d ON d.job_id = j.id
+  LEFT JOIN ledger l ON l.job_id = j.id;
