@@ -158,8 +158,7 @@ class Deliveries(DeliveryReads):
 
     def _lease(self, db: Session, chosen: Iterable[DueDelivery], lease: Lease) -> list[Delivery]:
         leased = []
-        # A replica of the previous release locks the job, not the lane; in this order, like
-        # `DueJobs.advance`.
+        # In this order, like `DueJobs.advance`: otherwise the two could wait for each other.
         for each in sorted(chosen, key=lambda each: (each.user_id, each.job_id)):
             self._lock_job(db, each.id)
             parameters = {"delivery_id": each.id, **asdict(lease)}

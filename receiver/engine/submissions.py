@@ -126,8 +126,7 @@ class Submissions(Handler[Attempt]):
             await self._look_after_those_left(now)
         for each in changed:
             note_change(services, each)
-        # Without a transition, another process has begun it: a replica of the previous release does
-        # not wait for the lane's lock.
+        # Without a transition, another process has begun it, since our lease had ended.
         ours = [each.job for each in changed if each.transition is not None]
         jobs = [job for job in ours if job.phase is Phase.SUBMITTING]
         for job in jobs:

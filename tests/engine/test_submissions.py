@@ -89,7 +89,7 @@ async def test_nothing_is_sent_after_the_end_of_its_lease(
 async def test_a_job_that_another_process_begins_meanwhile_is_not_sent(
     harness: Harness, worker: LaneWorker[Attempt], tmp_path: Path
 ) -> None:
-    """A replica of the previous release does not wait for the lane's lock."""
+    """Its lease had ended before the store began the submission."""
     await create(harness)
     with closing(sqlite3.connect(tmp_path / "receiver.db")) as other:
         other.execute("UPDATE jobs SET phase = 'submitting', attempts = 1")
