@@ -1,7 +1,7 @@
 """The response that is an event stream: its start, its events and its end."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,9 +11,8 @@ from receiver.domain.serialization import event_data
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, or_404
-from receiver.server.connection import CONNECTION
 from receiver.streams import frames
-from receiver.streams.reader import Connection, Reader
+from receiver.streams.reader import Reader, part
 from store.records.events import Cursor
 from store.records.jobs import Job
 
@@ -53,11 +52,12 @@ class EventStream:
                 first = first + (frames.RESET if self.is_reset else b"") + frame
                 del frame
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await send({"type": "http.response.body", "body": first, "more_body": True})
+            await send(part(first))
             del first  # it can be large, and the stream may last for days
             if at is not None:
-                await self._follow(scope, send, at.seq)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await self._follow(receive, send, at.seq)
+            with suppress(OSError):  # by which ASGI says that the client has gone
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _snapshot(self) -> tuple[Cursor, bytes]:
         """The current state, and the cursor at which it was read."""
@@ -71,11 +71,10 @@ class EventStream:
         truncated = b',"truncated":true' if more or not all_fit else b""
         return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
 
-    async def _follow(self, scope: Scope, send: Send, after_seq: int) -> None:
-        connection: Connection = scope["extensions"][CONNECTION]
+    async def _follow(self, receive: Receive, send: Send, after_seq: int) -> None:
         reader = Reader(
+            receive,
             send,
-            connection,
             key_hash=self.caller.key_hash,
             user_id=self.user_id,
             job_id=self.job_id,

@@ -6,7 +6,6 @@ requests without limit. Here, whatever exceeds a limit or is no HTTP ends the co
 
 import asyncio
 import json
-from collections.abc import Callable
 from itertools import islice
 from secrets import token_hex
 from typing import Final, cast
@@ -29,8 +28,6 @@ PIPELINED: Final = 8
 AT_ONCE: Final = 16
 """How many connections are accepted in one iteration of the event loop, and how many read on in the
 middle of a request."""
-CONNECTION: Final = "receiver.connection"
-"""The scope extension that holds the connection itself (see `GuardedConnection`)."""
 
 
 class RequestParser(httptools.HttpRequestParser):
@@ -86,12 +83,11 @@ class Readers:
 
 
 class GuardedConnection(HttpToolsProtocol):
-    """Long responses can bypass ASGI with `push` and `when_lost`. ASGI's `send` takes two
-    coroutines and a message for a chunk, and its `receive` takes a task to notice a disconnect."""
+    """One client's connection."""
 
     # Slots, because instances with more than thirty attributes do not share dictionary keys, which
     # costs more than 1 KiB per connection.
-    __slots__ = ("_most", "_on_lost", "_readers", "_without_progress", "head_awaited_since")
+    __slots__ = ("_most", "_readers", "_without_progress", "head_awaited_since")
 
     def __init__(self, config: Config, state: ServerState, readers: Readers, most: int) -> None:
         """`most` connections may be open."""
@@ -104,7 +100,6 @@ class GuardedConnection(HttpToolsProtocol):
         """Loop time since which `CLIENT_SECONDS` run; None if they do not."""
         self._without_progress = 0
         """Bytes, as in `HEAD_BYTES`."""
-        self._on_lost: Callable[[], None] | None = None
 
     # uvicorn narrows the type too: a server's transport reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -114,25 +109,6 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(None)  # for an error, uvicorn would keep its timer, and so the rest
-        if self._on_lost is not None:
-            self._on_lost()
-
-    def when_lost(self, call: Callable[[], None]) -> None:
-        """Call `call` once the connection is lost, or now if it is. Replaces an earlier one."""
-        if self not in self.connections:
-            call()
-        self._on_lost = call
-
-    def push(self, chunk: bytes) -> bool:
-        """Write a chunk, with its size line (RFC 9112, 7.1), of the current response, which must be
-        chunked. Returns False, and writes nothing, while the write buffer is full. If the
-        connection is closing, drops the chunk."""
-        _, most = self.transport.get_write_buffer_limits()
-        if self.transport.get_write_buffer_size() > most:
-            return False
-        if not self.transport.is_closing():
-            self.transport.write(chunk)
-        return True
 
     def data_received(self, data: bytes) -> None:
         if self.head_awaited_since is None and not self._is_answering():
@@ -152,8 +128,6 @@ class GuardedConnection(HttpToolsProtocol):
         is_served = self.parser.get_method() != b"CONNECT" and len(self.pipeline) < PIPELINED
         if not is_served or self.transport.is_closing():
             raise ValueError("not served")  # uvicorn calls `send_400_response`
-        # The type says that extensions are dictionaries; ASGI leaves that to the server.
-        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         super().on_headers_complete()
         self.headers = []  # of trailers, which are no headers of the request
         self._without_progress = 0

@@ -1,9 +1,9 @@
-"""Fan-out: a new event is encoded once, and the same bytes go to every reader that keeps up.
+"""Fan-out: a new event is encoded once, and the same message goes to every reader that keeps up.
 
-Such a reader needs no extra task, no queue and no wake-up per event: its user's channel writes
-directly to its connection. A reader that lags is no longer pushed to: it reads from the store in
-its own coroutine, at its own pace, until it has caught up. Nothing is buffered for a single reader;
-the channel keeps a few recent events for all that catch up.
+Such a reader needs no queue and no wake-up per event: its user's channel steps its `send`, which a
+server that has room ends at once. A reader whose `send` waits lags, and is no longer pushed to: its
+own coroutine ends that `send`, and reads from the store, at its own pace, until it has caught up.
+A single reader buffers one event at most; the channel keeps a few recent ones for all that catch up.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.channel import Channel
 from receiver.streams.hub import Hub
-from receiver.streams.reader import Reader
+from receiver.streams.reader import Reader, part
 from store.changes import CommitNotice
 from store.database import Store
 from store.errors import StoreUnavailable
@@ -95,6 +95,7 @@ class Broadcast:
         channel = self._attach(reader.user_id)
         self.readers[reader] = None
         reader.beat(self._heartbeat)
+        watching = asyncio.create_task(reader.end_with_client())
         self._metrics.streams_open.inc()
         try:
             if not channel.is_open:
@@ -106,12 +107,12 @@ class Broadcast:
             self._detach(reader, channel)
             self._metrics.streams_open.dec()
             del self.readers[reader]
-            reader.end()
+            reader.close()
+            watching.cancel()
 
     async def _follow(self, reader: Reader, channel: Channel, final_bytes: FinalBytes) -> None:
         while not self._is_over(reader):
-            # An empty write waits until the client can take bytes, before any are read for it.
-            await reader.write(b"")
+            await reader.drained()
             pushed_seq = channel.pushed.seq
             final = await final_bytes()
             if await self._catch_up(reader, channel, pushed_seq):
@@ -145,8 +146,9 @@ class Broadcast:
                 # Always read: the job may be done before its last event is pushed.
                 page = await log.after_for_job(reader.job_id, after, PAGE)
         for event in page:
-            if reader.ended or not reader.push(frames.update(event)):
+            if reader.ended or reader.lags():
                 break
+            reader.push(part(frames.update(event)))
             reader.written_seq = event.cursor.seq
             self._metrics.stream_events.inc()
         return bool(page) and (reader.job_id is not None or reader.written_seq < pushed_seq)

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from receiver.streams import frames
-from receiver.streams.reader import Reader
+from receiver.streams.reader import Message, Reader, part
 from store.records.events import Cursor, Event
 
 MAX_QUEUED = 1_000
@@ -35,7 +35,7 @@ class Channel:
         self.queued: deque[Event] = deque(maxlen=MAX_QUEUED)
         """Events that this process has committed, so that they need not be read from the store. If
         there are too many, the first are lost: `pop_contiguous` notices the gap."""
-        self._recent: deque[tuple[Event, bytes]] = deque()
+        self._recent: deque[tuple[Event, Message]] = deque()
         """The last events up to `pushed`."""
         self._recent_bytes = 0
 
@@ -58,12 +58,12 @@ class Channel:
         return events if is_whole else []
 
     def push(self, event: Event) -> int:
-        """Push the event to every reader that wants it; returns how many accepted it."""
-        chunk = frames.update(event)
+        """Push the event to every reader that wants it; returns to how many."""
+        message = part(frames.update(event))  # encoded once for all readers
         give = self._give
-        taken = sum([give(reader, event, chunk) for reader in tuple(self.live_readers)])
+        taken = sum([give(reader, event, message) for reader in tuple(self.live_readers)])
         self.pushed = event.cursor
-        self._remember(event, chunk)
+        self._remember(event, message)
         return taken
 
     def join(self, reader: Reader) -> None:
@@ -76,26 +76,25 @@ class Channel:
         if reader.written_seq < dropped_seq:
             return
         self.live_readers.add(reader)
-        for event, chunk in self._recent:
+        for event, message in self._recent:
             if reader in self.live_readers:
-                self._give(reader, event, chunk)
+                self._give(reader, event, message)
 
-    def _give(self, reader: Reader, event: Event, chunk: bytes) -> bool:
+    def _give(self, reader: Reader, event: Event, message: Message) -> bool:
         """Push one event to one reader; remove it if it lags or its job may be done."""
-        if not reader.wants(event):
+        if reader.lags() or reader.ended or not reader.wants(event):
             return False
-        taken = reader.push(chunk)
-        if taken:
-            reader.written_seq = event.cursor.seq
-        if not taken or (reader.job_id is not None and _DONE in event.data):
+        reader.push(message)
+        reader.written_seq = event.cursor.seq
+        if reader.lags() or (reader.job_id is not None and _DONE in event.data):
             self.live_readers.discard(reader)
             reader.wake()
-        return taken
+        return True
 
-    def _remember(self, event: Event, chunk: bytes) -> None:
-        self._recent.append((event, chunk))
-        self._recent_bytes += len(chunk)
+    def _remember(self, event: Event, message: Message) -> None:
+        self._recent.append((event, message))
+        self._recent_bytes += len(message["body"])
         all_follow = self.reader_count == len(self.live_readers)
         while self._recent and (all_follow or self._recent_bytes > RECENT_BYTES):
             _, oldest = self._recent.popleft()
-            self._recent_bytes -= len(oldest)
+            self._recent_bytes -= len(oldest["body"])

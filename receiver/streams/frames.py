@@ -12,8 +12,8 @@ from receiver.domain.serialization import compact_json
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 
-HEARTBEAT = b"2\r\n:\n\r\n"
-"""A comment line, as a chunk."""
+HEARTBEAT = b":\n"
+"""A comment line."""
 RESET = b"event: reset\ndata: {}\n\n"
 
 _CURSOR = re.compile(r"([0-9]{1,18})\.(.{1,45})")
@@ -26,10 +26,8 @@ def retry(milliseconds: int) -> bytes:
 
 
 def update(event: Event) -> bytes:
-    """One stored event, as a chunk of HTTP/1.1 (RFC 9112, 7.1): encoded once for all readers."""
-    cursor = str(event.cursor).encode()
-    body = b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data)
-    return b"%x\r\n%b\r\n" % (len(body), body)
+    """One stored event."""
+    return b"event: update\nid: %s\ndata: %s\n\n" % (str(event.cursor).encode(), event.data)
 
 
 def snapshot(cursor: Cursor, data: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from receiver.server.connection import CONNECTION, GuardedConnection
+from receiver.server.connection import GuardedConnection
 from receiver.server.serve import ASGIApp
 from tests.http_api.raw_http import RawConnection, raw_connection
 from tests.support.asgi_server import asgi_server
@@ -20,6 +20,13 @@ async def connected(app: ASGIApp) -> AsyncIterator[RawConnection]:
     """Serve the application; yields a connection."""
     async with asgi_server(app) as url, raw_connection(url) as client:
         yield client
+
+
+def connection_of(send: Any) -> GuardedConnection:
+    """The connection to which uvicorn's `send` writes."""
+    connection = send.__self__.transport.get_protocol()
+    assert isinstance(connection, GuardedConnection)
+    return connection
 
 
 @dataclass
@@ -36,7 +43,7 @@ class Echo:
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.scope, self.connection = scope, scope["extensions"][CONNECTION]
+        self.scope, self.connection = scope, connection_of(send)
         self.begun.set()
         body = b""
         try:

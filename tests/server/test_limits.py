@@ -10,7 +10,6 @@ import pytest
 
 from receiver.server.connection import (
     AT_ONCE,
-    CONNECTION,
     HEAD_BYTES,
     PIPELINED,
     GuardedConnection,
@@ -18,7 +17,7 @@ from receiver.server.connection import (
 from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes, sending
 from tests.server.raw_asgi import Echo, connected
 from tests.support.asgi_server import asgi_server
-from tests.support.service import TIMEOUT, until_seen
+from tests.support.service import TIMEOUT
 
 GET = request_bytes("GET", "/")
 SLOW = request_bytes("GET", "/slow")
@@ -167,26 +166,3 @@ async def test_nothing_is_kept_of_a_connection_that_was_reset() -> None:
         connection: Any = echo.connection
         connection.connection_lost(ConnectionResetError())
         assert connection.timeout_keep_alive_task is None
-
-
-async def test_a_stream_pushes_until_its_client_lags_and_notices_its_end() -> None:
-    lost: list[str] = []
-    pushed: list[bool] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        connection: GuardedConnection = scope["extensions"][CONNECTION]
-        connection.when_lost(lambda: lost.append("replaced"))
-        connection.when_lost(lambda: lost.append("lost"))
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        while not pushed or pushed[-1]:
-            pushed.append(connection.push(b"10000\r\n" + b"x" * 65_536 + b"\r\n"))
-        await until_seen(lambda: lost, what="the end")
-        connection.when_lost(lambda: lost.append("at once"))
-
-    async with asgi_server(app) as url, raw_connection(url) as client:
-        with client.deaf():
-            await client.send(GET)
-            await until_seen(lambda: pushed and not pushed[-1], what="a full buffer")
-        client.abort()
-        await until_seen(lambda: len(lost) == 2, what="the end")
-    assert lost == ["lost", "at once"]

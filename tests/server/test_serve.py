@@ -11,10 +11,10 @@ import uvloop
 from starlette.responses import Response
 
 from receiver.server import serve
-from receiver.server.connection import CONNECTION, GuardedConnection
+from receiver.server.connection import GuardedConnection
 from receiver.server.serve import allow_many_connections, listen, serving
 from tests.http_api.raw_http import raw_connection, request_bytes, sending
-from tests.server.raw_asgi import Echo, connected
+from tests.server.raw_asgi import Echo, connected, connection_of
 from tests.support.asgi_server import asgi_server
 from tests.support.service import TIMEOUT, until_seen
 
@@ -125,7 +125,7 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
     seen: set[Any] = set()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.add(scope["extensions"][CONNECTION])
+        seen.add(connection_of(send))
         await long_response(scope, receive, send)
 
     async with asgi_server(app) as url, AsyncExitStack() as stack:

@@ -37,7 +37,6 @@ class Exchange:
         self._gone: asyncio.Future[None] = loop.create_future()
         self._on_chunk = on_chunk
         self._drained: asyncio.Future[None] | None = None
-        self._on_lost: Callable[[], None] | None = None
 
     async def receive(self) -> MutableMapping[str, Any]:
         if self._request is not None:
@@ -64,20 +63,6 @@ class Exchange:
         if not message.get("more_body", False):
             self.ended.set_result(None)
 
-    # --- its connection (receiver.streams.reader.Connection) ----------------------------------
-
-    def push(self, chunk: bytes) -> bool:
-        if self._drained is not None:
-            return False
-        if self._on_chunk is not None and not self.ended.done():
-            self._on_chunk(chunk.partition(b"\r\n")[2].removesuffix(b"\r\n"))
-        return True
-
-    def when_lost(self, call: Callable[[], None]) -> None:
-        if self._gone.done():
-            call()
-        self._on_lost = call
-
     # --- the client's end -------------------------------------------------------------------------
 
     def lag(self) -> None:
@@ -95,8 +80,6 @@ class Exchange:
         """Disconnect; the service notices."""
         if not self._gone.done():
             self._gone.set_result(None)
-        if self._on_lost is not None:
-            self._on_lost()
         self.drain()
         self.reset()
 

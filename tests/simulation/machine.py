@@ -17,7 +17,6 @@ from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
 from receiver.environment import load
 from receiver.metrics import Metrics
-from receiver.server.connection import CONNECTION
 from receiver.settings import ServeSettings
 from receiver.webhooks.network import CheckedNetwork
 from store.errors import StoreUnavailable
@@ -267,7 +266,7 @@ class Machine:
             raise NoAnswer("connection refused")
         self._exchanges[exchange] = None
         loop = running_loop()
-        request = scope(method, target, headers) | {"extensions": {CONNECTION: exchange}}
+        request = scope(method, target, headers)
         task = loop.spawn(self._process, _serve(self.service.app, exchange, request))
 
         def over(_: "asyncio.Task[None]") -> None:

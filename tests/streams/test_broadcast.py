@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -13,7 +13,7 @@ from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.broadcast import PAGE, Broadcast
 from receiver.streams.hub import Hub
-from receiver.streams.reader import Reader
+from receiver.streams.reader import Message, Reader
 from store.changes import CommitNotice
 from store.database import Store
 from store.records.events import Cursor, Event
@@ -67,20 +67,25 @@ class Log:
         return new
 
 
-class FakeConnection:
-    """A connection that takes every chunk until `lags` is set."""
+class Client:
+    """A client of a stream, which takes every message while `reads` is set."""
 
     def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.lags = False
+        self.parts: list[bytes] = []
+        self.gone = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
 
-    def push(self, chunk: bytes) -> bool:
-        if not self.lags:
-            self.chunks.append(chunk)
-        return not self.lags
+    async def receive(self) -> Message:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
 
-    def when_lost(self, call: Callable[[], None]) -> None:
-        pass
+    async def send(self, message: Message) -> None:
+        if self.gone.is_set():
+            raise BrokenPipeError
+        if not self.reads.is_set():
+            await self.reads.wait()
+        self.parts.append(message["body"])
 
 
 class Streams:
@@ -92,16 +97,21 @@ class Streams:
         self.broadcast = Broadcast(store, self.hub, Metrics("test"), SystemClock(), heartbeat=60.0)
         self.tasks = [asyncio.create_task(self.broadcast.pump())]
 
-    async def open(self, user: int = ANN, after_seq: int = FIRST) -> FakeConnection:
+    async def open(self, user: int = ANN, after_seq: int = FIRST) -> Client:
         """Open a stream of the user's events after `after_seq`."""
-        connection = FakeConnection()
+        client = Client()
         reader = Reader(
-            no_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=after_seq
+            client.receive,
+            client.send,
+            key_hash="k",
+            user_id=user,
+            job_id=None,
+            after_seq=after_seq,
         )
         self.tasks.append(asyncio.create_task(self.broadcast.follow(reader, _never_over)))
         await settled()
         self.log.reads.clear()
-        return connection
+        return client
 
     def commit(self, *seqs: int, user: int = ANN, known: bool = True) -> None:
         """Append events and announce them; the announcement includes them if they are `known`."""
@@ -115,10 +125,6 @@ class Streams:
         assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ends), ends
 
 
-async def no_send(message: Any) -> None:
-    """Discards what is sent."""
-
-
 async def _never_over() -> None:
     return None
 
@@ -129,7 +135,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def chunks_of(*seqs: int, user: int = ANN, nonce: str = "x") -> list[bytes]:
+def parts_of(*seqs: int, user: int = ANN, nonce: str = "x") -> list[bytes]:
     return [frames.update(event(seq, user, nonce)) for seq in seqs]
 
 
@@ -150,8 +156,8 @@ async def test_events_of_this_process_are_pushed_without_a_read(streams: Streams
     streams.commit(5, user=BOB)
     await settled()
 
-    assert first.chunks == second.chunks == chunks_of(5, 6, 7, 8)
-    assert bobs.chunks == chunks_of(5, user=BOB)
+    assert first.parts == second.parts == parts_of(5, 6, 7, 8)
+    assert bobs.parts == parts_of(5, user=BOB)
     assert streams.log.reads == []
 
 
@@ -160,7 +166,7 @@ async def test_a_reader_that_is_far_behind_reads_page_after_page(streams: Stream
     streams.log.append(*range(FIRST + 1, last + 1))
     reader = await streams.open(after_seq=0)
     await settled()
-    assert reader.chunks == chunks_of(*range(1, last + 1))
+    assert reader.parts == parts_of(*range(1, last + 1))
 
 
 async def test_the_pages_of_a_user_are_read_one_by_one(streams: Streams) -> None:
@@ -172,8 +178,8 @@ async def test_the_pages_of_a_user_are_read_one_by_one(streams: Streams) -> None
     streams.log.answers.set()
     await settled()
 
-    assert all(reader.chunks == chunks_of(1, 2, 3, 4) for reader in readers)
-    assert bobs.chunks == chunks_of(1, 2, 3, 4, user=BOB)
+    assert all(reader.parts == parts_of(1, 2, 3, 4) for reader in readers)
+    assert bobs.parts == parts_of(1, 2, 3, 4, user=BOB)
 
 
 @pytest.mark.parametrize("order", [(6, 5), (5, 7, 6, 8), (7, 6, 5)])
@@ -187,7 +193,7 @@ async def test_events_are_pushed_in_order_whatever_the_order_of_their_announceme
         streams.hub.announce(CommitNotice(users={ANN}, appended={ANN: [by_seq[seq]]}))
     await settled()
 
-    assert reader.chunks == chunks_of(*sorted(order))
+    assert reader.parts == parts_of(*sorted(order))
 
 
 @pytest.mark.parametrize("missing", [5, 6])
@@ -202,13 +208,13 @@ async def test_a_gap_is_read(streams: Streams, missing: int) -> None:
             streams.commit(seq)
     await settled()
 
-    assert reader.chunks == chunks_of(5, 6, 7)
+    assert reader.parts == parts_of(5, 6, 7)
     assert streams.log.reads[0] == (ANN, 3)
     # From there on, events are pushed without a read.
     streams.log.reads.clear()
     streams.commit(8)
     await settled()
-    assert reader.chunks == chunks_of(5, 6, 7, 8)
+    assert reader.parts == parts_of(5, 6, 7, 8)
     assert streams.log.reads == []
 
 
@@ -225,24 +231,24 @@ async def test_an_event_that_was_read_is_not_pushed_again(streams: Streams) -> N
     streams.commit(7)
     await settled()
 
-    assert reader.chunks == chunks_of(5, 6, 7)
+    assert reader.parts == parts_of(5, 6, 7)
 
 
 async def test_a_waiting_reader_gets_heartbeats_and_goes_on_if_it_lags() -> None:
-    connection = FakeConnection()
-    reader = Reader(no_send, connection, key_hash="k", user_id=1, job_id=None, after_seq=0)
+    client = Client()
+    reader = Reader(client.receive, client.send, key_hash="k", user_id=1, job_id=None, after_seq=0)
     reader.beat(0.01)
     await asyncio.sleep(0.03)
-    assert connection.chunks == [], "it catches up"
+    assert client.parts == [], "it catches up"
 
     waiting = asyncio.create_task(reader.wait_until_woken())
-    await wait_for_length(connection.chunks, 2, "heartbeats")
-    assert set(connection.chunks) == {frames.HEARTBEAT}
+    await wait_for_length(client.parts, 2, "heartbeats")
+    assert set(client.parts) == {frames.HEARTBEAT}
     assert not waiting.done()
 
-    connection.lags = True
+    client.reads.clear()
     await asyncio.wait_for(waiting, 10.0)
-    reader.end()
+    reader.close()
 
 
 async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> None:
@@ -255,7 +261,7 @@ async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> No
     again = await streams.open()
     streams.commit(6)
     await settled()
-    assert again.chunks == chunks_of(5, 6)
+    assert again.parts == parts_of(5, 6)
 
 
 async def test_one_read_finds_the_logs_that_have_grown_elsewhere(streams: Streams) -> None:
@@ -267,7 +273,7 @@ async def test_one_read_finds_the_logs_that_have_grown_elsewhere(streams: Stream
 
     assert streams.log.looks == [[ANN, BOB]]
     assert [user for user, _ in streams.log.reads[-2:]] == [BOB, BOB]
-    assert [reader.chunks for reader in readers] == [[], chunks_of(5, user=BOB)]
+    assert [reader.parts for reader in readers] == [[], parts_of(5, user=BOB)]
 
 
 # --- a log that has gone back ---------------------------------------------------------------------
@@ -287,7 +293,7 @@ async def test_streams_end_if_events_that_were_pushed_are_lost(
     streams.hub.notify_all()
     await settled()
 
-    assert anns.chunks == chunks_of(5, 6)
+    assert anns.parts == parts_of(5, 6)
     assert [task.done() for task in streams.tasks] == [False, True, False]
     again = await streams.open()
     last = FIRST + len(grown_again) + 1
@@ -295,25 +301,76 @@ async def test_streams_end_if_events_that_were_pushed_are_lost(
     streams.commit(5, user=BOB)
     streams.hub.notify_all()
     await settled()
-    assert again.chunks == chunks_of(*grown_again, last, nonce="y")
-    assert bobs.chunks == chunks_of(5, user=BOB)
+    assert again.parts == parts_of(*grown_again, last, nonce="y")
+    assert bobs.parts == parts_of(5, user=BOB)
+
+
+async def test_a_lagging_client_holds_one_event_and_reads_the_others_later(
+    streams: Streams,
+) -> None:
+    slow, fast = await streams.open(), await streams.open()
+    slow.reads.clear()
+    for seq in (5, 6, 7):
+        streams.commit(seq)
+        await settled()
+    assert (slow.parts, fast.parts) == ([], parts_of(5, 6, 7))
+    assert streams.log.reads == []
+
+    slow.reads.set()
+    await settled()
+    streams.commit(8)
+    await settled()
+
+    assert slow.parts == fast.parts == parts_of(5, 6, 7, 8)
+    assert streams.log.reads == [(ANN, 5)]
+
+
+async def test_a_stream_ends_once_its_client_has_gone(streams: Streams) -> None:
+    waiting = await streams.open()
+    lagging, ended = await streams.open(), streams.tasks[-1]
+    lagging.reads.clear()
+    streams.commit(5)
+    await settled()
+    for client in (waiting, lagging):
+        client.gone.set()
+    lagging.reads.set()
+    await settled()
+    assert [task.done() for task in streams.tasks] == [False, True, True]
+    assert ended.exception() is None
+    assert not streams.broadcast.readers
+
+
+async def test_the_failure_of_one_client_ends_no_other_stream(streams: Streams) -> None:
+    first, second = await streams.open(), await streams.open()
+
+    async def send(message: Message) -> None:
+        raise RuntimeError("a bug of the server")
+
+    next(iter(streams.broadcast.readers))._send = send
+    streams.commit(5)
+    await settled()
+    assert (first.parts, second.parts) == ([], parts_of(5))
+    assert [task.done() for task in streams.tasks] == [False, True, False]
 
 
 async def test_a_stream_that_ends_while_it_catches_up_is_written_no_more(streams: Streams) -> None:
     reader = await streams.open()
-    streams.log.answers.clear()
-    reader.lags = True
+    reader.reads.clear()
     streams.commit(5)
     await settled()
-    assert streams.log.reads == [(ANN, 4)]
+    streams.commit(6)
+    await settled()
+    streams.log.answers.clear()
+    reader.reads.set()
+    await settled()
+    assert streams.log.reads == [(ANN, 5)]
 
     streams.broadcast.close()
-    reader.lags = False
     streams.log.answers.set()
     await settled()
 
     assert streams.tasks[-1].done()
-    assert reader.chunks == []
+    assert reader.parts == parts_of(5)
 
 
 async def test_streams_go_on_if_retention_removes_what_was_pushed(streams: Streams) -> None:
@@ -325,4 +382,4 @@ async def test_streams_go_on_if_retention_removes_what_was_pushed(streams: Strea
         streams.commit(seq, known=False)
         await settled()
 
-    assert reader.chunks == chunks_of(5, 6)
+    assert reader.parts == parts_of(5, 6)
