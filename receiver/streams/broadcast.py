@@ -3,7 +3,8 @@
 Such a reader needs no queue and no wake-up per event: its user's channel steps its `send`, which a
 server that has room ends at once. A reader whose `send` waits lags, and is no longer pushed to: its
 own coroutine ends that `send`, and reads from the store, at its own pace, until it has caught up.
-A single reader buffers one event at most; the channel keeps a few recent ones for all that catch up.
+A single reader buffers one event at most; the channel keeps a few recent ones for all that catch
+up.
 """
 
 import asyncio
