@@ -93,6 +93,8 @@ class Found(Generic[T]):
     """Whether due work was left, because it was not chosen."""
     next_at: Millis | None
     """When more will be due, or a lease ends. Only known at the end of the lane."""
+    full: frozenset[str] = frozenset()
+    """The providers at which jobs were left for want of a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +177,14 @@ class DueJobs(Repository):
         db.execute(self._sql["lock-lane"], {"lane": lane.value})
         db.execute(self._sql["end-leases"], {"lane": lane.value, "now": now})
         walked = self._walk(db, look)
-        free, is_one_full = self._count_places(db, look)
+        free, full = self._count_places(db, look)
         others = [each for each in walked if each.provider not in free]
         lists = [others, *(self._list_waiting(db, look, *each) for each in free.items())]
         due = [*merge(*([c for c in each if c.at <= now] for each in lists), key=_rank)]
         chosen = [*_within_places(look.choose(due), free)][: look.most]
+        taken_at = Counter(each.provider for each in chosen)
+        left_at = Counter(each.provider for each in due) - taken_at
+        full |= {each for each in left_at if taken_at[each] == free.get(each)}
         later = [each.at for candidates in lists for each in candidates if each.at > now]
         end = START
         if len(walked) == ROWS_PER_LOOK:
@@ -193,8 +198,8 @@ class DueJobs(Repository):
             here = {"lane": lane.value}
             ((lease_end,),) = db.execute(self._sql["next-lease-end"], here).fetchall()
             times = [*later, *place.earlier, *filter(None, [lease_end])]
-            has_more = is_one_full or len(chosen) < len(due)
-            return Found(taken, end, has_more, min(times, default=None))
+            has_more = bool(full) or len(chosen) < len(due)
+            return Found(taken, end, has_more, min(times, default=None), frozenset(full))
 
         return chosen, found
 
@@ -215,17 +220,20 @@ class DueJobs(Repository):
         rows = db.execute(self._sql["list-candidates"], parameters).fetchall()
         return [Candidate(*row) for row in rows]
 
-    def _count_places(self, db: Session, look: Look[Candidate]) -> tuple[Mapping[str, int], bool]:
-        """The free places at each provider with a limit; and whether a job waits at one that has
-        none. A place is taken in the transaction that has counted, which holds the lane's
+    def _count_places(
+        self, db: Session, look: Look[Candidate]
+    ) -> tuple[Mapping[str, int], set[str]]:
+        """The free places at each provider with a limit; and those at which a job waits although
+        they have none. A place is taken in the transaction that has counted, which holds the lane's
         lock."""
-        free, is_one_full = dict[str, int](), False
+        free, full = dict[str, int](), set[str]()
         for provider, limit in look.limits.items():
             here = {"provider": provider}
             ((in_flight, waits),) = db.execute(self._places["count-in-flight"], here).fetchall()
             free[provider] = max(0, limit - in_flight)
-            is_one_full |= bool(waits) and in_flight >= limit
-        return free, is_one_full
+            if waits and in_flight >= limit:
+                full.add(provider)
+        return free, full
 
     def _list_waiting(
         self, db: Session, look: Look[Candidate], provider: str, free: int

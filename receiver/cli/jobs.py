@@ -190,6 +190,8 @@ def _detail(line: Mapping[str, Any]) -> str:
     if job := members.pop("job", None):
         shown = {name: job[name] for name in ("seq", "status", "phase", "progress")}
         members = shown | members
+    if waited := members.get("waited"):
+        members["waited"] = f"{waited['seconds']:g}s ({waited['reason']})"
     for name in ("at", "type", "id", "body"):  # --json has the cursor and the long body
         members.pop(name, None)
     return " ".join(f"{name}={value}" for name, value in members.items() if value is not None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
+from store.records.jobs import Waited
 from store.records.times import Millis
 
 
@@ -24,6 +25,8 @@ class SubmissionBegins:
     """Attempt number, from 1. Unless it is the job's next one, nothing changes."""
     lease_until: Millis
     """End of the lease: without a stored answer by then, the job becomes unconfirmed."""
+    waited: Waited | None = None
+    """What the job had waited for; None if it did not wait."""
 
 
 @dataclass(frozen=True, slots=True)

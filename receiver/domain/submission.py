@@ -1,6 +1,6 @@
 """Applies the steps of a submission: its start, deadline, answer, and loss."""
 
-from typing import assert_never
+from typing import Any, assert_never
 
 from receiver.domain import failures, outcomes, schedule
 from receiver.domain.answers import (
@@ -26,6 +26,18 @@ def begin(draft: Draft, begins: SubmissionBegins) -> None:
     if not draft.job.done:
         due = Due(Lane.SUBMITTING, begins.lease_until)
         draft.set(phase=Phase.SUBMITTING, attempts=begins.attempt, due=due)
+        draft.track(waited=begins.waited)
+
+
+def _note(draft: Draft, outcome: str, attempt: int | None, **detail: Any) -> None:
+    """Note an attempt's answer in the history, the first with what the job had waited for. None is
+    the latest attempt."""
+    job = draft.job
+    which: dict[str, Any] = {} if attempt is None else {"attempt": attempt}
+    if job.tracking.waited is not None and attempt in (None, job.attempts):
+        which["waited"] = job.tracking.waited._asdict()
+        draft.track(waited=None)
+    draft.note("submission", outcome=outcome, **which, **detail)
 
 
 def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
@@ -63,7 +75,7 @@ def requeue(draft: Draft, begun: SubmissionBegins, not_sent: SubmitNotSent) -> N
     """Queue the job again, if exactly this attempt is under way. An unconfirmed job is never sent
     again, even if a late answer says that it was not sent."""
     job = draft.job
-    draft.note("submission", outcome="not_sent", attempt=begun.attempt, reason=not_sent.reason)
+    _note(draft, "not_sent", begun.attempt, reason=not_sent.reason)
     if not is_under_way(job, begun):
         return
     gap = schedule.backoff(job.attempts, SUBMIT_BACKOFF_MIN, SUBMIT_BACKOFF_MAX)
@@ -99,8 +111,7 @@ def mark_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) -> N
     job = draft.job
     current = attempt in (None, job.attempts) and job.phase is Phase.SUBMITTING
     if current or job.attempts:
-        which = {} if attempt is None else {"attempt": attempt}
-        draft.note("submission", outcome="unknown", reason=reason, **which)
+        _note(draft, "unknown", attempt, reason=reason)
     if not current:
         # The job has left `submitting`: it is unconfirmed, queued again, accepted or finished. Or
         # another attempt is under way.
@@ -129,7 +140,7 @@ def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> Non
     settles an unconfirmed job: the provider does not have it, and nothing was paid."""
     job = draft.job
     code = refused.status_code
-    draft.note("submission", outcome="refused", attempt=begun.attempt, status_code=code)
+    _note(draft, "refused", begun.attempt, status_code=code)
     unanswered = job.phase in (Phase.SUBMITTING, Phase.SUBMIT_UNCONFIRMED)
     if not unanswered or begun.attempt != job.attempts:
         return
@@ -147,8 +158,7 @@ def accept(draft: Draft, answer: SubmitAccepted, attempt: int) -> None:
     """Apply an acceptance. Until the job is finished, its id takes precedence over a callback's."""
     job, provider_request_id, taken = draft.job, answer.provider_request_id, answer.taken_id
     why = {} if taken is None else {"reason": f"the id {taken} belongs to another job"}
-    said = {"attempt": attempt, "provider_request_id": provider_request_id}
-    draft.note("submission", outcome="accepted", **said, **why)
+    _note(draft, "accepted", attempt, provider_request_id=provider_request_id, **why)
     # The id that a finished job has stays.
     can_be_set = job.provider_request_id is None if job.done else not job.id_from_answer
     is_set = can_be_set and provider_request_id is not None

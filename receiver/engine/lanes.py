@@ -53,6 +53,8 @@ class DueQueue:
         """When to look."""
         self.has_more = False
         """Whether the last look left due work, for want of a slot."""
+        self.full: frozenset[str] = frozenset()
+        """The providers at which the last look left jobs for want of a place."""
         self.wake = Subscription()
         """Notified when the next look comes earlier."""
         self._clock = clock
@@ -87,7 +89,7 @@ class DueQueue:
         except BaseException:
             self.look_at(0)
             raise
-        self._place, self.has_more = found.place, found.has_more
+        self._place, self.has_more, self.full = found.place, found.has_more, found.full
         if found.place != START or len(found.taken) >= most:
             self.look_at(0)
         elif found.next_at is not None:

@@ -37,13 +37,18 @@ from receiver.providers.registry import API_OF
 from receiver.streams.hub import Hub
 from store.due import Candidate
 from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
-from store.records.jobs import Job, Phase
+from store.records.jobs import Job, Phase, Waited
 from store.records.times import Lane, Millis
 from store.records.transitions import Transition
 
 PROVIDER_PAUSES: Final = Pauses(after=1, first=1.0, longest=1.0)
 USER_PAUSES: Final = Pauses(after=1, first=1.0, longest=60.0)
 EXPIRY_SECONDS: Final = 1.0
+AT_ONCE: Final = 1.0
+"""A job that nothing was seen to keep back has not waited if it begins within so many seconds: a
+commit of another process is noticed once a second."""
+CLOCK_STEP: Final = 0.001
+"""The resolution of stored times."""
 
 Call: TypeAlias = Callable[[], Awaitable[SubmitAnswer]]
 """Sends a submission."""
@@ -82,6 +87,12 @@ class Submissions(Handler[Attempt]):
         self._providers = Throttles[str](PROVIDER_PAUSES)
         self._users = Throttles[tuple[str, int]](USER_PAUSES)
         self._failures = FailureLog(services.clock, "submissions", "provider")
+        self._full_at = dict[str, float]()
+        """By provider: when a look last left jobs there for want of a place (monotonic)."""
+        self._all_busy = False
+        """Whether the last look filled all slots: what is queued until the next waits for one."""
+        self._busy_at = float("-inf")
+        """When jobs last waited for a slot (monotonic)."""
         self._expire_at = 0.0
         """Monotonic time of the next search for jobs past their deadline."""
         for name in services.providers:
@@ -107,9 +118,12 @@ class Submissions(Handler[Attempt]):
         services, begun = self._services, dict[str, SubmissionBegins]()
         now, monotonic = services.clock.now(), services.clock.monotonic()
         choose = partial(self._choose, monotonic)
+        if self._all_busy:
+            self._busy_at = monotonic
 
         def begin(job: Job) -> Transition | None:
-            begun[job.id] = SubmissionBegins(job.attempts + 1, now + services.rules.submit_lease)
+            lease_until, waited = now + services.rules.submit_lease, self._waited(job, monotonic)
+            begun[job.id] = SubmissionBegins(job.attempts + 1, lease_until, waited)
             return decide(job, begun[job.id], services.clock.now(), services.rules)
 
         try:
@@ -122,6 +136,8 @@ class Submissions(Handler[Attempt]):
             for job_id, attempt in begun.items():
                 await self._report(job_id, SubmissionEnded(attempt, unsent))
             raise
+        self._all_busy = len(changed) >= free
+        self._full_at |= dict.fromkeys(self._queue.full, monotonic)
         if self._queue.has_more:
             await self._look_after_those_left(now)
         for each in changed:
@@ -152,7 +168,28 @@ class Submissions(Handler[Attempt]):
             if all(throttle.admits(monotonic) and throttle not in probing for throttle in both):
                 chosen.append(each)
                 probing.update(throttle for throttle in both if throttle.state != "closed")
+            else:
+                for throttle in both:
+                    if throttle.state != "closed":
+                        throttle.held_back_at = monotonic
         return chosen
+
+    def _waited(self, job: Job, monotonic: float) -> Waited | None:
+        """What a queued job has waited for: the last that this process has seen keep back its
+        provider's jobs since it was queued. A process that saw nothing, because it has just started
+        say, knows only whether an earlier attempt failed."""
+        seconds = (self._services.clock.now() - job.updated_at) / 1_000
+        last = {
+            "pause": max(throttle.held_back_at for throttle in self._throttles_of(job)),
+            "place": self._full_at.get(job.provider, float("-inf")),
+            "turn": self._busy_at,
+        }
+        reason = max(last, key=last.__getitem__)
+        if last[reason] < monotonic - seconds - CLOCK_STEP:  # not since it was queued
+            if not job.attempts and seconds < AT_ONCE:
+                return None
+            reason = "pause" if job.attempts else "turn"
+        return Waited(reason, seconds) if seconds > 0 else None
 
     async def _look_after_those_left(self, now: Millis) -> None:
         """Plan the next look for jobs that wait for a slot or the end of a pause, and end those

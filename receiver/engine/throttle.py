@@ -41,6 +41,8 @@ class Throttle:
         self._until: float | None = None
         self._length = 0.0
         self._probing = False
+        self.held_back_at = float("-inf")
+        """When it last kept a call back, as its owner has noted."""
 
     @property
     def state(self) -> State:

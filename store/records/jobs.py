@@ -109,6 +109,14 @@ class Claim(NamedTuple):
     message: str | None
 
 
+class Waited(NamedTuple):
+    """Why a job waited for its submission, and how long."""
+
+    reason: str
+    """`pause`, `place` or `turn`: the last that was seen."""
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Tracking:
     """The state machine's private memory of a job. Aliases are the names in stored rows: version
@@ -130,6 +138,8 @@ class Tracking:
     """COMPLETED is known, but its result still has to be fetched."""
     completed_at: Millis | None = None
     """When that became known."""
+    waited: Waited | None = None
+    """What the attempt under way had waited for, until its answer is in the history."""
 
 
 @dataclass(frozen=True)  # no slots, because of `changed`

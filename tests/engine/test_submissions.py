@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from receiver.domain.answers import (
     SubmitAnswer,
     SubmitNotSent,
 )
+from receiver.domain.observations import SubmissionLost
 from receiver.engine.cancel_job import cancel_job
 from receiver.engine.lanes import LaneWorker
+from receiver.engine.observe_job import observe_job
 from receiver.engine.submissions import Attempt, Submissions
 from receiver.engine.timeouts import Timeouts
 from store.keys import User
@@ -114,6 +117,97 @@ async def test_a_cancel_stops_an_attempt_that_has_begun_and_is_not_sent(
         if line.type == "submission"
     ]
     assert submission["outcome"] == "not_sent"
+
+
+# --- what it waited for ---------------------------------------------------------------------------
+
+
+async def waited(harness: Harness, job: Job) -> list[Any]:
+    """What the job waited for before each attempt."""
+    history = await harness.store.jobs.history_of(job.id)
+    return [line.detail.get("waited") for line in history if line.type == "submission"]
+
+
+def replica(harness: Harness, slots: int = 4, **limits: int) -> LaneWorker[Attempt]:
+    """Another process with these limits of jobs in flight."""
+    rules = replace(harness.services.rules, jobs_in_flight=limits)
+    services = replace(harness.services, rules=rules)
+    return Submitting(Submissions(services, harness.hub, lambda job: job.id, slots), harness)
+
+
+async def test_a_job_that_is_sent_at_once_has_waited_for_nothing(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    (job,) = await create(harness)
+    await step(harness, worker, 0.9)
+    assert await waited(harness, job) == [None]
+
+
+async def test_a_job_says_that_it_waited_for_a_place(harness: Harness) -> None:
+    worker = replica(harness, samsar=1)
+    first, second = await create(harness, count=2)
+    await step(harness, worker, 0)
+    await step(harness, worker, 1)
+    harness.clock.advance(11)
+    await cancel_job(harness.services, first.id)
+    await step(harness, worker, 0)
+    assert await waited(harness, first) == [None]
+    assert await waited(harness, second) == [{"reason": "place", "seconds": 12}]
+
+    # That its provider was full before says nothing of a later job.
+    await cancel_job(harness.services, second.id)
+    harness.clock.advance(1)
+    (third,) = await create(harness)
+    await step(harness, worker, 0.5)
+    assert await waited(harness, third) == [None]
+
+
+async def test_a_job_says_that_it_waited_for_its_turn(harness: Harness) -> None:
+    worker = replica(harness, slots=1)
+    harness.provider.waits_for = answered = asyncio.Event()
+    first, second = await create(harness, count=2)
+    assert await begin(worker) == 1
+    harness.clock.advance(0.25)
+    answered.set()
+    await worker.finish()
+    await step(harness, worker, 0.25)
+    assert await waited(harness, first) == [None]
+    assert await waited(harness, second) == [{"reason": "turn", "seconds": 0.5}]
+
+
+async def test_a_job_says_that_it_waited_for_the_end_of_a_pause(
+    harness: Harness, worker: LaneWorker[Attempt]
+) -> None:
+    (refused,) = await create(harness, harness.world.ann)
+    harness.provider.submit_answer = later_for(refused)
+    await step(harness, worker, 0)
+    (held_back,) = await create(harness, harness.world.bob)
+    harness.provider.submit_answer = later_for()
+    await step(harness, worker, 0.5)
+    await step(harness, worker, 0.5)
+    await step(harness, worker, 0.5)
+    # Its own pause, of a second and the jitter of none.
+    assert await waited(harness, refused) == [None, {"reason": "pause", "seconds": 1.5}]
+    assert await waited(harness, held_back) == [{"reason": "pause", "seconds": 1}]
+
+
+async def test_a_process_that_has_just_started_says_how_long_a_job_waited(
+    harness: Harness,
+) -> None:
+    (job,) = await create(harness)
+    await step(harness, replica(harness), 60)
+    assert await waited(harness, job) == [{"reason": "turn", "seconds": 60}]
+
+
+async def test_what_a_job_waited_for_outlives_the_process_that_sent_it(
+    harness: Harness,
+) -> None:
+    (job,) = await create(harness)
+    harness.clock.advance(60)
+    lane = Submissions(harness.services, harness.hub, lambda job: job.id, slots=1)
+    await lane.take(1, {})
+    await observe_job(harness.services, job.id, SubmissionLost("the process is gone"))
+    assert await waited(harness, job) == [{"reason": "turn", "seconds": 60}]
 
 
 # --- at a stop ------------------------------------------------------------------------------------

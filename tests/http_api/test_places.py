@@ -91,6 +91,9 @@ async def test_more_jobs_than_places_wait_in_a_fair_order(
         await provider.submitted(n)
         owner, job = {"bob": (bob, bobs), "ada1": (ada, adas[1]), "batch": (ada, batch)}[name]
         await wait_for_job(owner, job["request_id"], phase="accepted")
+    (entry,) = await history_of(bob, bobs["request_id"], "submission")
+    assert (entry["outcome"], entry["waited"]["reason"]) == ("accepted", "place")
+    assert entry["waited"]["seconds"] > 0
     assert len(provider.submissions) == 5
     assert "priority" not in provider.submissions[-1].body
 

@@ -95,7 +95,7 @@ function causes(cause, job) {
 function item(entry, again) {
   const { cause, event, before } = entry;
   const change = event && changed(before, event);
-  const source = cause && described(cause);
+  const source = cause && described(cause, event?.provider);
   const isEnd = event?.done && !isAboutFiles(before, event);
   const look = [source?.kind ?? "event", isEnd && `end ${event.status.toLowerCase()}`];
   const [title, ...more] = change
@@ -133,7 +133,7 @@ function rawData({ body, ...line }) {
 }
 
 /** A history line other than an event, as text. */
-function described(line) {
+function described(line, provider = "the provider") {
   switch (line.type) {
     case "callback": {
       const unconfirmed = line.confirmed === false && line.verdict === "applied";
@@ -145,7 +145,8 @@ function described(line) {
       return { kind: "poll", title: `Poll: ${line.status ?? line.outcome ?? "answered"}`,
         more: others(line, "status", "outcome", line.provider_status === line.status && "provider_status") };
     case "submission":
-      return { kind: "submission", title: `Submission: ${line.outcome}`, more: others(line, "outcome") };
+      return { kind: "submission", title: `Submission: ${line.outcome}`,
+        more: joined(waited(line.waited, provider), others(line, "outcome", "waited")) };
     case "relay": {
       const good = line.status_code >= 200 && line.status_code < 300;
       return { kind: good ? "relay" : "relay bad", title: `Webhook: ${good ? "delivered" : "not delivered"}`,
@@ -155,6 +156,16 @@ function described(line) {
       return { kind: "note", title: line.type.replaceAll("_", " "), more: others(line) };
   }
 }
+
+const REASON = {
+  pause: () => "the end of a pause",
+  place: (provider) => `a free place at ${provider}`,
+  turn: () => "a submission call",
+};
+
+/** What a job had waited for before its submission, as text. */
+const waited = (found, provider) => found
+  && `waited ${duration(found.seconds * 1000, true)} for ${REASON[found.reason](provider)}`;
 
 // After the end, an event with the same status is about the archived files.
 const isAboutFiles = (before, job) => Boolean(before?.done && before.status === job.status);
