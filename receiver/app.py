@@ -23,6 +23,7 @@ from receiver.clock import Clock, SystemClock
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
+from receiver.http_api.lingering import Lingering
 from receiver.http_api.load_shedding import LoadShedder
 from receiver.metrics import Metrics
 from receiver.net.resolver import Resolver
@@ -178,7 +179,7 @@ async def serve(settings: ServeSettings, *, restored: bool = False) -> None:
             traced = start_tracing()
             async with _running_on(store, metrics, settings, SystemClock()) as service:
                 stop = stop_signal()
-                app = LoadShedder(traced(service.app), service.context)
+                app = Lingering(LoadShedder(traced(service.app), service.context))
                 async with serving(app, listener, grace=STOP_SECONDS):
                     provider = ", ".join(settings.provider_names)
                     if not await store.keys.list_page("", 1):

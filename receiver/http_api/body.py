@@ -3,8 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -40,10 +39,9 @@ async def read_body(
             too much is under way.
         ClientDisconnect: the client disconnected.
     """
-    chunks = request.stream()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _collect(request, chunks, limit, grow_to)
+            return await _collect(request, limit, grow_to)
     except TimeoutError:
         raise Problem(
             408,
@@ -51,18 +49,9 @@ async def read_body(
             f"The body did not arrive within {BODY_SECONDS:g} seconds.",
             headers={"Connection": "close"},
         ) from None
-    except Problem:
-        if _is_closed_after(request):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(BODY_SECONDS):
-                    async for _ in chunks:
-                        pass
-        raise
 
 
-async def _collect(
-    request: Request, chunks: AsyncIterator[bytes], limit: int, grow_to: Callable[[int], bool]
-) -> bytes:
+async def _collect(request: Request, limit: int, grow_to: Callable[[int], bool]) -> bytes:
     def check(length: int) -> None:
         if length > limit:
             raise Problem(413, "body_too_large", f"The body is larger than {limit} bytes.")
@@ -86,18 +75,10 @@ async def _collect(
             digits = value.lstrip(b"0")[:19] or b"0"  # int() refuses 4,300 digits
             check(int(digits))
     body = bytearray()
-    async for chunk in chunks:
+    async for chunk in request.stream():
         check(len(body) + len(chunk))
         body += chunk
     return bytes(body)
-
-
-def _is_closed_after(request: Request) -> bool:
-    """Whether the server closes the connection right after the response. That resets it while the
-    client still sends, and most clients read the response only then. (On other connections, the
-    server reads on.)"""
-    connection = request.headers.get("connection", "").lower()
-    return request.scope["http_version"] == "1.0" or "close" in connection
 
 
 class Bodies:

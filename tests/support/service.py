@@ -16,6 +16,7 @@ from receiver.assembly import Service
 from receiver.clock import SystemClock
 from receiver.engine.keys import hash_key
 from receiver.environment import load
+from receiver.http_api.lingering import Lingering
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings
 from receiver.webhooks.signing import new_secret
@@ -135,7 +136,7 @@ async def running_service(
         settings = load(ServeSettings, **given)
         async with app.running(settings, clock=clock) as inner:
             service = RunningService(origin(listener), inner, clock)
-            async with serving(inner.app, listener, grace=2):
+            async with serving(Lingering(inner.app), listener, grace=2):
                 try:
                     yield service
                 finally:
