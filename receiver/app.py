@@ -15,26 +15,26 @@ from importlib.metadata import version
 
 import structlog
 
-from receiver import logs
 from receiver.archive import open_archive
 from receiver.archive.download import Downloader
 from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
+from receiver.config.secret_file import load_or_create
+from receiver.config.settings import ServeSettings
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
 from receiver.http_api.lingering import Lingering
 from receiver.http_api.load_shedding import LoadShedder
-from receiver.metrics import Metrics
 from receiver.net.resolver import Resolver
-from receiver.providers.contract import Provider
 from receiver.providers.registry import open_provider
-from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.run import sandbox, sandbox_api, sandbox_rules
-from receiver.secret_file import load_or_create
 from receiver.server.serve import allow_many_connections, listen, origin, serving
-from receiver.settings import ServeSettings
+from receiver.simulator.faults import SandboxRules
+from receiver.simulator.run import sandbox, sandbox_api, sandbox_rules
+from receiver.telemetry import logs
+from receiver.telemetry.metrics import Metrics
 from receiver.tracing import start_tracing
+from receiver.upstream.contract import Provider
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from store.database import Store

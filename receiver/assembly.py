@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
+from receiver.config.settings import ServeSettings
 from receiver.dashboard.pages import pages
 from receiver.domain.schedule import DAY, Rules
 from receiver.engine.accept_callback import CallbackIntake
@@ -29,11 +30,10 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import PUBLIC, OpenHandler, Row
 from receiver.http_api.routes import routes_of
 from receiver.large_bodies import LargeBodies
-from receiver.settings import ServeSettings
+from receiver.net.this_machine import is_this_machine
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import STOP, Hub
-from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import WebhookSender
 from store.records.jobs import Job
 from store.records.times import Millis

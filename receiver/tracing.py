@@ -9,8 +9,8 @@ import httpx
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from receiver.logs import HIDDEN
 from receiver.net.transport import wrap_transports
+from receiver.telemetry.logs import HIDDEN
 
 Wrap: TypeAlias = Callable[[ASGIApp], ASGIApp]
 

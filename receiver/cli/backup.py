@@ -9,7 +9,7 @@ from pydantic import Field
 from receiver.cli.common import coroutine, load_and_warn, require_database
 from receiver.cli.errors import USAGE, Failure, sentence
 from receiver.cli.output import Table, emit, say
-from receiver.settings import ArchiveSettings, StoreSettings
+from receiver.config.settings import ArchiveSettings, StoreSettings
 from store.errors import StoreUnavailable, UnsupportedServer
 from store.open import back_up_store
 

@@ -13,8 +13,8 @@ import uvloop
 
 from receiver.cli.errors import Failure, warn
 from receiver.client import AsyncClient
-from receiver.environment import Settings, load
-from receiver.settings import ClientSettings, StoreSettings
+from receiver.config.environment import Settings, load
+from receiver.config.settings import ClientSettings, StoreSettings
 from store.database import Store
 from store.open import open_store
 

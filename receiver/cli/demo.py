@@ -9,7 +9,6 @@ from typing import Annotated, Final
 
 import typer
 
-from receiver import logs
 from receiver.cli.common import coroutine, load_and_warn
 from receiver.cli.errors import Failure
 from receiver.cli.output import say
@@ -17,10 +16,11 @@ from receiver.cli.serve import Port
 from receiver.cli.watch import board
 from receiver.client import AsyncClient, Job
 from receiver.clock import SystemClock
+from receiver.config.settings import ServeSettings
 from receiver.engine.keys import issue_key
-from receiver.sandbox.faults import SandboxRules
 from receiver.server.serve import listen, origin, serving
-from receiver.settings import ServeSettings
+from receiver.simulator.faults import SandboxRules
+from receiver.telemetry import logs
 
 FAULTS: Final = SandboxRules(
     render_seconds=4.0,

@@ -14,11 +14,11 @@ from receiver.cli.common import Json, configured_store, coroutine, is_missing
 from receiver.cli.errors import FAILED, USAGE, advice, sentence
 from receiver.cli.output import Table, emit
 from receiver.clock import SystemClock
+from receiver.config.environment import SettingsError, load
+from receiver.config.settings import KEY_OF, ServeSettings
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
-from receiver.environment import SettingsError, load
+from receiver.net.this_machine import is_this_machine
 from receiver.providers.registry import open_provider
-from receiver.settings import KEY_OF, ServeSettings
-from receiver.this_machine import is_this_machine
 from store.errors import StoreError
 
 TIMEOUT: Final = 10.0

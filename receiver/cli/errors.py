@@ -13,10 +13,10 @@ import structlog
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.output import on_one_line
 from receiver.client import ApiError, ClientError, Unreachable
+from receiver.config.environment import SettingsError
+from receiver.config.secret_file import SecretFileError, SecretsInvalid
 from receiver.engine.keys import UserNameRefused
-from receiver.environment import SettingsError
-from receiver.logs import redact
-from receiver.secret_file import SecretFileError, SecretsInvalid
+from receiver.telemetry.logs import redact
 from store.errors import (
     AddressInvalid,
     AmbiguousPrefix,

@@ -20,9 +20,9 @@ from receiver.cli.common import (
 from receiver.cli.errors import Failure, warn
 from receiver.cli.output import Table, emit, local_times
 from receiver.clock import SystemClock
+from receiver.config.settings import StoreSettings
 from receiver.domain.serialization import timestamp
 from receiver.engine.keys import check_user_name, hash_key, issue_key, key_document, rotate_secret
-from receiver.settings import StoreSettings
 from store.database import Store
 from store.errors import NotFound
 

@@ -17,9 +17,9 @@ from receiver.cli.output import say
 from receiver.cli.watch import warn_of_pause
 from receiver.client import AsyncClient, Job, StreamEvent
 from receiver.clock import SystemClock
+from receiver.config.settings import ClientSettings
 from receiver.domain.serialization import compact_json, relay_body
-from receiver.settings import ClientSettings
-from receiver.this_machine import is_this_machine
+from receiver.net.this_machine import is_this_machine
 from receiver.webhooks.signing import new_secret, sign
 from store.ids import Ids
 

@@ -17,7 +17,7 @@ from receiver.cli.errors import USAGE, Failure
 from receiver.cli.keys import UserName
 from receiver.cli.output import Table, emit, money
 from receiver.clock import SystemClock
-from receiver.settings import StoreSettings
+from receiver.config.settings import StoreSettings
 from store.errors import NotFound
 from store.records.costs import Budget
 

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 import structlog
 import typer
 
-from receiver import logs
 from receiver.cli.common import coroutine
 from receiver.clock import SystemClock
-from receiver.environment import load
-from receiver.settings import LogSettings, SandboxSettings, ServeSettings
+from receiver.config.environment import load
+from receiver.config.settings import LogSettings, SandboxSettings, ServeSettings
+from receiver.telemetry import logs
 
 Host = Annotated[str | None, typer.Option(help="The address to listen on (RECEIVER_HOST).")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on (RECEIVER_PORT).")]
@@ -62,7 +62,7 @@ async def sandbox(
     _begin_log(settings)
 
     from receiver.app import stop_signal
-    from receiver.sandbox import run
+    from receiver.simulator import run
 
     api, rules = run.sandbox_api(provider, settings), run.sandbox_rules(settings)
     stop = stop_signal()

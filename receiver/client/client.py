@@ -33,7 +33,7 @@ from receiver.http_api.documents import (
     Retried,
     Spend,
 )
-from receiver.this_machine import is_this_machine
+from receiver.net.this_machine import is_this_machine
 
 _SUBMIT_TRIES: Final = 3
 T = TypeVar("T")

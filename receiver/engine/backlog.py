@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from receiver.engine.context import ServiceContext
-from receiver.metrics import UNFINISHED
+from receiver.telemetry.metrics import UNFINISHED
 from store.errors import StoreError
 from store.records.jobs import Phase
 

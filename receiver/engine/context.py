@@ -7,9 +7,9 @@ from typing import TypeAlias
 from receiver.clock import Clock
 from receiver.domain.schedule import Rules
 from receiver.engine.status_calls import StatusCalls
-from receiver.metrics import Metrics
 from receiver.prices import PriceList
-from receiver.providers.contract import Provider
+from receiver.telemetry.metrics import Metrics
+from receiver.upstream.contract import Provider
 from store.database import Store
 from store.ids import Ids
 from store.records.jobs import Job

@@ -18,8 +18,8 @@ from receiver.domain.schedule import DAY
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import observe_job
-from receiver.providers.contract import UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
+from receiver.upstream.contract import UpstreamJob, upstream_job
 from store.due import Candidate
 from store.errors import NotFound
 from store.records.jobs import Job

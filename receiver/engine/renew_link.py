@@ -12,7 +12,7 @@ from receiver.domain.results import links_of
 from receiver.domain.schedule import DAY
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import observe_job
-from receiver.providers.contract import upstream_job
+from receiver.upstream.contract import upstream_job
 from store.errors import StoreUnavailable
 from store.records.jobs import Job, Status
 

@@ -10,8 +10,8 @@ from receiver.clock import Clock
 from receiver.domain.answers import StatusAnswer, StatusUnavailable
 from receiver.engine.failure_log import FailureLog
 from receiver.engine.throttle import Pauses, RateLimiter, State, Throttles
-from receiver.metrics import Metrics
-from receiver.providers.contract import Provider, UpstreamJob
+from receiver.telemetry.metrics import Metrics
+from receiver.upstream.contract import Provider, UpstreamJob
 from store.records.times import Millis
 
 PROVIDER_PAUSES: Final = Pauses(after=5, first=1.0, longest=60.0)

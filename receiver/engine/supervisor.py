@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from receiver.clock import Clock
-from receiver.metrics import Metrics
+from receiver.telemetry.metrics import Metrics
 from store.errors import StoreUnavailable
 
 BATCH = 100

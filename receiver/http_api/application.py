@@ -21,7 +21,7 @@ from receiver.http_api.credentials import ANY, KEY_OR_TICKET, Row
 from receiver.http_api.errors import Problem, as_problem, unexpected
 from receiver.http_api.responses import JSON
 from receiver.http_api.routes import CALLBACK_PATH
-from receiver.logs import HIDDEN
+from receiver.telemetry.logs import HIDDEN
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from receiver.http_api.body import read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.http_api.responses import json_response
-from receiver.providers.contract import BadSignature
+from receiver.upstream.contract import BadSignature
 from store.callbacks import Receipt
 from store.errors import NotFound
 

@@ -6,6 +6,7 @@ from dataclasses import InitVar, dataclass, field
 from random import Random
 
 from receiver.archive.contract import Archive
+from receiver.config.settings import ServeSettings
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.backlog import Backlog
 from receiver.engine.context import ServiceContext
@@ -17,12 +18,11 @@ from receiver.http_api.body import Bodies
 from receiver.http_api.limits import RateLimit, UserLocks
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
+from receiver.http_api.tickets import Tickets
 from receiver.large_bodies import LargeBodies
-from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
-from receiver.streams.tickets import Tickets
 from receiver.webhooks.delivery import WebhookSender
 
 

@@ -26,7 +26,7 @@ from receiver.http_api.errors import (
 )
 from receiver.http_api.responses import json_response
 from receiver.http_api.validation import unknown_faults, url_faults
-from receiver.providers.contract import InputFault
+from receiver.upstream.contract import InputFault
 from receiver.webhooks.delivery import AttemptResult
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter

@@ -12,8 +12,8 @@ from receiver.domain.serialization import compact_json, job_document, timestamp
 from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
 from receiver.prices import NumberTooLong
-from receiver.providers.contract import InputFault
 from receiver.server.problem import problem
+from receiver.upstream.contract import InputFault
 from store.errors import (
     AmbiguousPrefix,
     BudgetExceeded,

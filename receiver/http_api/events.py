@@ -17,9 +17,9 @@ from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
 from receiver.http_api.queries import selected_user
 from receiver.http_api.responses import json_response
+from receiver.http_api.tickets import Ticket
 from receiver.http_api.validation import unknown_faults
 from receiver.streams import frames
-from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
 
 # --- the two streams ------------------------------------------------------------------------------

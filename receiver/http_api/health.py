@@ -6,7 +6,7 @@ from starlette.responses import Response
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.http_api.responses import json_response
-from receiver.metrics import CONTENT_TYPE
+from receiver.telemetry.metrics import CONTENT_TYPE
 
 
 async def livez(_context: ApiContext, _request: Request) -> Response:

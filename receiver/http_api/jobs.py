@@ -22,9 +22,9 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.responses import JSON, etag_matches, json_response, list_response
-from receiver.logs import redact
-from receiver.providers.contract import MAX_KIND
 from receiver.providers.registry import API_OF, KIND_CHECKS
+from receiver.telemetry.logs import redact
+from receiver.upstream.contract import MAX_KIND
 from store.job_reads import HistoryLine, JobFilter
 from store.records.jobs import Job, Status
 

@@ -4,8 +4,8 @@ import asyncio
 from weakref import WeakValueDictionary
 
 from receiver.clock import Clock
+from receiver.config.values import Rate
 from receiver.http_api.errors import Problem
-from receiver.setting_values import Rate
 
 
 class RateLimit:

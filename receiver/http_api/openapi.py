@@ -14,11 +14,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.config.settings import ServeSettings
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import OpenHandler
 from receiver.http_api.responses import json_response
 from receiver.providers.samsar import NARRATIVE_VIDEO_MODELS
-from receiver.settings import ServeSettings
 
 
 def openapi_json(paths: Collection[str], settings: ServeSettings) -> OpenHandler:

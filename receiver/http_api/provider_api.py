@@ -8,6 +8,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.config.settings import ServeSettings
 from receiver.domain.serialization import compact_json, job_document, status_document
 from receiver.engine.new_job import Submission
 from receiver.http_api.auth import Caller
@@ -16,7 +17,6 @@ from receiver.http_api.creating import Creation
 from receiver.http_api.errors import CONTENT_TYPE, Problem
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.validation import misspelt_members, read_submission
-from receiver.settings import ServeSettings
 from store.database import Store
 from store.idempotency import Replay, StoredResponse
 from store.records.jobs import ErrorCode, Job, Phase

@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.config.settings import ServeSettings, sandbox_of
 from receiver.dialects import webhooks
 from receiver.dialects.contract import JobView, view_of
 from receiver.engine.cancel_job import JobFinished, cancel_job
@@ -19,9 +20,8 @@ from receiver.http_api.creating import Creation
 from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import KEY_LIFETIME
 from receiver.http_api.validation import pointer, url_faults
-from receiver.providers.contract import MAX_KIND, InputFault
 from receiver.providers.registry import API_OF
-from receiver.settings import ServeSettings, sandbox_of
+from receiver.upstream.contract import MAX_KIND, InputFault
 from store.idempotency import Replay, StoredResponse
 from store.records.jobs import Job, Status
 from store.records.times import Millis

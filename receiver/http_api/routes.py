@@ -3,6 +3,7 @@ the pages of the dashboard."""
 
 from typing import Any
 
+from receiver.config.settings import ServeSettings
 from receiver.http_api import (
     admin,
     callbacks,
@@ -32,7 +33,6 @@ from receiver.http_api.credentials import (
     Row,
 )
 from receiver.http_api.openapi import openapi_json
-from receiver.settings import ServeSettings
 
 CALLBACK_PATH = "/webhooks/{provider}/{token}"
 """Its token is a secret and never logged; its provider is logged only if it is a known one."""

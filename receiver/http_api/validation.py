@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 from receiver.engine.new_job import Priority, Submission
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import MAX_FAULTS, raise_for_faults
-from receiver.providers.contract import MAX_KIND, InputFault
+from receiver.upstream.contract import MAX_KIND, InputFault
 from receiver.webhooks.targets import TargetRefused, check_url
 
 MEMBERS: Final = (

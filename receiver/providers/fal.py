@@ -24,11 +24,11 @@ from receiver.domain.answers import (
     SubmitAnswer,
 )
 from receiver.domain.observations import CancelAnswer
-from receiver.providers import parsing
-from receiver.providers.api import SUCCESS, Account, Api
-from receiver.providers.calls import HttpClient, NoAnswer, Response
-from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
-from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
+from receiver.upstream import parsing
+from receiver.upstream.api import SUCCESS, Account, Api
+from receiver.upstream.calls import HttpClient, NoAnswer, Response
+from receiver.upstream.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
+from receiver.upstream.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
 
 _ENDPOINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+")

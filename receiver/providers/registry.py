@@ -5,12 +5,12 @@ from typing import Final
 from pydantic import SecretStr
 
 from receiver.clock import Clock
-from receiver.providers.api import Account
-from receiver.providers.contract import Provider
+from receiver.config.settings import KEY_OF, SandboxSettings, ServeSettings, sandbox_of
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
 from receiver.providers.samsar import InputRules, Samsar
-from receiver.settings import KEY_OF, SandboxSettings, ServeSettings, sandbox_of
+from receiver.upstream.api import Account
+from receiver.upstream.contract import Provider
 
 API_OF: Final = {name: api for api in KEY_OF for name in (api, sandbox_of(api))}
 """By provider name: the API that it has."""

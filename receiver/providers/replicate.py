@@ -10,14 +10,14 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
+from receiver.config.values import webhook_key
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
-from receiver.providers import parsing
-from receiver.providers.api import SUCCESS, Account, Api, with_input
-from receiver.providers.calls import NoAnswer, Response
-from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
-from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
-from receiver.setting_values import webhook_key
+from receiver.upstream import parsing
+from receiver.upstream.api import SUCCESS, Account, Api, with_input
+from receiver.upstream.calls import NoAnswer, Response
+from receiver.upstream.contract import Headers, Provider, UpstreamJob, Verify
+from receiver.upstream.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"

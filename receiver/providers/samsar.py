@@ -21,9 +21,9 @@ from urllib.parse import urlencode
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.results import LONGEST_LINK
-from receiver.providers import parsing
-from receiver.providers.api import Account, Api, with_input
-from receiver.providers.contract import InputFault, Provider, UpstreamJob
+from receiver.upstream import parsing
+from receiver.upstream.api import Account, Api, with_input
+from receiver.upstream.contract import InputFault, Provider, UpstreamJob
 from store.records.jobs import Status
 
 KINDS: Final = ("create_movie", "create_narrative")

@@ -13,11 +13,11 @@ from functools import partial
 from typing import TypeAlias
 
 from receiver.clock import Clock
-from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.channel import Channel
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader, part
+from receiver.telemetry.metrics import Metrics
 from store.changes import CommitNotice
 from store.database import Store
 from store.errors import StoreUnavailable

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from receiver import logs
+from receiver.telemetry import logs
 from tests.clients.installs import CLIENTS, Client, Missing, environment
 from tests.clients.targets import Target, sandbox_alone, service
 

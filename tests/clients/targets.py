@@ -17,10 +17,10 @@ import httpx
 import trustme
 
 from receiver.clock import SystemClock
-from receiver.sandbox.fal import FalApi
-from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.replicate import ReplicateApi
-from receiver.sandbox.run import sandbox
+from receiver.simulator.fal import FalApi
+from receiver.simulator.faults import SandboxRules
+from receiver.simulator.replicate import ReplicateApi
+from receiver.simulator.run import sandbox
 from tests.clients.front import Front, front
 from tests.clients.installs import ROOT, Client, command
 from tests.support.service import eventually, listed, running_service

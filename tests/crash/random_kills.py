@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from tests.crash.judge import Tally, judge
 from tests.crash.world import running_world
 

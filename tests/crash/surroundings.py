@@ -15,9 +15,9 @@ from starlette.responses import Response
 
 from receiver.clock import SystemClock
 from receiver.providers.samsar import InputRules
-from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.run import sandbox
-from receiver.sandbox.samsar import SamsarApi
+from receiver.simulator.faults import SandboxRules
+from receiver.simulator.run import sandbox
+from receiver.simulator.samsar import SamsarApi
 from tests.http_api.relay_sink import Message, relay_sink
 from tests.support.service import MOVIE
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from receiver.app import END_SECONDS
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from tests.crash.processes import Service, started
 from tests.crash.surroundings import Provider, movie, provider
 from tests.crash.world import QUICK

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from tests.crash.judge import judge
 from tests.crash.processes import Service
 from tests.crash.world import Order, World, running_world

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from tests.crash.processes import Service, started
 from tests.crash.surroundings import movie, provider
 from tests.support.service import eventually

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from receiver.engine.submissions import USER_PAUSES
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from tests.crash.processes import Service, caller
 from tests.crash.surroundings import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
 from tests.support.service import eventually

@@ -9,11 +9,11 @@ import httpx
 import pytest
 import yaml
 
+from receiver.config.environment import PREFIX
+from receiver.config.settings import ClientSettings, ServeSettings
 from receiver.dashboard.pages import pages
-from receiver.environment import PREFIX
 from receiver.http_api.routes import routes_of
-from receiver.metrics import Metrics
-from receiver.settings import ClientSettings, ServeSettings
+from receiver.telemetry.metrics import Metrics
 from tests.support.nginx import needs_nginx, nginx_by
 from tests.support.ports import free_port
 

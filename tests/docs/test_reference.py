@@ -5,9 +5,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from receiver.metrics import Metrics
-from receiver.setting_values import Rate
-from receiver.settings import (
+from receiver.config.settings import (
     AddressSettings,
     ArchiveSettings,
     ClientSettings,
@@ -16,6 +14,8 @@ from receiver.settings import (
     ServeSettings,
     StoreSettings,
 )
+from receiver.config.values import Rate
+from receiver.telemetry.metrics import Metrics
 from tests.docs.pages import ROOT
 
 METRICS, SETTINGS = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("metrics", "settings"))

@@ -9,8 +9,8 @@ import pytest
 from receiver.domain.schedule import Rules
 from receiver.engine.context import ServiceContext
 from receiver.engine.status_calls import StatusCalls
-from receiver.metrics import Metrics
 from receiver.streams.hub import Hub
+from receiver.telemetry.metrics import Metrics
 from store.ids import Ids
 from store.open import open_store
 from tests.engine.harness import HOLDER, Harness, ScriptedUpstream

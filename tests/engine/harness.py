@@ -21,9 +21,9 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelAnswer
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LaneWorker
-from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from receiver.streams.hub import Hub
+from receiver.upstream.contract import UpstreamJob
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from store.database import Store
 from store.keys import User

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from receiver.engine.supervisor import Supervisor
-from receiver.metrics import Metrics
+from receiver.telemetry.metrics import Metrics
 from store.errors import StoreUnavailable
 from tests.support.manual_clock import ManualClock
 

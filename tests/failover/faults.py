@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from tests.crash.judge import Tally, judge
 from tests.crash.world import FINISH_TIMEOUT, World
 from tests.failover.database import Database, running_database, session

@@ -24,11 +24,11 @@ from receiver.http_api.jobs import list_jobs
 from receiver.http_api.queries import MAX_LIMIT
 from receiver.http_api.responses import etag_matches
 from receiver.http_api.sessions import Sessions
+from receiver.http_api.tickets import Tickets
 from receiver.http_api.validation import read_job
 from receiver.net.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.frames import read_cursor
-from receiver.streams.tickets import Tickets
 from receiver.webhooks.network import host_header
 from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
 from store.job_reads import JobFilter

@@ -13,10 +13,10 @@ from receiver.domain.results import links_of, truncate_result
 from receiver.domain.serialization import compact_json
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers import fal, replicate
-from receiver.providers.api import Account
-from receiver.providers.calls import HttpClient, Response, read_response
-from receiver.providers.contract import BadSignature, Provider, UpstreamJob
 from receiver.providers.samsar import InputRules, Samsar
+from receiver.upstream.api import Account
+from receiver.upstream.calls import HttpClient, Response, read_response
+from receiver.upstream.contract import BadSignature, Provider, UpstreamJob
 from tests.support.manual_clock import ManualClock
 
 MOVIE = {"prompt": "a", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from receiver.streams.tickets import Ticket
+from receiver.http_api.tickets import Ticket
 from tests.fuzz import from_clients, from_providers
 from tests.fuzz.from_clients import CURSORS, JOB_ID, TICKETS, TOKENS
 from tests.fuzz.from_providers import KINDS, MOVIE, NOW, SECRET

@@ -10,11 +10,11 @@ import pytest
 import structlog
 
 from receiver.clock import SystemClock
-from receiver.environment import load
-from receiver.providers.parsing import read_measured
-from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.run import sandbox, sandbox_api
-from receiver.settings import SandboxSettings
+from receiver.config.environment import load
+from receiver.config.settings import SandboxSettings
+from receiver.simulator.faults import SandboxRules
+from receiver.simulator.run import sandbox, sandbox_api
+from receiver.upstream.parsing import read_measured
 from store.records.costs import Budget
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, scripted_provider
 from tests.providers.path_server import path_server

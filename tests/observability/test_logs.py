@@ -12,7 +12,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from receiver import logs
+from receiver.telemetry import logs
 from tests.support.service import running_service
 
 KEY = "rk_" + "Ab-_9" * 8 + "xyz"

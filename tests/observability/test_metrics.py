@@ -1,6 +1,6 @@
 """The metrics: their labels and first values."""
 
-from receiver.metrics import Metrics
+from receiver.telemetry.metrics import Metrics
 from store.records.jobs import Phase
 
 

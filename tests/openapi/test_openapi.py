@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from receiver.config.environment import load
+from receiver.config.settings import ServeSettings
 from receiver.domain import documents as job_documents
 from receiver.domain.documents import LABEL_CHARACTERS
-from receiver.environment import load
 from receiver.http_api import documents
 from receiver.http_api.credentials import CALLBACK_TOKEN, KEY_OR_TICKET, PUBLIC
 from receiver.http_api.openapi import openapi_document
@@ -21,10 +22,9 @@ from receiver.http_api.queries import DEFAULT_LIMIT, MAX_LIMIT
 from receiver.http_api.routes import API
 from receiver.http_api.validation import METADATA_VALUE, WEBHOOK_EVENTS
 from receiver.providers import samsar
-from receiver.providers.contract import MAX_KIND
-from receiver.providers.parsing import MESSAGE_CHARACTERS
 from receiver.providers.registry import API_OF
-from receiver.settings import ServeSettings
+from receiver.upstream.contract import MAX_KIND
+from receiver.upstream.parsing import MESSAGE_CHARACTERS
 from receiver.webhooks.targets import LONGEST_URL
 from store.records.archive import FileState
 from store.records.callbacks import Verdict

@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from receiver.domain.answers import SubmitAnswer
-from receiver.providers.api import Account
 from receiver.providers.samsar import InputRules, Samsar
+from receiver.upstream.api import Account
 from store.rows import to_json
 from tests.providers.conformance.subjects import closing
 from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server

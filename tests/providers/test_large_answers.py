@@ -8,8 +8,8 @@ import pytest
 
 from receiver.domain.answers import Report
 from receiver.large_bodies import LARGE
-from receiver.providers.api import Api
-from receiver.providers.calls import MAX_VALUES, read_response
+from receiver.upstream.api import Api
+from receiver.upstream.calls import MAX_VALUES, read_response
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import account, closing
 from tests.providers.faulty_server import answer, faulty_server

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from receiver.providers.calls import read_response
-from receiver.providers.parsing import clean
+from receiver.upstream.calls import read_response
+from receiver.upstream.parsing import clean
 from tests.providers.any_json import any_json
 
 

@@ -6,9 +6,9 @@ from operator import eq
 import pytest
 
 from receiver.clock import SystemClock
+from receiver.config.settings import ServeSettings
 from receiver.domain.answers import SubmitAccepted
 from receiver.providers.registry import open_provider
-from receiver.settings import ServeSettings
 from store.rows import to_json
 from tests.providers.conformance.subjects import SAMSAR, closing
 from tests.providers.faulty_server import answer, faulty_server

@@ -12,9 +12,9 @@ from receiver.domain.answers import (
     StatusReport,
     SubmitAccepted,
 )
-from receiver.providers.calls import Response
-from receiver.providers.contract import BadSignature, UpstreamJob
 from receiver.providers.replicate import Replicate, read_keys
+from receiver.upstream.calls import Response
+from receiver.upstream.contract import BadSignature, UpstreamJob
 from receiver.webhooks.signing import new_secret
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import (

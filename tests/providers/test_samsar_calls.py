@@ -12,7 +12,7 @@ from receiver.domain.answers import (
     StatusUnavailable,
     SubmitAccepted,
 )
-from receiver.providers.contract import UpstreamJob
+from receiver.upstream.contract import UpstreamJob
 from store.records.jobs import Status
 from store.rows import to_json
 from tests.providers.faulty_server import (

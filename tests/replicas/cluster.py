@@ -11,7 +11,7 @@ from operator import ge
 from pathlib import Path
 
 from receiver.clock import SystemClock
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from store.records.times import Millis
 from tests.benchmarks.world import SECRET
 from tests.crash.processes import ROOT, Service, caller

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from tests.crash.judge import Tally, judge
 from tests.replicas.cluster import Cluster, Replica, running_cluster
 from tests.support.pooler import is_installed

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.sandbox.faults import SandboxRules
+from receiver.simulator.faults import SandboxRules
 from store.records.times import Millis
 from tests.crash.processes import caller
 from tests.crash.surroundings import Provider, movie

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from receiver.config.settings import ServeSettings
 from receiver.http_api.jobs import _LATER_MEMBERS
-from receiver.sandbox.faults import SandboxRules
-from receiver.settings import ServeSettings
+from receiver.simulator.faults import SandboxRules
 from tests.crash.judge import judge
 from tests.crash.processes import ROOT
 from tests.replicas.cluster import Cluster, running_cluster

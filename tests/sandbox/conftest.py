@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from receiver.providers.samsar import InputRules
-from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.run import sandbox
-from receiver.sandbox.samsar import SamsarApi
+from receiver.simulator.faults import SandboxRules
+from receiver.simulator.run import sandbox
+from receiver.simulator.samsar import SamsarApi
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.support.manual_clock import ManualClock
 from tests.support.service import MOVIE, TIMEOUT

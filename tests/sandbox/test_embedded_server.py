@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.run import sandbox
+from receiver.simulator.faults import SandboxRules
+from receiver.simulator.run import sandbox
 from tests.sandbox.conftest import BlockingClock, samsar
 from tests.support.service import MOVIE, TIMEOUT
 

@@ -16,12 +16,13 @@ from typing import Literal
 import pytest
 import structlog
 
-from receiver import logs
 from receiver.http_api.sessions import COOKIE
 from receiver.json_text import decode, parse
 from receiver.net.retry_after import read_retry_after
-from receiver.providers import parsing, samsar
-from receiver.providers.calls import read_response
+from receiver.providers import samsar
+from receiver.telemetry import logs
+from receiver.upstream import parsing
+from receiver.upstream.calls import read_response
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.service import JOB, RunningService
 

@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from receiver.secret_file import SecretFileError, SecretsInvalid, load_or_create
+from receiver.config.secret_file import SecretFileError, SecretsInvalid, load_or_create
 
 
 def test_a_new_secret_is_stored(tmp_path: Path) -> None:

@@ -9,16 +9,16 @@ import pytest
 from pydantic import SecretStr
 
 from receiver.app import signing_keys
-from receiver.environment import SettingsError, load
-from receiver.setting_values import Rate
-from receiver.settings import (
+from receiver.config.environment import SettingsError, load
+from receiver.config.settings import (
     AddressSettings,
     ClientSettings,
     SandboxSettings,
     ServeSettings,
     StoreSettings,
 )
-from receiver.this_machine import is_this_machine
+from receiver.config.values import Rate
+from receiver.net.this_machine import is_this_machine
 
 GOOD_SECRET = "s" * 32
 

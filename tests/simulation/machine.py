@@ -12,12 +12,12 @@ from starlette.types import ASGIApp
 from receiver.archive.download import Downloader
 from receiver.archive.folder import FolderArchive
 from receiver.assembly import Service, assemble, rules
+from receiver.config.environment import load
+from receiver.config.settings import ServeSettings
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
-from receiver.environment import load
-from receiver.metrics import Metrics
-from receiver.settings import ServeSettings
+from receiver.telemetry.metrics import Metrics
 from receiver.webhooks.network import CheckedNetwork
 from store.errors import StoreUnavailable
 from store.ids import Ids

@@ -22,8 +22,8 @@ from receiver.domain.answers import (
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
+from receiver.upstream.contract import UpstreamJob
 from tests.simulation.file_fate import FileFate, file_fates
 from tests.simulation.loop import running_loop
 from tests.simulation.schedule import FaultWindows

@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.broadcast import PAGE, Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Message, Reader
+from receiver.telemetry.metrics import Metrics
 from store.changes import CommitNotice
 from store.database import Store
 from store.records.events import Cursor, Event

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from jsonschema_rs import Draft202012Validator
 
-from receiver.environment import load
+from receiver.config.environment import load
+from receiver.config.settings import ServeSettings
 from receiver.http_api.openapi import openapi_document
 from receiver.http_api.routes import API
-from receiver.settings import ServeSettings
 
 PROBLEM = "application/problem+json"
 EVERYTHING: Any = {"provider": "sandbox", "providers": "sandbox-replicate,sandbox-fal"}

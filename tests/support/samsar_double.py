@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from receiver.domain.answers import Report
-from receiver.providers.contract import Provider, UpstreamJob
 from receiver.providers.samsar import read_report
+from receiver.upstream.contract import Provider, UpstreamJob
 
 
 class SamsarDouble(Provider):

@@ -14,11 +14,11 @@ import httpx
 from receiver import app
 from receiver.assembly import Service
 from receiver.clock import SystemClock
+from receiver.config.environment import load
+from receiver.config.settings import ServeSettings
 from receiver.engine.keys import hash_key
-from receiver.environment import load
 from receiver.http_api.lingering import Lingering
 from receiver.server.serve import listen, origin, serving
-from receiver.settings import ServeSettings
 from receiver.webhooks.signing import new_secret
 from store.database import Store
 from store.keys import ApiKey

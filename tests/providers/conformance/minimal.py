@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
-from receiver.providers import parsing
-from receiver.providers.api import Account, Api
-from receiver.providers.contract import (
+from receiver.upstream import parsing
+from receiver.upstream.api import Account, Api
+from receiver.upstream.contract import (
     BadSignature,
     Headers,
     InputFault,
@@ -18,7 +18,7 @@ from receiver.providers.contract import (
     UpstreamJob,
     Verify,
 )
-from receiver.providers.signatures import is_fresh, signed_header
+from receiver.upstream.signatures import is_fresh, signed_header
 from store.records.jobs import Status
 
 STATUSES = {"QUEUED": Status.PENDING, "DONE": Status.COMPLETED, "BROKEN": Status.FAILED}

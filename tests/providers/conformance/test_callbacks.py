@@ -3,7 +3,7 @@
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.providers.contract import BadSignature
+from receiver.upstream.contract import BadSignature
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import (
     Subject,

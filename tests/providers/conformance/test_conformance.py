@@ -15,8 +15,8 @@ from receiver.domain.answers import (
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.providers.calls import MAX_ANSWER_BYTES
-from receiver.providers.contract import UpstreamJob
+from receiver.upstream.calls import MAX_ANSWER_BYTES
+from receiver.upstream.contract import UpstreamJob
 from store.rows import to_json
 from tests.providers.conformance.subjects import (
     CALLBACK,

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
+from receiver.config.settings import ServeSettings
 from receiver.domain import callbacks, failures, schedule
 from receiver.domain.schedule import Rules
 from receiver.engine.throttle import Throttle
-from receiver.settings import ServeSettings
 from store.callbacks import Callbacks, IncomingCallback, Receipt, Received
 from store.job_writer import JobWriter
 from store.records.callbacks import Verdict

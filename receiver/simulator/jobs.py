@@ -16,7 +16,7 @@ import httpx
 from receiver.clock import Clock
 from receiver.dialects.contract import JobView, Submission
 from receiver.domain.schedule import DAY
-from receiver.sandbox.faults import UPDATES, JobPlan, SandboxRules, plan_job
+from receiver.simulator.faults import UPDATES, JobPlan, SandboxRules, plan_job
 from store.records.jobs import Status
 from store.records.times import Millis
 

@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 import httpx
 
 from receiver.clock import Clock
+from receiver.config.settings import SandboxSettings
 from receiver.providers.registry import API_OF, input_rules, operators_key
-from receiver.sandbox.api import SandboxApi
-from receiver.sandbox.fal import FalApi
-from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.jobs import Jobs
-from receiver.sandbox.replicate import ReplicateApi
-from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
-from receiver.settings import SandboxSettings
+from receiver.simulator.api import SandboxApi
+from receiver.simulator.fal import FalApi
+from receiver.simulator.faults import SandboxRules
+from receiver.simulator.jobs import Jobs
+from receiver.simulator.replicate import ReplicateApi
+from receiver.simulator.samsar import SamsarApi
 
 
 def sandbox_api(provider: str, settings: SandboxSettings) -> SandboxApi:

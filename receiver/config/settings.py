@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from receiver import setting_values as kinds
-from receiver.environment import PREFIX, Settings
+from receiver.config import values as kinds
+from receiver.config.environment import PREFIX, Settings
+from receiver.net.this_machine import is_this_machine
 from receiver.prices import AnyProvider
-from receiver.this_machine import is_this_machine
 
 KEY_OF: Final = {"samsar": "samsar_api_key", "replicate": "replicate_api_token", "fal": "fal_key"}
 """By provider that is not embedded: the setting that holds its key."""

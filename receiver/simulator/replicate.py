@@ -13,8 +13,8 @@ from receiver.dialects import replicate
 from receiver.dialects.contract import Body, JobView, Submission
 from receiver.prices import PriceList
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import SandboxApi, json_answer
-from receiver.sandbox.faults import UPDATES
+from receiver.simulator.api import SandboxApi, json_answer
+from receiver.simulator.faults import UPDATES
 from receiver.webhooks.signing import new_secret, sign
 from store.records.times import Millis
 

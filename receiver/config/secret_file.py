@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from receiver.setting_values import MIN_SECRET_LENGTH
+from receiver.config.values import MIN_SECRET_LENGTH
 from store.files import fsync
 
 

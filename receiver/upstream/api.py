@@ -28,8 +28,8 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelAnswer
 from receiver.net.retry_after import read_retry_after
-from receiver.providers.calls import HttpClient, NoAnswer, Response
-from receiver.providers.parsing import clean_message, first_text
+from receiver.upstream.calls import HttpClient, NoAnswer, Response
+from receiver.upstream.parsing import clean_message, first_text
 from store.records.times import Millis
 
 SUCCESS: Final = range(200, 300)

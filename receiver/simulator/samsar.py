@@ -13,7 +13,7 @@ from receiver.dialects.contract import Body, JobView, Refused, Submission, encod
 from receiver.prices import PriceList
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar import KINDS, InputRules
-from receiver.sandbox.api import SandboxApi, json_answer
+from receiver.simulator.api import SandboxApi, json_answer
 
 
 class SamsarApi(SandboxApi):

@@ -10,8 +10,8 @@ import structlog
 
 from receiver.clock import Clock
 from receiver.domain.schedule import DAY
-from receiver.providers.calls import NoAnswer
-from receiver.providers.contract import BadSignature, Headers, Verify
+from receiver.upstream.calls import NoAnswer
+from receiver.upstream.contract import BadSignature, Headers, Verify
 
 TOLERANCE: Final = 300
 """Seconds by which a valid signature's timestamp may differ from our clock."""

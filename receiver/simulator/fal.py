@@ -15,8 +15,8 @@ from receiver.dialects import fal
 from receiver.dialects.contract import Body, JobView, Submission, encode
 from receiver.prices import PriceList
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import SandboxApi, json_answer
-from receiver.sandbox.jobs import SandboxJob
+from receiver.simulator.api import SandboxApi, json_answer
+from receiver.simulator.jobs import SandboxJob
 from store.records.jobs import Status
 from store.records.times import Millis
 

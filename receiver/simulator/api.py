@@ -18,8 +18,8 @@ from starlette.routing import Route
 from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.prices import MEASURES, PriceList, measured_amount
-from receiver.providers.parsing import clean
-from receiver.sandbox.jobs import Jobs, SandboxJob, Shape
+from receiver.simulator.jobs import Jobs, SandboxJob, Shape
+from receiver.upstream.parsing import clean
 from store.records.costs import ZERO, plain
 from store.records.jobs import Status
 
