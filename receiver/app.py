@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 import structlog
 
+from receiver import providers
 from receiver.archive import open_archive
 from receiver.archive.download import Downloader
 from receiver.assembly import Service, assemble, rules
@@ -27,10 +28,9 @@ from receiver.engine.status_calls import StatusCalls
 from receiver.http_api.lingering import Lingering
 from receiver.http_api.load_shedding import LoadShedder
 from receiver.net.resolver import Resolver
-from receiver.providers.registry import open_provider
 from receiver.server.serve import allow_many_connections, listen, origin, serving
 from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox, sandbox_api, sandbox_rules
+from receiver.simulator.run import sandbox, sandbox_rules
 from receiver.telemetry import logs
 from receiver.telemetry.metrics import Metrics
 from receiver.tracing import start_tracing
@@ -106,15 +106,15 @@ async def _running_on(
     async with AsyncExitStack() as stack:
         faults = sandbox_faults or sandbox_rules(settings)
         sandboxes: list[str] = []
-        providers: dict[str, Provider] = {}
+        opened: dict[str, Provider] = {}
         for name in settings.provider_names:
             own = None
             if settings.base_url_of(name) is None:
-                api = sandbox_api(name, settings)
+                api = providers.simulator_api(name, settings)
                 own = await stack.enter_async_context(sandbox(faults, clock, api))
                 sandboxes.append(own)
-            providers[name] = open_provider(name, settings, clock, own)
-            stack.push_async_callback(providers[name].close)
+            opened[name] = providers.open_provider(name, settings, clock, own)
+            stack.push_async_callback(opened[name].close)
         holder = os.urandom(8).hex()
         services = ServiceContext(
             store=store,
@@ -122,13 +122,14 @@ async def _running_on(
             clock=clock,
             ids=Ids(os.urandom),
             rules=rules(settings),
-            providers=providers,
+            providers=opened,
+            known_kinds=providers.known_kinds(),
             metrics=metrics,
             status_calls=StatusCalls(clock, metrics, settings.poll_rate, settings.poll_concurrency),
             user_storage=settings.user_storage,
             prices=settings.prices,
         )
-        for name in providers:
+        for name in opened:
             metrics.watch_breaker(name, partial(services.status_calls.state, name))
         network = CheckedNetwork(
             Resolver().resolve,
@@ -148,7 +149,7 @@ async def _running_on(
         await recover(services)
         service.start()
         stack.push_async_callback(service.stop)
-        for provider in providers.values():
+        for provider in opened.values():
             provider.start()
         yield service
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from receiver import providers
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
 from receiver.config.settings import ServeSettings
@@ -95,7 +96,7 @@ def rules(settings: ServeSettings) -> Rules:
         poll_max=_ms(settings.poll_max),
         relay_first=_ms(settings.relay_schedule[0]),
         archive=settings.archive_url is not None,
-        public_url=settings.public_url,
+        client_webhooks=providers.client_webhooks(settings.public_url),
     )
 
 
@@ -152,8 +153,9 @@ def assemble(
         handlers.append(downloads)
         workers.append(ArchiveUpkeep(services, archiving[0], downloads.swept))
     workers += [LaneWorker(handler, services.clock) for handler in handlers]
+    table = routes_of(providers.client_routes(settings), providers.words(settings))
     return Service(
-        application(context, (*routes_of(settings), *_dashboard(settings))),
+        application(context, (*table, *_dashboard(settings))),
         context,
         Supervisor(workers, services.clock, services.metrics),
     )

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 import httpx
 import typer
 
+from receiver import providers
 from receiver.archive import open_archive
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.common import Json, configured_store, coroutine, is_missing
@@ -18,7 +19,6 @@ from receiver.config.environment import SettingsError, load
 from receiver.config.settings import KEY_OF, ServeSettings
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.net.this_machine import is_this_machine
-from receiver.providers.registry import open_provider
 from store.errors import StoreError
 
 TIMEOUT: Final = 10.0
@@ -69,13 +69,11 @@ async def check_all(settings: ServeSettings) -> list[Finding]:
         await _finding("provider", _check_provider(name, settings))
         for name in settings.provider_names
     ]
-    if "fal" in settings.provider_names and settings.fal_user_id is None:
-        detail = (
-            "fal signs with the same keys for all customers, so any customer's signature is"
-            " accepted, and only the secret token in the callback URL protects a job"
-        )
-        user_id = "Set RECEIVER_FAL_USER_ID to your user id."
-        findings.append(Finding("signatures", "warning", detail, user_id))
+    for plugin in providers.running(settings):
+        findings += [
+            Finding(check, "warning", detail, what_to_do)
+            for check, detail, what_to_do in plugin.cautions(settings)
+        ]
     findings += _check_prices(settings)
     findings.append(await _finding("public address", _check_public_address(settings)))
     return findings
@@ -128,7 +126,7 @@ async def _check_provider(name: str, settings: ServeSettings) -> _Result:
     url = settings.base_url_of(name)
     if url is None:
         return "ok", f"{name}: an embedded sandbox", ""
-    provider = open_provider(name, settings, SystemClock())
+    provider = providers.open_provider(name, settings, SystemClock())
     try:
         answer = await provider.status(provider.absent_job)
     finally:

@@ -61,10 +61,11 @@ async def sandbox(
     settings = load(_Sandbox)
     _begin_log(settings)
 
+    from receiver import providers
     from receiver.app import stop_signal
     from receiver.simulator import run
 
-    api, rules = run.sandbox_api(provider, settings), run.sandbox_rules(settings)
+    api, rules = providers.simulator_api(provider, settings), run.sandbox_rules(settings)
     stop = stop_signal()
     async with run.sandbox(rules, SystemClock(), api, host=host, port=port) as origin:
         log.info("serving the sandbox", url=origin + api.path)

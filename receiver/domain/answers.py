@@ -26,7 +26,7 @@ class Report:
     provider_request_id: str | None = None
     """The provider's id for the job, as text; None if absent or longer than 200 characters."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What else clients of the provider's own API read, such as logs; see `receiver.dialects`."""
+    """What else clients of the provider's own API read, such as logs."""
     result_is_gone: bool = False
     """Whether the job completed, but the provider has removed its result."""
     measured: Mapping[str, Decimal] = field(default_factory=dict)

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from receiver.domain.client_webhooks import ClientWebhooks
 from store.records.jobs import Job, Phase
 from store.records.times import Due, Lane, Millis
 
@@ -40,8 +41,8 @@ class Rules:
     """The gap before a relay message's first attempt."""
     archive: bool = False
     """Whether result files are kept."""
-    public_url: str = ""
-    """Addresses in webhooks begin with it."""
+    client_webhooks: Mapping[str, ClientWebhooks] = field(default_factory=dict)
+    """By `Job.source`: the shape of webhooks to clients that speak a provider's own API."""
 
 
 def deadline(job: Job, rules: Rules) -> Millis:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, overload
 
-from receiver.dialects import webhooks
 from receiver.domain import documents, failures
 from receiver.domain.schedule import Rules
 from store.records.archive import ArchivedFile
@@ -152,12 +151,13 @@ def relay_message(before: Job, after: Job, now: Millis, rules: Rules) -> RelayMe
     name = _webhook_event(before, after)
     if after.webhook_url is None or name not in after.webhook_events:
         return None
+    client = rules.client_webhooks.get(after.source or "")
+    body = client.stored(after) if client else compact_json(relay_body(name, job_document(after)))
     return RelayMessage(
         final=after.done,
         provisional=failures.is_provisional(after),
         status=after.status,
-        body=webhooks.message(after, rules.public_url)
-        or compact_json(relay_body(name, job_document(after))),
+        body=body,
         delay=rules.relay_first,
         at=now,
     )

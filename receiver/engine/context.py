@@ -9,7 +9,7 @@ from receiver.domain.schedule import Rules
 from receiver.engine.status_calls import StatusCalls
 from receiver.prices import PriceList
 from receiver.telemetry.metrics import Metrics
-from receiver.upstream.contract import Provider
+from receiver.upstream.contract import CheckKind, Provider
 from store.database import Store
 from store.ids import Ids
 from store.records.jobs import Job
@@ -29,6 +29,10 @@ class ServiceContext:
     ids: Ids
     rules: Rules
     providers: Mapping[str, Provider]
+    """Those that run, by name."""
+    known_kinds: Mapping[str, CheckKind]
+    """By name, for every provider that could run: its `Provider.check_kind`. The store can have
+    jobs of those that do not run any more."""
     metrics: Metrics
     status_calls: StatusCalls
     keys_used: set[str] = field(default_factory=set)

@@ -155,7 +155,7 @@ class Deliveries(Handler[Message]):
         async with self._room_for(delivery):
             if user is None or clock.now() > work.begin_by:
                 return
-            body = await whole_body(self._services.store, delivery)
+            body = await whole_body(self._services, delivery)
             headers = sign(secrets_of(user, began), delivery.id, began, body)
             sent = await self._sender.deliver(delivery.url, headers, body, self._timeout)
         if sent.status_code is not None and 200 <= sent.status_code < 300:
@@ -172,7 +172,10 @@ class Deliveries(Handler[Message]):
     async def _room_for(self, delivery: Delivery) -> AsyncIterator[None]:
         """Room for a body that can have the whole input and result of its job."""
         jobs = self._services.store.jobs
-        if not adds_members(delivery) or await jobs.stored_bytes_of(delivery.job_id) <= LARGE:
+        if (
+            not adds_members(self._services, delivery)
+            or await jobs.stored_bytes_of(delivery.job_id) <= LARGE
+        ):
             yield
         else:
             async with self._large:

@@ -33,7 +33,6 @@ from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import note_change, observe_job
 from receiver.engine.supervisor import BATCH
 from receiver.engine.throttle import Pauses, Throttle, Throttles
-from receiver.providers.registry import API_OF
 from receiver.streams.hub import Hub
 from store.due import Candidate
 from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
@@ -200,7 +199,7 @@ class Submissions(Handler[Attempt]):
         if monotonic < self._expire_at:
             return
         self._expire_at = monotonic + EXPIRY_SECONDS
-        for provider in API_OF:
+        for provider in services.known_kinds:
             created_before = now - longest_wait(provider, services.rules)
             for job_id in await services.store.jobs.overdue(provider, created_before, BATCH):
                 with suppress(NotFound):

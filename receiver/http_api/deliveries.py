@@ -88,7 +88,7 @@ async def show_delivery(context: ApiContext, request: Request, caller: Caller) -
     document: documents.DeliveryDetail = {
         **_document(context, found),
         "url": found.url,
-        "body": json.loads(await whole_body(context.services.store, found)),
+        "body": json.loads(await whole_body(context.services, found)),
         "headers": headers,
     }
     return json_response(document)

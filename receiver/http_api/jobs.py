@@ -22,7 +22,6 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.responses import JSON, etag_matches, json_response, list_response
-from receiver.providers.registry import API_OF, KIND_CHECKS
 from receiver.telemetry.logs import redact
 from receiver.upstream.contract import MAX_KIND
 from store.job_reads import HistoryLine, JobFilter
@@ -66,7 +65,7 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
         *("status", "kind", "provider", "q", "created_after", "created_before"),
         *(f"{queries.METADATA}KEY", *queries.PAGE, "user"),
     )
-    where = _read_filter(request)
+    where = _read_filter(context, request)
     jobs = context.services.store.jobs
     found, last = await jobs.list_page(page.user_id, where, page.after, page.limit)
     return await page.response(map(job_document, found), last)
@@ -134,11 +133,12 @@ async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> R
     return json_response(job_document(canceled), 202)
 
 
-def _read_filter(request: Request) -> JobFilter:
+def _read_filter(context: ApiContext, request: Request) -> JobFilter:
+    known = context.services.known_kinds
     query = request.query_params
     kind = query.get("kind")
     # There may be jobs of providers that do not run here any more.
-    if kind is not None and all(wrong(kind[:MAX_KIND]) for wrong in KIND_CHECKS):
+    if kind is not None and all(wrong(kind[:MAX_KIND]) for wrong in known.values()):
         raise bad_query("kind", "is not a kind of any provider")
     label = query.get("q") or None
     if label is not None and len(label) > documents.LABEL_CHARACTERS:
@@ -150,7 +150,7 @@ def _read_filter(request: Request) -> JobFilter:
         label=label,
         status=queries.read_choice(request, "status", Status),
         kind=kind,
-        provider=queries.read_choice(request, "provider", API_OF),
+        provider=queries.read_choice(request, "provider", known),
         metadata=queries.read_metadata(request),
     )
 

@@ -5,29 +5,30 @@ lists of words and members against the code.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.config.settings import ServeSettings
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import OpenHandler
 from receiver.http_api.responses import json_response
-from receiver.providers.samsar import NARRATIVE_VIDEO_MODELS
+
+Words: TypeAlias = Mapping[str, Collection[str]]
+"""By name of a schema: the words that it allows."""
 
 
-def openapi_json(paths: Collection[str], settings: ServeSettings) -> OpenHandler:
+def openapi_json(paths: Collection[str], words: Words) -> OpenHandler:
     """The handler of `GET /openapi.json`. Most processes never need the document, so it is made
     when it is first requested."""
 
     @cache
     def response() -> Response:
-        return json_response(openapi_document(paths, settings))
+        return json_response(openapi_document(paths, words))
 
     async def handler(_context: ApiContext, _request: Request) -> Response:
         return response()
@@ -35,17 +36,12 @@ def openapi_json(paths: Collection[str], settings: ServeSettings) -> OpenHandler
     return handler
 
 
-def openapi_document(paths: Collection[str], settings: ServeSettings) -> dict[str, Any]:
-    """The document with these paths of it, and with the configured providers and models."""
+def openapi_document(paths: Collection[str], words: Words) -> dict[str, Any]:
+    """The document with these paths of it, and these words in its schemas."""
     written = (files("receiver.http_api") / "openapi.json").read_bytes()
     document: dict[str, Any] = json.loads(written)
     document["info"]["version"] = version("job-receiver")
     document["paths"] = {path: it for path, it in document["paths"].items() if path in paths}
-    for name, words in {
-        "Provider": settings.provider_names,
-        "ImageModel": settings.image_models,
-        "VideoModel": settings.video_models,
-        "NarrativeVideoModel": {*settings.video_models, *NARRATIVE_VIDEO_MODELS},
-    }.items():
-        document["components"]["schemas"][name]["enum"] = sorted(words)
+    for name, allowed in words.items():
+        document["components"]["schemas"][name]["enum"] = sorted(allowed)
     return document

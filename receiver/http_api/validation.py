@@ -59,7 +59,7 @@ def read_submission(
     """
     given = _input_faults(context, provider, kind, body)
     raise_for_faults(chain(given, _faults_beside_input(context, body)))
-    return replace(_submission(provider, kind, body), source="samsar")
+    return _submission(provider, kind, body)
 
 
 def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission:

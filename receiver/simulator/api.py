@@ -15,11 +15,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.dialects.contract import Body, JobView, Refused, Submission
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.prices import MEASURES, PriceList, measured_amount
 from receiver.simulator.jobs import Jobs, SandboxJob, Shape
 from receiver.upstream.parsing import clean
+from receiver.upstream.shapes import Body, JobView, Refused, Submission
 from store.records.costs import ZERO, plain
 from store.records.jobs import Status
 

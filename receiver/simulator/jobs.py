@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 
 from receiver.clock import Clock
-from receiver.dialects.contract import JobView, Submission
 from receiver.domain.schedule import DAY
 from receiver.simulator.faults import UPDATES, JobPlan, SandboxRules, plan_job
+from receiver.upstream.shapes import JobView, Submission
 from store.records.jobs import Status
 from store.records.times import Millis
 

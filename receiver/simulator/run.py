@@ -1,5 +1,4 @@
-"""Creates a sandbox from the settings, and serves it on a port, embedded in a service or as a
-separate process."""
+"""Serves a simulated provider on a port, embedded in a service or as a separate process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,29 +7,10 @@ import httpx
 
 from receiver.clock import Clock
 from receiver.config.settings import SandboxSettings
-from receiver.providers.registry import API_OF, input_rules, operators_key
 from receiver.server.serve import listen, origin, serving
 from receiver.simulator.api import SandboxApi
-from receiver.simulator.fal import FalApi
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.jobs import Jobs
-from receiver.simulator.replicate import ReplicateApi
-from receiver.simulator.samsar import SamsarApi
-
-
-def sandbox_api(provider: str, settings: SandboxSettings) -> SandboxApi:
-    """The API of a provider's sandbox. It accepts the operator's key alone, if that is set."""
-    api = API_OF[provider]
-    key, prices = operators_key(api, settings), settings.prices
-    match api:
-        case "replicate":
-            return ReplicateApi(key, prices)
-        case "fal":
-            return FalApi(key, prices)
-        case "samsar":
-            return SamsarApi(input_rules(settings), key, prices)
-        case _:
-            raise AssertionError(f"no sandbox is made for {api}")
 
 
 def sandbox_rules(settings: SandboxSettings) -> SandboxRules:

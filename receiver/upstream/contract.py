@@ -60,6 +60,10 @@ key is available to verify it, or if it is valid but its timestamp is too far fr
 callback is then treated as unsigned. Raises `BadSignature`."""
 
 
+CheckKind: TypeAlias = Callable[[str], str | None]
+"""What is wrong with a `kind`, as a sentence; None if it is valid."""
+
+
 class Provider(Protocol):
     """One upstream API. An adapter inherits from this; methods with a body here are optional.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from receiver.simulator.replicate import ReplicateApi
+from receiver.providers.replicate.simulator import ReplicateApi
 from tests.clients.expected import CALLS, FAILURES
 from tests.clients.installs import CLIENTS, Client, Missing, environment, example
 from tests.clients.targets import Target, sandbox_alone, service

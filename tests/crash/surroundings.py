@@ -14,10 +14,10 @@ from httpx_sse import EventSource
 from starlette.responses import Response
 
 from receiver.clock import SystemClock
-from receiver.providers.samsar import InputRules
+from receiver.providers.samsar.simulator import SamsarApi
+from receiver.providers.samsar.upstream import InputRules
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox
-from receiver.simulator.samsar import SamsarApi
 from tests.http_api.relay_sink import Message, relay_sink
 from tests.support.service import MOVIE
 

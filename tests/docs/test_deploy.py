@@ -13,6 +13,7 @@ from receiver.config.environment import PREFIX
 from receiver.config.settings import ClientSettings, ServeSettings
 from receiver.dashboard.pages import pages
 from receiver.http_api.routes import routes_of
+from receiver.providers import client_routes
 from receiver.telemetry.metrics import Metrics
 from tests.support.nginx import needs_nginx, nginx_by
 from tests.support.ports import free_port
@@ -115,7 +116,9 @@ def test_the_ingress_serves_every_path_but_the_metrics_and_logs_no_secret() -> N
     (rule,) = ingress["spec"]["rules"]
     served = {(each["path"], each["pathType"]) for each in rule["http"]["paths"]}
     every = ServeSettings(provider="sandbox", providers=("sandbox-replicate", "sandbox-fal"))
-    paths = {row.path for row in routes_of(every)} | {*pages("", "", results_nearby=False)}
+    paths = {row.path for row in routes_of(client_routes(every), {})} | {
+        *pages("", "", results_nearby=False)
+    }
     kinds = {
         path: {(path, "Exact"), ("/" + path.split("/")[1], "Prefix")} & served for path in paths
     }

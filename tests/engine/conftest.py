@@ -35,6 +35,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
         ids=Ids(Random(3).randbytes),
         rules=Rules(),
         providers={provider.name: provider},
+        known_kinds={provider.name: provider.check_kind},
         status_calls=StatusCalls(clock, metrics, rate=1_000, concurrency=1_000),
         metrics=metrics,
     )

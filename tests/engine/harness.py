@@ -21,7 +21,7 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelAnswer
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LaneWorker
-from receiver.providers.samsar import read_report
+from receiver.providers.samsar.upstream import read_report
 from receiver.streams.hub import Hub
 from receiver.upstream.contract import UpstreamJob
 from receiver.webhooks.delivery import AttemptResult, WebhookSender

@@ -16,7 +16,7 @@ from receiver.engine.polls import POLL_LEASE, StatusPolls
 from receiver.engine.status_calls import PROVIDER_PAUSES, StatusCalls
 from receiver.engine.submissions import Submissions
 from receiver.engine.waiting import waiting
-from receiver.providers.samsar import read_report
+from receiver.providers.samsar.upstream import read_report
 from store.records.jobs import Job, Phase, Tracking
 from store.records.times import Due, Lane
 from store.records.transitions import Transition

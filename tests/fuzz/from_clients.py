@@ -27,6 +27,7 @@ from receiver.http_api.sessions import Sessions
 from receiver.http_api.tickets import Tickets
 from receiver.http_api.validation import read_job
 from receiver.net.retry_after import LONGEST_RETRY_AFTER, read_retry_after
+from receiver.providers import known_kinds
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.frames import read_cursor
 from receiver.webhooks.network import host_header
@@ -123,7 +124,8 @@ def query(raw: bytes) -> None:
     with contextlib.suppress(Problem):
         assert 1 <= (read_file_number(request) or 1) < 10_000
     part = SimpleNamespace(list_page=AsyncMock(return_value=([], None)))
-    services = SimpleNamespace(store=SimpleNamespace(jobs=part, deliveries=part))
+    store = SimpleNamespace(jobs=part, deliveries=part)
+    services = SimpleNamespace(store=store, known_kinds=known_kinds())
     context = cast(ApiContext, SimpleNamespace(cursors=CURSORS, services=services))
     for endpoint in (list_jobs, list_deliveries):
         with contextlib.suppress(Problem):

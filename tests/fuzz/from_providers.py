@@ -12,8 +12,9 @@ from receiver.domain import results as domain_results
 from receiver.domain.results import links_of, truncate_result
 from receiver.domain.serialization import compact_json
 from receiver.json_text import UnreadableJson, decode, parse
-from receiver.providers import fal, replicate
-from receiver.providers.samsar import InputRules, Samsar
+from receiver.providers.fal import upstream as fal
+from receiver.providers.replicate import upstream as replicate
+from receiver.providers.samsar.upstream import InputRules, Samsar
 from receiver.upstream.api import Account
 from receiver.upstream.calls import HttpClient, Response, read_response
 from receiver.upstream.contract import BadSignature, Provider, UpstreamJob

@@ -12,8 +12,9 @@ import structlog
 from receiver.clock import SystemClock
 from receiver.config.environment import load
 from receiver.config.settings import SandboxSettings
+from receiver.providers import simulator_api
 from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox, sandbox_api
+from receiver.simulator.run import sandbox
 from receiver.upstream.parsing import read_measured
 from store.records.costs import Budget
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, scripted_provider
@@ -234,7 +235,7 @@ async def test_the_ledger_equals_the_sandbox_s_invoice(
     kind, given, price, settled = INVOICED[name]
     text = HEAD + f'[[price]]\nprovider = "{name}"\nkind = "{kind}"\n{price}\n'
     list_ = prices(tmp_path, text)
-    api = sandbox_api(name, load(SandboxSettings, prices=list_))
+    api = simulator_api(name, load(SandboxSettings, prices=list_))
     rules = SandboxRules(render_seconds=0.3, fail_jobs=fails)
     async with sandbox(rules, SystemClock(), api) as upstream:
         base = upstream + api.path

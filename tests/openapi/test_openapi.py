@@ -21,8 +21,9 @@ from receiver.http_api.openapi import openapi_document
 from receiver.http_api.queries import DEFAULT_LIMIT, MAX_LIMIT
 from receiver.http_api.routes import API
 from receiver.http_api.validation import METADATA_VALUE, WEBHOOK_EVENTS
-from receiver.providers import samsar
-from receiver.providers.registry import API_OF
+from receiver.providers import known_kinds, words
+from receiver.providers.samsar import upstream as samsar
+from receiver.providers.samsar.routes import ROUTES
 from receiver.upstream.contract import MAX_KIND
 from receiver.upstream.parsing import MESSAGE_CHARACTERS
 from receiver.webhooks.targets import LONGEST_URL
@@ -56,7 +57,9 @@ def test_the_document_is_valid() -> None:
 
 def test_every_route_of_the_api_and_no_other_is_in_it() -> None:
     described = ("/v1/", "/webhooks/", "/livez", "/readyz", "/metrics")
-    rows = {(row.path, row.method): row for row in API if row.path.startswith(described)}
+    rows = {
+        (row.path, row.method): row for row in (*API, *ROUTES) if row.path.startswith(described)
+    }
     assert rows.keys() == OPERATIONS.keys()
     for key, operation in OPERATIONS.items():
         credential = rows[key].credential
@@ -73,7 +76,7 @@ def test_every_route_of_the_api_and_no_other_is_in_it() -> None:
     [
         *(("JobStatus", Status), ("Phase", Phase), ("Evidence", Evidence)),
         *(("ErrorCode", ErrorCode), ("Verdict", Verdict), ("FileState", FileState)),
-        *(("DeliveryState", DeliveryState), ("KnownProvider", API_OF)),
+        *(("DeliveryState", DeliveryState), ("KnownProvider", sorted(known_kinds()))),
         *(("CostState", CostState), ("WebhookEvent", WEBHOOK_EVENTS)),
         ("MessageType", [f"job.{event.lower()}" for event in WEBHOOK_EVENTS]),
         ("SpeechProvider", sorted(samsar.SPEECH_PROVIDERS)),
@@ -170,7 +173,7 @@ def test_the_schemas_take_jobs_for_other_providers() -> None:
 
 def test_the_models_are_those_that_are_configured() -> None:
     settings = load(ServeSettings, provider="sandbox", image_models=("NEW1",), video_models=("V2",))
-    schemas = openapi_document((), settings)["components"]["schemas"]
+    schemas = openapi_document((), words(settings))["components"]["schemas"]
     assert schemas["ImageModel"]["enum"] == ["NEW1"]
     assert schemas["VideoModel"]["enum"] == ["V2"]
     assert {"V2", *samsar.NARRATIVE_VIDEO_MODELS} == {*schemas["NarrativeVideoModel"]["enum"]}

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from receiver.clock import SystemClock
 from receiver.domain.answers import StatusAnswer, StatusReport, StatusUnavailable, SubmitAccepted
-from receiver.providers.fal import Fal
+from receiver.providers.fal.upstream import Fal
 from receiver.upstream.contract import BadSignature, UpstreamJob
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import (

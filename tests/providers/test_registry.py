@@ -8,7 +8,7 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.config.settings import ServeSettings
 from receiver.domain.answers import SubmitAccepted
-from receiver.providers.registry import open_provider
+from receiver.providers import open_provider
 from store.rows import to_json
 from tests.providers.conformance.subjects import SAMSAR, closing
 from tests.providers.faulty_server import answer, faulty_server

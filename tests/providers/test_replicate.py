@@ -12,7 +12,7 @@ from receiver.domain.answers import (
     StatusReport,
     SubmitAccepted,
 )
-from receiver.providers.replicate import Replicate, read_keys
+from receiver.providers.replicate.upstream import Replicate, read_keys
 from receiver.upstream.calls import Response
 from receiver.upstream.contract import BadSignature, UpstreamJob
 from receiver.webhooks.signing import new_secret

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from receiver.domain.answers import Report
-from receiver.providers.samsar import read_report
+from receiver.providers.samsar.upstream import read_report
 from store.records.jobs import Status
 
 LINK = "https://cdn.example/v.mp4?sig=1"

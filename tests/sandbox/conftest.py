@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.providers.samsar import InputRules
+from receiver.providers.samsar.simulator import SamsarApi
+from receiver.providers.samsar.upstream import InputRules
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox
-from receiver.simulator.samsar import SamsarApi
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.support.manual_clock import ManualClock
 from tests.support.service import MOVIE, TIMEOUT

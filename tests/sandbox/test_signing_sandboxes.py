@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.simulator.fal import FalApi
+from receiver.providers.fal.simulator import FalApi
+from receiver.providers.replicate.simulator import ReplicateApi
 from receiver.simulator.faults import SandboxRules
-from receiver.simulator.replicate import ReplicateApi
 from receiver.simulator.run import sandbox
 from tests.support.service import (
     eventually,

@@ -19,7 +19,7 @@ import structlog
 from receiver.http_api.sessions import COOKIE
 from receiver.json_text import decode, parse
 from receiver.net.retry_after import read_retry_after
-from receiver.providers import samsar
+from receiver.providers.samsar import upstream as samsar
 from receiver.telemetry import logs
 from receiver.upstream import parsing
 from receiver.upstream.calls import read_response

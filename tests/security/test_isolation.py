@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from receiver.http_api.credentials import ADMIN_KEY, CALLBACK_TOKEN, KEY_OR_TICKET, PUBLIC, Row
 from receiver.http_api.routes import API
+from receiver.providers.samsar.routes import ROUTES
 from tests.http_api.relay_sink import relay_sink
 from tests.support.service import (
     JOB,
@@ -22,10 +23,10 @@ from tests.support.service import (
     wait_for_job,
 )
 
-ASKING = [row for row in API if row.credential not in (PUBLIC, CALLBACK_TOKEN)]
+ASKING = [row for row in (*API, *ROUTES) if row.credential not in (PUBLIC, CALLBACK_TOKEN)]
 BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
 """These name a job outside their path; each has a test of its own below."""
-FOR_ADMINS = {row.path for row in API if row.credential is ADMIN_KEY}
+FOR_ADMINS = {row.path for row in (*API, *ROUTES) if row.credential is ADMIN_KEY}
 """What they name belongs to no user; see also test_admins in tests/http_api."""
 BY_PATH = [row for row in ASKING if "{" in row.path and row.path not in FOR_ADMINS]
 OF_THE_CALLER = {
@@ -129,7 +130,7 @@ async def test_by_path(shared: World) -> None:
 
 
 async def test_what_is_for_admins(shared: World) -> None:
-    rows = [row for row in API if row.credential is ADMIN_KEY]
+    rows = [row for row in (*API, *ROUTES) if row.credential is ADMIN_KEY]
     assert len(rows) == 5
     for row in rows:
         refused = await shared.bob.request(row.method, shared.path(row))

@@ -128,6 +128,7 @@ class Machine:
             ids=Ids(random.randbytes),
             rules=rules(self._settings),
             providers={world.provider.name: world.provider},
+            known_kinds={world.provider.name: world.provider.check_kind},
             metrics=metrics,
             status_calls=StatusCalls(
                 world.clock, metrics, self._settings.poll_rate, self._settings.poll_concurrency

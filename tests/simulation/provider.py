@@ -22,7 +22,7 @@ from receiver.domain.answers import (
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.providers.samsar import read_report
+from receiver.providers.samsar.upstream import read_report
 from receiver.upstream.contract import UpstreamJob
 from tests.simulation.file_fate import FileFate, file_fates
 from tests.simulation.loop import running_loop

@@ -12,7 +12,8 @@ from jsonschema_rs import Draft202012Validator
 from receiver.config.environment import load
 from receiver.config.settings import ServeSettings
 from receiver.http_api.openapi import openapi_document
-from receiver.http_api.routes import API
+from receiver.http_api.routes import routes_of
+from receiver.providers import client_routes, words
 
 PROBLEM = "application/problem+json"
 EVERYTHING: Any = {"provider": "sandbox", "providers": "sandbox-replicate,sandbox-fal"}
@@ -21,7 +22,9 @@ EVERYTHING: Any = {"provider": "sandbox", "providers": "sandbox-replicate,sandbo
 @functools.cache
 def document() -> dict[str, Any]:
     """The OpenAPI document of a service with the default models and every provider."""
-    return openapi_document({row.path for row in API}, load(ServeSettings, **EVERYTHING))
+    settings = load(ServeSettings, **EVERYTHING)
+    table = routes_of(client_routes(settings), {})
+    return openapi_document({row.path for row in table}, words(settings))
 
 
 async def check(response: httpx.Response) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from receiver.domain.answers import Report
-from receiver.providers.samsar import read_report
+from receiver.providers.samsar.upstream import read_report
 from receiver.upstream.contract import Provider, UpstreamJob
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.simulator.fal import FalApi
+from receiver.providers.fal.simulator import FalApi
 from tests.http_api.provider_clients.calls import ENDPOINT, INPUT, ended
 from tests.http_api.relay_sink import Sink
 from tests.support.service import RunningService, history_of, running_service, wait_for_job

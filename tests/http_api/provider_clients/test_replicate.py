@@ -97,7 +97,7 @@ async def test_a_wait_that_is_too_short_says_starting(client: httpx.AsyncClient)
 async def test_predictions_are_listed_in_pages(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("receiver.http_api.replicate_api.PAGE", 2)
+    monkeypatch.setattr("receiver.providers.replicate.routes.PAGE", 2)
     ids = [(await created(client, MODEL))["id"] for _ in range(3)]
     await client.post(ENDPOINT, json=INPUT)
 

@@ -14,9 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from receiver.clock import Clock, SystemClock
-from receiver.providers.fal import Fal
-from receiver.providers.replicate import Replicate
-from receiver.providers.samsar import InputRules, Samsar
+from receiver.providers.fal.upstream import Fal
+from receiver.providers.replicate.upstream import Replicate
+from receiver.providers.samsar.upstream import InputRules, Samsar
 from receiver.upstream.api import Account, Api
 from receiver.upstream.contract import Headers, Provider
 from store.records.jobs import Status

@@ -1,10 +1,12 @@
 """The shape of fal's queue API. Functions that return a pair give the HTTP status and the body, or
 its JSON."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from receiver.dialects.contract import Body, JobView, encode
-from store.records.jobs import Status
+from receiver.domain.client_webhooks import ClientWebhooks
+from receiver.upstream.shapes import Body, JobView, encode, output_in, view_of
+from store.records.jobs import Job, Status
 
 NO_OBJECT: Final = "result_is_no_object"
 """The detail of a job whose result is no object: it is stored as the member `output` of one."""
@@ -92,3 +94,24 @@ def _status_code(job: JobView) -> int:
 
 def _detail(job: JobView) -> Any:
     return job.details.get("detail") or _failure(job)["error"]
+
+
+def output_of(result: str | None, details: Mapping[str, Any] | None) -> str:
+    """The output, as fal gave it, in the JSON of a stored result. `details` are the job's."""
+    return output_in(result) if (details or {}).get(NO_OBJECT) else result or "null"
+
+
+class FalWebhooks(ClientWebhooks):
+    def stored(self, job: Job) -> bytes:
+        return webhook(view_of(job))
+
+    def whole(
+        self,
+        status: Status,
+        stored: bytes,
+        job_input: str,
+        result: str,
+        details: Mapping[str, Any] | None,
+    ) -> bytes:
+        is_completed = status is Status.COMPLETED
+        return complete(stored, output_of(result, details)) if is_completed else stored

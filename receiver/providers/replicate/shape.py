@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from receiver.dialects.contract import Body, JobView, Refused, Submission, encode
-from store.records.jobs import Status
+from receiver.domain.client_webhooks import ClientWebhooks
+from receiver.upstream.shapes import Body, JobView, Refused, Submission, encode, output_in, view_of
+from store.records.jobs import Job, Status
 from store.records.times import Millis
 
 FILTER: Final = {"start": ("IN_PROGRESS",), "completed": ("COMPLETED", "FAILED", "CANCELLED")}
@@ -134,3 +135,23 @@ def _time(at: Millis | None) -> str | None:
 def error(status_code: int, detail: str) -> Body:
     body: Body = {"detail": detail, "status": status_code}
     return {"title": _TITLES[status_code], **body} if status_code in _TITLES else body
+
+
+class ReplicateWebhooks(ClientWebhooks):
+    def __init__(self, base_url: str) -> None:
+        """Addresses in webhooks begin with `base_url`, that of the API, ending in a slash."""
+        self._base_url = base_url
+
+    def stored(self, job: Job) -> bytes:
+        return webhook(view_of(job), self._base_url)
+
+    def whole(
+        self,
+        status: Status,
+        stored: bytes,
+        job_input: str,
+        result: str,
+        details: Mapping[str, Any] | None,
+    ) -> bytes:
+        output = output_in(result) if status is Status.COMPLETED else "null"
+        return complete(stored, job_input, output)

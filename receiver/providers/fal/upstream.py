@@ -15,7 +15,6 @@ from urllib.parse import quote, urlencode
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from receiver.dialects.fal import NO_OBJECT
 from receiver.domain.answers import (
     Report,
     StatusAnswer,
@@ -24,6 +23,7 @@ from receiver.domain.answers import (
     SubmitAnswer,
 )
 from receiver.domain.observations import CancelAnswer
+from receiver.providers.fal.shape import NO_OBJECT
 from receiver.upstream import parsing
 from receiver.upstream.api import SUCCESS, Account, Api
 from receiver.upstream.calls import HttpClient, NoAnswer, Response

@@ -8,17 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.dialects import samsar
-from receiver.dialects.contract import Body, JobView, Refused, Submission, encode
 from receiver.prices import PriceList
-from receiver.providers.registry import SANDBOX_PATHS
-from receiver.providers.samsar import KINDS, InputRules
+from receiver.providers.samsar import shape as samsar
+from receiver.providers.samsar.upstream import KINDS, InputRules
 from receiver.simulator.api import SandboxApi, json_answer
+from receiver.upstream.shapes import Body, JobView, Refused, Submission, encode
 
 
 class SamsarApi(SandboxApi):
     name = "samsar"
-    path = SANDBOX_PATHS["samsar"]
+    path = "/v1/video/"
     schemes = ("bearer",)
     no_key = 400
 

@@ -9,19 +9,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.dialects import replicate
-from receiver.dialects.contract import Body, JobView, Submission
 from receiver.prices import PriceList
-from receiver.providers.registry import SANDBOX_PATHS
+from receiver.providers.replicate import shape as replicate
 from receiver.simulator.api import SandboxApi, json_answer
 from receiver.simulator.faults import UPDATES
+from receiver.upstream.shapes import Body, JobView, Submission
 from receiver.webhooks.signing import new_secret, sign
 from store.records.times import Millis
 
 
 class ReplicateApi(SandboxApi):
     name = "replicate"
-    path = SANDBOX_PATHS["replicate"]
+    path = "/v1/"
     schemes = ("bearer", "token")
 
     def __init__(self, api_key: str | None = None, prices: PriceList | None = None) -> None:

@@ -8,31 +8,30 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from receiver.dialects import fal
-from receiver.dialects.contract import Body, encode, view_of
 from receiver.engine.new_job import Submission
 from receiver.engine.waiting import ahead
-from receiver.http_api import provider_clients
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
+from receiver.http_api.credentials import KEY, KEY_WITHOUT_RATE_LIMIT, Row
 from receiver.http_api.errors import Problem
 from receiver.http_api.event_stream import HEADERS, counted
-from receiver.http_api.provider_clients import ClientCreation, base_url, own_job
 from receiver.http_api.responses import JSON, NO_STORE
+from receiver.providers import clients
+from receiver.providers.clients import ClientApi, ClientCreation
+from receiver.providers.fal import shape as fal
 from receiver.streams.hub import STOP
+from receiver.upstream.shapes import Body, encode, view_of
 from store.idempotency import StoredResponse
 from store.records.jobs import Job, Phase
 
-API: Final = "fal"
+API: Final = ClientApi("fal", "/fal/", fal.output_of)
 
 _ENDS: Final = ("COMPLETED", "FAILED", "CANCELLED")
 
 
 async def submit(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Submit a request to an endpoint."""
-    provider = provider_clients.provider_of(context.settings, API)
-    assert provider is not None, "without one, these routes are not in the table"
-    return await _RequestCreation(context, request, caller, None, API, provider).respond()
+    return await _RequestCreation(context, request, caller, None, API).respond()
 
 
 @dataclass
@@ -55,7 +54,7 @@ class _RequestCreation(ClientCreation):
 
     async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
         position = await _ahead(self.context, job, batch=self._is_low())
-        body = fal.accepted(view_of(job), base_url(self.context, self.request, API), position)
+        body = fal.accepted(view_of(job), API.base_url(self.context, self.request), position)
         return StoredResponse(200, {"Content-Type": JSON, **_of(job)}, encode(body))
 
 
@@ -84,14 +83,14 @@ async def stream(context: ApiContext, request: Request, caller: Caller) -> ASGIA
 async def response(context: ApiContext, request: Request, caller: Caller) -> Response:
     """The result of a request, or why there is none."""
     job = await _find(context, request, caller)
-    status_code, content = fal.response(await provider_clients.view(context, caller, job))
+    status_code, content = fal.response(await API.view(context, caller, job))
     return Response(content, status_code, {**NO_STORE, **_of(job)}, JSON)
 
 
 async def cancel(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Cancel a request."""
     job = await _find(context, request, caller)
-    cancelled = await provider_clients.cancel(context, caller, job)
+    cancelled = await clients.cancel(context, caller, job)
     if cancelled is None:
         job = await _find(context, request, caller)
     status_code, body = fal.cancellation(view_of(job))
@@ -101,7 +100,7 @@ async def cancel(context: ApiContext, request: Request, caller: Caller) -> Respo
 async def _find(context: ApiContext, request: Request, caller: Caller) -> Job:
     try:
         job = await context.services.store.jobs.find(request.path_params["id"])
-        return own_job(caller, API, job)
+        return API.own_job(caller, job)
     except Problem as problem:
         # The client looks for this word where a problem has the number.
         raise Problem(
@@ -115,7 +114,7 @@ def _of(job: Job) -> dict[str, str]:
 
 async def _status(context: ApiContext, request: Request, job: Job) -> tuple[int, Body]:
     position = await _ahead(context, job)
-    return fal.status(view_of(job), base_url(context, request, API), position)
+    return fal.status(view_of(job), API.base_url(context, request), position)
 
 
 async def _ahead(context: ApiContext, job: Job, *, batch: bool = False) -> int:
@@ -142,3 +141,13 @@ async def _events(
                     return
                 yield b":\n"
             job = await _find(context, request, caller)
+
+
+_REQUEST: Final = "/fal/{endpoint:path}/requests/{id}"
+ROUTES: Final[tuple[Row[Any], ...]] = (
+    Row("GET", f"{_REQUEST}/status", KEY_WITHOUT_RATE_LIMIT, status),
+    Row("GET", f"{_REQUEST}/status/stream", KEY, stream),
+    Row("PUT", f"{_REQUEST}/cancel", KEY, cancel),
+    Row("GET", _REQUEST, KEY, response),
+    Row("POST", "/fal/{endpoint:path}", KEY, submit),
+)

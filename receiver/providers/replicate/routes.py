@@ -10,22 +10,31 @@ from urllib.request import parse_http_list
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from receiver.dialects import replicate
-from receiver.dialects.contract import JobView, Refused
 from receiver.domain.serialization import compact_json
 from receiver.engine.new_job import Submission
-from receiver.http_api import provider_clients, queries
+from receiver.http_api import queries
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
+from receiver.http_api.credentials import (
+    ANY,
+    KEY,
+    KEY_ONE_BY_ONE,
+    KEY_WITHOUT_RATE_LIMIT,
+    PUBLIC,
+    Row,
+)
 from receiver.http_api.errors import or_404
 from receiver.http_api.jobs import read_time_filter
-from receiver.http_api.provider_clients import ClientCreation, base_url, invalid, own_job
 from receiver.http_api.responses import JSON, NO_STORE, json_response
-from receiver.providers.replicate import Replicate
+from receiver.providers import clients
+from receiver.providers.clients import ClientApi, ClientCreation, invalid, not_served
+from receiver.providers.replicate import shape as replicate
+from receiver.providers.replicate.upstream import Replicate
+from receiver.upstream.shapes import JobView, Refused, output_in
 from store.idempotency import StoredResponse
 from store.records.jobs import Job, Status
 
-API: Final = "replicate"
+API: Final = ClientApi("replicate", "/replicate/v1/", lambda result, _details: output_in(result))
 
 MAX_WAIT_SECONDS: Final = 55.0
 """The client 2.0.0b4 reads for 60 seconds, and then creates again."""
@@ -36,9 +45,9 @@ _WAIT: Final = re.compile(r"wait(?:\s*=\s*\"?([0-9]{1,9}(?:\.[0-9]+)?)\"?)?", re
 
 async def create(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a prediction."""
-    wait, provider = _preferred_wait(request), provider_clients.provider_of(context.settings, API)
-    assert provider is not None, "without one, these routes are not in the table"
-    return await _PredictionCreation(context, request, caller, wait, API, provider).respond()
+    return await _PredictionCreation(
+        context, request, caller, _preferred_wait(request), API
+    ).respond()
 
 
 class _PredictionCreation(ClientCreation):
@@ -67,7 +76,7 @@ class _PredictionCreation(ClientCreation):
         headers = {"Content-Type": JSON}
         if self.wait is not None:
             headers["Preference-Applied"] = f"wait={self.wait:g}"
-        shown = await provider_clients.view(self.context, self.caller, job, self.input_json)
+        shown = await API.view(self.context, self.caller, job, self.input_json)
         if not job.done:
             shown = replace(shown, status=Status.PENDING)
         return StoredResponse(status_code, headers, _rendered(self.context, self.request, shown))
@@ -82,9 +91,7 @@ async def show(context: ApiContext, request: Request, caller: Caller) -> Respons
 async def cancel(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Cancel a prediction; a finished one stays as it is."""
     job = await _find(context, request, caller)
-    job = await provider_clients.cancel(context, caller, job) or await _find(
-        context, request, caller
-    )
+    job = await clients.cancel(context, caller, job) or await _find(context, request, caller)
     return Response(await _prediction(context, request, caller, job), 200, NO_STORE, JSON)
 
 
@@ -94,15 +101,14 @@ async def list_predictions(context: ApiContext, request: Request, caller: Caller
     queries.check_parameters(request, "cursor", "created_after", "created_before")
     name, text = "predictions", request.query_params.get("cursor")
     after = text and queries.read_cursor(context.cursors, name, caller.user_id, text)
-    provider = provider_clients.provider_of(context.settings, API)
-    where = replace(read_time_filter(request), provider=provider)
+    where = replace(read_time_filter(request), provider=API.provider(context))
     found, last = await context.services.store.jobs.list_page(caller.user_id, where, after, PAGE)
 
     def address(before: str | None) -> str:
         query = {key: text for key, text in request.query_params.items() if key != "cursor"}
         if before is not None:
             query["cursor"] = context.cursors.sign([name, caller.user_id, before])
-        url = f"{base_url(context, request, API)}predictions"
+        url = f"{API.base_url(context, request)}predictions"
         return f"{url}?{urlencode(query)}" if query else url
 
     links = {"previous": None, "next": None if last is None else address(last)}
@@ -132,10 +138,10 @@ async def show_secret(context: ApiContext, _request: Request, caller: Caller) ->
 async def show_version(context: ApiContext, request: Request, _caller: Caller) -> Response:
     """A version of a model, as the provider describes it. A client asks for it after it has created
     a prediction, so it always gets an answer."""
-    name, version = provider_clients.provider_of(context.settings, API), request.path_params["id"]
-    provider = context.services.providers[str(name)]
+    provider = context.services.providers[API.provider(context)]
     assert isinstance(provider, Replicate)
     path = request.path_params
+    version = path["id"]
     found = await provider.version(f"{path['owner']}/{path['name']}", version)
     if found is not None:
         return Response(found, 200, NO_STORE, JSON)
@@ -143,17 +149,17 @@ async def show_version(context: ApiContext, request: Request, _caller: Caller) -
 
 
 async def _find(context: ApiContext, request: Request, caller: Caller) -> Job:
-    return own_job(caller, API, await context.services.store.jobs.find(request.path_params["id"]))
+    return API.own_job(caller, await context.services.store.jobs.find(request.path_params["id"]))
 
 
 async def _prediction(context: ApiContext, request: Request, caller: Caller, job: Job) -> bytes:
     job_input = await context.services.store.jobs.input_of(job.id) or "null"
-    shown = await provider_clients.view(context, caller, job, job_input)
+    shown = await API.view(context, caller, job, job_input)
     return _rendered(context, request, shown)
 
 
 def _rendered(context: ApiContext, request: Request, shown: JobView) -> bytes:
-    return replicate.prediction(shown, base_url(context, request, API))
+    return replicate.prediction(shown, API.base_url(context, request))
 
 
 def _preferred_wait(request: Request) -> float | None:
@@ -162,3 +168,23 @@ def _preferred_wait(request: Request) -> float | None:
         if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
             return min(float(match[1] or MAX_WAIT_SECONDS), MAX_WAIT_SECONDS)
     return None
+
+
+ROUTES: Final[tuple[Row[Any], ...]] = (
+    Row("POST", "/replicate/v1/predictions", KEY, create),
+    Row("GET", "/replicate/v1/predictions", KEY_ONE_BY_ONE, list_predictions),
+    Row("GET", "/replicate/v1/predictions/{id}", KEY_WITHOUT_RATE_LIMIT, show),
+    Row("POST", "/replicate/v1/predictions/{id}/cancel", KEY, cancel),
+    Row("POST", "/replicate/v1/models/{owner}/{name}/predictions", KEY, create),
+    Row("POST", "/replicate/v1/deployments/{owner}/{name}/predictions", KEY, create),
+    Row("GET", "/replicate/v1/webhooks/default/secret", KEY, show_secret),
+    Row("GET", "/replicate/v1/models/{owner}/{name}/versions/{id}", KEY, show_version),
+    *(
+        Row(ANY, f"/replicate/v1/{part}{below}", PUBLIC, not_served)
+        for part in (
+            *("account", "hardware", "collections", "trainings", "files"),
+            *("models", "deployments"),
+        )
+        for below in ("", "/{below:path}")
+    ),
+)

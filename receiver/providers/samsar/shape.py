@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.dialects.contract import Body, JobView, Refused, Submission, encode
+from receiver.upstream.shapes import Body, JobView, Refused, Submission, encode
 
 
 def read_submission(kind: str, body: Mapping[str, Any]) -> Submission:

@@ -1,16 +1,13 @@
 """Shared by the routes for clients that speak the API of Replicate or fal."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.config.settings import ServeSettings, sandbox_of
-from receiver.dialects import webhooks
-from receiver.dialects.contract import JobView, view_of
 from receiver.engine.cancel_job import JobFinished, cancel_job
 from receiver.engine.new_job import Submission
 from receiver.http_api.auth import Caller
@@ -20,8 +17,8 @@ from receiver.http_api.creating import Creation
 from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import KEY_LIFETIME
 from receiver.http_api.validation import pointer, url_faults
-from receiver.providers.registry import API_OF
 from receiver.upstream.contract import MAX_KIND, InputFault
+from receiver.upstream.shapes import JobView, view_of
 from store.idempotency import Replay, StoredResponse
 from store.records.jobs import Job, Status
 from store.records.times import Millis
@@ -30,15 +27,49 @@ from store.rows import to_json
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
-def provider_of(settings: ServeSettings, api: str) -> str | None:
-    """The running provider behind an API: the real one, else its sandbox; None if neither runs."""
-    running = settings.provider_names
-    return next((name for name in (api, sandbox_of(api)) if name in running), None)
+@dataclass(frozen=True, slots=True)
+class ClientApi:
+    """A provider's own API, as its clients call it here."""
 
+    name: str
+    """The provider's; `Job.source` of the jobs that its clients create."""
+    path: str
+    """Where it is served, ending in a slash."""
+    output_of: Callable[[str | None, Mapping[str, Any] | None], str]
+    """The output, as the provider gave it: JSON, from the JSON of a stored result and the job's
+    `details`."""
 
-def base_url(context: ApiContext, request: Request, source: str) -> str:
-    """Where the client reaches the API of `source`: with the scheme and host that it used."""
-    return _origin(context.settings.public_url, request) + webhooks.BASE_PATHS[source]
+    @property
+    def providers(self) -> tuple[str, str]:
+        """The names of the providers with this API: the real one, which goes first, and its
+        simulated twin."""
+        return self.name, f"sandbox-{self.name}"
+
+    def provider(self, context: ApiContext) -> str:
+        """The provider behind these routes, which are served only if one runs."""
+        return next(name for name in self.providers if name in context.services.providers)
+
+    def base_url(self, context: ApiContext, request: Request) -> str:
+        """Where the client reaches this API: with the scheme and host that it used."""
+        return _origin(context.settings.public_url, request) + self.path
+
+    def own_job(self, caller: Caller, job: Job | None) -> Job:
+        """The job, if it is one of this API's providers and the caller may read it. Raises Problem
+        404."""
+        return caller.readable(job if job and job.provider in self.providers else None)
+
+    async def view(
+        self, context: ApiContext, caller: Caller, job: Job, job_input: str = "{}"
+    ) -> JobView:
+        """The job with its whole result. `job_input` is JSON."""
+        result = None
+        if job.status is Status.COMPLETED and job.result is not None:
+            if job.result.get("truncated") is not True:
+                result = to_json(job.result)
+            else:  # the whole can be megabytes: each user's are read one by one
+                async with context.long_read_locks.of(caller.user_id):
+                    result = await context.services.store.jobs.result_of(job.id)
+        return view_of(job, job_input, self.output_of(result, job.details))
 
 
 def _origin(public_url: str, request: Request) -> str:
@@ -49,24 +80,6 @@ def _origin(public_url: str, request: Request) -> str:
         return public_url
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return f"{forwarded if forwarded == 'https' else request.url.scheme}://{host}"
-
-
-def own_job(caller: Caller, api: str, job: Job | None) -> Job:
-    """The job, if it is one of that API's providers and the caller may read it. Raises Problem
-    404."""
-    return caller.readable(job if job and API_OF.get(job.provider) == api else None)
-
-
-async def view(context: ApiContext, caller: Caller, job: Job, job_input: str = "{}") -> JobView:
-    """The job with its whole result. `job_input` is JSON."""
-    result = None
-    if job.status is Status.COMPLETED and job.result is not None:
-        if job.result.get("truncated") is not True:
-            result = to_json(job.result)
-        else:  # the whole can be megabytes: each user's are read one by one
-            async with context.long_read_locks.of(caller.user_id):
-                result = await context.services.store.jobs.result_of(job.id)
-    return view_of(job, job_input, webhooks.output_of(API_OF[job.provider], result, job.details))
 
 
 async def cancel(context: ApiContext, caller: Caller, job: Job) -> Job | None:
@@ -91,8 +104,7 @@ def invalid(name: str, detail: str, title: str = "Input validation failed") -> P
 class ClientCreation(Creation):
     """A repeat of a request that still waits is not refused, but waits too."""
 
-    api: str
-    provider: str
+    api: ClientApi
 
     def key_in_use(self) -> Millis:
         return -KEY_LIFETIME  # never, not even by a clock that is behind
@@ -120,7 +132,8 @@ class ClientCreation(Creation):
             Problem: 422.
         """
         name, kind = named
-        wrong = self.context.services.providers[self.provider].check_kind(kind)
+        provider = self.api.provider(self.context)
+        wrong = self.context.services.providers[provider].check_kind(kind)
         if wrong or len(kind) > MAX_KIND:
             rule = wrong or f"kind must have at most {MAX_KIND} characters."
             detail = name + rule.removeprefix("kind")
@@ -129,13 +142,13 @@ class ClientCreation(Creation):
         for fault in () if url is None else url_faults(self.context, name, url):
             raise invalid(name, fault.detail)
         return Submission(
-            provider=self.provider,
+            provider=provider,
             kind=kind,
             input=job_input,
             webhook_url=url,
             webhook_events=events,
             metadata={},
-            source=self.api,
+            source=self.api.name,
         )
 
 

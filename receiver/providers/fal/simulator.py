@@ -11,12 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from receiver.dialects import fal
-from receiver.dialects.contract import Body, JobView, Submission, encode
 from receiver.prices import PriceList
-from receiver.providers.registry import SANDBOX_PATHS
+from receiver.providers.fal import shape as fal
 from receiver.simulator.api import SandboxApi, json_answer
 from receiver.simulator.jobs import SandboxJob
+from receiver.upstream.shapes import Body, JobView, Submission, encode
 from store.records.jobs import Status
 from store.records.times import Millis
 
@@ -30,7 +29,7 @@ _LOOK_SECONDS: Final = 0.1
 
 class FalApi(SandboxApi):
     name = "fal"
-    path = SANDBOX_PATHS["fal"]
+    path = "/"
     schemes = ("key",)
 
     def __init__(self, api_key: str | None = None, prices: PriceList | None = None) -> None:

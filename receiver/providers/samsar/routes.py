@@ -1,7 +1,7 @@
 """Samsar's own API, served by us: its clients change only the base URL and the key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -14,6 +14,7 @@ from receiver.engine.new_job import Submission
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
+from receiver.http_api.credentials import KEY, KEY_WITHOUT_RATE_LIMIT, Row
 from receiver.http_api.errors import CONTENT_TYPE, Problem
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.validation import misspelt_members, read_submission
@@ -24,7 +25,7 @@ from store.records.jobs import ErrorCode, Job, Phase
 log = structlog.get_logger()
 
 _PROVIDERS: Final = ("samsar", "sandbox")
-"""The providers with this API."""
+"""The providers with this API: the real one, and its simulated twin."""
 
 
 async def create_movie(context: ApiContext, request: Request, caller: Caller) -> Response:
@@ -38,8 +39,7 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
 
 
 async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
-    wait, provider = context.settings.submit_wait, provider_of(context.settings)
-    assert provider is not None, "without one, these routes are not in the table"
+    wait, provider = context.settings.submit_wait, _provider(context.settings)
     creation = _ProviderApiCreation(context, request, caller, wait, provider, kind)
     response = await creation.respond()
     if creation.warning:
@@ -62,7 +62,8 @@ class _ProviderApiCreation(Creation):
 
     def read(self, body: Mapping[str, Any]) -> Submission:
         self.warning = misspelt_members(body)
-        return read_submission(self.context, self.provider, self.kind, body)
+        given = read_submission(self.context, self.provider, self.kind, body)
+        return replace(given, source="samsar")
 
     def is_settled(self, job: Job) -> bool:
         return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
@@ -92,11 +93,11 @@ def _accepted(job_id: str) -> StoredResponse:
     return StoredResponse(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
 
 
-def provider_of(settings: ServeSettings) -> str | None:
-    """The running provider behind these routes: Samsar or its sandbox; None if neither runs. If
-    both run, the default provider if it is one of them, else Samsar."""
+def _provider(settings: ServeSettings) -> str:
+    """The provider behind these routes, which are served only if one runs. If both run, the default
+    provider if it is one of them, else Samsar."""
     fitting = set(settings.provider_names) & set(_PROVIDERS)
-    return next((name for name in (settings.provider, *_PROVIDERS) if name in fitting), None)
+    return next(name for name in (settings.provider, *_PROVIDERS) if name in fitting)
 
 
 async def status(context: ApiContext, request: Request, caller: Caller) -> Response:
@@ -114,3 +115,10 @@ async def _find(store: Store, request_id: str) -> Job | None:
     for name in _PROVIDERS:
         job = job or await store.jobs.find_by_provider_id(name, request_id)
     return job if job and job.provider in _PROVIDERS else None
+
+
+ROUTES: Final[tuple[Row[Any], ...]] = (
+    Row("POST", "/v1/video/create_movie", KEY, create_movie),
+    Row("POST", "/v1/video/create_narrative", KEY, create_narrative),
+    Row("GET", "/v1/video/status", KEY_WITHOUT_RATE_LIMIT, status),
+)

@@ -1,0 +1,58 @@
+"""What the composition root asks of a provider's folder."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from receiver.config.settings import SandboxSettings, ServeSettings
+from receiver.domain.client_webhooks import ClientWebhooks
+from receiver.http_api.credentials import Row
+from receiver.prices import PriceList
+from receiver.simulator.api import SandboxApi
+from receiver.upstream.api import Account
+from receiver.upstream.contract import Provider
+
+
+class Plugin(ABC):
+    """One provider: how it is opened, what is served to its own clients, and its simulated twin.
+    Methods with a body here are optional."""
+
+    name: str
+    twin: str
+    """The name of its simulated twin in settings."""
+    path_of_twin: str
+    """At which the twin serves its API; a client's base URL is its origin followed by this."""
+    routes: Sequence[Row[Any]] = ()
+    """The provider's own API, for its clients; served if the provider or its twin runs."""
+
+    @abstractmethod
+    def check_kind(self, kind: str) -> str | None:
+        """See `Provider.check_kind`."""
+
+    @abstractmethod
+    def open(self, settings: ServeSettings, account: Account) -> Provider:
+        """Create the provider; no I/O."""
+
+    def settings_for_twin(self, base_url: str) -> Mapping[str, object]:
+        """The settings that are different for the twin at this address."""
+        return {}
+
+    @abstractmethod
+    def simulator(
+        self, settings: SandboxSettings, key: str | None, prices: PriceList | None
+    ) -> SandboxApi:
+        """The twin's API. It accepts `key` alone; None accepts any. Its invoice has `prices`."""
+
+    def client_webhooks(self, public_url: str) -> ClientWebhooks | None:
+        """The shape of webhooks to the provider's own clients; None if it is ours. Addresses in
+        them begin with `public_url`."""
+        return None
+
+    def words(self, settings: ServeSettings) -> Mapping[str, Collection[str]]:
+        """By name of a schema in the OpenAPI document: the words that the settings allow."""
+        return {}
+
+    def cautions(self, settings: ServeSettings) -> Iterator[tuple[str, str, str]]:
+        """What `receiver doctor` warns about, if the provider runs: the subject, what is wrong, and
+        what to do."""
+        yield from ()

@@ -1,0 +1,1 @@
+"""Samsar's video API."""
