@@ -6,6 +6,7 @@ import typer
 
 from receiver.cli.common import Cursor, Json, Limit, User, coroutine, service
 from receiver.cli.output import Table, emit, local_times
+from receiver.http_api.documents import Delivery
 from store.records.deliveries import DeliveryState
 
 Host = Annotated[
@@ -47,7 +48,7 @@ async def list_(
         last = each["attempts"][-1] if each["attempts"] else None
         said = last and (last["error"] or last["status_code"])
         shown = {
-            "state": "failing" if each["failing"] else each["state"],
+            "state": _state(each),
             "attempts": f"{len(each['attempts'])} of {each['max_attempts']}",
             "last": said,
         }
@@ -55,6 +56,12 @@ async def list_(
     columns = "user " * (user is not None)
     columns += "id type host state last attempts next_attempt_at created_at request_id"
     emit(json, page, Table(columns, rows, "No deliveries.", page["next_cursor"]))
+
+
+def _state(delivery: Delivery) -> str:
+    if delivery["paused"]:
+        return "host paused"
+    return "failing" if delivery["failing"] else delivery["state"]
 
 
 @deliveries.command()

@@ -126,6 +126,14 @@ class Deliveries(Handler[Message]):
     def _paused_hosts(self) -> float:
         return len(self._hosts.pauses_left(self._services.clock.monotonic()))
 
+    def paused_until(self, host: str) -> Millis | None:
+        """When this process sends the host its next probe, or now if that is due or under way; None
+        if the host is not paused."""
+        clock, throttle = self._services.clock, self._hosts[host]
+        if throttle.state == "closed":
+            return None
+        return clock.now() + round(throttle.seconds_left(clock.monotonic()) * 1_000)
+
     def answered(self, host: str) -> None:
         """A test message to this host was answered: it gets its messages without waiting for a
         probe."""

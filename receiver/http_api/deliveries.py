@@ -40,6 +40,10 @@ _TEXT = re.compile(r"[!-~]{1,300}")
 
 def _document(context: ApiContext, delivery: Delivery) -> documents.Delivery:
     """A delivery as the API shows it, ready for JSON."""
+    next_at, paused_until = delivery.next_attempt_at, None
+    if delivery.state is DeliveryState.PENDING:
+        paused_until = context.deliveries.paused_until(delivery.host)
+        next_at = max(next_at or 0, paused_until or 0) or None
     return {
         "id": delivery.id,
         "request_id": delivery.job_id,
@@ -50,13 +54,14 @@ def _document(context: ApiContext, delivery: Delivery) -> documents.Delivery:
         "attempts": [
             {"at": timestamp(attempt.at), **_outcome(attempt)} for attempt in delivery.attempts
         ],
-        "next_attempt_at": timestamp(delivery.next_attempt_at),
+        "next_attempt_at": timestamp(next_at),
         "created_at": timestamp(delivery.created_at),
         "delivered_at": timestamp(delivery.delivered_at),
         "host": delivery.host,
         "type": json.loads(delivery.body).get("type", f"job.{delivery.status.lower()}"),
         "max_attempts": len(context.settings.relay_schedule),
         "failing": delivery.state is DeliveryState.PENDING and bool(delivery.attempts),
+        "paused": paused_until is not None,
     }
 
 

@@ -92,6 +92,7 @@ class Delivery(TypedDict):
     type: str
     max_attempts: int
     failing: bool
+    paused: bool
 
 
 class Deliveries(Page):

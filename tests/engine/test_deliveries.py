@@ -104,7 +104,11 @@ async def test_a_user_ends_the_pause_of_a_host_by_a_test_or_a_retry(
         await worker.finish()
         return count
 
+    assert lane.paused_until("dead.example:443") is None
     assert [await attempts() for _ in range(3)] == [PER_HOST, PER_HOST, 0]
+    # The pause began at the second look.
+    assert lane.paused_until("dead.example:443") == harness.clock.now() + 60_000 - 1
+    assert lane.paused_until("other.example:443") is None
     for _ in range(2):
         lane.requested(["dead.example:443"])
         assert [await attempts() for _ in range(2)] == [1, 0], "a probe that fails begins a pause"

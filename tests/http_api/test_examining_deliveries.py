@@ -1,6 +1,7 @@
 """Finding a failed webhook, inspecting it, retrying many, and testing a URL."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -153,6 +154,10 @@ async def test_a_retry_does_not_wait_for_the_end_of_its_hosts_pause(
     before = await attempts()
     (waiting,) = await jobs[-1].deliveries()
     assert waiting["attempts"] == []
+    assert waiting["paused"] is True
+    due = datetime.fromisoformat(waiting["next_attempt_at"])
+    assert timedelta(0) < due - datetime.now(UTC) <= timedelta(minutes=1)
+    assert not any(each["paused"] for each in await listed(root, "deliveries", state="exhausted"))
     if of == "one":
         await root.post(f"/v1/deliveries/{waiting['id']}/retry")
     else:

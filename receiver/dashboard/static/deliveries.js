@@ -144,7 +144,7 @@ function deliveryRow({ id, type, host, user: owner, created_at: created }, user,
     state.replaceChildren(chip(deliveryState(delivery)));
     about.replaceChildren(by || "", job ? titleOf(job) : delivery.request_id);
     last.replaceChildren(...summary(delivery));
-    next.replaceChildren(nextAttempt(delivery));
+    next.replaceChildren(...nextAttempt(delivery));
   }
   const element = h("li", {}, h("div", { class: "row delivery" }, state,
     h("span", { class: "what" }, title, about),
@@ -160,7 +160,11 @@ function summary({ state, attempts, max_attempts: most }) {
   return [h("strong", {}, last.error ?? `HTTP ${last.status_code}`), " ", h("span", {}, `attempt ${number}`)];
 }
 
-const nextAttempt = ({ state, next_attempt_at: at }) => (state === "pending" && at ? until(at) : "");
+/** When the next attempt is, and that the host cannot be reached if so; nothing without one. */
+export function nextAttempt({ state, paused, next_attempt_at: at }) {
+  if (state !== "pending" || !at) return [];
+  return paused ? ["the host fails, next attempt ", until(at)] : [until(at)];
+}
 
 /** Read the jobs of these deliveries that are not known yet, some at a time. */
 async function readTitles(deliveries, signal) {

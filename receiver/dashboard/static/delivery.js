@@ -4,10 +4,11 @@ import { backLink, link } from "./address.js";
 import { sendAgain } from "./actions.js";
 import { attemptAdvice } from "./advice.js";
 import { get } from "./api.js";
+import { nextAttempt } from "./deliveries.js";
 import { copyable, copyButton, factList, failure, h, main, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
 import { repeat } from "./repeat.js";
-import { age, clockTime, duration, until, zone } from "./times.js";
+import { age, clockTime, duration, zone } from "./times.js";
 import { chip, deliveryState, titleOf } from "./words.js";
 
 const REFRESH = 5000;
@@ -65,7 +66,7 @@ export function showDelivery(user, signal, id) {
         ["User", user.admin && delivery.user],
         ["Created", age(delivery.created_at)],
         ["Delivered", delivery.delivered_at && age(delivery.delivered_at)],
-        ["Next attempt", delivery.next_attempt_at && until(delivery.next_attempt_at)],
+        ["Next attempt", delivery.next_attempt_at && h("span", {}, ...nextAttempt(delivery))],
       ])));
     attempts.replaceChildren(h("h2", {}, "Attempts"), attemptList(delivery.attempts));
     message.replaceChildren(
