@@ -2,6 +2,7 @@
 admins."""
 
 from dataclasses import asdict
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,9 @@ from receiver.http_api.queries import PAGE, read_page
 from receiver.http_api.responses import json_response
 from receiver.http_api.sessions import require_same_origin
 
+BODY_BYTES: Final = 4 * 1024
+"""Of a request: it has a key, or a name."""
+
 # --- the session ----------------------------------------------------------------------------------
 
 
@@ -37,7 +41,7 @@ async def show_session(context: ApiContext, request: Request) -> Response:
 async def sign_in(context: ApiContext, request: Request) -> Response:
     """`POST /session` `{"key"}`: open a session and set its cookie."""
     require_same_origin(request)  # against login CSRF
-    match parse_object(await read_body(request, context.settings.max_body_bytes)):
+    match parse_object(await read_body(request, BODY_BYTES)):
         case {"key": str(key)} if key.strip():
             caller = await context.auth.caller_of_key(hash_key(key.strip()))
         case _:
@@ -69,7 +73,7 @@ def _session(context: ApiContext, caller: Caller | None) -> Response:
 async def signing_secret(context: ApiContext, request: Request, caller: Caller) -> Response:
     """`POST /session/secret` `{"key", "rotate"?}`: the user's signing secret, or a new one. The key
     is asked for again: an open page alone must not be enough."""
-    body = parse_object(await read_body(request, context.settings.max_body_bytes))
+    body = parse_object(await read_body(request, BODY_BYTES))
     key, rotate = body.get("key"), body.get("rotate", False)
     if not isinstance(key, str) or not isinstance(rotate, bool) or {*body} - {"key", "rotate"}:
         raise invalid("/key", "key must be your API key.")
@@ -106,7 +110,7 @@ async def list_keys(context: ApiContext, request: Request, caller: Caller) -> Re
 async def create_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
     """`POST /session/keys` `{"user", "name"?, "admin"?}`: create a key, and the user if that one is
     new. It is shown once, with the user's signing secret."""
-    body = parse_object(await read_body(request, context.settings.max_body_bytes))
+    body = parse_object(await read_body(request, BODY_BYTES))
     user, admin, name = body.get("user"), body.get("admin", False), body.get("name")
     unknown = {*body} - {"user", "name", "admin"}
     is_valid = isinstance(admin, bool) and isinstance(name, str | None) and not unknown

@@ -114,6 +114,8 @@ async def test_a_bad_key_and_none_open_no_session(shared_service: RunningService
     for body in bodies:
         answer = await shared_service.client().post("/session", json=body, headers=OWN)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/key")
+    answer = await shared_service.client().post("/session", json={"key": "0" * 4_096}, headers=OWN)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 async def test_signing_out(shared_service: RunningService) -> None:
