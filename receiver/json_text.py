@@ -3,15 +3,22 @@
 import codecs
 import json
 import math
-from itertools import chain
+import re
+from itertools import chain, islice
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
 """Maximum nesting of arrays and objects; `[]` counts as one."""
+MAX_DIGITS = 1_000
+"""Maximum length of an integer: the time to write it grows with the square of it."""
+
+# A string, even one that does not end, or (a group) what stands before a value.
+_BEFORE_A_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([,\[{])', re.DOTALL)
 
 
 class UnreadableJson(ValueError):
-    """Not JSON, or JSON with NaN, Infinity, a number that is too large, or too deep nesting.
+    """Not JSON, or JSON with NaN, Infinity, a number that is too large or long, or too deep
+    nesting.
 
     The message says what, and where if it is not JSON. It quotes nothing of the JSON except a
     constant such as NaN.
@@ -33,6 +40,15 @@ def decode(raw: bytes | bytearray) -> str:
     return raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
 
 
+def has_more_values(raw: bytes | bytearray, most: int) -> bool:
+    """Whether it has more values than `most`, if it is JSON. The outermost is not counted, and an
+    empty array or object twice."""
+    if len(raw) <= most or sum(map(raw.count, b",[{")) <= most:
+        return False  # almost always, and much faster
+    before_values = (found for found in _BEFORE_A_VALUE.finditer(raw) if found.lastindex)
+    return next(islice(before_values, most, None), None) is not None
+
+
 def parse(text: str) -> Any:
     """Parse JSON. Lone surrogates are kept; the caller decides about them.
 
@@ -47,8 +63,8 @@ def parse(text: str) -> Any:
 
 
 def parse_answer(text: str) -> Any:
-    """Parse the answer to one of our calls. NaN, Infinity and numbers that are too large become
-    None instead of an error. The depth is not limited: the caller cleans the value.
+    """Parse the answer to one of our calls. NaN, Infinity and numbers that are too large or
+    long become None instead of an error. The depth is not limited: the caller cleans the value.
 
     Raises:
         UnreadableJson: it is not JSON, or nested deeper than Python's decoder can follow.
@@ -64,10 +80,6 @@ def _decoded(decoder: json.JSONDecoder, text: str) -> Any:
         raise UnreadableJson(f"{what} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
         raise UnreadableJson(f"nested deeper than {MAX_DEPTH}") from error
-    except UnreadableJson:
-        raise
-    except ValueError as error:  # also from int(), for more than 4,300 digits
-        raise UnreadableJson("a number is too large") from error
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -78,7 +90,7 @@ def _finite(digits: str) -> float:
     # float() turns "1e309" into infinity, and `parse_constant` is not called for it.
     number = WrittenFloat(digits)
     if not math.isfinite(number):
-        raise ValueError("not finite")
+        raise UnreadableJson("a number is too large")
     number.text = digits
     return number
 
@@ -89,16 +101,13 @@ def _finite_or_none(digits: str) -> float | None:
 
 
 def _whole(digits: str) -> int:
-    # Not `int` itself: large texts are parsed in a thread, and calls of Python functions let the
-    # event loop take the GIL. Half a million numbers would keep it from that for 35 ms.
+    if len(digits) > MAX_DIGITS:
+        raise UnreadableJson(f"an integer has more than {MAX_DIGITS:,} digits")
     return int(digits)
 
 
 def _whole_or_none(digits: str) -> int | None:
-    try:
-        return int(digits)
-    except ValueError:
-        return None
+    return int(digits) if len(digits) <= MAX_DIGITS else None
 
 
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)

@@ -16,6 +16,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Of all bodies under way: those that are being received, wait for their turn, or are parsed."""
 MAX_SENDER_BYTES: Final = 8 * 1024 * 1024
 """Of one sender's bodies under way."""
+MAX_VALUES: Final = 50_000
+"""JSON values of one body. To parse or encode more could take the GIL, and so hold the event loop,
+for more than 50 ms."""
 
 
 class LargeBodies:

@@ -12,8 +12,8 @@ from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackReceived
 from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import note_end
-from receiver.json_text import UnreadableJson, decode, parse
-from receiver.large_bodies import LARGE, LargeBodies
+from receiver.json_text import UnreadableJson, decode, has_more_values, parse
+from receiver.large_bodies import LARGE, MAX_VALUES, LargeBodies
 from store.callbacks import IncomingCallback, Receipt
 from store.errors import NotFound, StoreUnavailable
 from store.records.callbacks import Verdict
@@ -85,7 +85,10 @@ class CallbackIntake:
             return await asyncio.to_thread(read)
 
     def _read_at_once(self, provider: str, body: bytes) -> Report | None:
-        """What a callback's body says; None if it is no JSON object."""
+        """What a callback's body says; None if it is no JSON object, or has too many
+        values."""
+        if has_more_values(body, MAX_VALUES):
+            return None
         try:
             content = parse(decode(body))
         except UnreadableJson:

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from receiver.http_api.errors import Problem
-from receiver.json_text import UnreadableJson, parse
-from receiver.large_bodies import LARGE, LargeBodies
+from receiver.json_text import UnreadableJson, has_more_values, parse
+from receiver.large_bodies import LARGE, MAX_VALUES, LargeBodies
 
 BODY_SECONDS = 30.0
 """Time limit for receiving a body."""
@@ -110,8 +110,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a body that must be a JSON object.
 
     Raises:
-        Problem: 400, if it is not.
+        Problem: 400, if it is not, or has too many values.
     """
+    if has_more_values(body, MAX_VALUES):
+        raise Problem(
+            400,
+            "too_many_values",
+            f"The body has more than {MAX_VALUES:,} JSON values."
+            " Send long lists of data as a link, or as one string.",
+        )
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:

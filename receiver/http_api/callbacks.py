@@ -11,6 +11,7 @@ from receiver.http_api.body import read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.http_api.responses import json_response
+from receiver.large_bodies import MAX_VALUES
 from receiver.upstream.contract import BadSignature
 from store.callbacks import Receipt
 from store.errors import NotFound
@@ -50,7 +51,8 @@ async def callback(
         ) from None
     services.metrics.count_callback(provider, receipt, verified=verified)
     if receipt is Receipt.REJECTED:
-        raise Problem(400, "invalid_json", "The body must be a JSON object.")
+        text = f"The body must be a JSON object of at most {MAX_VALUES:,} values."
+        raise Problem(400, "invalid_json", text)
     if receipt is Receipt.CONFLICT:
         raise Problem(409, "id_conflict", "The body and this URL name different jobs.")
     await _ANSWERS[receipt](scope, receive, send)

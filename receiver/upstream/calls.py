@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeVar
 
 import httpcore
 import httpx
 
-from receiver.json_text import UnreadableJson, decode, parse_answer
+from receiver.json_text import UnreadableJson, decode, has_more_values, parse_answer
 from receiver.large_bodies import LARGE
 from receiver.net.backend import Backend
 from receiver.net.resolver import Resolver
@@ -25,7 +24,7 @@ from receiver.net.transport import default_tls, open_transport
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """A longer body is ignored. Some contain inputs, logs and whole results."""
-MAX_VALUES = 200_000
+MAX_ANSWER_VALUES = 200_000
 """A body with more JSON values is ignored too. Users choose the models that answer, and a value of
 two bytes, such as `[]`, takes 72 in memory."""
 CONNECT_SECONDS = 10.0
@@ -34,9 +33,6 @@ CONNECT_SECONDS = 10.0
 _large_answers = ThreadPoolExecutor(1, "large answer")
 """Reads one large body at a time, so that the memory for their values does not add up. In the event
 loop it could take seconds."""
-
-# A string, even one that does not end, or (a group) what stands before a value.
-_BEFORE_A_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([,\[{])', re.DOTALL)
 
 # Markup or a JSON object at the beginning; control characters (binary data) anywhere.
 _NOT_FOR_PEOPLE = re.compile(r"\A\s*[<{]|[\x00-\x08\x0e-\x1f]")
@@ -201,7 +197,7 @@ def _reason(error: Exception) -> str:
 def read_response(status_code: int, headers: Mapping[str, str], raw: bytearray) -> Response:
     """The response with this body."""
     head = (status_code, headers)
-    if len(raw) > MAX_ANSWER_BYTES or _has_too_many_values(raw):
+    if len(raw) > MAX_ANSWER_BYTES or has_more_values(raw, MAX_ANSWER_VALUES):
         return Response(*head, body_error="is too long")
     text = decode(raw)
     try:
@@ -211,12 +207,3 @@ def read_response(status_code: int, headers: Mapping[str, str], raw: bytearray) 
         return Response(*head, text=plain, body_error="is not JSON")
     error = "" if isinstance(value, dict) else "is not a JSON object"
     return Response(*head, value, is_json=True, body_error=error)
-
-
-def _has_too_many_values(raw: bytearray) -> bool:
-    """Whether it has more than `MAX_VALUES`, if it is JSON. The outermost is not counted, and an
-    empty array or object twice."""
-    if sum(map(raw.count, b",[{")) <= MAX_VALUES:  # much faster, and almost always enough
-        return False
-    before_values = (found for found in _BEFORE_A_VALUE.finditer(raw) if found.lastindex)
-    return next(islice(before_values, MAX_VALUES, None), None) is not None

@@ -7,6 +7,7 @@ import httpx
 import structlog
 from structlog.testing import capture_logs
 
+from receiver.large_bodies import MAX_VALUES
 from tests.http_api.accepted_job import AcceptedJob, create_accepted_job
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
@@ -87,6 +88,7 @@ async def test_a_body_over_the_limit_is_413_and_polls(
 NO_OBJECTS = [
     *(b"", b"{", b"[]", b"null", b'"COMPLETED"', b"status=COMPLETED", b"\x00\xff"),
     *(b'{"status": NaN}', b'{"progress": 1e309}', b'{"a":' * 100 + b"1" + b"}" * 100),
+    b'{"status":"COMPLETED","x":[%b]}' % b",".join([b"0"] * (MAX_VALUES - 1)),
 ]
 
 

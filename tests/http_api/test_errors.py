@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock
 import httpx
 import pytest
 
+from receiver.large_bodies import MAX_VALUES
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.documented import assert_problem
@@ -58,9 +59,9 @@ async def test_a_wrong_method_is_405_with_the_allowed_ones(shared_service: Runni
 BAD_BODIES = [
     *(b"", b"{", b"{} {}", b"{'input': {}}", b"[]", b'"x"', b"null", b"1"),
     *(b'{"input": %b}' % number for number in (b"NaN", b"Infinity", b"-Infinity", b"1e309")),
-    b'{"input": ' + b"9" * 5_000 + b"}",
-    *(b'{"a":' + b"[" * depth + b"]" * depth + b"}" for depth in (64, 100_000)),
-    b'{"a":' * 100_000,
+    b'{"input": ' + b"9" * 1_001 + b"}",
+    *(b'{"a":' + b"[" * depth + b"]" * depth + b"}" for depth in (64, 40_000)),
+    b'{"a":' * 40_000,
     *(b'{"input": {"prompt": "\\%b"}}' % lone for lone in (b"ud800", b"udc00\\ud800")),
     *(b'{"\\udfff": 1}', b'{"input": {"x": [{"y": ["\\ud83d"]}]}}'),
     # Invalid UTF-8, a surrogate in UTF-8, an overlong form, and a control character.
@@ -81,11 +82,35 @@ async def test_a_body_that_is_no_json_object_is_400(shared_client: httpx.AsyncCl
     assert (await shared_client.get("/v1/jobs")).json()["jobs"] == []
 
 
+async def test_a_body_of_too_many_values_is_400(shared_client: httpx.AsyncClient) -> None:
+    beside = 3  # the kind, the input, its list
+    for path in ("/v1/jobs", "/v1/video/create_movie", "/v1/deliveries/retry", "/v1/webhook-tests"):
+        for more in ("1", "[1]", '{"a":1}', "1,[]"):
+            values = "0," * (MAX_VALUES - beside) + more
+            content = f'{{"kind":"create_movie","input":{{"x":[{values}]}}}}'
+            problem = assert_problem(
+                await shared_client.post(path, content=content), 400, "too_many_values"
+            )
+            assert "50,000" in problem["detail"]
+
+
+async def test_a_body_of_as_many_values_as_may_be_is_accepted(
+    shared_client: httpx.AsyncClient,
+) -> None:
+    beside = 8  # the kind, the input, and the six members of that
+    text = '[{",\\' * MAX_VALUES
+    for more, status in ((0, 202), (1, 400)):
+        numbers = [0] * (MAX_VALUES - beside + more)
+        body = JOB | {"input": MOVIE | {"x": numbers, "y": text}}
+        content = json.dumps(body, separators=(",", ":"))
+        assert (await shared_client.post("/v1/jobs", content=content)).status_code == status
+
+
 async def test_unusual_json_is_accepted(shared_client: httpx.AsyncClient) -> None:
     deep: Any = "bottom"
     for _ in range(62):  # with the body and its input, 64 levels
         deep = [deep]
-    odd = {"smile": "\U0001f600", "deep": deep, "big": 10**300, "text": "\u2028\x7f\u0085"}
+    odd = {"smile": "\U0001f600", "deep": deep, "big": 10**999, "text": "\u2028\x7f\u0085"}
     content = json.dumps(JOB | {"input": MOVIE | odd}).encode()
     assert b"\\ud83d\\ude00" in content
     assert (await shared_client.post("/v1/jobs", content=content)).status_code == 202

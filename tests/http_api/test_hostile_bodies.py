@@ -12,6 +12,8 @@ import pytest
 
 from receiver.http_api.errors import MAX_FAULTS
 from receiver.http_api.responses import list_response
+from receiver.json_text import MAX_DIGITS
+from receiver.large_bodies import MAX_VALUES
 from tests.simulation.client import Exchange, scope
 from tests.support.service import JOB, MOVIE, RunningService
 
@@ -52,7 +54,7 @@ BODIES: dict[str, bytes] = {
     "kind": filled(lambda n: JOB | {"kind": ["k"] * n}, 4),
     "short long numbers": numbers("1e308"),
     "whole numbers": numbers("1.0"),
-    "long numbers": numbers("9" * 3_999),
+    "long numbers": numbers("9" * MAX_DIGITS),
     "nested": b"[" * SIZE,
     "nested in bounds": b'{"input":' + b"[" * 60 + b"[]," * 15_000 + b"[]" + b"]" * 60 + b"}",
     "surrogates": filled(lambda n: JOB | {"metadata": {"a": ["\ud83d\ude00"] * n}}, 15),
@@ -94,7 +96,8 @@ async def test_a_hostile_body_gets_a_short_answer_soon(
 
 async def test_a_large_input_is_shown_soon(shared_service: RunningService) -> None:
     key = await shared_service.key()
-    large = JOB | {"input": MOVIE | {"x": [[]] * 330_000}}
+    lists: list[Any] = [[]] * ((MAX_VALUES - 10) // 2)  # each counts twice
+    large = JOB | {"input": MOVIE | {"x": lists, "y": "x" * 900_000}}
     body = json.dumps(large, separators=(",", ":")).encode()
     _, created, _ = await answered(shared_service, "POST", "/v1/jobs", key, body)
 

@@ -1,11 +1,7 @@
 """Large bodies, one of which can take a tenth of a second of the event loop."""
 
 import asyncio
-import itertools
 import json
-import sys
-import threading
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -13,7 +9,6 @@ from starlette.requests import Request
 
 from receiver import large_bodies
 from receiver.http_api.body import Bodies
-from receiver.json_text import parse
 from receiver.large_bodies import LARGE, MAX_BYTES, MAX_SENDER_BYTES, LargeBodies
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.raw_http import raw_connection, request_bytes
@@ -100,28 +95,3 @@ async def test_of_a_job_with_too_many_large_callbacks_under_way_one_is_refused(
 
     await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
     await job.send({"status": "IN_PROGRESS"})
-
-
-def test_other_threads_run_while_many_numbers_are_parsed() -> None:
-    text = f"[{'1,' * 500_000}1]"
-    parsed = threading.Event()
-    turns = itertools.count()
-
-    def take_turns() -> None:
-        while not parsed.is_set():
-            next(turns)
-            time.sleep(0)
-
-    other = threading.Thread(target=take_turns)
-    switch_seconds = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        other.start()
-        before = next(turns)
-        parse(text)
-        taken = next(turns) - before
-    finally:
-        sys.setswitchinterval(switch_seconds)
-        parsed.set()
-        other.join()
-    assert taken > 50

@@ -9,7 +9,7 @@ import pytest
 from receiver.domain.answers import Report
 from receiver.large_bodies import LARGE
 from receiver.upstream.api import Api
-from receiver.upstream.calls import MAX_VALUES, read_response
+from receiver.upstream.calls import MAX_ANSWER_VALUES, read_response
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import account, closing
 from tests.providers.faulty_server import answer, faulty_server
@@ -44,13 +44,13 @@ ESCAPED = rb"\""
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        (b'{"output": [' + b"1," * (MAX_VALUES - 2) + b"1]}", ""),
-        (b'{"output": [' + b"1," * (MAX_VALUES - 1) + b"1]}", "is too long"),
-        (b'{"output": [' + EMPTY * MAX_VALUES + b"1]}", "is too long"),
-        (b'{"logs": "' + b",[{" * MAX_VALUES + b'"}', ""),
-        (b'{"logs": "' + ESCAPED + b'",' * MAX_VALUES, "is not JSON"),
-        (b'{"logs": "' + ESCAPED * 4 * MAX_VALUES + b"," * MAX_VALUES + b'"}', ""),
-        (b'{"logs": "' + ESCAPED * 4 * MAX_VALUES + b"," * MAX_VALUES, "is not JSON"),
+        (b'{"output": [' + b"1," * (MAX_ANSWER_VALUES - 2) + b"1]}", ""),
+        (b'{"output": [' + b"1," * (MAX_ANSWER_VALUES - 1) + b"1]}", "is too long"),
+        (b'{"output": [' + EMPTY * MAX_ANSWER_VALUES + b"1]}", "is too long"),
+        (b'{"logs": "' + b",[{" * MAX_ANSWER_VALUES + b'"}', ""),
+        (b'{"logs": "' + ESCAPED + b'",' * MAX_ANSWER_VALUES, "is not JSON"),
+        (b'{"logs": "' + ESCAPED * 4 * MAX_ANSWER_VALUES + b"," * MAX_ANSWER_VALUES + b'"}', ""),
+        (b'{"logs": "' + ESCAPED * 4 * MAX_ANSWER_VALUES + b"," * MAX_ANSWER_VALUES, "is not JSON"),
     ],
     ids=["many", "too many", "empty ones", "in a text", "odd", "quotes", "a text without an end"],
 )
