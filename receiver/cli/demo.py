@@ -1,6 +1,9 @@
 """`demo`: runs the service with a sandbox that loses callbacks; all jobs complete anyway."""
 
+import asyncio
 import os
+import shlex
+import sys
 import tempfile
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,6 +17,7 @@ from receiver.cli.errors import Failure
 from receiver.cli.output import say
 from receiver.cli.serve import Port
 from receiver.cli.watch import board
+from receiver.cli.webhook_endpoint import WebhookEndpoint, webhook_endpoint
 from receiver.client import AsyncClient, Job
 from receiver.clock import SystemClock
 from receiver.config.settings import ServeSettings
@@ -37,6 +41,8 @@ PROMPTS: Final = (
     "A fox that finds a map",
     "A letter that nobody opens",
 )
+WEBHOOK_SECONDS: Final = 10.0
+"""How long to wait for the last webhook. It follows its job's end by milliseconds."""
 OPTIONS: Final = {"image_model": "IMAGEN3", "video_model": "LUMA", "duration": 30}
 
 
@@ -47,7 +53,7 @@ async def demo(
     ] = False,
     port: Port = None,
 ) -> None:
-    """Watch six jobs complete, with a provider that loses callbacks.
+    """Watch six jobs complete and their webhooks arrive, with a provider that loses callbacks.
 
     The service then runs until Ctrl-C, with a dashboard.
     """
@@ -72,12 +78,15 @@ async def demo(
                     store, now = service.context.services.store, SystemClock().now()
                     issued = await issue_key(store, now, os.urandom, "demo", admin=False)
                     say(f"Dashboard: {url}\nKey:       {issued.key}\n")
-                    async with AsyncClient(url, issued.key) as client:
-                        jobs = await follow_jobs(client)
-                    _sum_up(jobs)
-                    if not exit_:
-                        _say_what_next(url, issued.key, log_file)
-                        await stop_signal().wait()
+                    async with (
+                        webhook_endpoint(issued.secret) as endpoint,
+                        AsyncClient(url, issued.key) as client,
+                    ):
+                        jobs = await follow_jobs(client, endpoint)
+                        _sum_up(jobs)
+                        if not exit_:
+                            _say_what_next(url, issued.key, log_file)
+                            await stop_signal().wait()
                 finally:
                     service.begin_stop()
     if any(job["status"] != "COMPLETED" for job in jobs):
@@ -102,11 +111,18 @@ def _settings(folder: Path, port: int | None) -> ServeSettings:
         public_url="http://127.0.0.1",
         database_url=f"sqlite:///{folder}/demo.db",
         archive_url=f"file://{folder}/archive",
+        # The demo's own webhook endpoint is on this machine.
+        relay_allow_http=True,
+        relay_allow_nets=("127.0.0.0/8",),
+        relay_schedule=(0, 1, 1),
     )
 
 
-async def follow_jobs(client: AsyncClient) -> list[Job]:
-    """Submit the jobs, and show them until each is finished."""
+async def follow_jobs(client: AsyncClient, endpoint: WebhookEndpoint) -> list[Job]:
+    """Submit the jobs, and show them until each is finished and its webhook has arrived.
+
+    Raises Failure if a webhook does not arrive.
+    """
     say(
         f"{len(PROMPTS)} jobs of {FAULTS.render_seconds:g} s each. The provider loses"
         f" {FAULTS.drop_callbacks:.0%} of its callbacks and sends"
@@ -117,13 +133,30 @@ async def follow_jobs(client: AsyncClient) -> list[Job]:
         async with aclosing(client.watch()) as events:
             await anext(events)  # the snapshot: no change of the jobs is missed after it
             for prompt in PROMPTS:
-                await client.submit({"kind": "create_movie", "input": OPTIONS | {"prompt": prompt}})
+                await client.submit(
+                    {
+                        "kind": "create_movie",
+                        "input": OPTIONS | {"prompt": prompt},
+                        "webhookUrl": endpoint.url,
+                        "webhookEvents": ["COMPLETED", "FAILED", "CANCELLED"],
+                    }
+                )
             while len(ended) < len(PROMPTS):
                 for job in (await anext(events)).jobs:
                     show(job)
                     if job["done"]:
                         ended[job["request_id"]] = job
+        await _await_webhooks(endpoint, set(ended))
     return list(ended.values())
+
+
+async def _await_webhooks(endpoint: WebhookEndpoint, request_ids: set[str]) -> None:
+    try:
+        async with asyncio.timeout(WEBHOOK_SECONDS):
+            while request_ids:
+                request_ids.discard(await endpoint.arrived.get())
+    except TimeoutError as error:
+        raise Failure(f"No webhook arrived for {', '.join(sorted(request_ids))}.") from error
 
 
 def _sum_up(jobs: list[Job]) -> None:
@@ -131,15 +164,24 @@ def _sum_up(jobs: list[Job]) -> None:
     say(
         f"\n{len(evidence)} of {len(jobs)} completed: {evidence.count('callback')} via callback,"
         f" {evidence.count('poll')} via poll because the callback was lost."
+        f"\n{len(jobs)} signed webhooks arrived at an endpoint of the demo, which verified them."
     )
 
 
 def _say_what_next(url: str, key: str, log_file: Path) -> None:
+    receiver = f"RECEIVER_URL={url} RECEIVER_API_KEY={key} {_this_command()}"
     say(f"""
-The service runs until Ctrl-C and logs to {log_file}. In another terminal, try:
+The service runs until Ctrl-C and logs to {log_file}. In another terminal, in this folder, try:
 
-  export RECEIVER_URL={url} RECEIVER_API_KEY={key}
-  receiver jobs list
-  receiver watch
+  {receiver} jobs list
+  {receiver} deliveries list
+  {receiver} watch
   curl -N -H 'API-KEY: {key}' {url}/v1/events
 """)
+
+
+def _this_command() -> str:
+    """How this program was started, for a shell in the same folder."""
+    program = sys.argv[0]
+    is_module = Path(program).name == "__main__.py"
+    return shlex.join([sys.executable, "-m", "receiver"] if is_module else [program])
