@@ -3,6 +3,7 @@
 import mimetypes
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -14,13 +15,24 @@ class ArchiveUnavailable(Exception):
     """The archive cannot be used now; the message explains why to operators."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The file that a key has."""
+
+    size: int
+    sha256: str
+
+
 class Archive(Protocol):
     """A folder, or a bucket."""
 
-    async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
-        """Store `content` as `key`, replacing what was there. When this returns, the file is
-        complete and durable. If it raises or is cancelled, `key` is unchanged or has the complete
-        file, never a part of it.
+    async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> Kept | None:
+        """Store `content` as `key`. When this returns, the file is complete and durable. If it
+        raises or is cancelled, `key` is unchanged or has the complete file, never a part of it.
+
+        A folder replaces no file, since an attempt can end after its lease: by then another one may
+        have stored and reported other bytes. If the key has a file, it stays, and is returned. A
+        bucket has no such choice: its last upload counts.
 
         Raises `ArchiveUnavailable`, and whatever `content` raises.
         """

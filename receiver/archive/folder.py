@@ -1,6 +1,8 @@
-"""An archive in a local folder. Files are written aside, synced, and renamed when complete."""
+"""An archive in a local folder. Files are written aside, synced, and named when complete."""
 
 import asyncio
+import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -11,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TypeVar, TypeVarTuple
 
-from receiver.archive.contract import ArchiveUnavailable
+from receiver.archive.contract import ArchiveUnavailable, Kept
 from store.files import fsync
 
 PARTIAL = ".partial"
@@ -19,6 +21,8 @@ PARTIAL = ".partial"
 SYNC_BYTES = 32 * 1024 * 1024
 """A file is synced each time it has grown by this many bytes: one large sync at its end would delay
 the syncs of a database on the same disk."""
+NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems without hard links answer."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -37,7 +41,7 @@ class FolderArchive:
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
+    async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> Kept | None:
         closing = ExitStack()
         try:
             file = await self._in_thread(self._create, closing)
@@ -48,7 +52,7 @@ class FolderArchive:
                 if unsynced >= SYNC_BYTES:
                     await self._in_thread(os.fsync, file.fileno())
                     unsynced = 0
-            await self._in_thread(_finish, file, self._root / key)
+            return await self._in_thread(_finish, file, self._root / key)
         finally:
             await self._in_thread(closing.close)
 
@@ -102,13 +106,35 @@ class FolderArchive:
         return removed
 
 
-def _finish(file: IO[bytes], target: Path) -> None:
-    """Move a partial file to its final name; durable when this returns."""
+def _finish(file: IO[bytes], target: Path) -> Kept | None:
+    """Give a partial file its final name, which is durable when this returns. Returns the file that
+    has this name already, if there is one."""
     file.flush()
     os.fsync(file.fileno())
     _make(target.parent)
-    Path(file.name).replace(target)
+    is_new = _link(Path(file.name), target)
     fsync(target.parent)
+    return None if is_new else _kept(target)
+
+
+def _link(file: Path, target: Path) -> bool:
+    """Give a file a second name, unless that is taken; a rename would replace what has it."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        file.replace(target)
+    return True
+
+
+def _kept(path: Path) -> Kept:
+    with path.open("rb") as file:
+        return Kept(
+            os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        )
 
 
 def _check(path: Path, size: int) -> Path:

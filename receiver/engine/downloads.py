@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from receiver.archive.contract import Archive, ArchiveUnavailable, folder_of, key_of
+from receiver.archive.contract import Archive, ArchiveUnavailable, Kept, folder_of, key_of
 from receiver.archive.download import Download, Downloader, DownloadFailed
 from receiver.domain.archive import next_file
 from receiver.domain.lifecycle import decider
@@ -123,8 +123,9 @@ class Downloads(Handler[Job]):
             ):
                 del self._asking[host]
                 key = key_of(job.user, job.id, index + 1, file.content_type)
-                await self._archive.put(key, file.content_type, file.content())
-                return FileStored(file.size, file.content_type, file.sha256, key)
+                kept = await self._archive.put(key, file.content_type, file.content())
+                kept = kept or Kept(file.size, file.sha256)
+                return FileStored(kept.size, file.content_type, kept.sha256, key)
         except DownloadFailed as failure:
             return failure.outcome
         except TimeoutError:

@@ -12,6 +12,8 @@ from receiver.archive.folder import PARTIAL, FolderArchive
 from receiver.engine import downloads
 from tests.archive.archive_world import ArchiveWorld, archiving
 from tests.archive.file_host import Answer, file_of
+from tests.archive.test_folder import pieces
+from tests.http_api.accepted_job import create_accepted_job
 from tests.http_api.scripted_provider import refusing_status
 from tests.providers.faulty_server import faulty_server, stall_after
 from tests.support.service import eventually, history_of, job_of, metric
@@ -57,6 +59,29 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
         lose()
         answer = await world.client.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
+
+
+async def test_what_a_job_says_of_its_file_is_true_if_two_replicas_have_downloaded_it(
+    world: ArchiveWorld,
+) -> None:
+    """Of two replicas, one has stopped for longer than its lease, and the link gives other bytes
+    each time. The second attempt may end before or after the first is reported."""
+    other = file_of(len(FILE), seed=1)
+    replica = FolderArchive(world.kept)
+    link = world.host.link("/changing.mp4", Answer(FILE))
+    job = await create_accepted_job(world.client, world.provider)
+    key = f"ada/{job.request_id}/1.mp4"
+
+    await replica.put(key, "video/mp4", pieces(other))
+    await job.send({"status": "COMPLETED", "result": {"videoUrl": link}})
+    (file,) = (await world.wait_until_settled(job.request_id))["archive"]
+    assert file["state"] == "stored"
+    await replica.put(key, "video/mp4", pieces(file_of(len(FILE), seed=2)))
+
+    answer = await world.result(job.request_id)
+    assert hashlib.sha256(answer.content).hexdigest() == file["sha256"]
+    assert answer.content == other
+    await replica.close()
 
 
 async def test_files_beyond_what_a_user_may_have_are_not_kept(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """The archive in a folder: visible files are complete, and removed ones leave nothing behind."""
 
 import asyncio
+import errno
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from receiver.archive.contract import ArchiveUnavailable, key_of, type_of
+from receiver.archive.contract import ArchiveUnavailable, Kept, key_of, type_of
 from receiver.archive.folder import PARTIAL, FolderArchive
 
 JOB = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC"
@@ -26,15 +29,31 @@ def archive(tmp_path: Path) -> FolderArchive:
 
 
 async def test_a_file_is_stored_and_found(archive: FolderArchive) -> None:
-    await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"one ", b"two"))
+    assert await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"one ", b"two")) is None
     found = await archive.find("ada/job/1.mp4", 7)
     assert found.read_bytes() == b"one two"
     with pytest.raises(ArchiveUnavailable, match="has 7 of 8 bytes"):
         await archive.find("ada/job/1.mp4", 8)
     with pytest.raises(ArchiveUnavailable, match="No such file"):
         await archive.find("ada/job/2.mp4", 7)
-    await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"again"))
-    assert found.read_bytes() == b"again"
+
+
+async def test_a_file_is_never_replaced(archive: FolderArchive, tmp_path: Path) -> None:
+    await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"first"))
+    kept = await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"other one"))
+    assert kept == Kept(5, hashlib.sha256(b"first").hexdigest())
+    assert (await archive.find("ada/job/1.mp4", 5)).read_bytes() == b"first"
+    assert [*(tmp_path / "kept" / PARTIAL).iterdir()] == []
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+async def test_a_file_system_without_hard_links_will_do(
+    archive: FolderArchive, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr("os.link", Mock(side_effect=OSError(code, "no links here")))
+    for content in (b"first", b"other"):
+        assert await archive.put("ada/job/1", "video/mp4", pieces(content)) is None
+        assert (await archive.find("ada/job/1", 5)).read_bytes() == content
 
 
 @pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
