@@ -16,19 +16,19 @@ from importlib.metadata import version
 
 import structlog
 
-from receiver import providers
 from receiver.archive import open_archive
 from receiver.archive.download import Downloader
 from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
 from receiver.config.secret_file import load_or_create
-from receiver.config.settings import ServeSettings
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
 from receiver.http_api.lingering import Lingering
 from receiver.http_api.load_shedding import LoadShedder
 from receiver.net.resolver import Resolver
+from receiver.providers.registry import Providers, simulator_api
+from receiver.providers.settings import ServiceSettings
 from receiver.server.serve import allow_many_connections, listen, origin, serving
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox, sandbox_rules
@@ -60,7 +60,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def running(
-    settings: ServeSettings,
+    settings: ServiceSettings,
     *,
     clock: Clock | None = None,
     sandbox_faults: SandboxRules | None = None,
@@ -80,7 +80,7 @@ async def running(
 
 
 @asynccontextmanager
-async def _opened(settings: ServeSettings) -> AsyncIterator[tuple[Store, Metrics]]:
+async def _opened(settings: ServiceSettings) -> AsyncIterator[tuple[Store, Metrics]]:
     metrics = Metrics(version("job-receiver"))
     store = await open_store(
         settings.database_url,
@@ -98,23 +98,24 @@ async def _opened(settings: ServeSettings) -> AsyncIterator[tuple[Store, Metrics
 async def _running_on(
     store: Store,
     metrics: Metrics,
-    settings: ServeSettings,
+    settings: ServiceSettings,
     clock: Clock,
     sandbox_faults: SandboxRules | None = None,
 ) -> AsyncIterator[Service]:
     keys = signing_keys(settings)
     logs.redact_values(keys)
     async with AsyncExitStack() as stack:
+        providers = Providers(settings)
         faults = sandbox_faults or sandbox_rules(settings)
         sandboxes: list[str] = []
         opened: dict[str, Provider] = {}
         for name in settings.provider_names:
             own = None
             if settings.base_url_of(name) is None:
-                api = providers.simulator_api(name, settings)
+                api = simulator_api(name, settings)
                 own = await stack.enter_async_context(sandbox(faults, clock, api))
                 sandboxes.append(own)
-            opened[name] = providers.open_provider(name, settings, clock, own)
+            opened[name] = providers.open(name, clock, own)
             stack.push_async_callback(opened[name].close)
         holder = os.urandom(8).hex()
         services = ServiceContext(
@@ -122,7 +123,7 @@ async def _running_on(
             holder=holder,
             clock=clock,
             ids=Ids(os.urandom),
-            rules=rules(settings),
+            rules=rules(settings, providers),
             providers=opened,
             known_kinds=providers.known_kinds(),
             metrics=metrics,
@@ -146,7 +147,9 @@ async def _running_on(
             stack.push_async_callback(archive.close)
             archiving = archive, downloader
         sender = WebhookSender(network, clock)
-        service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
+        service = assemble(
+            settings, providers, services, keys, sender, random.SystemRandom(), archiving
+        )
         await recover(services)
         service.start()
         stack.push_async_callback(service.stop)
@@ -155,7 +158,7 @@ async def _running_on(
         yield service
 
 
-async def serve(settings: ServeSettings, *, restored: bool = False) -> None:
+async def serve(settings: ServiceSettings, *, restored: bool = False) -> None:
     """Run the service until SIGTERM or SIGINT. A `restored` database is an older state of one that
     was served since: its unsent jobs may have been sent, and are not sent again.
 
@@ -213,7 +216,7 @@ def _exit_at_once() -> None:
         os._exit(1)
 
 
-def signing_keys(settings: ServeSettings) -> list[str]:
+def signing_keys(settings: ServiceSettings) -> list[str]:
     """SECRET_KEYS, or those in the file beside the database, which is created if missing."""
     if settings.secret_keys:
         return [key.get_secret_value() for key in settings.secret_keys]

@@ -9,10 +9,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from receiver import providers
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
-from receiver.config.settings import ServeSettings
 from receiver.dashboard.pages import pages
 from receiver.domain.schedule import DAY, Rules
 from receiver.engine.accept_callback import CallbackIntake
@@ -32,6 +30,8 @@ from receiver.http_api.credentials import PUBLIC, OpenHandler, Row
 from receiver.http_api.routes import routes_of
 from receiver.large_bodies import LargeBodies
 from receiver.net.this_machine import is_this_machine
+from receiver.providers.registry import Providers
+from receiver.providers.settings import ServiceSettings
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import STOP, Hub
@@ -81,7 +81,7 @@ class Service:
                 self.context.hub.notify_all()
 
 
-def rules(settings: ServeSettings) -> Rules:
+def rules(settings: ServiceSettings, providers: Providers) -> Rules:
     """The state machine's settings; times are in milliseconds."""
     return Rules(
         job_deadline=_ms(settings.job_deadline),
@@ -96,12 +96,13 @@ def rules(settings: ServeSettings) -> Rules:
         poll_max=_ms(settings.poll_max),
         relay_first=_ms(settings.relay_schedule[0]),
         archive=settings.archive_url is not None,
-        client_webhooks=providers.client_webhooks(settings.public_url),
+        client_webhooks=providers.client_webhooks(),
     )
 
 
 def assemble(
-    settings: ServeSettings,
+    settings: ServiceSettings,
+    providers: Providers,
     services: ServiceContext,
     keys: Sequence[str],
     sender: WebhookSender,
@@ -153,7 +154,7 @@ def assemble(
         handlers.append(downloads)
         workers.append(ArchiveUpkeep(services, archiving[0], downloads.swept))
     workers += [LaneWorker(handler, services.clock) for handler in handlers]
-    table = routes_of(providers.client_routes(settings), providers.words(settings))
+    table = routes_of(providers.client_routes(), providers.words())
     return Service(
         application(context, (*table, *_dashboard(settings))),
         context,
@@ -161,7 +162,7 @@ def assemble(
     )
 
 
-def _dashboard(settings: ServeSettings) -> Iterator[Row[OpenHandler]]:
+def _dashboard(settings: ServiceSettings) -> Iterator[Row[OpenHandler]]:
     urls = map(settings.base_url_of, settings.provider_names)
     nearby = any(url is None or is_this_machine(url) for url in urls)
     for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():

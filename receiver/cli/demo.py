@@ -20,8 +20,8 @@ from receiver.cli.watch import board
 from receiver.cli.webhook_endpoint import WebhookEndpoint, webhook_endpoint
 from receiver.client import AsyncClient, Job
 from receiver.clock import SystemClock
-from receiver.config.settings import ServeSettings
 from receiver.engine.keys import issue_key
+from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.server.serve import listen, origin, serving
 from receiver.simulator.faults import SandboxRules
 from receiver.telemetry import logs
@@ -93,11 +93,11 @@ async def demo(
         raise Failure("Not every job completed.")
 
 
-def _settings(folder: Path, port: int | None) -> ServeSettings:
+def _settings(folder: Path, port: int | None) -> ServiceSettings:
     """Those of the environment, but nothing of a configured service is used: its users have
     webhooks that the demo must not send."""
     return load_and_warn(
-        ServeSettings,
+        with_providers(ServiceSettings),
         port=port,
         provider="sandbox",
         providers=(),

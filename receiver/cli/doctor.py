@@ -8,7 +8,6 @@ from typing import Any, Final, Literal, TypeAlias
 import httpx
 import typer
 
-from receiver import providers
 from receiver.archive import open_archive
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.common import Json, configured_store, coroutine, is_missing
@@ -16,9 +15,11 @@ from receiver.cli.errors import FAILED, USAGE, advice, sentence
 from receiver.cli.output import Table, emit
 from receiver.clock import SystemClock
 from receiver.config.environment import SettingsError, load
-from receiver.config.settings import KEY_OF, ServeSettings
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.net.this_machine import is_this_machine
+from receiver.providers.entry import Entry
+from receiver.providers.settings import ServiceSettings, with_providers
+from receiver.upstream.contract import Provider
 from store.errors import StoreError
 
 TIMEOUT: Final = 10.0
@@ -44,7 +45,7 @@ async def doctor(json: Json = False) -> None:
     and with 2 if it is the settings."""
     status = FAILED
     try:
-        findings = await check_all(load(ServeSettings))
+        findings = await check_all(load(with_providers(ServiceSettings)))
     except SettingsError as error:
         findings = [Finding("settings", "warning", warning) for warning in error.warnings]
         findings += [Finding("settings", "failed", fault) for fault in error.faults]
@@ -57,7 +58,7 @@ async def doctor(json: Json = False) -> None:
         raise typer.Exit(status)
 
 
-async def check_all(settings: ServeSettings) -> list[Finding]:
+async def check_all(settings: ServiceSettings) -> list[Finding]:
     """Run all checks, one after the other; none raises."""
     findings = [Finding("settings", "warning", warning) for warning in settings.warnings()]
     running = ", ".join(settings.provider_names)
@@ -65,21 +66,13 @@ async def check_all(settings: ServeSettings) -> list[Finding]:
     findings.append(await _finding("store", _check_store(settings)))
     if settings.archive_url is not None:
         findings.append(await _finding("archive", _check_archive(settings.archive_url)))
-    findings += [
-        await _finding("provider", _check_provider(name, settings))
-        for name in settings.provider_names
-    ]
-    for plugin in providers.running(settings):
-        findings += [
-            Finding(check, "warning", detail, what_to_do)
-            for check, detail, what_to_do in plugin.cautions(settings)
-        ]
+    findings += await _check_providers(settings)
     findings += _check_prices(settings)
     findings.append(await _finding("public address", _check_public_address(settings)))
     return findings
 
 
-def _check_prices(settings: ServeSettings) -> Iterator[Finding]:
+def _check_prices(settings: ServiceSettings) -> Iterator[Finding]:
     """The prices that no budget holds back."""
     for price in settings.prices.price if settings.prices else ():
         if price.measured and not (price.fixed or price.per):
@@ -97,7 +90,7 @@ async def _finding(check: str, running: Coroutine[Any, Any, _Result]) -> Finding
         return Finding(check, "failed", said, advice(error))
 
 
-async def _check_store(settings: ServeSettings) -> _Result:
+async def _check_store(settings: ServiceSettings) -> _Result:
     if is_missing(settings):
         detail = f"there is no database at {settings.sqlite_path} yet; `receiver serve` creates it"
         return "warning", detail, ""
@@ -121,17 +114,29 @@ async def _check_archive(url: str) -> _Result:
     return "ok", f"{url} is writable", ""
 
 
-async def _check_provider(name: str, settings: ServeSettings) -> _Result:
+async def _check_providers(settings: ServiceSettings) -> list[Finding]:
+    # Imported here: it is slow, and other commands do not need it.
+    from receiver.providers.registry import Providers
+
+    providers, found = Providers(settings), []
+    for name in settings.provider_names:
+        if (url := settings.base_url_of(name)) is None:
+            found.append(Finding("provider", "ok", f"{name}: an embedded sandbox"))
+        else:
+            provider = providers.open(name, SystemClock())
+            check = _check_provider(url, settings.known[name], provider)
+            found.append(await _finding("provider", check))
+    warned = providers.cautions()
+    return found + [Finding(name, "warning", detail, to_do) for name, detail, to_do in warned]
+
+
+async def _check_provider(url: str, entry: Entry, provider: Provider) -> _Result:
     """Whether it answers and accepts the key. A status call is free."""
-    url = settings.base_url_of(name)
-    if url is None:
-        return "ok", f"{name}: an embedded sandbox", ""
-    provider = providers.open_provider(name, settings, SystemClock())
     try:
         answer = await provider.status(provider.absent_job)
     finally:
         await provider.close()
-    check_url = f"Check RECEIVER_{name.upper()}_BASE_URL and the network connection to it."
+    check_url = f"Check RECEIVER_{entry.base_url.upper()} and the network connection to it."
     match answer:
         case StatusMissing(is_json=False):
             return "failed", f"{url} answers 404, but not as the provider does", check_url
@@ -139,12 +144,12 @@ async def _check_provider(name: str, settings: ServeSettings) -> _Result:
             return "ok", f"{url} accepts the key", ""
         case StatusUnavailable(credentials_refused=True):
             detail = f"{url} rejects the key: {answer.reason}"
-            return "failed", detail, f"Set RECEIVER_{KEY_OF[name].upper()} to a valid key."
+            return "failed", detail, f"Set RECEIVER_{entry.key.upper()} to a valid key."
         case StatusUnavailable():
             return "failed", f"{url}: {answer.reason}", check_url
 
 
-async def _check_public_address(settings: ServeSettings) -> _Result:
+async def _check_public_address(settings: ServiceSettings) -> _Result:
     """Whether callbacks would arrive, as far as can be checked from here."""
     url = settings.public_url
     real = [base for name in settings.provider_names if (base := settings.base_url_of(name))]

@@ -1,6 +1,6 @@
 """`serve` and `sandbox`: commands that run until they are stopped."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import structlog
 import typer
@@ -8,14 +8,13 @@ import typer
 from receiver.cli.common import coroutine
 from receiver.clock import SystemClock
 from receiver.config.environment import load
-from receiver.config.settings import LogSettings, SandboxSettings, ServeSettings
+from receiver.config.settings import LogSettings, SandboxSettings
+from receiver.providers import entries
+from receiver.providers.settings import PriceSettings, ServiceSettings, with_providers
 from receiver.telemetry import logs
 
 Host = Annotated[str | None, typer.Option(help="The address to listen on (RECEIVER_HOST).")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on (RECEIVER_PORT).")]
-Provider = Annotated[
-    Literal["samsar", "replicate", "fal"], typer.Option(help="The API that the sandbox imitates.")
-]
 
 log = structlog.get_logger()
 
@@ -34,7 +33,7 @@ async def serve(
     ] = False,
 ) -> None:
     """Run the service, until SIGTERM or Ctrl-C."""
-    settings = load(ServeSettings, host=host, port=port)
+    settings = load(with_providers(ServiceSettings), host=host, port=port)
     _begin_log(settings)
 
     # Imported here: it is slow, and other commands do not need it.
@@ -44,13 +43,22 @@ async def serve(
     log.info("stopped")
 
 
-class _Sandbox(SandboxSettings, LogSettings):
+class _Sandbox(PriceSettings, SandboxSettings, LogSettings):
     """The settings of the sandbox alone."""
+
+
+def _known(name: str) -> str:
+    names = [entry.name for entry in entries()]
+    if name not in names:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, names))}.")
+    return name
 
 
 @coroutine
 async def sandbox(
-    provider: Provider = "samsar",
+    provider: Annotated[
+        str, typer.Option(help="The API that the sandbox imitates.", callback=_known)
+    ] = entries()[0].name,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="The port to listen on; 0 selects a free one.", min=0, max=65_535)
@@ -58,14 +66,14 @@ async def sandbox(
 ) -> None:
     """Run a simulated provider alone, until SIGTERM or Ctrl-C. It costs nothing."""
     host = host or "127.0.0.1"  # an empty one would be every interface
-    settings = load(_Sandbox)
+    settings = load(with_providers(_Sandbox))
     _begin_log(settings)
 
-    from receiver import providers
     from receiver.app import stop_signal
+    from receiver.providers.registry import simulator_api
     from receiver.simulator import run
 
-    api, rules = providers.simulator_api(provider, settings), run.sandbox_rules(settings)
+    api, rules = simulator_api(provider, settings), run.sandbox_rules(settings)
     stop = stop_signal()
     async with run.sandbox(rules, SystemClock(), api, host=host, port=port) as origin:
         log.info("serving the sandbox", url=origin + api.path)

@@ -7,32 +7,12 @@ is needed and not set; `repr=False` marks values that are never shown, in an err
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from receiver.config import values as kinds
 from receiver.config.environment import PREFIX, Settings
-from receiver.net.this_machine import is_this_machine
-from receiver.prices import AnyProvider
-
-KEY_OF: Final = {"samsar": "samsar_api_key", "replicate": "replicate_api_token", "fal": "fal_key"}
-"""By provider that is not embedded: the setting that holds its key."""
-
-
-def sandbox_of(provider: str) -> str:
-    """The name of the embedded sandbox that imitates a provider."""
-    return "sandbox" if provider == "samsar" else f"sandbox-{provider}"
-
-
-def _with_its_key(name: str, info: ValidationInfo) -> str:
-    # An invalid key is not in `data`, and is reported separately.
-    if name in KEY_OF and info.data.get(KEY_OF[name], "") is None:
-        raise ValueError(
-            f"it needs {PREFIX}{KEY_OF[name].upper()}, which is not set"
-            f" ({PREFIX}PROVIDER={sandbox_of(name)} needs none)"
-        )
-    return name
 
 
 def _at_least_poll_min(longest: float, info: ValidationInfo) -> float:
@@ -48,7 +28,6 @@ def _shared_by_replicas(keys: tuple[SecretStr, ...], info: ValidationInfo) -> tu
 
 
 SecretKeys = Annotated[kinds.SecretKeys, AfterValidator(_shared_by_replicas)]
-ProviderName = Annotated[AnyProvider, AfterValidator(_with_its_key)]
 
 
 class StoreSettings(Settings):
@@ -136,21 +115,8 @@ class ClientSettings(AddressSettings):
 
 
 class SandboxSettings(Settings):
-    """The settings of the sandboxes, some of which the real providers share."""
+    """How the simulated providers behave."""
 
-    samsar_api_key: kinds.HeaderValue | None = Field(None, repr=False)
-    """Samsar's API key; needed for `samsar`. The sandbox accepts only this key, or any
-    key if it is not set."""
-    replicate_api_token: kinds.HeaderValue | None = Field(None, repr=False)
-    """Replicate's API token; needed for `replicate`. The sandbox accepts only this token, or any
-    token if it is not set."""
-    fal_key: kinds.HeaderValue | None = Field(None, repr=False)
-    """fal's API key; needed for `fal`. The sandbox accepts only this key, or any key if it is not
-    set."""
-    image_models: kinds.Listed[str] = ("IMAGEN3", "FLUX1.1PRO")
-    """Samsar's image models that submissions can name."""
-    video_models: kinds.Listed[str] = ("LUMA", "KLINGIMGTOVIDPRO")
-    """Samsar's video models for create_movie; create_narrative also accepts RUNWAYML."""
     sandbox_render: kinds.Seconds = 8
     """How long a sandbox job takes."""
     sandbox_places: kinds.Count | None = None
@@ -163,37 +129,14 @@ class SandboxSettings(Settings):
     """Probability that a sandbox job ends FAILED."""
     sandbox_submit_timeouts: kinds.Probability = 0
     """Probability that a sandbox job is created but its submission gets no answer."""
-    prices: kinds.Prices | None = None
-    """A TOML file with what jobs cost (docs/money.md)."""
 
 
-class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings, SandboxSettings):
-    """All settings of the service."""
+class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings):
+    """The settings of the service that do not depend on the providers."""
 
     secret_keys: SecretKeys = Field((), repr=False)
     """Signing keys of at least 32 characters, newest first: the first signs, all verify. Not set:
     one is made at the first start and kept beside the SQLite database. Needed with PostgreSQL."""
-
-    provider: ProviderName = "samsar"
-    """The provider of a submission that names none: `samsar`, `replicate`, `fal`, or an embedded
-    sandbox of one of them, `sandbox`, `sandbox-replicate`, `sandbox-fal`."""
-    providers: kinds.Listed[ProviderName] = ()
-    """The providers that run, by the same names; PROVIDER always runs. Each needs its key."""
-    samsar_base_url: kinds.FolderUrl = "https://api.samsar.one/v1/video/"
-    """The provider's API; its paths are appended."""
-    samsar_auth_header: kinds.HeaderName = "API-KEY"
-    """The header for the operator's key; `Authorization` sends `Bearer KEY`."""
-    replicate_base_url: kinds.FolderUrl = "https://api.replicate.com/v1/"
-    """Replicate's API; its paths are appended."""
-    replicate_webhook_secret: kinds.WebhookSecrets = Field((), repr=False)
-    """`whsec_…`, comma-separated: verifies Replicate's callbacks. Not set, Replicate is asked."""
-    fal_base_url: kinds.FolderUrl = "https://queue.fal.run/"
-    """fal's queue; its paths are appended."""
-    fal_jwks_url: kinds.BaseUrl = "https://rest.fal.ai/.well-known/jwks.json"
-    """The address of the keys that verify fal's callbacks."""
-    fal_user_id: str | None = None
-    """Your fal user id: callbacks signed for other users are refused. fal signs for all of its
-    customers with the same keys."""
 
     submit_wait: kinds.Seconds = 10
     """How long `POST /v1/video/…` waits for the provider's answer."""
@@ -201,9 +144,6 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     """The longest that one submission call can take."""
     submit_concurrency: kinds.Count = 32
     """Concurrent submission calls in each process. A free slot goes to the user with the fewest."""
-    jobs_in_flight: kinds.Counted[AnyProvider] = Field(default_factory=dict)
-    """`fal=2,replicate=10`: the most jobs of a provider at once, for all processes together; more
-    wait (docs/operating.md). A provider that is not named has no limit."""
     queue_deadline: kinds.Seconds = 86_400
     """For a provider in JOBS_IN_FLIGHT: time from creation to FAILED while queued, in place of
     JOB_DEADLINE."""
@@ -260,25 +200,3 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
         """Whether signing secrets must still be created: none are set, and there is no file."""
         file = self.secret_file
         return not self.secret_keys and file is not None and not file.exists()
-
-    @property
-    def provider_names(self) -> tuple[str, ...]:
-        """The providers that run, the default one first."""
-        return tuple(dict.fromkeys((self.provider, *self.providers)))
-
-    def base_url_of(self, provider: str) -> str | None:
-        """Where a provider's API is; None for an embedded sandbox, which is on this machine."""
-        return None if provider not in KEY_OF else str(getattr(self, f"{provider}_base_url"))
-
-    def warnings(self) -> list[str]:
-        found = super().warnings()
-        urls = filter(None, map(self.base_url_of, self.provider_names))
-        if is_this_machine(self.public_url) and not all(map(is_this_machine, urls)):
-            found.append(
-                f"{PREFIX}PUBLIC_URL is {self.public_url}, which the provider cannot reach:"
-                " no callbacks will arrive, and outcomes are found only by polling"
-            )
-        for name in self.jobs_in_flight:
-            if name not in self.provider_names:
-                found.append(f"{PREFIX}JOBS_IN_FLIGHT names {name}, which does not run")
-        return found

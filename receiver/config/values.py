@@ -6,18 +6,15 @@ Our own checks raise a ValueError, whose message is shown after the setting's na
 import base64
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import unquote
 
 import httpx
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
-
-from receiver.prices import PriceList, parse_prices
 
 MIN_SECRET_LENGTH = 32
 """Minimum length of a signing secret, in characters."""
@@ -34,6 +31,14 @@ class Rate:
 
     count: int
     seconds: int
+
+
+def one_of(known: Collection[str], name: str) -> str:
+    """The name, if it is a known one. Raises ValueError."""
+    if name not in known:
+        *others, last = map(repr, known)
+        raise ValueError(f"Input should be {', '.join(others)} or {last}")
+    return name
 
 
 def _split_list(value: object) -> object:
@@ -81,7 +86,7 @@ def _counts(value: object) -> object:
     for member in value.split(","):
         name, _, count = (part.strip() for part in member.partition("="))
         if not re.fullmatch(r"[1-9][0-9]{0,8}", count):
-            raise ValueError("NAME=COUNT is needed, at least 1, as in fal=2,replicate=10")
+            raise ValueError("NAME=COUNT is needed, at least 1, as in one=2,other=10")
         if name in counts:
             raise ValueError(f"{name} is given twice")
         counts[name] = int(count)
@@ -107,18 +112,6 @@ def webhook_key(secret: str) -> bytes:
     if prefix != "whsec" or not key:
         raise ValueError("must be whsec_ followed by the secret in base64")
     return key
-
-
-def _prices(file: object) -> object:
-    if not isinstance(file, str):
-        return file
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"the file cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("the file is not UTF-8") from None
-    return parse_prices(text)
 
 
 def _schedule(gaps: tuple[float, ...]) -> tuple[float, ...]:
@@ -174,4 +167,3 @@ LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)
 ]
 RateLimit = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]
-Prices = Annotated[InstanceOf[PriceList], NoDecode, BeforeValidator(_prices)]

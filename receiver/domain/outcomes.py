@@ -11,7 +11,7 @@ from receiver.domain import archive
 from receiver.domain.answers import Report
 from receiver.domain.draft import Draft
 from receiver.domain.failures import PROVISIONAL_FAILURES
-from receiver.prices import measured_amount
+from receiver.domain.prices import measured_amount
 from store.records.callbacks import Verdict
 from store.records.costs import ZERO, Cost, CostState
 from store.records.jobs import ErrorCode, Evidence, JobError, Phase, Status, Tracking

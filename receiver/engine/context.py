@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from receiver.clock import Clock
+from receiver.domain.prices import PriceList
 from receiver.domain.schedule import Rules
 from receiver.engine.status_calls import StatusCalls
-from receiver.prices import PriceList
 from receiver.telemetry.metrics import Metrics
 from receiver.upstream.contract import CheckKind, Provider
 from store.database import Store
@@ -29,7 +29,7 @@ class ServiceContext:
     ids: Ids
     rules: Rules
     providers: Mapping[str, Provider]
-    """Those that run, by name."""
+    """Those that run, by name, the default one first."""
     known_kinds: Mapping[str, CheckKind]
     """By name, for every provider that could run: its `Provider.check_kind`. The store can have
     jobs of those that do not run any more."""
@@ -40,3 +40,8 @@ class ServiceContext:
     user_storage: int | None = None
     """Maximum number of bytes of the stored inputs and results of one user; None for no limit."""
     prices: PriceList | None = None
+
+    @property
+    def default_provider(self) -> str:
+        """The provider of a submission that names none."""
+        return next(iter(self.providers))

@@ -8,10 +8,10 @@ from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 
+from receiver.domain.prices import NumberTooLong
 from receiver.domain.serialization import compact_json, job_document, timestamp
 from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
-from receiver.prices import NumberTooLong
 from receiver.server.problem import problem
 from receiver.upstream.contract import InputFault
 from store.errors import (

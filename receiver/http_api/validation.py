@@ -35,7 +35,7 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
     """
     provider = body.get("provider")
     if provider is None:
-        provider = context.settings.provider
+        provider = context.services.default_provider
     kind = body.get("kind")
     chosen = list(_choice_faults(context, provider, kind))
     given = chosen or _input_faults(context, provider, str(kind), body)

@@ -2,26 +2,23 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from receiver.config.settings import SandboxSettings, ServeSettings
+from receiver.config.environment import Settings
 from receiver.domain.client_webhooks import ClientWebhooks
+from receiver.domain.prices import PriceList
 from receiver.http_api.credentials import Row
-from receiver.prices import PriceList
 from receiver.simulator.api import SandboxApi
 from receiver.upstream.api import Account
 from receiver.upstream.contract import Provider
 
+S = TypeVar("S", bound=Settings)
 
-class Plugin(ABC):
-    """One provider: how it is opened, what is served to its own clients, and its simulated twin.
-    Methods with a body here are optional."""
 
-    name: str
-    twin: str
-    """The name of its simulated twin in settings."""
-    path_of_twin: str
-    """At which the twin serves its API; a client's base URL is its origin followed by this."""
+class Plugin(ABC, Generic[S]):
+    """One provider with its settings, `S`: how it is opened, what is served to its own clients, and
+    its simulated twin. Methods with a body here are optional."""
+
     routes: Sequence[Row[Any]] = ()
     """The provider's own API, for its clients; served if the provider or its twin runs."""
 
@@ -30,7 +27,7 @@ class Plugin(ABC):
         """See `Provider.check_kind`."""
 
     @abstractmethod
-    def open(self, settings: ServeSettings, account: Account) -> Provider:
+    def open(self, settings: S, account: Account) -> Provider:
         """Create the provider; no I/O."""
 
     def settings_for_twin(self, base_url: str) -> Mapping[str, object]:
@@ -38,9 +35,7 @@ class Plugin(ABC):
         return {}
 
     @abstractmethod
-    def simulator(
-        self, settings: SandboxSettings, key: str | None, prices: PriceList | None
-    ) -> SandboxApi:
+    def simulator(self, settings: S, key: str | None, prices: PriceList | None) -> SandboxApi:
         """The twin's API. It accepts `key` alone; None accepts any. Its invoice has `prices`."""
 
     def client_webhooks(self, public_url: str) -> ClientWebhooks | None:
@@ -48,11 +43,11 @@ class Plugin(ABC):
         them begin with `public_url`."""
         return None
 
-    def words(self, settings: ServeSettings) -> Mapping[str, Collection[str]]:
+    def words(self, settings: S) -> Mapping[str, Collection[str]]:
         """By name of a schema in the OpenAPI document: the words that the settings allow."""
         return {}
 
-    def cautions(self, settings: ServeSettings) -> Iterator[tuple[str, str, str]]:
+    def cautions(self, settings: S) -> Iterator[tuple[str, str, str]]:
         """What `receiver doctor` warns about, if the provider runs: the subject, what is wrong, and
         what to do."""
         yield from ()

@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from receiver.domain.prices import PriceList, measured_amount
 from receiver.json_text import UnreadableJson, decode, parse
-from receiver.prices import MEASURES, PriceList, measured_amount
 from receiver.simulator.jobs import Jobs, SandboxJob, Shape
 from receiver.upstream.parsing import clean
 from receiver.upstream.shapes import Body, JobView, Refused, Submission
@@ -33,6 +33,8 @@ class SandboxApi(Shape):
 
     name: ClassVar[str]
     """The provider's, as in price lists."""
+    measures: ClassVar[str]
+    """What it measures of a job, as in price lists; empty for nothing."""
     path: ClassVar[str]
     """A client's base URL is the sandbox's origin followed by this."""
     schemes: ClassVar[Sequence[str]]
@@ -109,10 +111,9 @@ class SandboxApi(Shape):
 
     def measured(self, job: JobView) -> dict[str, float]:
         """What the provider measures of a job that has completed: here, how long it took."""
-        name = MEASURES.get(self.name)
-        if name is None or job.status is not Status.COMPLETED:
+        if not self.measures or job.status is not Status.COMPLETED:
             return {}
-        return {name: self.jobs.rules.render_seconds}
+        return {self.measures: self.jobs.rules.render_seconds}
 
     def asked(self, job_id: str) -> JobView:
         """The job that a status call asks for. Raises HTTPException 404, or for a fault."""

@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 
 from receiver.domain.answers import Report
+from receiver.domain.prices import read_number
 from receiver.json_text import MAX_DEPTH
-from receiver.prices import read_number
 from store.records.jobs import Status
 
 ID_CHARACTERS = 200

@@ -9,12 +9,14 @@ import httpx
 import pytest
 import yaml
 
-from receiver.config.environment import PREFIX
-from receiver.config.settings import ClientSettings, ServeSettings
+from receiver.config.environment import PREFIX, load
+from receiver.config.settings import ClientSettings
 from receiver.dashboard.pages import pages
 from receiver.http_api.routes import routes_of
-from receiver.providers import client_routes
+from receiver.providers.registry import Providers
+from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.telemetry.metrics import Metrics
+from tests.support.documented import EVERYTHING
 from tests.support.nginx import needs_nginx, nginx_by
 from tests.support.ports import free_port
 
@@ -23,7 +25,9 @@ DEPLOY = ROOT / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
 DASHBOARD = DEPLOY / "grafana" / "receiver.json"
 SETTINGS = {
-    PREFIX + name.upper() for kind in (ServeSettings, ClientSettings) for name in kind.model_fields
+    PREFIX + name.upper()
+    for kind in (with_providers(ServiceSettings), ClientSettings)
+    for name in kind.model_fields
 }
 FOR_COMPOSE_AND_CADDY = {"RECEIVER_LISTEN", "RECEIVER_HOSTNAME", "RECEIVER_UPSTREAM"}
 """Variables of the Compose files and the Caddyfile, which are not settings."""
@@ -115,8 +119,8 @@ def test_the_ingress_serves_every_path_but_the_metrics_and_logs_no_secret() -> N
     assert annotations["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
     (rule,) = ingress["spec"]["rules"]
     served = {(each["path"], each["pathType"]) for each in rule["http"]["paths"]}
-    every = ServeSettings(provider="sandbox", providers=("sandbox-replicate", "sandbox-fal"))
-    paths = {row.path for row in routes_of(client_routes(every), {})} | {
+    every = load(with_providers(ServiceSettings), **EVERYTHING)
+    paths = {row.path for row in routes_of(Providers(every).client_routes(), {})} | {
         *pages("", "", results_nearby=False)
     }
     kinds = {

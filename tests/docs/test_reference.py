@@ -5,26 +5,16 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from receiver.config.settings import (
-    AddressSettings,
-    ArchiveSettings,
-    ClientSettings,
-    LogSettings,
-    SandboxSettings,
-    ServeSettings,
-    StoreSettings,
-)
+from receiver.config.settings import ClientSettings
 from receiver.config.values import Rate
+from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.telemetry.metrics import Metrics
 from tests.docs.pages import ROOT
 
 METRICS, SETTINGS = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("metrics", "settings"))
 FIELDS: dict[str, FieldInfo] = {
     name: field
-    for kind in (
-        *(StoreSettings, ArchiveSettings, LogSettings, AddressSettings),
-        *(ServeSettings, SandboxSettings, ClientSettings),
-    )
+    for kind in (with_providers(ServiceSettings), ClientSettings)
     for name, field in kind.model_fields.items()
 }
 

@@ -7,17 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.config.price_file import parse_prices
+from receiver.domain.prices import NumberTooLong, PriceList
 from receiver.json_text import parse
-from receiver.prices import NumberTooLong, PriceList, parse_prices
 from store.records.costs import EXACT, Budget, plain
 
+MEASURES = {"samsar": "", "fal": "billable_units"}
 HEAD = 'currency = "USD"\n'
 BIG = "123456789012345678901234567890"
 PRICE = '[[price]]\nprovider = "samsar"\nkind = "create_*"\n'
 
 
 def prices(*lines: str) -> PriceList:
-    return parse_prices(HEAD + PRICE + "\n".join(lines))
+    return parse_prices(HEAD + PRICE + "\n".join(lines), MEASURES)
 
 
 def amount(listed: PriceList, input_json: str) -> str | None:
@@ -64,7 +66,7 @@ def amount(listed: PriceList, input_json: str) -> str | None:
 )  # fmt: skip
 def test_faults_are_told_with_their_lines(text: str, faults: set[str]) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
-        parse_prices(text)
+        parse_prices(text, MEASURES)
 
     lines = str(refused.value).split("\n")
     assert len(lines) == len(faults)
@@ -87,7 +89,7 @@ def test_faults_are_told_with_their_lines(text: str, faults: set[str]) -> None:
     ],
 )
 def test_in_a_kind_only_the_star_is_special(pattern: str, kind: str, fits: bool) -> None:
-    listed = parse_prices(HEAD + f"[[price]]\nprovider = 'fal'\nkind = '{pattern}'\n")
+    listed = parse_prices(HEAD + f"[[price]]\nprovider = 'fal'\nkind = '{pattern}'\n", MEASURES)
 
     assert (listed.find("fal", kind) is not None) == fits
     assert listed.find("sandbox-fal", kind) is None

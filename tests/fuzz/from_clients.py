@@ -10,6 +10,7 @@ from unittest.mock import AsyncMock
 import httpx
 from starlette.requests import Request
 
+from receiver.config.environment import load
 from receiver.domain.serialization import compact_json
 from receiver.http_api import queries
 from receiver.http_api.archived import read_file_number
@@ -27,7 +28,8 @@ from receiver.http_api.sessions import Sessions
 from receiver.http_api.tickets import Tickets
 from receiver.http_api.validation import read_job
 from receiver.net.retry_after import LONGEST_RETRY_AFTER, read_retry_after
-from receiver.providers import known_kinds
+from receiver.providers.registry import Providers
+from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.signed_text import CallbackTokens, PayloadSigner
 from receiver.streams.frames import read_cursor
 from receiver.webhooks.network import host_header
@@ -46,12 +48,13 @@ SESSIONS = Sessions(KEYS, CLOCK, secure=True)
 CALLER = Caller(user_id=1, user="ada", admin=False, key_hash="ab")
 YEARS = 400 * 366 * 86_400 * 1_000 * 26
 """An upper bound on how many milliseconds a time in a query can lie from 1970."""
+KNOWN_KINDS = Providers(load(with_providers(ServiceSettings), provider="sandbox")).known_kinds()
 NAMED = {provider.name: provider for provider in KINDS}
 SERVICE = cast(
     ApiContext,
     SimpleNamespace(
-        settings=SimpleNamespace(provider="samsar", relay_allow_http=False, relay_allow_nets=[]),
-        services=SimpleNamespace(providers=NAMED, clock=CLOCK),
+        settings=SimpleNamespace(relay_allow_http=False, relay_allow_nets=[]),
+        services=SimpleNamespace(providers=NAMED, default_provider="samsar", clock=CLOCK),
     ),
 )
 
@@ -125,7 +128,7 @@ def query(raw: bytes) -> None:
         assert 1 <= (read_file_number(request) or 1) < 10_000
     part = SimpleNamespace(list_page=AsyncMock(return_value=([], None)))
     store = SimpleNamespace(jobs=part, deliveries=part)
-    services = SimpleNamespace(store=store, known_kinds=known_kinds())
+    services = SimpleNamespace(store=store, known_kinds=KNOWN_KINDS)
     context = cast(ApiContext, SimpleNamespace(cursors=CURSORS, services=services))
     for endpoint in (list_jobs, list_deliveries):
         with contextlib.suppress(Problem):

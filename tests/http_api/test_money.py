@@ -11,8 +11,8 @@ import structlog
 
 from receiver.clock import SystemClock
 from receiver.config.environment import load
-from receiver.config.settings import SandboxSettings
-from receiver.providers import simulator_api
+from receiver.providers.registry import simulator_api
+from receiver.providers.settings import PriceSettings, with_providers
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox
 from receiver.upstream.parsing import read_measured
@@ -235,7 +235,7 @@ async def test_the_ledger_equals_the_sandbox_s_invoice(
     kind, given, price, settled = INVOICED[name]
     text = HEAD + f'[[price]]\nprovider = "{name}"\nkind = "{kind}"\n{price}\n'
     list_ = prices(tmp_path, text)
-    api = simulator_api(name, load(SandboxSettings, prices=list_))
+    api = simulator_api(name, load(with_providers(PriceSettings), prices=list_))
     rules = SandboxRules(render_seconds=0.3, fail_jobs=fails)
     async with sandbox(rules, SystemClock(), api) as upstream:
         base = upstream + api.path

@@ -12,7 +12,6 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from receiver.config.environment import load
-from receiver.config.settings import ServeSettings
 from receiver.domain import documents as job_documents
 from receiver.domain.documents import LABEL_CHARACTERS
 from receiver.http_api import documents
@@ -21,9 +20,10 @@ from receiver.http_api.openapi import openapi_document
 from receiver.http_api.queries import DEFAULT_LIMIT, MAX_LIMIT
 from receiver.http_api.routes import API
 from receiver.http_api.validation import METADATA_VALUE, WEBHOOK_EVENTS
-from receiver.providers import known_kinds, words
+from receiver.providers.registry import Providers
 from receiver.providers.samsar import upstream as samsar
 from receiver.providers.samsar.routes import ROUTES
+from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.upstream.contract import MAX_KIND
 from receiver.upstream.parsing import MESSAGE_CHARACTERS
 from receiver.webhooks.targets import LONGEST_URL
@@ -35,6 +35,7 @@ from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from tests.support import documented
 from tests.support.service import running_service
 
+Service = with_providers(ServiceSettings)
 DOCUMENT = documented.document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 OPERATIONS = {
@@ -76,7 +77,10 @@ def test_every_route_of_the_api_and_no_other_is_in_it() -> None:
     [
         *(("JobStatus", Status), ("Phase", Phase), ("Evidence", Evidence)),
         *(("ErrorCode", ErrorCode), ("Verdict", Verdict), ("FileState", FileState)),
-        *(("DeliveryState", DeliveryState), ("KnownProvider", sorted(known_kinds()))),
+        *(
+            ("DeliveryState", DeliveryState),
+            ("KnownProvider", sorted(Service.known)),
+        ),
         *(("CostState", CostState), ("WebhookEvent", WEBHOOK_EVENTS)),
         ("MessageType", [f"job.{event.lower()}" for event in WEBHOOK_EVENTS]),
         ("SpeechProvider", sorted(samsar.SPEECH_PROVIDERS)),
@@ -172,8 +176,13 @@ def test_the_schemas_take_jobs_for_other_providers() -> None:
 
 
 def test_the_models_are_those_that_are_configured() -> None:
-    settings = load(ServeSettings, provider="sandbox", image_models=("NEW1",), video_models=("V2",))
-    schemas = openapi_document((), words(settings))["components"]["schemas"]
+    settings = load(
+        with_providers(ServiceSettings),
+        provider="sandbox",
+        image_models=("NEW1",),
+        video_models=("V2",),
+    )
+    schemas = openapi_document((), Providers(settings).words())["components"]["schemas"]
     assert schemas["ImageModel"]["enum"] == ["NEW1"]
     assert schemas["VideoModel"]["enum"] == ["V2"]
     assert {"V2", *samsar.NARRATIVE_VIDEO_MODELS} == {*schemas["NarrativeVideoModel"]["enum"]}

@@ -6,14 +6,20 @@ from operator import eq
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.config.settings import ServeSettings
+from receiver.config.environment import load
 from receiver.domain.answers import SubmitAccepted
-from receiver.providers import open_provider
+from receiver.providers.registry import Providers
+from receiver.providers.settings import ServiceSettings, with_providers
 from store.rows import to_json
 from tests.providers.conformance.subjects import SAMSAR, closing
 from tests.providers.faulty_server import answer, faulty_server
 from tests.providers.path_server import path_server
 from tests.support.service import eventually
+
+
+def providers() -> Providers:
+    """Those of the environment."""
+    return Providers(load(with_providers(ServiceSettings)))
 
 
 @pytest.mark.parametrize(
@@ -29,9 +35,7 @@ async def test_samsar_is_created_from_the_settings(
         monkeypatch.setenv("RECEIVER_IMAGE_MODELS", "A")
         monkeypatch.setenv("RECEIVER_VIDEO_MODELS", "B")
         sandbox = server.url.removesuffix("/v1/video/") if name == "sandbox" else None
-        async with closing(
-            open_provider(name, ServeSettings(), SystemClock(), sandbox)
-        ) as provider:
+        async with closing(providers().open(name, SystemClock(), sandbox)) as provider:
             assert provider.name == name
             movie = SAMSAR.good_input
             assert provider.check("create_movie", movie) == []
@@ -53,7 +57,7 @@ async def test_what_is_set_for_a_provider_is_not_its_sandboxs(
             return len(server.calls)
 
         for count, name in enumerate(("sandbox-replicate", "sandbox-fal"), 1):
-            provider = open_provider(name, ServeSettings(), SystemClock(), server.origin)
+            provider = providers().open(name, SystemClock(), server.origin)
             provider.start()
             await eventually(calls, partial(eq, count))
             await provider.close()

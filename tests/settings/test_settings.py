@@ -1,6 +1,8 @@
 """Settings from the environment: values, defaults, errors and warnings."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,11 +16,13 @@ from receiver.config.settings import (
     AddressSettings,
     ClientSettings,
     SandboxSettings,
-    ServeSettings,
     StoreSettings,
 )
 from receiver.config.values import Rate
 from receiver.net.this_machine import is_this_machine
+from receiver.providers.settings import ServiceSettings, with_providers
+
+Service = with_providers(ServiceSettings)
 
 GOOD_SECRET = "s" * 32
 
@@ -37,11 +41,11 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
     return put
 
 
-def serve(**given: object) -> ServeSettings:
-    return load(ServeSettings, **{"provider": "sandbox", **given})
+def serve(**given: object) -> ServiceSettings:
+    return load(Service, **{"provider": "sandbox", **given})
 
 
-def errors_of(kind: type[ServeSettings | ClientSettings | StoreSettings]) -> tuple[str, ...]:
+def errors_of(kind: type[ServiceSettings | ClientSettings | StoreSettings]) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as caught:
         load(kind)
     assert str(caught.value) == "\n".join(caught.value.faults)
@@ -198,22 +202,20 @@ FAULTY: dict[str, tuple[str, ...]] = {
 )
 def test_each_error_is_reported_by_name(environment: Environment, name: str, value: str) -> None:
     environment(**{"PROVIDER": "sandbox", name: value})
-    [fault] = errors_of(ServeSettings)
+    [fault] = errors_of(Service)
     assert re.match(rf"RECEIVER_{name}\b", fault)
 
 
 def test_all_errors_are_reported_together(environment: Environment) -> None:
     environment(PORT="x", POLL_MIN="50", POLL_MAX="20", DATABASE_URL="postgresql://db/r")
-    named = [
-        re.split("[ :]", fault)[0].removeprefix("RECEIVER_") for fault in errors_of(ServeSettings)
-    ]
+    named = [re.split("[ :]", fault)[0].removeprefix("RECEIVER_") for fault in errors_of(Service)]
     assert sorted(named) == ["POLL_MAX", "PORT", "PROVIDER", "SECRET_KEYS"]
 
 
 def test_a_command_needs_only_its_own_settings(environment: Environment) -> None:
     environment(POLL_MIN="wrong", PORT="wrong")
     assert load(StoreSettings).sqlite_path is not None
-    assert load(SandboxSettings).samsar_api_key is None
+    assert load(SandboxSettings).sandbox_places is None
     assert [fault.split()[0] for fault in errors_of(ClientSettings)] == [
         "RECEIVER_PORT",
         "RECEIVER_API_KEY",
@@ -232,7 +234,7 @@ def test_errors_and_settings_never_show_a_secret(environment: Environment) -> No
         DATABASE_URL="postgres://me:hush@db/r",
         SAMSAR_BASE_URL="https://me:hush@api.example/",
     )
-    faults = errors_of(ServeSettings)
+    faults = errors_of(Service)
     assert len(faults) == 4
     assert "hush" not in "\n".join(faults)
     settings = serve(
@@ -250,7 +252,7 @@ def test_errors_and_settings_never_show_a_secret(environment: Environment) -> No
 )
 def test_the_error_of_a_url_shows_no_password(environment: Environment, url: str) -> None:
     environment(PROVIDER="sandbox", PUBLIC_URL=url)
-    [fault] = errors_of(ServeSettings)
+    [fault] = errors_of(Service)
     assert "…@h" in fault
     assert "hush" not in fault
 
@@ -280,18 +282,16 @@ def test_an_address_that_the_provider_cannot_reach_is_warned_about(
     environment: Environment, public_url: str
 ) -> None:
     environment(SAMSAR_API_KEY="k", PUBLIC_URL=public_url)
-    [warning] = load(ServeSettings).warnings()
+    [warning] = load(Service).warnings()
     assert "RECEIVER_PUBLIC_URL" in warning
-    assert load(ServeSettings, samsar_base_url="http://127.0.0.1:9/").warnings() == []
-    assert load(ServeSettings, public_url="https://jobs.example.com").warnings() == []
-    assert load(ServeSettings, provider="sandbox").warnings() == []
+    assert load(Service, samsar_base_url="http://127.0.0.1:9/").warnings() == []
+    assert load(Service, public_url="https://jobs.example.com").warnings() == []
+    assert load(Service, provider="sandbox").warnings() == []
 
 
 def test_a_limit_of_a_provider_that_does_not_run_is_warned_about(environment: Environment) -> None:
     environment(PROVIDER="sandbox", JOBS_IN_FLIGHT="sandbox=1,fal=2")
-    assert load(ServeSettings).warnings() == [
-        "RECEIVER_JOBS_IN_FLIGHT names fal, which does not run"
-    ]
+    assert load(Service).warnings() == ["RECEIVER_JOBS_IN_FLIGHT names fal, which does not run"]
 
 
 def test_this_machine() -> None:
@@ -304,19 +304,34 @@ def test_this_machine() -> None:
 
 
 def test_every_provider_needs_its_key(environment: Environment) -> None:
-    [default] = errors_of(ServeSettings)
+    [default] = errors_of(Service)
     assert "RECEIVER_SAMSAR_API_KEY" in default
     environment(PROVIDER="replicate", PROVIDERS="samsar, fal ,nobody")
-    faults = errors_of(ServeSettings)
+    faults = errors_of(Service)
     needed = ("RECEIVER_REPLICATE_API_TOKEN", "RECEIVER_SAMSAR_API_KEY", "RECEIVER_FAL_KEY")
     assert len(faults) == 4
     assert all(name in fault for name, fault in zip(needed, faults, strict=False))
     environment(
         PROVIDERS="samsar, fal", REPLICATE_API_TOKEN="r8_x", SAMSAR_API_KEY="k", FAL_KEY="f"
     )
-    settings = load(ServeSettings)
+    settings = load(Service)
     assert settings.provider_names == ("replicate", "samsar", "fal")
     assert len(settings.warnings()) == 1, "the providers cannot reach this machine"
     environment(PROVIDER="sandbox-fal", PROVIDERS="sandbox-fal,sandbox")
-    assert load(ServeSettings).provider_names == ("sandbox-fal", "sandbox")
-    assert load(ServeSettings).warnings() == []
+    assert load(Service).provider_names == ("sandbox-fal", "sandbox")
+    assert load(Service).warnings() == []
+
+
+def test_every_command_knows_the_settings_of_each_provider_without_its_code(
+    environment: Environment,
+) -> None:
+    environment(FAL_USER_ID="1", IMAGE_MODELS="A", REPLICATE_API_TOKEN="r8_x")
+    code = (
+        "import sys, receiver.cli.main\n"
+        "from receiver.config.environment import load\n"
+        "from receiver.config.settings import StoreSettings\n"
+        "print(load(StoreSettings).warnings())\n"
+        "print([name for name in sys.modules if name.startswith('receiver.providers.fal.')])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "['receiver.providers.fal.settings']"]

@@ -13,10 +13,11 @@ from receiver.archive.download import Downloader
 from receiver.archive.folder import FolderArchive
 from receiver.assembly import Service, assemble, rules
 from receiver.config.environment import load
-from receiver.config.settings import ServeSettings
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
+from receiver.providers.registry import Providers
+from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.telemetry.metrics import Metrics
 from receiver.webhooks.network import CheckedNetwork
 from store.errors import StoreUnavailable
@@ -120,13 +121,13 @@ class Machine:
         self._abandon = [writer.abandon, readers.abandon]
         store = SqliteStore(world.disk.path, writer, readers, random.randbytes)
         store.exclusive = world.schedule.machines == 1
-        metrics = Metrics(version("job-receiver"))
+        metrics, providers = Metrics(version("job-receiver")), Providers(self._settings)
         services = ServiceContext(
             store=store,
             holder=process.name,
             clock=world.clock,
             ids=Ids(random.randbytes),
-            rules=rules(self._settings),
+            rules=rules(self._settings, providers),
             providers={world.provider.name: world.provider},
             known_kinds={world.provider.name: world.provider.check_kind},
             metrics=metrics,
@@ -140,7 +141,9 @@ class Machine:
         )
         downloader = Downloader(network, MAX_BYTES)
         archiving = FolderArchive(world.file_disk.root), downloader
-        service = assemble(self._settings, services, KEYS, world.sender, random, archiving)
+        service = assemble(
+            self._settings, providers, services, KEYS, world.sender, random, archiving
+        )
         try:
             await recover(services)
         except StoreUnavailable:
@@ -278,11 +281,11 @@ class Machine:
 
 
 @cache
-def _settings(*, confirms: bool, places: int | None) -> ServeSettings:
+def _settings(*, confirms: bool, places: int | None) -> ServiceSettings:
     """The defaults, except for what the schedule decides, the provider, the addresses, the archive,
     and the rate limit, which is off."""
     return load(
-        ServeSettings,
+        with_providers(ServiceSettings),
         provider="samsar",
         samsar_api_key="key",
         public_url=PUBLIC_URL,

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from receiver.prices import parse_prices
+from receiver.config.price_file import parse_prices
 from store.records.costs import Budget
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-PRICES: Final = parse_prices("""
+PRICES: Final = parse_prices(
+    """
 currency = "USD"
 
 [[price]]
@@ -19,7 +20,9 @@ provider = "samsar"
 kind = "create_*"
 fixed = "0.1"
 per = { fate = "0.00000000001" }
-""")
+""",
+    {"samsar": ""},
+)
 LIMITED: Final = 1
 """The number of the user who has a budget."""
 BUDGET: Final = Budget.read("1.3/month")

@@ -10,10 +10,10 @@ import httpx
 from jsonschema_rs import Draft202012Validator
 
 from receiver.config.environment import load
-from receiver.config.settings import ServeSettings
 from receiver.http_api.openapi import openapi_document
 from receiver.http_api.routes import routes_of
-from receiver.providers import client_routes, words
+from receiver.providers.registry import Providers
+from receiver.providers.settings import ServiceSettings, with_providers
 
 PROBLEM = "application/problem+json"
 EVERYTHING: Any = {"provider": "sandbox", "providers": "sandbox-replicate,sandbox-fal"}
@@ -22,9 +22,9 @@ EVERYTHING: Any = {"provider": "sandbox", "providers": "sandbox-replicate,sandbo
 @functools.cache
 def document() -> dict[str, Any]:
     """The OpenAPI document of a service with the default models and every provider."""
-    settings = load(ServeSettings, **EVERYTHING)
-    table = routes_of(client_routes(settings), {})
-    return openapi_document({row.path for row in table}, words(settings))
+    providers = Providers(load(with_providers(ServiceSettings), **EVERYTHING))
+    table = routes_of(providers.client_routes(), {})
+    return openapi_document({row.path for row in table}, providers.words())
 
 
 async def check(response: httpx.Response) -> None:

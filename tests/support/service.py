@@ -15,9 +15,9 @@ from receiver import app
 from receiver.assembly import Service
 from receiver.clock import SystemClock
 from receiver.config.environment import load
-from receiver.config.settings import ServeSettings
 from receiver.engine.keys import hash_key
 from receiver.http_api.lingering import Lingering
+from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.server.serve import listen, origin, serving
 from receiver.webhooks.signing import new_secret
 from store.database import Store
@@ -133,7 +133,7 @@ async def running_service(
     }
     with listen("127.0.0.1", port) as listener:
         given = defaults | given | {"port": listener.getsockname()[1]}
-        settings = load(ServeSettings, **given)
+        settings = load(with_providers(ServiceSettings), **given)
         async with app.running(settings, clock=clock) as inner:
             service = RunningService(origin(listener), inner, clock)
             async with serving(Lingering(inner.app), listener, grace=2):

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from receiver.prices import PriceList
+from receiver.domain.prices import PriceList
 from receiver.providers.fal import shape as fal
+from receiver.providers.fal.settings import ENTRY
 from receiver.simulator.api import SandboxApi, json_answer
 from receiver.simulator.jobs import SandboxJob
 from receiver.upstream.shapes import Body, JobView, Submission, encode
@@ -28,7 +29,7 @@ _LOOK_SECONDS: Final = 0.1
 
 
 class FalApi(SandboxApi):
-    name = "fal"
+    name, measures = ENTRY.name, ENTRY.measures
     path = "/"
     schemes = ("key",)
 

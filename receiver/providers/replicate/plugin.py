@@ -2,26 +2,23 @@
 
 from collections.abc import Mapping
 
-from receiver.config.settings import SandboxSettings, ServeSettings
-from receiver.prices import PriceList
+from receiver.domain.prices import PriceList
 from receiver.providers.plugin import Plugin
 from receiver.providers.replicate.routes import API, ROUTES
+from receiver.providers.replicate.settings import ReplicateSettings
 from receiver.providers.replicate.shape import ReplicateWebhooks
 from receiver.providers.replicate.simulator import ReplicateApi
 from receiver.providers.replicate.upstream import Replicate
 from receiver.upstream.api import Account
 
 
-class ReplicatePlugin(Plugin):
-    name = "replicate"
-    twin = "sandbox-replicate"
-    path_of_twin = ReplicateApi.path
+class ReplicatePlugin(Plugin[ReplicateSettings]):
     routes = ROUTES
 
     def check_kind(self, kind: str) -> str | None:
         return Replicate.check_kind(kind)
 
-    def open(self, settings: ServeSettings, account: Account) -> Replicate:
+    def open(self, settings: ReplicateSettings, account: Account) -> Replicate:
         secrets = [each.get_secret_value() for each in settings.replicate_webhook_secret]
         return Replicate(account, secrets)
 
@@ -29,7 +26,7 @@ class ReplicatePlugin(Plugin):
         return {"replicate_webhook_secret": ()}
 
     def simulator(
-        self, settings: SandboxSettings, key: str | None, prices: PriceList | None
+        self, settings: ReplicateSettings, key: str | None, prices: PriceList | None
     ) -> ReplicateApi:
         return ReplicateApi(key, prices)
 

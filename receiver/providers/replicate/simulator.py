@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.prices import PriceList
+from receiver.domain.prices import PriceList
 from receiver.providers.replicate import shape as replicate
+from receiver.providers.replicate.settings import ENTRY
 from receiver.simulator.api import SandboxApi, json_answer
 from receiver.simulator.faults import UPDATES
 from receiver.upstream.shapes import Body, JobView, Submission
@@ -19,7 +20,7 @@ from store.records.times import Millis
 
 
 class ReplicateApi(SandboxApi):
-    name = "replicate"
+    name, measures = ENTRY.name, ENTRY.measures
     path = "/v1/"
     schemes = ("bearer", "token")
 

@@ -2,36 +2,33 @@
 
 from collections.abc import Collection, Mapping
 
-from receiver.config.settings import SandboxSettings, ServeSettings
-from receiver.prices import PriceList
+from receiver.domain.prices import PriceList
 from receiver.providers.plugin import Plugin
 from receiver.providers.samsar.routes import ROUTES
+from receiver.providers.samsar.settings import SamsarSettings
 from receiver.providers.samsar.simulator import SamsarApi
 from receiver.providers.samsar.upstream import NARRATIVE_VIDEO_MODELS, InputRules, Samsar
 from receiver.upstream.api import Account
 
 
-class SamsarPlugin(Plugin):
-    name = "samsar"
-    twin = "sandbox"
-    path_of_twin = SamsarApi.path
+class SamsarPlugin(Plugin[SamsarSettings]):
     routes = ROUTES
 
     def check_kind(self, kind: str) -> str | None:
         return Samsar.check_kind(kind)
 
-    def open(self, settings: ServeSettings, account: Account) -> Samsar:
+    def open(self, settings: SamsarSettings, account: Account) -> Samsar:
         return Samsar(account, _rules(settings), auth_header=settings.samsar_auth_header)
 
     def settings_for_twin(self, base_url: str) -> Mapping[str, object]:
         return {"samsar_auth_header": "API-KEY"}
 
     def simulator(
-        self, settings: SandboxSettings, key: str | None, prices: PriceList | None
+        self, settings: SamsarSettings, key: str | None, prices: PriceList | None
     ) -> SamsarApi:
         return SamsarApi(_rules(settings), key, prices)
 
-    def words(self, settings: ServeSettings) -> Mapping[str, Collection[str]]:
+    def words(self, settings: SamsarSettings) -> Mapping[str, Collection[str]]:
         return {
             "ImageModel": settings.image_models,
             "VideoModel": settings.video_models,
@@ -39,5 +36,5 @@ class SamsarPlugin(Plugin):
         }
 
 
-def _rules(settings: SandboxSettings) -> InputRules:
+def _rules(settings: SamsarSettings) -> InputRules:
     return InputRules(settings.image_models, settings.video_models)

@@ -8,8 +8,8 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.config.settings import ServeSettings
 from receiver.domain.serialization import compact_json, job_document, status_document
+from receiver.engine.context import ServiceContext
 from receiver.engine.new_job import Submission
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
@@ -39,7 +39,7 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
 
 
 async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
-    wait, provider = context.settings.submit_wait, _provider(context.settings)
+    wait, provider = context.settings.submit_wait, _provider(context.services)
     creation = _ProviderApiCreation(context, request, caller, wait, provider, kind)
     response = await creation.respond()
     if creation.warning:
@@ -93,11 +93,11 @@ def _accepted(job_id: str) -> StoredResponse:
     return StoredResponse(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
 
 
-def _provider(settings: ServeSettings) -> str:
+def _provider(services: ServiceContext) -> str:
     """The provider behind these routes, which are served only if one runs. If both run, the default
     provider if it is one of them, else Samsar."""
-    fitting = set(settings.provider_names) & set(_PROVIDERS)
-    return next(name for name in (settings.provider, *_PROVIDERS) if name in fitting)
+    fitting = services.providers.keys() & set(_PROVIDERS)
+    return next(name for name in (services.default_provider, *_PROVIDERS) if name in fitting)
 
 
 async def status(context: ApiContext, request: Request, caller: Caller) -> Response:

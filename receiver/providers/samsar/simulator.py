@@ -8,15 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.prices import PriceList
+from receiver.domain.prices import PriceList
 from receiver.providers.samsar import shape as samsar
+from receiver.providers.samsar.settings import ENTRY
 from receiver.providers.samsar.upstream import KINDS, InputRules
 from receiver.simulator.api import SandboxApi, json_answer
 from receiver.upstream.shapes import Body, JobView, Refused, Submission, encode
 
 
 class SamsarApi(SandboxApi):
-    name = "samsar"
+    name, measures = ENTRY.name, ENTRY.measures
     path = "/v1/video/"
     schemes = ("bearer",)
     no_key = 400

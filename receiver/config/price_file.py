@@ -1,0 +1,144 @@
+"""The price list, a TOML file (docs/money.md)."""
+
+import re
+import tomllib
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
+
+from receiver.config.values import one_of
+from receiver.domain.prices import Price, PriceList
+from store.records.costs import AMOUNT, AMOUNT_RULE, ZERO
+
+
+def read_prices(file: str, measures: Mapping[str, str]) -> PriceList:
+    """Read a file; see `parse_prices`. Raises ValueError."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8") from None
+    return parse_prices(text, measures)
+
+
+def parse_prices(text: str, measures: Mapping[str, str]) -> PriceList:
+    """Parse a price list. `measures` names, by every provider that can stand in it, what that
+    measures of a job; empty for nothing. Raises ValueError with all faults, each with its line."""
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also from int(), for more than 4,300 digits
+        raise ValueError(f"it is not TOML: {error}") from None
+    try:
+        read = _PriceList.model_validate(document, context=measures)
+    except ValidationError as error:
+        faults = []
+        for each in error.errors(include_url=False):
+            name = ".".join(str(step) for step in each["loc"] if isinstance(step, str))
+            what = each["msg"].removeprefix("Value error, ")
+            faults.append((_line_of(text, document, each["loc"]), f"{name}: {what}"))
+        lines = [f"line {line}: {what}" for line, what in sorted(faults)]
+        raise ValueError("\n".join(lines)) from None
+    return PriceList(read.currency, [Price(**each.model_dump()) for each in read.price])
+
+
+def _amount(value: object) -> Decimal:
+    if not isinstance(value, str) or not AMOUNT.fullmatch(value):
+        raise ValueError(f'a text of {AMOUNT_RULE} is needed, as in "0.10"')
+    return Decimal(value)
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", text):
+        raise ValueError("three capital letters are needed, as in USD")
+    return text
+
+
+def _provider(name: str, info: ValidationInfo) -> str:
+    return one_of(info.context or {}, name)
+
+
+def _flat(table: object) -> object:
+    """The table with the members of nested ones, by their paths: `a.b`."""
+    if not isinstance(table, dict):
+        return table
+    return dict(_leaves(table))
+
+
+def _leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from ((f"{name}.{path}", leaf) for path, leaf in _leaves(value))
+        else:
+            yield name, value
+
+
+def _measurable(table: dict[str, Decimal], info: ValidationInfo) -> dict[str, Decimal]:
+    provider = info.data.get("provider", "")
+    measured = (info.context or {}).get(provider)
+    if provider and table.keys() - {measured}:
+        raise ValueError(f"{provider} measures {measured or 'nothing'}")
+    return table
+
+
+_Amount = Annotated[Decimal, PlainValidator(_amount)]
+_Amounts = Annotated[dict[str, _Amount], BeforeValidator(_flat)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Price(_Table):
+    provider: Annotated[str, AfterValidator(_provider)]
+    kind: Annotated[str, Field(min_length=1)]
+    fixed: _Amount = ZERO
+    per: _Amounts = Field(default_factory=dict)
+    measured: Annotated[dict[str, _Amount], AfterValidator(_measurable)] = Field(
+        default_factory=dict
+    )
+
+
+class _PriceList(_Table):
+    currency: Annotated[str, AfterValidator(_currency)]
+    price: tuple[_Price, ...] = ()
+
+
+def _line_of(text: str, document: Mapping[str, Any], path: Sequence[str | int]) -> int:
+    """The line, from 1, with which the document first has what is at the path; for what is missing,
+    the line of the table that lacks it. (tomllib tells no lines of values.)"""
+    lines = text.split("\n")
+    while not _reaches(document, path):
+        path = path[:-1]
+
+    def has(index: int) -> bool:
+        for end in range(index + 1, len(lines)):
+            try:
+                return _reaches(tomllib.loads("\n".join(lines[:end])), path)
+            except ValueError:
+                continue  # it ends within a value
+        return True
+
+    return bisect_left(range(len(lines) - 1), True, key=has) + 1
+
+
+def _reaches(value: Any, path: Sequence[str | int]) -> bool:
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True

@@ -1,0 +1,28 @@
+"""What is known of a provider without its code, which is slow to import."""
+
+from dataclasses import dataclass
+
+from receiver.config.environment import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A provider's names, and where the rest of it is."""
+
+    name: str
+    """In URLs and settings."""
+    twin: str
+    """The name of its simulated twin."""
+    settings: type[Settings]
+    """Its own settings. They are loaded together with all others, so their names must be unique."""
+    key: str
+    """Which of them is the operator's key: None if it is not set. The twin needs none."""
+    plugin: str
+    """Where its `Plugin` is: `module:class`."""
+    measures: str = ""
+    """What it measures of a job, as price lists name it."""
+
+    @property
+    def base_url(self) -> str:
+        """Which of its settings is the address of its API."""
+        return f"{self.name.replace('-', '_')}_base_url"
