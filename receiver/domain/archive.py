@@ -18,7 +18,7 @@ MAX_LINKS = 100
 MAX_LINK_CHARACTERS = 64 * 1024
 """Maximum length of all links kept per result, for the same reason."""
 LINK_LIFE = 7 * DAY
-"""How long a download is tried; Samsar keeps a link for so long."""
+"""How long a download is tried: no provider is known to keep a link for longer."""
 GAP_MIN = 5 * SECOND
 
 

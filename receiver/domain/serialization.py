@@ -113,7 +113,8 @@ def job_document(job: Job) -> documents.Job:
 
 
 def status_document(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's document in the format of Samsar's status call; missing values are left out."""
+    """The part of a job's document that webhooks and the status call of the drop-in API have;
+    missing values are left out."""
     names = ("request_id", "status", "progress", "result", "message")
     return {name: document[name] for name in names if document[name] is not None}
 

@@ -17,7 +17,7 @@ from store.errors import StoreUnavailable
 from store.records.jobs import Job, Status
 
 LINK_MAX_AGE: Final = 6 * DAY
-"""Samsar keeps a link seven days."""
+"""The longest that providers are known to keep a link is seven days."""
 RENEWAL_SECONDS: Final = 10.0
 """How long a client waits for a renewed link, before it gets the old one."""
 

@@ -6,6 +6,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,7 +20,6 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.cors import Cors
 from receiver.http_api.credentials import ANY, KEY_OR_TICKET, Row
 from receiver.http_api.errors import Problem, as_problem, unexpected
-from receiver.http_api.responses import JSON
 from receiver.http_api.routes import CALLBACK_PATH
 from receiver.telemetry.logs import HIDDEN
 
@@ -29,16 +29,19 @@ log = structlog.get_logger()
 def application(context: ApiContext, table: Iterable[Row[Any]]) -> ASGIApp:
     """The application with the routes of the table."""
     by_path: defaultdict[str, dict[str, ASGIApp]] = defaultdict(dict)
+    problem_types: dict[str, str] = {}
     for row in table:
         methods = by_path[row.path]
         methods[row.method] = row.credential(context, row.handler)
+        problem_types[row.path] = row.problem_type
         # Not for event streams: the response to a HEAD request would not end.
         if row.method == "GET" and row.credential is not KEY_OR_TICKET:
             methods["HEAD"] = methods["GET"]
     routes = [Route(path, _Methods(methods)) for path, methods in by_path.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown_path)
 
-    answering = ExceptionMiddleware(router, handlers={Exception: _error_response})
+    refuse = partial(_error_response, problem_types)
+    answering = ExceptionMiddleware(router, handlers={Exception: refuse})
     return RequestLog(Cors(answering, context.settings.cors_origins), context)
 
 
@@ -64,12 +67,14 @@ async def _unknown_path(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise Problem(404, "unknown_path", "There is no such path.")
 
 
-async def _error_response(request: Request, error: Exception) -> Response:
-    """The response for an error. Logs a bug with its traceback, and any other 5xx as a warning."""
+async def _error_response(
+    problem_types: Mapping[str, str], request: Request, error: Exception
+) -> Response:
+    """The response for an error, with the media type that its path has for problems. Logs a bug
+    with its traceback, and any other 5xx as a warning."""
     response = _logged_response(error)
-    if request.url.path.startswith("/fal/"):
-        # fal's npm client reads the body of no other type.
-        response.headers["content-type"] = JSON
+    if "route" in request.scope:
+        response.headers["content-type"] = problem_types[request.scope["route"].path]
     return response
 
 

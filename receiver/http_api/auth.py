@@ -19,7 +19,7 @@ Owned = TypeVar("Owned", Job, Delivery)
 CACHE_SECONDS = 2.0
 """Lifetime of a cached key; a revocation must take effect within five seconds."""
 SCHEMES: Final = ("bearer", "token", "key")
-"""Of the Authorization header; clients of Replicate and fal say Token and Key."""
+"""Of the Authorization header: providers' own clients say Token or Key."""
 NO_KEY: Final = "The API key is unknown or revoked."
 
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.http_api.auth import Caller, unauthorized
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem
+from receiver.http_api.errors import CONTENT_TYPE, Problem
 
 ANY: Final = "*"
 """Any method of a path."""
@@ -36,6 +36,8 @@ class Row(Generic[Handler]):
     path: str
     credential: Credential[Handler]
     handler: Handler
+    problem_type: str = CONTENT_TYPE
+    """The media type of its problems."""
 
 
 def _bind_public(context: ApiContext, handler: OpenHandler) -> ASGIApp:

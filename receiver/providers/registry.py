@@ -72,6 +72,7 @@ class Providers:
         found: dict[str, Collection[str]] = {
             "Provider": self._settings.provider_names,
             "KnownProvider": list(self._settings.known),
+            "Source": ["api", *(entry.name for entry in self._plugins)],
         }
         for plugin in self._plugins.values():
             found |= plugin.words(self._settings)

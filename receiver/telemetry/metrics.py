@@ -2,7 +2,7 @@
 
 Our own are named `receiver_…`, with seconds and bytes as units; `process_…` comes from the client
 library. Each of ours, except `receiver_build`, is an attribute with its name
-(`metrics.status_polls.labels("samsar", "answered").inc()`). Gauges about stored data are set from
+(`metrics.status_polls.labels("sandbox", "answered").inc()`). Gauges about stored data are set from
 the store by the janitor and the archiver, so they are right again soon after a restart.
 """
 

@@ -23,7 +23,7 @@ class Status(StrEnum):
     """The provider is working on it. Unknown provider statuses also map to this."""
 
     COMPLETED = "COMPLETED"
-    """Done, with a result; Samsar's has at least `videoUrl`."""
+    """Done, with a result."""
 
     FAILED = "FAILED"
     """Ended without a result: the provider said so, refused it, or we gave up (`ErrorCode`)."""
@@ -170,8 +170,7 @@ class Job:
     accepted_at: Millis | None = None
     unconfirmed_at: Millis | None = None
     result_at: Millis | None = None
-    """When the result's link was received; Samsar's links expire after about a week, Replicate's
-    after an hour."""
+    """When the result's link was received: links expire, after an hour to a week."""
     attempts: int = 0
     """Submissions begun."""
     maybe_sent: bool = False

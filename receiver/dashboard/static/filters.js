@@ -76,7 +76,7 @@ export function matcher({ status, kind, provider, search, ...times }) {
 /** As the service compares: only ASCII letters lose their case. */
 const folded = (text) => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
-/** Samsar's kinds and those of the known jobs; other providers have thousands. */
+/** The kinds that have a word, and those of the known jobs: some providers have thousands. */
 function kindOptions() {
   const others = new Set([...jobs.values()].map((job) => job.kind));
   KINDS.forEach((kind) => others.delete(kind));

@@ -11,8 +11,6 @@ import { chip } from "./words.js";
 /** The fields with models, and the schemas that list them. */
 const MODELS = { image_model: "ImageModel", video_model: "VideoModel" };
 const [MOVIE, NARRATIVE, OTHER] = ["create_movie", "create_narrative", "other"];
-/** Providers that take the fields of a movie and a narrative. */
-const KNOWN = ["samsar", "sandbox"];
 /** The form's fields for JSON pointers that do not name a field. */
 const FIELDS = { "/kind": "other_kind", "/input": "input_json" };
 
@@ -119,8 +117,9 @@ async function offerChoices(form, selected) {
   offer(form, OTHER, false);
   const { components } = await get("/openapi.json").catch(() => ({}));
   const running = components?.schemas.Provider?.enum ?? [];
-  const known = running.find((name) => KNOWN.includes(name));
-  const others = running.filter((name) => !KNOWN.includes(name));
+  const movieProviders = components?.schemas.MovieProvider?.enum ?? [];
+  const known = running.find((name) => movieProviders.includes(name));
+  const others = running.filter((name) => !movieProviders.includes(name));
   if (components) form.elements.known.value = known ?? ""; // else what a kept draft was sent with
   form.elements.provider.replaceChildren(...others.map((value) =>
     h("option", { value, selected: value === selected }, value)));
@@ -167,7 +166,7 @@ function read(data) {
   const kind = data.get("kind");
   const body = kind === OTHER
     ? { provider: text("provider"), kind: text("other_kind"), input: objectIn(text("input_json")) }
-    : { provider: text("known") || undefined, kind, input: samsarInput(kind, text) };
+    : { provider: text("known") || undefined, kind, input: fieldsOf(kind, text) };
   if (text("label")) body.metadata = { label: text("label") };
   if (text("webhookUrl")) body.webhookUrl = text("webhookUrl");
   return body;
@@ -183,7 +182,7 @@ function objectIn(text) {
   }
 }
 
-function samsarInput(kind, text) {
+function fieldsOf(kind, text) {
   const duration = text("duration");
   const input = kind === MOVIE
     ? {

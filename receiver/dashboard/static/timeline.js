@@ -12,12 +12,6 @@ const CAUSES = new Set(["callback", "poll", "submission"]);
 // The service shows no more of a callback's body than this.
 const MOST_BYTES = 3072;
 const MOST_CHARACTERS = 2048;
-const DOOR = {
-  api: "by POST /v1/jobs",
-  samsar: "by the drop-in API of Samsar",
-  replicate: "by a client of Replicate",
-  fal: "by a client of fal",
-};
 const VERDICT = {
   waiting: "stored, not applied yet",
   applied: "",
@@ -107,7 +101,7 @@ function item(entry, again) {
     h("div", {},
       isEnd ? chip(event.status) : h("strong", {}, title),
       more.filter(Boolean).map((each) => h("small", {}, each)),
-      entry.door && h("small", {}, DOOR[entry.door]),
+      entry.door && h("small", {}, entry.door === "api" ? "by POST /v1/jobs" : `by the API of ${entry.door}`),
       cause?.type === "relay" && entry.isLast && h("span", { class: "again" },
         h("a", { href: link(`/deliveries/${encodeURIComponent(cause.delivery)}`) }, "Open the delivery"),
         again(cause.delivery)),

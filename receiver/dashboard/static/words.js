@@ -37,7 +37,7 @@ const EVIDENCE = {
   user: "by its user",
 };
 const KIND = { create_movie: "Movie", create_narrative: "Narrative" };
-/** Samsar's kinds. */
+/** The kinds that have a word. */
 export const KINDS = Object.keys(KIND);
 
 /** A job's status or a delivery's state, as text. */

@@ -144,10 +144,12 @@ async def _events(
 
 
 _REQUEST: Final = "/fal/{endpoint:path}/requests/{id}"
-ROUTES: Final[tuple[Row[Any], ...]] = (
+_ROUTES: Final[tuple[Row[Any], ...]] = (
     Row("GET", f"{_REQUEST}/status", KEY_WITHOUT_RATE_LIMIT, status),
     Row("GET", f"{_REQUEST}/status/stream", KEY, stream),
     Row("PUT", f"{_REQUEST}/cancel", KEY, cancel),
     Row("GET", _REQUEST, KEY, response),
     Row("POST", "/fal/{endpoint:path}", KEY, submit),
 )
+# Its npm client reads the body of an error of no other type.
+ROUTES: Final = tuple(replace(row, problem_type=JSON) for row in _ROUTES)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from receiver.domain.prices import PriceList
 from receiver.providers.plugin import Plugin
 from receiver.providers.samsar.routes import ROUTES
-from receiver.providers.samsar.settings import SamsarSettings
+from receiver.providers.samsar.settings import ENTRY, SamsarSettings
 from receiver.providers.samsar.simulator import SamsarApi
 from receiver.providers.samsar.upstream import NARRATIVE_VIDEO_MODELS, InputRules, Samsar
 from receiver.upstream.api import Account
@@ -30,6 +30,7 @@ class SamsarPlugin(Plugin[SamsarSettings]):
 
     def words(self, settings: SamsarSettings) -> Mapping[str, Collection[str]]:
         return {
+            "MovieProvider": (ENTRY.name, ENTRY.twin),
             "ImageModel": settings.image_models,
             "VideoModel": settings.video_models,
             "NarrativeVideoModel": {*settings.video_models, *NARRATIVE_VIDEO_MODELS},
