@@ -14,8 +14,8 @@ from httpx_sse import EventSource
 from starlette.responses import Response
 
 from receiver.clock import SystemClock
+from receiver.providers.samsar.rules import InputRules
 from receiver.providers.samsar.simulator import SamsarApi
-from receiver.providers.samsar.upstream import InputRules
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox
 from tests.http_api.relay_sink import Message, relay_sink

@@ -14,7 +14,8 @@ from receiver.domain.serialization import compact_json
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers.fal import upstream as fal
 from receiver.providers.replicate import upstream as replicate
-from receiver.providers.samsar.upstream import InputRules, Samsar
+from receiver.providers.samsar.rules import InputRules
+from receiver.providers.samsar.upstream import Samsar
 from receiver.upstream.api import Account
 from receiver.upstream.calls import HttpClient, Response, read_response
 from receiver.upstream.contract import BadSignature, Provider, UpstreamJob

@@ -21,7 +21,7 @@ from receiver.http_api.queries import DEFAULT_LIMIT, MAX_LIMIT
 from receiver.http_api.routes import API
 from receiver.http_api.validation import METADATA_VALUE, WEBHOOK_EVENTS
 from receiver.providers.registry import Providers
-from receiver.providers.samsar import upstream as samsar
+from receiver.providers.samsar import rules as samsar
 from receiver.providers.samsar.routes import ROUTES
 from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.upstream.contract import MAX_KIND

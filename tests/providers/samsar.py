@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from receiver.domain.answers import SubmitAnswer
-from receiver.providers.samsar.upstream import InputRules, Samsar
+from receiver.providers.samsar.rules import InputRules
+from receiver.providers.samsar.upstream import Samsar
 from receiver.upstream.api import Account
 from store.rows import to_json
 from tests.providers.conformance.subjects import closing

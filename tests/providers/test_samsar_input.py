@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.providers.samsar.upstream import InputRules, with_lines
+from receiver.providers.samsar.rules import InputRules, with_lines
 
 RULES = InputRules(
     image_models=["IMAGEN3", "FLUX1.1PRO", "TOMORROW"],

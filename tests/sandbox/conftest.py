@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.providers.samsar.rules import InputRules
 from receiver.providers.samsar.simulator import SamsarApi
-from receiver.providers.samsar.upstream import InputRules
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox
 from tests.http_api.relay_sink import Sink, relay_sink

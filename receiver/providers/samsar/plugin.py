@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping
 from receiver.domain.prices import PriceList
 from receiver.providers.plugin import Plugin
 from receiver.providers.samsar.routes import ROUTES
+from receiver.providers.samsar.rules import NARRATIVE_VIDEO_MODELS, InputRules
 from receiver.providers.samsar.settings import ENTRY, SamsarSettings
 from receiver.providers.samsar.simulator import SamsarApi
-from receiver.providers.samsar.upstream import NARRATIVE_VIDEO_MODELS, InputRules, Samsar
+from receiver.providers.samsar.upstream import Samsar
 from receiver.upstream.api import Account
 
 

@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from receiver.domain.prices import PriceList
 from receiver.providers.samsar import shape as samsar
+from receiver.providers.samsar.rules import KINDS, InputRules
 from receiver.providers.samsar.settings import ENTRY
-from receiver.providers.samsar.upstream import KINDS, InputRules
 from receiver.simulator.api import SandboxApi, json_answer
 from receiver.upstream.shapes import Body, JobView, Refused, Submission, encode
 

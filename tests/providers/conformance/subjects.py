@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from receiver.clock import Clock, SystemClock
 from receiver.providers.fal.upstream import Fal
 from receiver.providers.replicate.upstream import Replicate
-from receiver.providers.samsar.upstream import InputRules, Samsar
+from receiver.providers.samsar.rules import InputRules
+from receiver.providers.samsar.upstream import Samsar
 from receiver.upstream.api import Account, Api
 from receiver.upstream.contract import Headers, Provider
 from store.records.jobs import Status
