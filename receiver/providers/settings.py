@@ -4,12 +4,13 @@ A class of them is loaded as `with_providers(CLASS)`, which has the settings of 
 so all errors are reported together, and all secrets are known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import new_class
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import Field, InstanceOf, ValidationInfo, field_validator
+from pydantic import Field, InstanceOf, ValidationError, ValidationInfo, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import NoDecode
 
 from receiver.config import values as kinds
@@ -59,21 +60,13 @@ class ServiceSettings(ServeSettings, SandboxSettings, PriceSettings):
     @field_validator("providers")
     @classmethod
     def _check_each(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        faults = []
-        for name in names:
-            try:
-                cls._check_can_run(name, info.data)
-            except ValueError as fault:
-                faults.append(f"{name}: {fault}")
-        if faults:
-            raise ValueError("\n".join(faults))
+        _check_each(names, lambda name: cls._check_can_run(name, info.data))
         return names
 
     @field_validator("jobs_in_flight")
     @classmethod
     def _check_names(cls, counts: Mapping[str, int]) -> Mapping[str, int]:
-        for name in counts:
-            one_of(cls.known, name)
+        _check_each(counts, lambda name: one_of(cls.known, name))
         return counts
 
     @classmethod
@@ -108,6 +101,20 @@ class ServiceSettings(ServeSettings, SandboxSettings, PriceSettings):
             if name not in self.provider_names:
                 found.append(f"{PREFIX}JOBS_IN_FLIGHT names {name}, which does not run")
         return found
+
+
+def _check_each(names: Iterable[str], check: Callable[[str], object]) -> None:
+    """Raises ValidationError with a fault for each name that the check raises ValueError for: its
+    text then shows this name alone."""
+    faults: list[InitErrorDetails] = []
+    for index, name in enumerate(names):
+        try:
+            check(name)
+        except ValueError as fault:
+            kind = PydanticCustomError("value_error", "{fault}", {"fault": str(fault)})
+            faults.append({"type": kind, "loc": (index,), "input": name})
+    if faults:
+        raise ValidationError.from_exception_data("names", faults)
 
 
 S = TypeVar("S", bound=PriceSettings)

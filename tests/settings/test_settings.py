@@ -311,6 +311,11 @@ def test_every_provider_needs_its_key(environment: Environment) -> None:
     needed = ("RECEIVER_REPLICATE_API_TOKEN", "RECEIVER_SAMSAR_API_KEY", "RECEIVER_FAL_KEY")
     assert len(faults) == 4
     assert all(name in fault for name, fault in zip(needed, faults, strict=False))
+    assert faults[2] == (
+        "RECEIVER_PROVIDERS is 'fal': it needs RECEIVER_FAL_KEY, which is not set"
+        " (RECEIVER_PROVIDER=sandbox-fal needs none)"
+    )
+    assert faults[3].startswith("RECEIVER_PROVIDERS is 'nobody': Input should be 'samsar', ")
     environment(
         PROVIDERS="samsar, fal", REPLICATE_API_TOKEN="r8_x", SAMSAR_API_KEY="k", FAL_KEY="f"
     )
