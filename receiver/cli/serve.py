@@ -57,7 +57,8 @@ def _known(name: str) -> str:
 @coroutine
 async def sandbox(
     provider: Annotated[
-        str, typer.Option(help="The API that the sandbox imitates.", callback=_known)
+        str,
+        typer.Option(help="The API that the sandbox imitates.", metavar="NAME", callback=_known),
     ] = entries()[0].name,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[

@@ -52,7 +52,7 @@ def parse_prices(text: str, measures: Mapping[str, str]) -> PriceList:
             faults.append((_line_of(text, document, each["loc"]), f"{name}: {what}"))
         lines = [f"line {line}: {what}" for line, what in sorted(faults)]
         raise ValueError("\n".join(lines)) from None
-    return PriceList(read.currency, [Price(**each.model_dump()) for each in read.price])
+    return PriceList(read.currency, tuple(Price(**each.model_dump()) for each in read.price))
 
 
 def _amount(value: object) -> Decimal:
@@ -95,7 +95,6 @@ def _measurable(table: dict[str, Decimal], info: ValidationInfo) -> dict[str, De
 
 
 _Amount = Annotated[Decimal, PlainValidator(_amount)]
-_Amounts = Annotated[dict[str, _Amount], BeforeValidator(_flat)]
 
 
 class _Table(BaseModel):
@@ -106,7 +105,7 @@ class _Price(_Table):
     provider: Annotated[str, AfterValidator(_provider)]
     kind: Annotated[str, Field(min_length=1)]
     fixed: _Amount = ZERO
-    per: _Amounts = Field(default_factory=dict)
+    per: Annotated[dict[str, _Amount], BeforeValidator(_flat)] = Field(default_factory=dict)
     measured: Annotated[dict[str, _Amount], AfterValidator(_measurable)] = Field(
         default_factory=dict
     )

@@ -25,7 +25,7 @@ from receiver.providers.entry import Entry
 
 
 class PriceSettings(Settings):
-    known: ClassVar[Mapping[str, Entry]] = {}
+    known: ClassVar[Mapping[str, Entry]]
     """By the names of all providers, and then of their twins."""
 
     prices: Annotated[InstanceOf[PriceList] | None, NoDecode] = None
