@@ -16,11 +16,16 @@ class Entry:
     settings: type[Settings]
     """Its own settings. They are loaded together with all others, so their names must be unique."""
     key: str
-    """Which of them is the operator's key: None if it is not set. The twin needs none."""
+    """Which of them is the operator's key: None if it is not set."""
     plugin: str
     """Where its `Plugin` is: `module:class`."""
     measures: str = ""
     """What it measures of a job, as price lists name it."""
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Those of its settings without which it cannot run. The twin can."""
+        return self.key, self.base_url
 
     @property
     def base_url(self) -> str:

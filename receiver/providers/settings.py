@@ -73,11 +73,12 @@ class ServiceSettings(ServeSettings, SandboxSettings, PriceSettings):
     def _check_can_run(cls, name: str, given: Mapping[str, Any]) -> None:
         entry = cls.known[one_of(cls.known, name)]
         # What is invalid is not in `given`, and is reported separately.
-        if name != entry.twin and given.get(entry.key, "") is None:
-            raise ValueError(
-                f"it needs {PREFIX}{entry.key.upper()}, which is not set"
-                f" ({PREFIX}PROVIDER={entry.twin} needs none)"
-            )
+        for needed in () if name == entry.twin else entry.needed:
+            if given.get(needed, "") is None:
+                raise ValueError(
+                    f"it needs {PREFIX}{needed.upper()}, which is not set"
+                    f" ({PREFIX}PROVIDER={entry.twin} needs none)"
+                )
 
     @property
     def provider_names(self) -> tuple[str, ...]:
