@@ -59,7 +59,7 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
 async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text(
-        'currency = "USD"\n[[price]]\nprovider = "sandbox"\nkind = "*"\nfixed = "0.42"\n'
+        'currency = "USD"\n[[price]]\nprovider = "sandbox"\nkind = "*"\nfixed = "0.4"\n'
     )
     service = await start(prices=str(prices), sandbox_render=3600)
     bob = await service.user("bob")
@@ -71,15 +71,15 @@ async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> Non
     visitor = await visit(service.url, root)
     page = visitor.page
     await expect(page.locator(".row.job", has_text="Reserved")).to_contain_text(
-        "0.42 USD, reserved"
+        "0.40 USD, reserved"
     )
     await page.locator(".row.job", has_text="Unknown").click()
-    await visitor.sees("0.42 USD, unknown")
+    await visitor.sees("0.40 USD, unknown")
     await page.get_by_role("link", name="Overview").click()
     for name, key in (("user", "bob"), ("kind", "Movie")):
         table = page.get_by_role("region", name=f"Cost by {name}, table")
-        await expect(table.locator("tbody tr")).to_have_text([f"{key}200.42?0.42"])
-        await expect(table.locator(".chip.warning")).to_have_text("?0.42")
+        await expect(table.locator("tbody tr")).to_have_text([f"{key}20.000.40?0.40"])
+        await expect(table.locator(".chip.warning")).to_have_text("?0.40")
     assert visitor.console == []
 
 

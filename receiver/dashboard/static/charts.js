@@ -21,10 +21,10 @@ function roundUp(value) {
 
 /**
  * A stacked bar for each moment. `series` are `{name, look, values}`, from the bottom up; a value is
- * a number or a decimal text, which is shown as it is. `labels` name the moments; `summary` is the
- * text alternative; `open(index)` is called for a click on a bar.
+ * a number or a decimal text, and `text(value)` is how it is shown. `labels` name the moments;
+ * `summary` is the text alternative; `open(index)` is called for a click on a bar.
  */
-export function bars({ series, labels, summary, open }) {
+export function bars({ series, labels, summary, open, text = String }) {
   const totals = labels.map((_, index) => series.reduce((sum, { values }) => sum + Number(values[index]), 0));
   const most = roundUp(Math.max(...totals));
   const step = WIDTH / labels.length;
@@ -36,7 +36,7 @@ export function bars({ series, labels, summary, open }) {
       top -= height;
       return svg("rect", { x: index * step + 1, y: top, width: step - 2, height, class: `part ${look}` });
     });
-    const words = series.map(({ name, values }) => `${name}: ${values[index]}`).join("\n");
+    const words = series.map(({ name, values }) => `${name}: ${text(values[index])}`).join("\n");
     const bar = moment(index, step, `${label}\n${words}`, parts);
     if (open) {
       bar.classList.add("link");

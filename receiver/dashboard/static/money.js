@@ -10,9 +10,19 @@ const COLUMNS = ["Jobs", "Settled", "Reserved", "Unknown"];
 const NOTHING = { settled: "0", reserved: "0", unknown: "0" };
 const dayName = new Intl.DateTimeFormat([], { day: "numeric", month: "short", timeZone: "UTC" });
 
-/** A cost as text, `0.42 USD, reserved`; a settled one needs no word. */
+/** The amount, a decimal text, with at least the currency's decimals; further ones are kept. */
+export function amountText(amount, currency) {
+  const format = new Intl.NumberFormat("en", { style: "currency", currency });
+  // Not formatted by it: it would round, and a number would lose digits.
+  const { minimumFractionDigits: decimals } = format.resolvedOptions();
+  const [whole, fraction = ""] = amount.split(".");
+  const shown = fraction.padEnd(decimals, "0");
+  return shown ? `${whole}.${shown}` : whole;
+}
+
+/** A cost as text, `0.40 USD, reserved`; a settled one needs no word. */
 export const costText = ({ amount, currency, state }) =>
-  `${amount} ${currency}${state === "settled" ? "" : `, ${state}`}`;
+  `${amountText(amount, currency)} ${currency}${state === "settled" ? "" : `, ${state}`}`;
 
 /** The beginning of the days that `spendCard` shows. */
 export const spendSince = () => new Date(Math.floor(now() / DAY) * DAY - (DAYS - 1) * DAY).toISOString();
@@ -27,7 +37,7 @@ export function spendCard(byDay, byUser, byKind) {
     : `The last ${DAYS} days (UTC), in ${byKind.currency}. Unknown: ended without a result, and perhaps billed.`;
   return card("Cost", h("p", { class: "hint" }, hint), byKind.rows.length > 0 && spendChart(byDay),
     [["User", byUser, String], ["Kind", byKind, kindWord]].map(([name, { rows }, word]) =>
-      rows.length > 0 && table(`Cost by ${name.toLowerCase()}`, [name, ...COLUMNS], rows.map((row) => spendRow(row, word)))));
+      rows.length > 0 && table(`Cost by ${name.toLowerCase()}`, [name, ...COLUMNS], rows.map((row) => spendRow(row, word, byKind.currency)))));
 }
 
 function spendChart({ currency, rows }) {
@@ -40,12 +50,15 @@ function spendChart({ currency, rows }) {
     labels: days.map((day) => dayName.format(day)),
     summary: `${currency} by day of creation. The tables have the sums.`,
     series: series.map(([name, look]) => ({ name, look, values: spent.map((day) => day[name]) })),
+    text: (amount) => amountText(amount, currency),
   });
 }
 
-function spendRow({ key, jobs, settled, reserved, unknown }, word) {
+function spendRow({ key, jobs, settled, reserved, unknown }, word, currency) {
+  const shown = amountText(unknown, currency);
   return h("tr", {},
     h("th", { scope: "row" }, word(key)),
-    [jobs, settled, reserved].map((value) => h("td", { class: "number" }, String(value))),
-    h("td", { class: "number" }, unknown === "0" ? "0" : chip("warning", unknown, "?")));
+    [String(jobs), amountText(settled, currency), amountText(reserved, currency)]
+      .map((text) => h("td", { class: "number" }, text)),
+    h("td", { class: "number" }, unknown === "0" ? shown : chip("warning", shown, "?")));
 }
