@@ -162,8 +162,8 @@ async def _await_webhooks(endpoint: WebhookEndpoint, request_ids: set[str]) -> N
 def _sum_up(jobs: list[Job]) -> None:
     evidence = [job["evidence"] for job in jobs if job["status"] == "COMPLETED"]
     say(
-        f"\n{len(evidence)} of {len(jobs)} completed: {evidence.count('callback')} via callback,"
-        f" {evidence.count('poll')} via poll because the callback was lost."
+        f"\n{len(evidence)} of {len(jobs)} completed: {evidence.count('callback')} by callback,"
+        f" {evidence.count('poll')} by poll because the callback was lost."
         f"\n{len(jobs)} signed webhooks arrived at an endpoint of the demo, which verified them."
     )
 

@@ -17,9 +17,9 @@ from receiver.cli.output import STYLES, on_one_line, say
 from receiver.client import ClientError, Job
 
 _SOURCES = {
-    "callback": "via callback",
-    "poll": "via poll (no callback arrived)",
-    "submit": "via the submission's answer",
+    "callback": "by callback",
+    "poll": "by poll (no callback arrived)",
+    "submit": "in answer to its submission",
     "deadline": "at its deadline",
     "user": "by its user",
 }

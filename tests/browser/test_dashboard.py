@@ -13,12 +13,12 @@ async def test_sign_in_submit_and_watch_it_finish(start_signed_in: StartSignedIn
     page = visitor.page
     await visitor.sees("No jobs yet")
 
-    await visitor.submit_by_form(Prompt="A lighthouse & the <sea>", Label="First try")
+    await visitor.submit_by_form(Prompt="A lighthouse & the <sea>", Title="First try")
     await expect(page.get_by_role("heading", name="First try")).to_be_visible()
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     head = page.locator(".title")
     await expect(head.get_by_text("Completed")).to_be_visible()
-    await expect(page.locator("dd", has_text="via poll")).to_be_visible()
+    await expect(page.locator("dd", has_text="by poll")).to_be_visible()
 
     # The result plays.
     video = page.locator("video.result")
@@ -36,8 +36,10 @@ async def test_sign_in_submit_and_watch_it_finish(start_signed_in: StartSignedIn
     await page.get_by_role("link", name="← Jobs").click()
     row = page.get_by_role("link", name="First try")
     await expect(row).to_contain_text("Completed")
-    await expect(row).to_contain_text("via poll")
-    await expect(row).to_contain_text(re.compile(r"took \d"))
+    await expect(row).to_contain_text("by poll")
+    took = row.locator(".took")
+    await expect(took).to_contain_text(re.compile(r"took \d"))
+    await expect(took.locator("*")).to_have_count(0)  # all of it in one size
     await expect(row.get_by_role("progressbar")).to_have_count(0)
     assert visitor.console == []
 
@@ -46,7 +48,7 @@ async def test_the_list_is_live(start_signed_in: StartSignedIn) -> None:
     clock = ShiftedClock()
     service, visitor = await start_signed_in(sandbox_render=3600, clock=clock)
     client = await service.user()
-    await submit(client, metadata={"label": "From elsewhere"})
+    await submit(client, metadata={"title": "From elsewhere"})
     row = visitor.page.get_by_role("link", name="From elsewhere")
     await expect(row).to_contain_text("accepted")
     clock.skip(1800)
@@ -58,9 +60,9 @@ async def test_the_list_is_live(start_signed_in: StartSignedIn) -> None:
     announced = visitor.page.get_by_role("status").filter(has_text="From elsewhere: Completed")
     await expect(announced).to_have_count(1)
 
-    job = await submit(client, metadata={"label": "Filtered out"})
+    job = await submit(client, metadata={"title": "Filtered out"})
     await visitor.sees("Filtered out")
-    await visitor.open("#/?q=label%3DFrom+elsewhere")
+    await visitor.open("#/?q=title%3DFrom+elsewhere")
     await client.post(job["links"]["cancel"])
     known = "id => import('/static/live.js').then(({ jobs }) => jobs.get(id).done)"
     await visitor.page.wait_for_function(known, arg=job["request_id"])
@@ -73,7 +75,7 @@ async def test_a_job_that_ends_between_the_list_and_the_stream(start: Start, vis
     service = await start(sandbox_render=60)
     key = await service.key("ada")
     client = service.client(key)
-    job = await submit(client, metadata={"label": "Quick"})
+    job = await submit(client, metadata={"title": "Quick"})
     visitor = await visit(service.url)
     page = visitor.page
     stream = await holding(page, "**/v1/events")
@@ -92,8 +94,8 @@ async def test_filter_and_search(start_signed_in: StartSignedIn) -> None:
     ids = [
         (await submit(client, input=MOVIE | {"prompt": prompt}, metadata=metadata))["request_id"]
         for prompt, metadata in (
-            ("Paper boats", {"label": " "}),
-            ("A train in snow", {"label": "Winter train"}),
+            ("Paper boats", {"title": " "}),
+            ("A train in snow", {"title": "Winter train"}),
             ("Boat race", {}),
         )
     ]
@@ -105,7 +107,7 @@ async def test_filter_and_search(start_signed_in: StartSignedIn) -> None:
     await expect(titles).to_have_text(["Boat race", "Paper boats"])
     await page.get_by_label("State").select_option("Cancelled")
     await expect(titles).to_have_text(["Paper boats"])
-    await page.get_by_label("Search").fill("label=Winter train")
+    await page.get_by_label("Search").fill("title=Winter train")
     await visitor.sees("No matching jobs")
     await page.get_by_label("State").select_option("All")
     await expect(titles).to_have_text(["Winter train"])
@@ -129,7 +131,7 @@ async def test_filter_and_search(start_signed_in: StartSignedIn) -> None:
 async def test_a_failure_comes_with_advice(start_signed_in: StartSignedIn) -> None:
     faults = {"sandbox_submit_timeouts": 1, "sandbox_drop_callbacks": 1}
     service, visitor = await start_signed_in(**faults, submit_timeout=0.3, unconfirmed_deadline=0.5)
-    await submit(await service.user(), metadata={"label": "Unknown", "order": "7"})
+    await submit(await service.user(), metadata={"title": "Unknown", "order": "7"})
     row = visitor.page.get_by_role("link", name="Unknown")
     await expect(row).to_contain_text("Failed")
     await row.click()
@@ -141,7 +143,7 @@ async def test_a_failure_comes_with_advice(start_signed_in: StartSignedIn) -> No
 async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
     _, visitor = await start_signed_in(sandbox_render=60)
     page = visitor.page
-    await visitor.submit_by_form(Label="Regretted")
+    await visitor.submit_by_form(Title="Regretted")
     await page.get_by_role("button", name="Cancel").press("Enter")
     dialog = page.get_by_role("dialog", name="Cancel this job?")
     await expect(dialog).to_be_visible()

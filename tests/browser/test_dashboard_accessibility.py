@@ -17,7 +17,7 @@ provider = "sandbox"
 kind = "*"
 fixed = "0.4"
 """
-TABLES = ["sandbox", "ada", "Movie", "127.0.0.1:9"]
+TABLES = ["sandbox", "ada", "create_movie", "127.0.0.1:9"]
 """What the tables of the overview show."""
 
 # The themes differ only in their colours.
@@ -61,8 +61,8 @@ async def test_every_view(start: Start, visit: Visit, tmp_path: Path, width: int
     await check(visitor, "no jobs")
 
     client = service.client(key)
-    label = {"label": "A label that is longer than a phone is wide, as some labels are"}
-    job = await submit(client, metadata=label, webhookUrl="http://127.0.0.1:9/")
+    title = {"title": "A title that is longer than a phone is wide, as some titles are"}
+    job = await submit(client, metadata=title, webhookUrl="http://127.0.0.1:9/")
     await wait_for_job(client, job["request_id"], phase="accepted")
     other = await submit(client)
     await visitor.open(f"#/jobs/{other['request_id']}")
@@ -127,7 +127,7 @@ async def test_every_view(start: Start, visit: Visit, tmp_path: Path, width: int
 async def test_by_keyboard_alone(start: Start, visit: Visit) -> None:
     service = await start()
     key = await service.key()
-    await submit(service.client(key), metadata={"label": "Reached"})
+    await submit(service.client(key), metadata={"title": "Reached"})
     visitor = await visit(service.url)
     page = visitor.page
     await page.goto(service.url)

@@ -12,8 +12,8 @@ from tests.support.service import eventually, submit, wait_for_job
 async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) -> None:
     service = await start()
     ada, bob = await service.user("ada"), await service.user("bob")
-    job = await submit(bob, metadata={"label": "Bob's"})
-    await submit(ada, metadata={"label": "Ada's"})
+    job = await submit(bob, metadata={"title": "Bob's"})
+    await submit(ada, metadata={"title": "Ada's"})
     root = await service.user("root", admin=True)
     visitor = await visit(service.url, root)
     page = visitor.page
@@ -21,7 +21,7 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     await expect(titles).to_have_text(["Ada's", "Bob's"])
     await expect(page.locator(".row.job", has_text="Bob's")).to_contain_text("bob · ")
     # What comes later appears by itself.
-    await submit(bob, metadata={"label": "Bob's second"})
+    await submit(bob, metadata={"title": "Bob's second"})
     await expect(titles).to_have_text(["Bob's second", "Ada's", "Bob's"])
 
     await page.get_by_label("User").select_option("bob")
@@ -63,8 +63,8 @@ async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> Non
     )
     service = await start(prices=str(prices), sandbox_render=3600)
     bob = await service.user("bob")
-    await submit(bob, metadata={"label": "Reserved"})
-    sent = await submit(bob, metadata={"label": "Unknown"})
+    await submit(bob, metadata={"title": "Reserved"})
+    sent = await submit(bob, metadata={"title": "Unknown"})
     await wait_for_job(bob, sent["request_id"], phase="accepted")
     await bob.post(sent["links"]["cancel"])
     root = await service.user("root", admin=True)
@@ -76,7 +76,7 @@ async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> Non
     await page.locator(".row.job", has_text="Unknown").click()
     await visitor.sees("0.40 USD, unknown")
     await page.get_by_role("link", name="Overview").click()
-    for name, key in (("user", "bob"), ("kind", "Movie")):
+    for name, key in (("user", "bob"), ("kind", "create_movie")):
         table = page.get_by_role("region", name=f"Cost by {name}, table")
         await expect(table.locator("tbody tr")).to_have_text([f"{key}20.000.40?0.40"])
         await expect(table.locator(".chip.warning")).to_have_text("?0.40")
@@ -106,7 +106,7 @@ async def test_the_service_is_two_lines_on_the_overview(
     await provider.submitted()
     await page.get_by_role("link", name="Overview").click()
     lines = page.get_by_role("region", name="Service")
-    await expect(lines).to_contain_text("samsar ✓Calls are made")
+    await expect(lines).to_contain_text("samsar ✓Answers")
     await expect(lines).to_contain_text("the provider limits our rate: samsar")
     await expect(lines).to_contain_text("at the limit of RECEIVER_POLL_RATE")
     assert visitor.console == []

@@ -20,7 +20,7 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(
 ) -> None:
     _, visitor = await start_signed_in(**RELAYS, sandbox_render=0.3)
     page = visitor.page
-    await visitor.submit_by_form(Label="Undelivered", Webhook="http://127.0.0.1:9/hook")
+    await visitor.submit_by_form(Title="Undelivered", Webhook="http://127.0.0.1:9/hook")
     await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
     await page.get_by_role("link", name="Deliveries").click()
     row = page.locator(".row.delivery", has_text="Undelivered")

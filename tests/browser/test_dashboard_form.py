@@ -65,7 +65,7 @@ async def test_another_provider_and_again_with_every_digit(start_signed_in: Star
     await expect(page.get_by_label("Kind", exact=True)).to_have_attribute("aria-invalid", "true")
     visitor.console.clear()  # the browser logs each refusal
     await page.get_by_label("Kind", exact=True).fill("owner/name")
-    await page.get_by_label("Label").fill("Twice")
+    await page.get_by_label("Title").fill("Twice")
     await page.get_by_role("button", name="Submit").click()
     await page.get_by_role("button", name="Submit again").dblclick()  # asks only once
     dialog = page.get_by_role("dialog", name="Submit “Twice” again?")
@@ -75,7 +75,7 @@ async def test_another_provider_and_again_with_every_digit(start_signed_in: Star
     client = await service.user()
     jobs = (await client.get("/v1/jobs", params={"provider": "sandbox-replicate"})).json()["jobs"]
     assert [job["kind"] for job in jobs] == ["owner/name"] * 2
-    assert [job["metadata"] for job in jobs] == [{"label": "Twice"}] * 2
+    assert [job["metadata"] for job in jobs] == [{"title": "Twice"}] * 2
     for job in jobs:
         shown = (await client.get(job["links"]["self"])).text
         assert f'"input":{{"seed":{seed},"scale":10.0}}' in shown  # JavaScript would write 10
@@ -117,11 +117,11 @@ async def test_what_was_typed_outlives_the_session(start_signed_in: StartSignedI
     for user in ("bob", "ada"):
         await page.get_by_role("button", name="Sign out").click()
         await sign_in_here(page, await service.key(user))
-        await expect(page.get_by_label("Movie")).to_be_checked(checked=user == "bob")
+        await expect(page.get_by_label("create_movie")).to_be_checked(checked=user == "bob")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     await visitor.open("#/new")
-    await expect(page.get_by_label("Movie")).to_be_checked()
+    await expect(page.get_by_label("create_movie")).to_be_checked()
 
 
 async def test_who_waits_in_the_form_does_not_submit_as_the_next_user(
@@ -130,16 +130,16 @@ async def test_who_waits_in_the_form_does_not_submit_as_the_next_user(
     service, visitor = await start_signed_in()
     page = visitor.page
     names = await holding(page, "**/openapi.json")
-    await visitor.submit_by_form(Label="Ada's")
+    await visitor.submit_by_form(Title="Ada's")
     await names.asked.wait()
     await page.get_by_role("button", name="Sign out").click()
     await sign_in_here(page, await service.key("bob"))
     await expect(page.locator("#who")).to_have_text("bob")
     names.may_go_on.set()
-    await page.get_by_label("Label").fill("Bob's")
+    await page.get_by_label("Title").fill("Bob's")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Bob's")).to_be_visible()
-    assert [job["metadata"]["label"] for job in await jobs_of(service, "bob")] == ["Bob's"]
+    assert [job["metadata"]["title"] for job in await jobs_of(service, "bob")] == ["Bob's"]
 
 
 @pytest.mark.parametrize(

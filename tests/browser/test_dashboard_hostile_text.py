@@ -49,7 +49,7 @@ async def shows_as_text(
     visitor: Visitor, client: httpx.AsyncClient, provider: ScriptedProvider, text: str
 ) -> None:
     page = visitor.page
-    metadata = {"label": text, text[:64]: text}
+    metadata = {"title": text, text[:64]: text}
     count = len(provider.submissions)
     await submit(client, input=MOVIE | {"prompt": text}, metadata=metadata)
     url = (await provider.submitted(count + 1)).webhook_url
@@ -82,7 +82,7 @@ async def shows_as_text(
     await visitor.open("#/")
     await page.get_by_label("Search").fill("nothing like it")
     await visitor.sees("No matching jobs")
-    await page.get_by_label("Search").fill(f"label={text}")
+    await page.get_by_label("Search").fill(f"title={text}")
     await expect(page.locator(".row.job")).to_have_count(2)
     await nothing_became_markup(page)
     await page.get_by_label("Search").fill("")

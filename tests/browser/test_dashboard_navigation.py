@@ -13,7 +13,7 @@ async def test_back_restores_the_list(
     service = await start(**provider.settings())
     client = await service.user()
     for number in range(70):
-        await submit(client, metadata={"label": f"Number {number}"})
+        await submit(client, metadata={"title": f"Number {number}"})
     visitor = await visit(service.url, client)
     page = visitor.page
     await visitor.open("#/?kind=create_movie&since=24h")

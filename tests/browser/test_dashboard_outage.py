@@ -40,7 +40,7 @@ async def start_again(server: Service) -> None:
 async def submit_elsewhere(server: Service, key: str, label: str, **until: object) -> None:
     """Create a job outside the page, and wait until it has these values."""
     async with caller(server, key) as client:
-        job = await submit(client, metadata={"label": label})
+        job = await submit(client, metadata={"title": label})
         await wait_for_job(client, job["request_id"], **until)
 
 
@@ -49,7 +49,7 @@ async def test_a_killed_server_that_comes_back(server: Service, visit: Visit) ->
     page = visitor.page
     await visitor.sign_in((await server.make_key())["key"])
     await visitor.open("#/new")
-    await page.get_by_label("Label").fill("Through the outage")
+    await page.get_by_label("Title").fill("Through the outage")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Through the outage")).to_be_visible()
     await page.get_by_role("link", name="← Jobs").click()
@@ -61,7 +61,7 @@ async def test_a_killed_server_that_comes_back(server: Service, visit: Visit) ->
     await expect(banner).to_contain_text("Next attempt in")
     await expect(row).to_be_visible()
     # A view that is opened during the outage says so, and loads once the service is back.
-    await page.get_by_label("Kind").select_option("Movie")
+    await page.get_by_label("Kind").select_option("create_movie")
     await visitor.sees("The service does not answer")
 
     await start_again(server)
@@ -70,7 +70,7 @@ async def test_a_killed_server_that_comes_back(server: Service, visit: Visit) ->
     await expect(row).to_be_visible()
     # Another job that is followed to its end shows that the stream is a new one.
     await visitor.open("#/new")
-    await page.get_by_label("Label").fill("After it")
+    await page.get_by_label("Title").fill("After it")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""Places at the provider: on the overview and on a job that waits for one."""
+"""Places at the providers: on the overview and on a job that waits for one."""
 
 from playwright.async_api import Route, expect
 
@@ -15,12 +15,12 @@ async def test_places_and_who_waits_are_shown(
     ada, bob = await service.user("ada"), await service.user("bob")
     running = await submit(ada)
     await wait_for_job(ada, running["request_id"], phase="accepted")
-    _, second = await submit(bob), await submit(bob, metadata={"label": "Bob's second"})
+    _, second = await submit(bob), await submit(bob, metadata={"title": "Bob's second"})
     await submit(ada)
 
     page = visitor.page
     await visitor.open("#/overview?user=*")
-    places = page.get_by_role("region", name="Places at the provider", exact=True)
+    places = page.get_by_role("region", name="Places at the providers", exact=True)
     row = places.get_by_role("row").last
     await expect(row).to_have_text("samsar1 of 13bob (2), ada (1)")
     await expect(places.get_by_role("meter")).to_have_attribute("value", "1")
@@ -29,7 +29,12 @@ async def test_places_and_who_waits_are_shown(
     await expect(row).to_have_text("samsar1 of 13bob (2), others (1)")
     await visitor.open(f"#/jobs/{second['request_id']}")
     facts = page.get_by_role("region", name="Result and facts")
-    for text in ("for a place at the provider", "1 of this user's jobs", "1 of 1", "3 jobs of all"):
+    for text in (
+        "for a place at the provider",
+        "1 of this user's jobs",
+        "1 of 1",
+        "3 jobs of all users",
+    ):
         await expect(facts).to_contain_text(text)
 
     async def late(route: Route) -> None:

@@ -14,7 +14,7 @@ async def test_an_archived_result_plays_from_the_archive(
 ) -> None:
     _, visitor = await start_signed_in(archive_url=f"file://{tmp_path}/kept")
     page = visitor.page
-    await visitor.submit_by_form(Prompt="A lighthouse", Label="Kept")
+    await visitor.submit_by_form(Prompt="A lighthouse", Title="Kept")
     await expect(page.locator("dd", has_text="stored, 9.0 kB")).to_be_visible()
     await expect(page.locator("dt", has_text="Kept until")).to_be_visible()
     await expect(page.locator(".timeline li").last).to_contain_text("Files")

@@ -21,10 +21,10 @@ def test_it_ends_by_itself_with_every_job_completed(workspace: Workspace) -> Non
     done = workspace.run("demo", "--exit", "--port", "0")
     assert (done.status, done.err) == (0, "")
     ends = [line for line in done.out.splitlines() if " COMPLETED " in line]
-    by_poll = [line for line in ends if "via poll (no callback arrived)" in line]
+    by_poll = [line for line in ends if "by poll (no callback arrived)" in line]
     assert len(ends) == 6
     assert 2 <= len(by_poll) < 6
-    assert f"6 of 6 completed: {6 - len(by_poll)} via callback, {len(by_poll)} via poll" in done.out
+    assert f"6 of 6 completed: {6 - len(by_poll)} by callback, {len(by_poll)} by poll" in done.out
     webhooks = re.findall(
         "^webhook job.completed (.+): signature verified$", done.out, re.MULTILINE
     )

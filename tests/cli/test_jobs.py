@@ -21,7 +21,7 @@ def test_a_job_is_submitted_watched_and_shown(ann: Workspace) -> None:
     job_id = ann.run("submit", "movie.json").out.strip()
     watched = ann.run("watch", job_id)
     assert watched.status == 0
-    assert watched.out.splitlines()[-1] == f"{job_id} COMPLETED via callback · A lighthouse at dawn"
+    assert watched.out.splitlines()[-1] == f"{job_id} COMPLETED by callback · A lighthouse at dawn"
     assert "\x1b" not in watched.out
     states = [json.loads(line) for line in ann.run("watch", job_id, "--json").out.splitlines()]
     assert states[-1]["status"] == "COMPLETED"

@@ -65,7 +65,7 @@ def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
     job_id = submit_movie(ann)
     status, written = on_a_terminal(ann, "watch", job_id)
     assert status == 0
-    assert f"{job_id} COMPLETED via callback" in written
+    assert f"{job_id} COMPLETED by callback" in written
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
 
 

@@ -5,8 +5,9 @@ import { jobs } from "./live.js";
 import { scopeControl, scopeOf } from "./scope.js";
 import { DAY, HOUR, now } from "./times.js";
 import { filterControls, toolbar } from "./toolbar.js";
-import { KINDS, kindWord, STATUS_OPTIONS } from "./words.js";
+import { STATUS_OPTIONS } from "./words.js";
 
+const KINDS = ["create_movie", "create_narrative"];
 const RANGES = {
   "1h": ["Last hour", HOUR],
   "24h": ["Last 24 hours", DAY],
@@ -76,11 +77,10 @@ export function matcher({ status, kind, provider, search, ...times }) {
 /** As the service compares: only ASCII letters lose their case. */
 const folded = (text) => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
-/** The kinds that have a word, and those of the known jobs: some providers have thousands. */
+/** The kinds of the form, and those of the known jobs: some providers have thousands. */
 function kindOptions() {
-  const others = new Set([...jobs.values()].map((job) => job.kind));
-  KINDS.forEach((kind) => others.delete(kind));
-  return [...KINDS, ...[...others].sort()].map((kind) => [kind, kindWord(kind)]);
+  const kinds = new Set([...KINDS, ...[...jobs.values()].map((job) => job.kind).sort()]);
+  return [...kinds].map((kind) => [kind, kind]);
 }
 
 /** The controls; `changed` is called after each change of the URL. */

@@ -13,7 +13,7 @@ import { waitingFacts } from "./places.js";
 import { repeat } from "./repeat.js";
 import { timeline } from "./timeline.js";
 import { age, between, DAY, duration, exactTime, now, zone } from "./times.js";
-import { chip, evidenceWord, kindWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
+import { chip, evidenceWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
 
 const REFRESH = 5000;
 /** So long after the job's end, only attempts of webhooks follow, with growing gaps. */
@@ -175,7 +175,7 @@ function factsOf(job, user, { waiting, place }) {
     State: [
       ["Phase", phaseWord(job.phase)],
       ...waitingFacts(waiting, place),
-      ["Reported", evidenceWord(job.evidence)],
+      ["Last update", evidenceWord(job.evidence)],
       ["Message", job.message],
       ["Provider's status", job.provider_status],
       ["Cost", job.cost && costText(job.cost)],
@@ -190,7 +190,7 @@ function factsOf(job, user, { waiting, place }) {
     ],
     Provider: [
       ["Name", h("a", { href: link("/", { provider: job.provider }) }, job.provider)],
-      ["Kind", h("a", { href: link("/", { kind: job.kind }) }, kindWord(job.kind))],
+      ["Kind", h("a", { href: link("/", { kind: job.kind }) }, job.kind)],
       ["Job id", job.provider_request_id && copyable(job.provider_request_id, "the provider's id")],
     ],
     Metadata: [["User", job.user], ...Object.entries(job.metadata)],

@@ -12,7 +12,7 @@ import { isEverybodys, scopeOf } from "./scope.js";
 import { age, between, duration } from "./times.js";
 import { chip, evidenceWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
 
-const COLUMNS = ["", "Job", "State", "Progress", "Reported", "Created"];
+const COLUMNS = ["", "Job", "State", "Progress", "Last update", "Created"];
 const PAGE = 50;
 const LARGEST_PAGE = 200;
 const MOST_PAGES = 5;
@@ -184,12 +184,12 @@ function jobRow({ request_id: id, user: owner }, user) {
 
 /** What distinguishes a job from others with the same title, in a form that the search accepts. */
 function namesOf({ request_id: id, metadata }) {
-  const members = Object.entries(metadata).filter(([name]) => name !== "label");
+  const members = Object.entries(metadata).filter(([name]) => name !== "title");
   return [...members.map((pair) => pair.join("=")), id].join(" · ");
 }
 
-const took = (job) => h("span", { class: "took" }, h("small", {}, "took "),
-  duration(between(job.created_at, job.done_at), true));
+const took = (job) => h("small", { class: "took" },
+  `took ${duration(between(job.created_at, job.done_at), true)}`);
 
 function nothing({ status, kind, provider, since, search }, cursor, user) {
   if (isId(search)) {
@@ -198,7 +198,7 @@ function nothing({ status, kind, provider, since, search }, cursor, user) {
   }
   if (status || kind || provider || since || search) {
     const hint = cursor !== null ? "“Show older” searches further back."
-      : search ? `The search is in prompts. For metadata, write its name too: label=${search}` : "Try other filters.";
+      : search ? `The search is in prompts. For metadata, write its name too: title=${search}` : "Try other filters.";
     return placeholder("No matching jobs", hint);
   }
   if (![null, EVERYBODY, user.name].includes(scopeOf(user))) return placeholder("No jobs yet");

@@ -3,7 +3,7 @@
 import { bars } from "./charts.js";
 import { card, h, table } from "./dom.js";
 import { DAY, now } from "./times.js";
-import { chip, kindWord } from "./words.js";
+import { chip } from "./words.js";
 
 const DAYS = 30;
 const COLUMNS = ["Jobs", "Settled", "Reserved", "Unknown"];
@@ -36,8 +36,8 @@ export function spendCard(byDay, byUser, byKind) {
   const hint = byKind.rows.length === 0 ? "No job with a price yet."
     : `The last ${DAYS} days (UTC), in ${byKind.currency}. Unknown: ended without a result, and perhaps billed.`;
   return card("Cost", h("p", { class: "hint" }, hint), byKind.rows.length > 0 && spendChart(byDay),
-    [["User", byUser, String], ["Kind", byKind, kindWord]].map(([name, { rows }, word]) =>
-      rows.length > 0 && table(`Cost by ${name.toLowerCase()}`, [name, ...COLUMNS], rows.map((row) => spendRow(row, word, byKind.currency)))));
+    [["User", byUser], ["Kind", byKind]].map(([name, { rows }]) =>
+      rows.length > 0 && table(`Cost by ${name.toLowerCase()}`, [name, ...COLUMNS], rows.map((row) => spendRow(row, byKind.currency)))));
 }
 
 function spendChart({ currency, rows }) {
@@ -54,10 +54,10 @@ function spendChart({ currency, rows }) {
   });
 }
 
-function spendRow({ key, jobs, settled, reserved, unknown }, word, currency) {
+function spendRow({ key, jobs, settled, reserved, unknown }, currency) {
   const shown = amountText(unknown, currency);
   return h("tr", {},
-    h("th", { scope: "row" }, word(key)),
+    h("th", { scope: "row" }, key),
     [String(jobs), amountText(settled, currency), amountText(reserved, currency)]
       .map((text) => h("td", { class: "number" }, text)),
     h("td", { class: "number" }, unknown === "0" ? shown : chip("warning", shown, "?")));

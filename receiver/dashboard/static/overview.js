@@ -86,7 +86,7 @@ function headline({ hours, median_ms: median, p95_ms: p95 }) {
     ["Jobs", sum(hours, "all"), failed > 0 ? failures : "none failed"],
     ["Completed", share(completed, completed + failed), "of those that completed or failed"],
     ["Median time to completion", took(median), `p95 ${took(p95)}`],
-    ["Outcomes via callback", share(known[0], known[0] + known[1]), "the others via poll"],
+    ["Outcomes by callback", share(known[0], known[0] + known[1]), "the others by poll"],
     ["Webhooks delivered", share(delivered, attempts), `of ${attempts} attempts`],
   ];
   return h("dl", { class: "tiles" }, tiles.map(([name, value, more]) =>
@@ -115,10 +115,10 @@ function charts(hours) {
       ],
     })),
     card("Source of outcomes", bars({
-      labels, open: openHour, summary: `${total("callback")} via callback, ${total("poll")} via poll`,
+      labels, open: openHour, summary: `${total("callback")} by callback, ${total("poll")} by poll`,
       series: [
-        { name: "via callback", look: "callback", values: of("callback") },
-        { name: "via poll", look: "poll", values: of("poll") },
+        { name: "by callback", look: "callback", values: of("callback") },
+        { name: "by poll", look: "poll", values: of("poll") },
         { name: "other", look: "cancelled", values: of("otherwise") },
       ],
     })),
@@ -144,9 +144,10 @@ const MOST_USERS = 10; // shown for each provider
 
 function placesCard(all) {
   const places = ofInterest(all);
-  return places.length > 0 && card("Places at the provider",
-    h("p", { class: "hint" }, "Jobs of all users, and who waits."),
-    table("Places at the provider", ["Provider", "In flight", "Waiting", "Who waits"], places.map(placeRow)));
+  return places.length > 0 && card("Places at the providers",
+    h("p", { class: "hint" }, "A job takes a place at its provider until it ends. RECEIVER_JOBS_IN_FLIGHT"
+      + " says how many there are; further jobs wait here. The numbers are of all users."),
+    table("Places at the providers", ["Provider", "Running", "Waiting", "Who waits"], places.map(placeRow)));
 }
 
 function placeRow(place) {

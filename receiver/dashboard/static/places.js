@@ -1,11 +1,11 @@
-// Places at the providers: how many jobs are in flight, and which wait.
+// Places at the providers: how many jobs run there (are in flight), and which wait.
 
 import { h } from "./dom.js";
 
 /** Those that have a limit, or where a job waits. */
 export const ofInterest = (places) => places.filter(({ limit, waiting }) => limit !== null || waiting > 0);
 
-/** The jobs in flight at a provider, of its places if it has a limit. */
+/** The jobs that run at a provider, of its places if it has a limit. */
 export function placesUsed({ provider, limit, in_flight: used }) {
   if (limit === null) return `${used}, no limit`;
   return h("span", { class: "progress" },
@@ -14,9 +14,9 @@ export function placesUsed({ provider, limit, in_flight: used }) {
 }
 
 const REASONS = {
-  pause: "after an answer “later”, or in a pause",
-  place: "for a place at the provider",
-  turn: "for a submission call",
+  pause: "for the end of a pause, since the provider answered “later” or failed",
+  place: "for a place at the provider: as many jobs run there as may at once",
+  turn: "for its turn: other submission calls are under way",
 };
 
 /** Why a job waits, and what goes first, for a list of facts. */
@@ -27,7 +27,7 @@ export function waitingFacts(waiting, place) {
     ["Waits", REASONS[waiting.reason] ?? waiting.reason],
     ["Ahead of it", waiting.ahead === 0 ? "no other job of this user" : `${waiting.ahead} of this user's jobs`],
     ["Last attempt", waiting.detail],
-    ["Places used", place && place.limit !== null && placesUsed(place)],
-    ["Waiting there", place && `${place.waiting} jobs of all users`],
+    ["Running there", place && place.limit !== null && placesUsed(place)],
+    ["Waiting here", place && `${place.waiting} jobs of all users`],
   ];
 }

@@ -9,9 +9,9 @@ import { chip } from "./words.js";
 const LINE = /^receiver_(\w+)(?:\{(.*)\})? (\S+)$/gm;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 const BREAKER = {
-  closed: ["completed", "Calls are made", "✓"],
-  half_open: ["warning", "Trying again", "!"],
-  open: ["failed", "No calls: they fail", "✕"],
+  closed: ["completed", "Answers", "✓"],
+  half_open: ["warning", "Failed; one call at a time is tried", "!"],
+  open: ["failed", "Fails; calls pause", "✕"],
 };
 
 /** The card, or a sentence if the metrics cannot be read. */

@@ -24,8 +24,8 @@ export function showForm(user, signal) {
   const send = h("button", { class: "primary" }, "Submit");
   const form = h("form", { class: "form", novalidate: true },
     h("fieldset", { class: "choice" }, h("legend", {}, "Kind"),
-      radio(MOVIE, "Movie", "from one prompt", true),
-      radio(NARRATIVE, "Narrative", "a scene for each line"),
+      radio(MOVIE, MOVIE, "a video from one prompt", true),
+      radio(NARRATIVE, NARRATIVE, "a video with a scene for each line"),
       radio(OTHER, "Another provider", "its own kind and input")),
     h("input", { type: "hidden", name: "known" }),
     part([MOVIE], field("prompt", "Prompt", h("textarea", { rows: 3 }), "A lighthouse at dawn")),
@@ -42,7 +42,8 @@ export function showForm(user, signal) {
       part([MOVIE], field("video_model", "Video model", h("input", { list: "video_model-models" }), "LUMA")),
       part([MOVIE], field("duration", "Seconds", h("input", { inputmode: "numeric" }), "10")),
       field("aspect_ratio", "Aspect ratio", h("input", { placeholder: "16:9" })))),
-    field("label", "Label", h("input", { maxlength: 512 }), "", "Shown in lists; kept as metadata."),
+    field("title", "Title", h("input", { maxlength: 512 }), "",
+      "Shown here in place of the prompt's beginning; kept as metadata.title."),
     field("webhookUrl", "Webhook", h("input", { type: "url", inputmode: "url" }), "",
       "An https URL of yours that receives status changes."),
     Object.keys(MODELS).map((name) => h("datalist", { id: `${name}-models` })),
@@ -167,7 +168,7 @@ function read(data) {
   const body = kind === OTHER
     ? { provider: text("provider"), kind: text("other_kind"), input: objectIn(text("input_json")) }
     : { provider: text("known") || undefined, kind, input: fieldsOf(kind, text) };
-  if (text("label")) body.metadata = { label: text("label") };
+  if (text("title")) body.metadata = { title: text("title") };
   if (text("webhookUrl")) body.webhookUrl = text("webhookUrl");
   return body;
 }
@@ -212,7 +213,7 @@ function showErrors(form, errors) {
 }
 
 function fieldOf(form, pointer) {
-  if (pointer.startsWith("/metadata")) return "label";
+  if (pointer.startsWith("/metadata")) return "title";
   return FIELDS[pointer] ?? pointer.split("/").find((each) => form.elements[each]);
 }
 

@@ -154,7 +154,7 @@ function described(line, provider = "the provider") {
 const REASON = {
   pause: () => "the end of a pause",
   place: (provider) => `a free place at ${provider}`,
-  turn: () => "a submission call",
+  turn: () => "its turn to be sent",
 };
 
 /** What a job had waited for before its submission, as text. */

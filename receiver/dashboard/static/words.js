@@ -30,21 +30,17 @@ const PHASE = {
   finished: "finished",
 };
 const EVIDENCE = {
-  callback: "via callback",
-  poll: "via poll",
-  submit: "via submission",
-  deadline: "at the deadline",
+  callback: "by callback",
+  poll: "by poll",
+  submit: "in answer to its submission",
+  deadline: "at its deadline",
   user: "by its user",
 };
-const KIND = { create_movie: "Movie", create_narrative: "Narrative" };
-/** The kinds that have a word. */
-export const KINDS = Object.keys(KIND);
 
 /** A job's status or a delivery's state, as text. */
 export const stateWord = (state) => STATES[state]?.[1] ?? state;
 export const phaseWord = (phase) => PHASE[phase] ?? phase;
-export const evidenceWord = (evidence) => EVIDENCE[evidence] ?? evidence ?? "not yet";
-export const kindWord = (kind) => KIND[kind] ?? kind;
+export const evidenceWord = (evidence) => EVIDENCE[evidence] ?? evidence ?? "none yet";
 
 /** Pairs of value and text, for filters. */
 export const STATUS_OPTIONS = Object.keys(JOB).map((status) => [status, stateWord(status)]);
@@ -56,9 +52,9 @@ export function chip(state, word = stateWord(state), shape = STATES[state]?.[0])
     shape && h("span", { "aria-hidden": "true" }, shape), word);
 }
 
-/** A job's title: its metadata label, its prompt, or its kind and id. */
-export const titleOf = (job) => job.metadata.label?.trim() || job.label
-  || `${kindWord(job.kind)} …${job.request_id.slice(-6)}`;
+/** A job's title: `metadata.title`, the beginning of its prompt, or its kind and id. */
+export const titleOf = (job) => job.metadata.title?.trim() || job.label
+  || `${job.kind} …${job.request_id.slice(-6)}`;
 
 export function progressBar(job) {
   const percent = job.progress == null ? null : Math.floor(job.progress);
