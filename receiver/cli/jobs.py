@@ -4,7 +4,7 @@ import asyncio
 import json as json_text
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -15,6 +15,10 @@ from receiver.client import Job
 from store.records.jobs import Status
 
 JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id.")]
+
+COMPLETED_IS_ENDED: Final = (
+    "The provider says so of every job that has ended, also of one that failed."
+)
 
 jobs = typer.Typer(help="List, show and cancel jobs.", no_args_is_help=True)
 
@@ -171,6 +175,8 @@ def _members(job: Job) -> dict[str, object]:
         del values[name]
     if job["error"] is not None:
         values["error"] = f"{job['error']['code']}: {job['error']['message']}"
+        if job["error"]["code"] == "provider_failed" and job["provider_status"] == "COMPLETED":
+            values["provider_status"] = f"COMPLETED ({COMPLETED_IS_ENDED})"
         values["may_have_been_billed"] = job["error"]["may_have_been_billed"]
     if (cost := job["cost"]) is not None:
         amount = money(cost["amount"], cost["currency"])

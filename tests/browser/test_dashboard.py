@@ -140,6 +140,18 @@ async def test_a_failure_comes_with_advice(start_signed_in: StartSignedIn) -> No
     await expect(notice).to_contain_text("look for it at the provider before you submit it again")
 
 
+async def test_a_failure_that_its_provider_calls_completed(start_signed_in: StartSignedIn) -> None:
+    service, visitor = await start_signed_in(provider="sandbox-fal", sandbox_fail_jobs=1)
+    order = {"kind": "fal-ai/flux/dev", "input": {"prompt": "A heron"}}
+    job = (await (await service.user()).post("/v1/jobs", json=order)).json()
+    await visitor.open(f"#/jobs/{job['request_id']}")
+    facts = visitor.page.get_by_role("region", name="Result and facts")
+    await expect(facts).to_contain_text(
+        "COMPLETED The provider says so of every job that has ended"
+    )
+    await expect(visitor.page.locator(".title").get_by_text("Failed")).to_be_visible()
+
+
 async def test_cancel_by_keyboard(start_signed_in: StartSignedIn) -> None:
     _, visitor = await start_signed_in(sandbox_render=60)
     page = visitor.page

@@ -38,6 +38,20 @@ def test_a_job_is_submitted_watched_and_shown(ann: Workspace) -> None:
     }
 
 
+def test_a_failed_job_that_its_provider_calls_completed_says_why(workspace: Workspace) -> None:
+    faults = {"SANDBOX_RENDER": "0.1", "SANDBOX_FAIL_JOBS": "1", "SANDBOX_DROP_CALLBACKS": "1"}
+    settings = faults | {"PROVIDER": "sandbox-fal", "POLL_FIRST": "0.1", "POLL_MIN": "0.1"}
+    with workspace.with_settings(**settings).serving() as service:
+        ann = service.as_user("ann")
+        order = {"kind": "fal-ai/flux/dev", "input": {"prompt": "A heron"}}
+        done = ann.run("submit", "-", "--wait", "20", stdin=json.dumps(order))
+    assert done.status == 1
+    assert (
+        "\nprovider_status: COMPLETED (The provider says so of every job that has ended, also of"
+        " one that failed.)\n"
+    ) in done.out
+
+
 def test_submit_can_wait_for_the_job(ann: Workspace, endless: Served) -> None:
     done = ann.run("submit", "-", "--wait", "20", "--json", stdin=json.dumps(JOB))
     assert (done.status, done.json()["status"]) == (0, "COMPLETED")

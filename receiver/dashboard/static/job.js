@@ -168,6 +168,12 @@ function reason(error) {
     jobAdvice(error) && ` ${jobAdvice(error)}`);
 }
 
+/** The provider's word for the job's status, with an explanation if it contradicts ours. */
+function statusOf({ provider_status: status, error }) {
+  if (status !== "COMPLETED" || error?.code !== "provider_failed") return status;
+  return [status, " ", h("small", {}, "The provider says so of every job that has ended, also of one that failed.")];
+}
+
 function factsOf(job, user, { waiting, place }) {
   const took = job.done_at && duration(between(job.created_at, job.done_at), true);
   const isKept = job.archive?.some(({ state: fileState }) => fileState === "stored");
@@ -177,7 +183,7 @@ function factsOf(job, user, { waiting, place }) {
       ...waitingFacts(waiting, place),
       ["Last update", evidenceWord(job.evidence)],
       ["Message", job.message],
-      ["Provider's status", job.provider_status],
+      ["Provider's status", statusOf(job)],
       ["Cost", job.cost && costText(job.cost)],
     ],
     Times: [
