@@ -53,9 +53,9 @@ async def demo(
     ] = False,
     port: Port = None,
 ) -> None:
-    """Watch six jobs complete and their webhooks arrive, with a provider that loses callbacks.
+    """Watch six jobs complete and their webhooks arrive.
 
-    The service then runs until Ctrl-C, with a dashboard.
+    The provider loses callbacks. The service then runs until Ctrl-C, with a dashboard.
     """
     # Imported here: it is slow, and other commands do not need it.
     from receiver.app import STOP_SECONDS, running, stop_signal

@@ -29,7 +29,7 @@ async def submit(
         typer.FileBinaryRead,
         typer.Argument(
             metavar="FILE",
-            help="A file with the body of POST /v1/jobs, as JSON; - reads standard input.",
+            help="The body of POST /v1/jobs, as JSON. With - it is read from standard input.",
         ),
     ],
     idempotency_key: Annotated[
@@ -145,7 +145,9 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 @coroutine
 async def show(
     request_id: JobId,
-    history: Annotated[bool, typer.Option(help="Also show what happened to it.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Also show what happened to it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show a job."""

@@ -28,7 +28,10 @@ from store.errors import NotFound
 
 UserName = Annotated[str, typer.Argument(metavar="USER", help="The user's name.")]
 
-keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+keys = typer.Typer(
+    help="Manage API keys: create, list, revoke, rotate-secret.",
+    no_args_is_help=True,
+)
 _clock = SystemClock()
 
 

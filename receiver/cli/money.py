@@ -31,11 +31,17 @@ budgets = typer.Typer(help="Set and list what users may spend.", no_args_is_help
 async def set_(
     user: UserName,
     budget: Annotated[
-        str, typer.Argument(metavar="AMOUNT/PERIOD", help="As 50/day (hour, month), or none.")
+        str,
+        typer.Argument(
+            metavar="AMOUNT/PERIOD", help="Such as 50/day, 2.50/hour or 900/month; none removes it."
+        ),
     ],
     json: Json = False,
 ) -> None:
-    """Set what a user may spend in a calendar period (UTC), from the next submission on."""
+    """Set what a user may spend per hour, day or month.
+
+    These are calendar periods in UTC. It counts from the next submission on.
+    """
     try:
         read = None if budget == "none" else Budget.read(budget)
     except ValueError as error:

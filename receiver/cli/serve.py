@@ -62,7 +62,8 @@ async def sandbox(
     ] = entries()[0].name,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="The port to listen on; 0 selects a free one.", min=0, max=65_535)
+        int,
+        typer.Option(help="The port to listen on; 0 selects one that is free.", min=0, max=65_535),
     ] = 8001,
 ) -> None:
     """Run a simulated provider alone, until SIGTERM or Ctrl-C. It costs nothing."""

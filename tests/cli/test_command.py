@@ -79,6 +79,20 @@ def test_every_command_has_a_help_text(
     assert "\x1b" not in shown
 
 
+@pytest.mark.parametrize("words", [(), *commands()], ids=" ".join)
+def test_help_fits_80_columns_and_nothing_in_it_is_cut(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        app([*words, "--help"], prog_name="receiver")
+    _usage, *lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for line in lines:
+        assert not line.endswith(("...", "-")), line
+        assert line.count("[") == line.count("]"), line  # a default is on one line
+
+
 def test_the_examples_in_the_help_texts_can_be_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
