@@ -1,5 +1,7 @@
 """Deliveries on the page: examined, filtered, and sent again."""
 
+import re
+
 from playwright.async_api import expect
 
 from tests.browser.conftest import StartSignedIn
@@ -95,6 +97,26 @@ async def test_a_delivery_can_be_examined(start_signed_in: StartSignedIn) -> Non
         await expect(endpoint).to_contain_text("0 % of 2")
         await endpoint.get_by_role("link").first.click()
         await expect(page.locator(".row.delivery")).to_have_count(2)
+
+
+async def test_a_message_to_a_host_that_fails_says_so_and_when_it_is_sent(
+    start_signed_in: StartSignedIn,
+) -> None:
+    schedule = RELAYS | {"relay_schedule": "0,3600"}
+    service, visitor = await start_signed_in(**schedule, sandbox_render=0.1)
+    client = await service.user()
+    for _ in range(6):  # five failures pause the host
+        url = "http://127.0.0.1:9/"
+        job = await submit(client, webhookUrl=url, webhookEvents=["COMPLETED"])
+        await wait_for_job(client, job["request_id"], status="COMPLETED")
+    await visitor.open("#/deliveries")
+    row = visitor.page.locator(".row.delivery", has_text="no attempt yet")
+    says = re.compile(r"the host fails, next attempt in \d+ s")
+    await expect(row).to_contain_text(says)
+    await row.get_by_role("link").click()
+    await expect(visitor.page.locator("dd", has_text="the host fails")).to_have_text(says)
+    await expect(visitor.page.get_by_role("region", name="Attempts")).to_contain_text("None yet.")
+    assert visitor.console == []
 
 
 async def test_what_waits_for_a_repaired_endpoint_is_sent_from_its_test(

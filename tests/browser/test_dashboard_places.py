@@ -1,5 +1,7 @@
 """Places at the providers: on the overview and on a job that waits for one."""
 
+import re
+
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import StartSignedIn
@@ -15,7 +17,7 @@ async def test_places_and_who_waits_are_shown(
     ada, bob = await service.user("ada"), await service.user("bob")
     running = await submit(ada)
     await wait_for_job(ada, running["request_id"], phase="accepted")
-    _, second = await submit(bob), await submit(bob, metadata={"title": "Bob's second"})
+    first, second = await submit(bob), await submit(bob, metadata={"title": "Bob's second"})
     await submit(ada)
 
     page = visitor.page
@@ -50,4 +52,7 @@ async def test_places_and_who_waits_are_shown(
     await visitor.open(f"#/jobs/{second['request_id']}")
     await ada.post(running["links"]["cancel"])
     await expect(facts).to_contain_text("no other job of this user")
+    await visitor.open(f"#/jobs/{first['request_id']}")
+    sent = page.locator(".timeline li").filter(has_text="Submission: accepted")
+    await expect(sent).to_contain_text(re.compile(r"waited [\d.]+ \w+ for a free place at samsar"))
     assert visitor.console == []
