@@ -25,7 +25,7 @@ export function showForm(user, signal) {
   const form = h("form", { class: "form", novalidate: true },
     h("fieldset", { class: "choice" }, h("legend", {}, "Kind"),
       radio(MOVIE, MOVIE, "a video from one prompt", true),
-      radio(NARRATIVE, NARRATIVE, "a video with a scene for each line"),
+      radio(NARRATIVE, NARRATIVE, "a scene for each line"),
       radio(OTHER, "Another provider", "its own kind and input")),
     h("input", { type: "hidden", name: "known" }),
     part([MOVIE], field("prompt", "Prompt", h("textarea", { rows: 3 }), "A lighthouse at dawn")),
