@@ -20,12 +20,18 @@ from store.rows import job_to_row, rates_to_json, to_json
 from store.session import Session
 
 SpendKey: TypeAlias = Literal["day", "kind", "provider", "user"]
+SplitKey: TypeAlias = Literal["kind", "provider", "user"]
 
 SPEND_KEYS: Final[Mapping[SpendKey, str]] = {
     "day": "created_at / 86400000",
     "kind": "kind",
     "provider": "provider",
     "user": "(SELECT name FROM users WHERE users.id = ledger.user_id)",
+}
+SPLIT_KEYS: Final[Mapping[SplitKey, str]] = {
+    "kind": SPEND_KEYS["kind"],
+    "provider": SPEND_KEYS["provider"],
+    "user": SPEND_KEYS["user"],
 }
 _ENDLESS: Final[Millis] = 2**62
 MONTH: Final[Millis] = 31 * 86_400_000
@@ -36,6 +42,8 @@ class Spend(NamedTuple):
 
     key: str | int
     """A name, or the number of a day since 1970."""
+    split: str | None
+    """Which of these jobs: a name, if it was asked for."""
     jobs: int
     reserved: Decimal
     settled: Decimal
@@ -54,29 +62,43 @@ class SpendFilter:
     metadata: Mapping[str, str] | None = None
 
 
+class Standing(NamedTuple):
+    """A user's budget, and what was spent of it in the present period."""
+
+    user: str
+    budget: Budget
+    spent: Decimal
+    resets_at: Millis
+
+
 class Ledger(Repository):
     subject = "ledger"
 
-    async def spend(self, by: SpendKey, where: SpendFilter) -> list[Spend]:
-        """The sums of the jobs with a price, by key. It reads one entry for each job, a month's at
-        a time: other reads would wait for those of years."""
+    async def spend(
+        self, by: SpendKey, where: SpendFilter, split: SplitKey | None = None
+    ) -> list[Spend]:
+        """The sums of the jobs with a price, by key and perhaps by another one. It reads one entry
+        for each job, a month's at a time: other reads would wait for those of years."""
         whose = user_condition(where.user_id)
-        parts = {**whose, "key": SPEND_KEYS[by]}
         user_id, metadata = where.user_id, to_json(where.metadata or {})
         after = -1 if where.created_after is None else where.created_after
         before = _ENDLESS if where.created_before is None else where.created_before
         bounds = {"user_id": user_id, "created_after": after, "created_before": before}
         ((first, last),) = await self._fetch("first-and-last", whose, **bounds)
-        sums: dict[str | int, Spend] = {}
+        sums: dict[tuple[str | int, str | None], Spend] = {}
         while None not in (first, last) and first <= last:
             ends = min(first + MONTH, last + 1)
             period = {"user_id": user_id, "starts": first, "ends": ends}
-            for key, jobs, *amounts in await self._fetch(
-                "spend", parts, currency=where.currency, metadata=metadata, **period
+            for key, part, jobs, *amounts in await self._fetch(
+                "spend",
+                spend_parts(by, split, where.user_id),
+                currency=where.currency,
+                metadata=metadata,
+                **period,
             ):
-                earlier = sums.get(key, Spend(key, 0, ZERO, ZERO, ZERO))
-                added = map(EXACT.add, earlier[2:], map(Decimal, amounts))
-                sums[key] = Spend(key, earlier.jobs + jobs, *added)
+                earlier = sums.get((key, part), Spend(key, part, 0, ZERO, ZERO, ZERO))
+                added = map(EXACT.add, earlier[3:], map(Decimal, amounts))
+                sums[key, part] = Spend(key, part, earlier.jobs + jobs, *added)
             first = ends
         return sorted(sums.values())
 
@@ -102,7 +124,21 @@ class Ledger(Repository):
 
     async def list_budgets(self) -> list[tuple[str, str]]:
         """Users and the texts of their budgets, by user."""
-        return [(user, budget) for user, budget in await self._fetch("list-budgets")]
+        rows = await self._fetch("list-budgets", user_condition(None))
+        return [(user, budget) for _, user, budget, *_ in rows]
+
+    async def standings(self, user_id: int | None, currency: str, now: Millis) -> list[Standing]:
+        """How the budget of this user stands, or all of them, by user."""
+        found = []
+        rows = await self._fetch("list-budgets", user_condition(user_id), user_id=user_id)
+        for owner, user, text, counted, starts, spent in rows:
+            budget = Budget.read(text)
+            first, end = budget.period_at(now)
+            if (counted, starts) != (currency, first):
+                period = {"currency": currency, "starts": first, "ends": end}
+                spent = await self._fetch_value("spent-since", user_id=owner, **period)
+            found.append(Standing(user, budget, Decimal(spent), end))
+        return found
 
     async def remove_old(self, created_before: Millis, limit: int) -> int:
         """Remove old entries whose jobs are gone; returns how many."""
@@ -168,6 +204,12 @@ class Ledger(Repository):
     def _count(self, db: Session, job: Job, currency: str, starts: Millis, spent: Decimal) -> None:
         counted = {"currency": currency, "starts": starts, "spent": plain(spent)}
         db.execute(self._sql["count-spent"], counted | {"user_id": job.user_id})
+
+
+def spend_parts(by: SpendKey, split: SplitKey | None, user_id: int | None) -> Mapping[str, str]:
+    """The parts that complete the query for spend."""
+    divided = "CAST(NULL AS text)" if split is None else SPLIT_KEYS[split]
+    return {**user_condition(user_id), "key": SPEND_KEYS[by], "split": divided}
 
 
 def cost_to_row(cost: Cost) -> dict[str, object]:

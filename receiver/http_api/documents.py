@@ -2,7 +2,7 @@
 `domain/documents.py`. `openapi.json` describes each member."""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from receiver.domain.documents import Job
 from receiver.engine.waiting import Waiting
@@ -42,6 +42,8 @@ class SpendRow(TypedDict):
     reserved: str
     settled: str
     unknown: str
+    split: NotRequired[str]
+    """Which of these jobs, with the query parameter `split`."""
 
 
 class Spend(TypedDict):
@@ -49,6 +51,15 @@ class Spend(TypedDict):
 
     currency: str | None
     rows: list[SpendRow]
+
+
+class BudgetStanding(TypedDict):
+    """A user's budget, and what was spent of it in its present period."""
+
+    user: str
+    budget: str
+    spent: str
+    resets_at: str
 
 
 # --- webhooks -------------------------------------------------------------------------------------

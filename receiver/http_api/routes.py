@@ -52,6 +52,7 @@ API: tuple[Row[Any], ...] = (
     Row("GET", "/v1/places", KEY_ONE_BY_ONE, places.list_places),
     Row("GET", "/v1/statistics", KEY_ONE_BY_ONE, statistics.statistics),
     Row("GET", "/v1/spend", KEY_ONE_BY_ONE, spend.spend),
+    Row("GET", "/v1/budgets", KEY_ONE_BY_ONE, spend.budgets),
     Row("GET", "/session/metrics", ADMIN_KEY, session_routes.show_metrics),
     Row("GET", "/session/keys", ADMIN_KEY, session_routes.list_keys),
     Row("POST", "/session/keys", ADMIN_KEY, session_routes.create_key),

@@ -44,8 +44,9 @@ VALUES (:user_id, :budget, :currency, :starts, :spent)
 DELETE FROM budgets WHERE user_id = :user_id;
 
 -- name: list-budgets
--- All budgets by user.
-SELECT u.name, b.budget FROM budgets b JOIN users u ON u.id = b.user_id ORDER BY u.name;
+-- Budgets by user, and what was spent since the beginning of the period that was counted last.
+SELECT b.user_id, u.name, b.budget, b.currency, b.starts, b.spent
+  FROM budgets b JOIN users u ON u.id = b.user_id WHERE {whose} ORDER BY u.name;
 
 -- name: first-and-last
 -- When the first and the last job of a period were created; NULL if there is none.
@@ -53,8 +54,10 @@ SELECT (SELECT min(created_at) FROM ledger WHERE {whose} AND created_at > :creat
        (SELECT max(created_at) FROM ledger WHERE {whose} AND created_at < :created_before);
 
 -- name: spend
--- The sums of jobs by day (its number since 1970), provider, kind or user.
-SELECT {key} AS key, count(*), coalesce({decimal_sum}(amount) FILTER (WHERE state = 'reserved'), '0'),
+-- The sums of jobs by day (its number since 1970), provider, kind or user, and perhaps by another
+-- of these.
+SELECT {key} AS key, {split} AS split, count(*),
+       coalesce({decimal_sum}(amount) FILTER (WHERE state = 'reserved'), '0'),
        coalesce({decimal_sum}(amount) FILTER (WHERE state = 'settled'), '0'),
        coalesce({decimal_sum}(amount) FILTER (WHERE state = 'unknown'), '0')
   FROM ledger
@@ -63,7 +66,7 @@ SELECT {key} AS key, count(*), coalesce({decimal_sum}(amount) FILTER (WHERE stat
         SELECT 1 FROM {metadata_members} AS wanted
          WHERE NOT EXISTS (SELECT 1 FROM {ledger_members} AS m
                             WHERE m.key = wanted.key AND m.value = wanted.value)))
- GROUP BY 1;
+ GROUP BY 1, 2;
 
 -- name: remove-old
 -- Remove old entries whose jobs are gone.

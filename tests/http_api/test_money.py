@@ -199,6 +199,40 @@ async def test_spend_is_the_callers_own_and_of_all_for_admins(
     assert (await admin.get("/v1/spend", params={"user": "nobody"})).status_code == 404
 
 
+async def test_spend_by_day_is_split_by_another_key(
+    service: RunningService, client: httpx.AsyncClient
+) -> None:
+    user = (await submit(client))["user"]
+    admin = await service.user("root", admin=True)
+    await submit(admin)
+    row = {"jobs": 1, "reserved": "0.7", "settled": "0", "unknown": "0"}
+    for split, names in (("kind", ["create_movie"]), ("provider", ["samsar"]), ("user", [user])):
+        (found,) = (await client.get("/v1/spend", params={"split": split})).json()["rows"]
+        assert found == row | {"key": found["key"], "split": names[0]}
+    query = {"by": "provider", "split": "user", "user": "*"}
+    rows = (await admin.get("/v1/spend", params=query)).json()["rows"]
+    assert [found["split"] for found in rows] == sorted([user, "root"])
+    assert (await client.get("/v1/spend", params={"split": "day"})).status_code == 400
+
+
+async def test_how_budgets_stand_is_the_caller_s_own_and_of_all_for_admins(
+    service: RunningService, client: httpx.AsyncClient
+) -> None:
+    assert (await client.get("/v1/budgets")).json() == {"currency": "USD", "budgets": []}
+    user = (await submit(client))["user"]
+    await set_budget(service, user, "1.00/month")
+    document = (await client.get("/v1/budgets")).json()
+    over = await client.post("/v1/jobs", json={"kind": "create_movie", "input": MOVIE})
+    refused = {name: over.json()[name] for name in ("budget", "spent", "resets_at")}
+    assert (refused["budget"], refused["spent"]) == ("1.00/month", "0.7")
+    assert document == {"currency": "USD", "budgets": [{"user": user, **refused}]}
+    admin = await service.user("root", admin=True)
+    assert (await admin.get("/v1/budgets")).json()["budgets"] == []
+    for query in ("*", user):
+        assert (await admin.get("/v1/budgets", params={"user": query})).json() == document
+    assert (await client.get("/v1/budgets", params={"user": "*"})).status_code == 403
+
+
 async def test_a_job_keeps_its_price_and_spend_is_of_the_present_currency(tmp_path: Path) -> None:
     async with scripted_provider() as provider:
         given = provider.settings()

@@ -40,6 +40,7 @@ OF_THE_CALLER = {
     "/v1/webhook-tests",
     "/v1/places",
     "/v1/spend",
+    "/v1/budgets",
     "/v1/statistics",
 }
 """These name nothing: they show or create what belongs to the caller."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from store.delivery_reads import DeliveryFilter, page_parts
 from store.job_reads import JobFilter, candidates
-from store.ledger import SPEND_KEYS
+from store.ledger import SPEND_KEYS, spend_parts
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Status
 from store.repository import user_condition
@@ -47,10 +47,12 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "ledger.first-and-last": {"": user_condition(1), "of all": user_condition(None)},
     "ledger.spend": {
-        f"{by}{of}": {"key": key, **user_condition(user)}
-        for by, key in SPEND_KEYS.items()
+        f"{by}{of}": spend_parts(by, None, user)
+        for by in SPEND_KEYS
         for of, user in (("", 1), (" of all", None))
-    },
+    }
+    | {"day by user of all": spend_parts("day", "user", None)},
+    "ledger.list-budgets": {"": user_condition(1), "of all": user_condition(None)},
     **{
         query: {"": user_condition(1), "of all": user_condition(None)}
         for query in ("statistics.count-attempts", "statistics.count-jobs", "statistics.time-jobs")

@@ -41,7 +41,7 @@ async def settle(world: World, job: Job, state: CostState, amount: str) -> Job:
 async def spend(world: World, by: SpendKey = "provider", **where: Any) -> Any:
     given = {"user_id": world.ann.id, "currency": "USD", **where}
     rows = await world.store.ledger.spend(by, SpendFilter(**given))
-    return [(key, jobs, *map(plain, sums)) for key, jobs, *sums in rows]
+    return [(key, jobs, *map(plain, sums)) for key, _, jobs, *sums in rows]
 
 
 async def spent(world: World, user: User | None = None, at: Millis = NOW) -> Decimal:
@@ -78,6 +78,14 @@ async def test_spend_sums_exactly_by_key_and_state(world: World) -> None:
     everybody = await spend(world, "user", user_id=None)
     assert [row[:2] for row in everybody] == [("ann", 5), ("bob", 1)]
     assert await spend(world, currency="EUR") == [("samsar", 1, "7", "0", "0")]
+    rows = await world.store.ledger.spend("day", SpendFilter(world.ann.id, "USD"), "provider")
+    split = [(row.key, row.split, row.jobs, plain(row.unknown)) for row in rows]
+    today, tomorrow = days
+    assert split == [
+        (today, "fal", 3, "0.3"),
+        (today, "samsar", 1, "0"),
+        (tomorrow, "samsar", 1, "0"),
+    ]
     one = [("samsar", 1, HUGE, "0", "0")]
     assert await spend(world, metadata={"a": "b", "order": "7"}) == one
     assert await spend(world, metadata={"order": "8"}) == []
@@ -108,6 +116,28 @@ async def test_an_entry_outlives_its_job_and_is_removed_when_it_is_old(world: Wo
         assert await world.store.ledger.remove_old(before, 100) == removed
     assert await spend(world) == [("samsar", 1, "1", "0", "0")]
     assert (await world.find(kept)).cost == cost("1")
+
+
+async def test_how_budgets_stand(world: World) -> None:
+    ledger = world.store.ledger
+    await ledger.set_budget("ann", Budget.read("1/day"), NOW)
+    await ledger.set_budget("bob", Budget.read("2/month"), NOW)
+    await world.create(cost=cost("0.6"))
+    ends = Budget.read("1/day").period_at(NOW)[1]
+
+    (ann,) = await ledger.standings(world.ann.id, "USD", NOW)
+    assert (ann.user, ann.budget.text, ann.spent, ann.resets_at) == (
+        *("ann", "1/day", Decimal("0.6")),
+        ends,
+    )
+    everybody = await ledger.standings(None, "USD", NOW)
+    assert [(each.user, each.spent) for each in everybody] == [("ann", ann.spent), ("bob", 0)]
+    for currency, at in (("USD", ends), ("EUR", NOW)):  # the next period, another currency
+        (later,) = await ledger.standings(world.ann.id, currency, at)
+        assert later.spent == 0
+    # Another currency's jobs were counted since.
+    await world.create(cost=cost("0.1", "EUR"))
+    assert await ledger.standings(world.ann.id, "USD", NOW) == [ann]
 
 
 async def test_a_submission_over_the_budget_leaves_nothing(world: World) -> None:

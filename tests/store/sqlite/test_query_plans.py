@@ -79,7 +79,7 @@ ALLOWED: dict[str, set[str]] = {
         for version in PARTS["ledger.spend"]
     },
     # A command's list of all.
-    "ledger.list-budgets": {"SCAN u USING COVERING INDEX sqlite_autoindex_users_1"},
+    "ledger.list-budgets of all": {"SCAN u USING COVERING INDEX sqlite_autoindex_users_1"},
     # Only an admin reads it.
     "keys.list-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
     "keys.list-keys-by-prefix": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
