@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
+from store.records.costs import Budget
 from tests.browser.conftest import Start, Visit, Visitor
 from tests.support.service import ShiftedClock, submit, wait_for_job
 
@@ -17,7 +18,7 @@ provider = "sandbox"
 kind = "*"
 fixed = "0.4"
 """
-TABLES = ["sandbox", "ada", "create_movie", "127.0.0.1:9"]
+TABLES = ["sandbox", "Day", "create_movie", "month", "127.0.0.1:9"]
 """What the tables of the overview show."""
 
 # The themes differ only in their colours.
@@ -105,7 +106,9 @@ async def test_every_view(start: Start, visit: Visit, tmp_path: Path, width: int
     await page.locator(".row.delivery").get_by_role("link").first.click()
     await visitor.sees("Headers of the last attempt")
     await check(visitor, "a delivery")
+    await service.store.ledger.set_budget("ada", Budget.read("0.5/month"), service.clock.now())
     await visitor.open("#/overview")
+    await page.get_by_text("The chart as a table").click()
     tables = page.get_by_role("region", name=re.compile(", table"))
     await expect(tables).to_contain_text(TABLES)
     await check(visitor, "the overview")

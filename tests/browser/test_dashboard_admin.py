@@ -76,7 +76,8 @@ async def test_what_jobs_cost(start: Start, visit: Visit, tmp_path: Path) -> Non
     await page.locator(".row.job", has_text="Unknown").click()
     await visitor.sees("0.40 USD, unknown")
     await page.get_by_role("link", name="Overview").click()
-    for name, key in (("user", "bob"), ("kind", "create_movie")):
+    for name, key in (("kind", "create_movie"), ("provider", "sandbox"), ("user", "bob")):
+        await page.get_by_label("Divided by").select_option(name)
         table = page.get_by_role("region", name=f"Cost by {name}, table")
         await expect(table.locator("tbody tr")).to_have_text([f"{key}20.000.40?0.40"])
         await expect(table.locator(".chip.warning")).to_have_text("?0.40")

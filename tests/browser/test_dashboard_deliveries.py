@@ -111,7 +111,7 @@ async def test_a_message_to_a_host_that_fails_says_so_and_when_it_is_sent(
         await wait_for_job(client, job["request_id"], status="COMPLETED")
     await visitor.open("#/deliveries")
     row = visitor.page.locator(".row.delivery", has_text="no attempt yet")
-    says = re.compile(r"the host fails, next attempt in \d+ s")
+    says = re.compile(r"in \d+ s, since the host fails")
     await expect(row).to_contain_text(says)
     await row.get_by_role("link").click()
     await expect(visitor.page.locator("dd", has_text="the host fails")).to_have_text(says)

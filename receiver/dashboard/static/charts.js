@@ -44,7 +44,8 @@ export function bars({ series, labels, summary, open, text = String }) {
     }
     picture.append(bar);
   });
-  return figure(picture, series, labels, String(most));
+  const scale = most.toLocaleString("en", { useGrouping: false, maximumFractionDigits: 20 }); // no exponent
+  return figure(picture, series, labels, text(scale));
 }
 
 /** A line for each series, of durations in milliseconds; null values are gaps. */

@@ -163,7 +163,7 @@ function summary({ state, attempts, max_attempts: most }) {
 /** When the next attempt is, and that the host cannot be reached if so; nothing without one. */
 export function nextAttempt({ state, paused, next_attempt_at: at }) {
   if (state !== "pending" || !at) return [];
-  return paused ? ["the host fails, next attempt ", until(at)] : [until(at)];
+  return paused ? [until(at), ", since the host fails"] : [until(at)];
 }
 
 /** Read the jobs of these deliveries that are not known yet, some at a time. */

@@ -6,11 +6,11 @@ import { get, withQuery } from "./api.js";
 import { bars, lines } from "./charts.js";
 import { card, failure, h, main, placeholder, refill, table } from "./dom.js";
 import { follow } from "./live.js";
-import { spendCard, spendSince } from "./money.js";
 import { ofInterest, placesUsed } from "./places.js";
 import { repeat } from "./repeat.js";
 import { scopeControl, scopeOf } from "./scope.js";
 import { serviceCard } from "./service.js";
+import { spendCard } from "./spend.js";
 import { age, duration, HOUR, zone } from "./times.js";
 import { chip, stateWord } from "./words.js";
 
@@ -25,6 +25,7 @@ export function showOverview(user, signal) {
   const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
   const content = h("div");
   const refresh = repeat({ signal, period: REFRESH, read, failed });
+  const cost = spendCard(user, () => refresh.now());
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Overview"),
@@ -41,17 +42,17 @@ export function showOverview(user, signal) {
 
   async function read(current) {
     const scope = { user: scopeOf(user) };
-    const spent = (by) => get(withQuery("/v1/spend", { ...scope, by, created_after: spendSince() }), current);
-    const [statistics, { places }, { deliveries }, byDay, byUser, byKind, service] = await Promise.all([
+    const [statistics, { places }, { deliveries }, spend, budgets, service] = await Promise.all([
       get(withQuery("/v1/statistics", scope), current),
       get(withQuery("/v1/places", scope), current),
       get(withQuery("/v1/deliveries", { ...scope, limit: NEWEST }), current),
-      spent("day"), spent("user"), spent("kind"), user.admin && serviceCard(current),
+      get(withQuery("/v1/spend", { ...scope, ...cost.query() }), current),
+      get(withQuery("/v1/budgets", scope), current), user.admin && serviceCard(current),
     ]);
     const hours = statistics.hours.map(flat);
     note.replaceChildren(statistics.complete ? "" : h("p", { class: "notice" },
       "The times are those of the newest 20,000 jobs."));
-    const cards = [charts(hours), placesCard(places), spendCard(byDay, byUser, byKind), endpoints(deliveries)];
+    const cards = [charts(hours), placesCard(places), cost.update(spend, budgets), endpoints(deliveries)];
     refill(content, [service, headline({ ...statistics, hours }), ...cards].filter(Boolean));
   }
 
