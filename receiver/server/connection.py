@@ -17,10 +17,6 @@ from uvicorn.server import ServerState
 
 from receiver.server.problem import problem
 
-CLIENT_SECONDS: Final = 75
-"""How long a client may take for a whole head (or for the rest of a body that was refused), keep an
-idle connection, or read nothing of what was sent to it. Most clients and proxies close an idle
-connection sooner, so they do not send a request just as it is closed here."""
 HEAD_BYTES: Final = 32 * 1024
 """Bytes of a head, and bytes that may come without the end of a head, or any content of a body."""
 PIPELINED: Final = 8

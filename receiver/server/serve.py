@@ -3,19 +3,30 @@
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import formatdate
 from functools import partial
-from typing import Any, Final, TypeAlias, cast
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from uvicorn import Config
+import structlog
+import uvicorn
 from uvicorn.server import ServerState
 
-from receiver.server.connection import AT_ONCE, CLIENT_SECONDS, GuardedConnection, Readers
+from receiver.server import private
+
+if TYPE_CHECKING:
+    from receiver.server.connection import GuardedConnection
+
+log = structlog.get_logger()
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
+CLIENT_SECONDS: Final = 75
+"""How long a client may take for a whole head (or for the rest of a body that was refused), keep an
+idle connection, or read nothing of what was sent to it. Most clients and proxies close an idle
+connection sooner, so they do not send a request just as it is closed here."""
 MAX_FILES: Final = 65_536
 """Open files, of which connections take at most half: the database, calls to providers and webhooks
 need some too."""
@@ -73,19 +84,61 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serve `app`, without a lifespan, on `listener` until the block ends; then close it.
 
-    Of uvicorn, only the connections are used, and not its `Server`, which handles signals and takes
-    a tenth of a second to end. At the end, requests under way get `grace` seconds; then their
-    connections are cut, and they are cancelled.
+    At the end, requests under way get `grace` seconds; then they are cancelled.
     """
-    config = Config(
+    config = uvicorn.Config(
         app,
         interface="asgi3",
+        lifespan="off",
         ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         timeout_keep_alive=CLIENT_SECONDS,
+        timeout_graceful_shutdown=ceil(grace),
     )
+    if missing := private.missing():
+        log.warning(
+            "this version of uvicorn lacks what the limits on connections need: they are off",
+            uvicorn=uvicorn.__version__,
+            missing=", ".join(missing),
+        )
+        running = _serving_plainly(config, listener)
+    else:
+        running = _serving_guarded(config, listener, grace)
+    async with running:
+        yield
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the service."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def _serving_plainly(config: uvicorn.Config, listener: socket.socket) -> AsyncIterator[None]:
+    config.http = "h11"  # httptools would drop the body of a request that offers h2c
+    server = _Server(config)
+    running = asyncio.create_task(server.serve([listener]))
+    try:
+        yield  # the socket listens already
+    finally:
+        server.should_exit = True
+        await running
+
+
+@asynccontextmanager
+async def _serving_guarded(
+    config: uvicorn.Config, listener: socket.socket, grace: float
+) -> AsyncIterator[None]:
+    """Of uvicorn, only the connections are used, and not its `Server`, which takes a tenth of a
+    second to end. After `grace` seconds, connections are cut."""
+    # Its import fails with a uvicorn that has moved what it extends.
+    from receiver.server.connection import AT_ONCE, GuardedConnection, Readers
+
     config.load()
     state = ServerState()
     # All connections are made by the server below, so they are of this type.
@@ -121,7 +174,7 @@ async def serving(
             await asyncio.gather(asyncio.sleep(0), *state.tasks, return_exceptions=True)
 
 
-async def _finish(state: ServerState, connections: set[GuardedConnection], grace: float) -> None:
+async def _finish(state: ServerState, connections: "set[GuardedConnection]", grace: float) -> None:
     """Wait for the requests under way, at most `grace` seconds."""
     await asyncio.sleep(_CLOSING_CHECK_SECONDS)  # the connections accepted last are made
     with suppress(TimeoutError):
@@ -132,7 +185,7 @@ async def _finish(state: ServerState, connections: set[GuardedConnection], grace
                 await asyncio.sleep(_CLOSING_CHECK_SECONDS)
 
 
-async def _watch(state: ServerState, connections: set[GuardedConnection]) -> None:
+async def _watch(state: ServerState, connections: "set[GuardedConnection]") -> None:
     """Close connections that exceed a limit, and keep the `Date` of responses right. Checking all
     of them periodically is cheaper than a timer for each request."""
     loop = asyncio.get_running_loop()
@@ -148,8 +201,8 @@ async def _watch(state: ServerState, connections: set[GuardedConnection]) -> Non
 
 
 def _cut_unread(
-    connections: set[GuardedConnection], before: dict[GuardedConnection, int]
-) -> dict[GuardedConnection, int]:
+    connections: "set[GuardedConnection]", before: "dict[GuardedConnection, int]"
+) -> "dict[GuardedConnection, int]":
     """If too much is buffered, cut off clients until it is not: first those that have read nothing
     since the check `before`, and among these the ones with the most. Returns what is buffered."""
     sizes = {each: each.transport.get_write_buffer_size() for each in connections}
