@@ -102,8 +102,16 @@ async def _running_on(
     clock: Clock,
     sandbox_faults: SandboxRules | None = None,
 ) -> AsyncIterator[Service]:
+    if settings.lacks_secrets and await store.jobs.newest() is not None:
+        log.warning(
+            "the signing secrets are new, but the database has jobs: earlier callback URLs,"
+            " stream tickets and sessions are invalid. Restore the previous file, unless you"
+            " have removed it on purpose",
+            file=str(settings.secret_file),
+        )
     keys = signing_keys(settings)
     logs.redact_values(keys)
+    traced = start_tracing()
     async with AsyncExitStack() as stack:
         providers = Providers(settings)
         faults = sandbox_faults or sandbox_rules(settings)
@@ -150,6 +158,7 @@ async def _running_on(
         service = assemble(
             settings, providers, services, keys, sender, random.SystemRandom(), archiving
         )
+        service.app = Lingering(LoadShedder(traced(service.app), service.context))
         await recover(services)
         service.start()
         stack.push_async_callback(service.stop)
@@ -172,23 +181,14 @@ async def serve(settings: ServiceSettings, *, restored: bool = False) -> None:
     async with _opened(settings) as (store, metrics):
         if restored:
             await store.mark_as_copy()
-        if settings.lacks_secrets and await store.jobs.newest() is not None:
-            log.warning(
-                "the signing secrets are new, but the database has jobs: earlier callback URLs,"
-                " stream tickets and sessions are invalid. Restore the previous file, unless you"
-                " have removed it on purpose",
-                file=str(settings.secret_file),
-            )
         with listen(settings.host, settings.port) as listener:
             settings = settings.with_port(listener.getsockname()[1])
-            traced = start_tracing()
             async with _running_on(store, metrics, settings, SystemClock()) as service:
                 stop = stop_signal()
                 # A full collection would look at every module again, for 40 ms each time.
                 gc.collect()
                 gc.freeze()
-                app = Lingering(LoadShedder(traced(service.app), service.context))
-                async with serving(app, listener, grace=STOP_SECONDS):
+                async with serving(service.app, listener, grace=STOP_SECONDS):
                     provider = ", ".join(settings.provider_names)
                     if not await store.keys.list_page("", 1):
                         log.info("no keys yet: `receiver keys create USER` makes one")

@@ -96,6 +96,7 @@ def rules(settings: ServiceSettings, providers: Providers) -> Rules:
         poll_max=_ms(settings.poll_max),
         relay_first=_ms(settings.relay_schedule[0]),
         archive=settings.archive_url is not None,
+        root=settings.root,
         client_webhooks=providers.client_webhooks(),
     )
 

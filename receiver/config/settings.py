@@ -8,6 +8,7 @@ is needed and not set; `repr=False` marks values that are never shown, in an err
 import os
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 
@@ -87,6 +88,11 @@ class AddressSettings(Settings):
     public_url: kinds.BaseUrl = Field(default_factory=_listening_address)
     """The address at which the provider reaches the service: callback addresses start with it.
     Not set: `http://HOST:PORT`."""
+
+    @property
+    def root(self) -> str:
+        """The path in PUBLIC_URL, with which the service's own links begin; often empty."""
+        return urlsplit(self.public_url).path
 
     def with_port(self, port: int) -> Self:
         """These settings with the bound `port` instead of 0; an explicit PUBLIC_URL is kept."""

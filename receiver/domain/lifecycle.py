@@ -63,7 +63,7 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         # clock may be ahead.
         now = max(draft.now, before.updated_at)
         after = after.changed(seq=before.seq + 1, updated_at=now)
-        event = serialization.event_data(after)
+        event = serialization.event_data(after, draft.rules.root)
         if is_news:
             relay = serialization.relay_message(before, after, draft.now, draft.rules)
     if after == before and not draft.verdicts and not draft.notes:

@@ -41,6 +41,8 @@ class Rules:
     """The gap before a relay message's first attempt."""
     archive: bool = False
     """Whether result files are kept."""
+    root: str = ""
+    """The path with which links to jobs begin, before `/v1`."""
     client_webhooks: Mapping[str, ClientWebhooks] = field(default_factory=dict)
     """By `Job.source`: the shape of webhooks to clients that speak a provider's own API."""
 

@@ -77,9 +77,9 @@ def file_document(file: ArchivedFile) -> documents.ArchivedFile:
     }
 
 
-def job_document(job: Job) -> documents.Job:
-    """The job's document, ready for JSON."""
-    path = f"/v1/jobs/{job.id}"
+def job_document(job: Job, root: str) -> documents.Job:
+    """The job's document, ready for JSON. Its links begin with `root`, as in `Rules`."""
+    path = f"{root}/v1/jobs/{job.id}"
     return {
         "request_id": job.id,
         "user": job.user,
@@ -119,9 +119,9 @@ def status_document(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: document[name] for name in names if document[name] is not None}
 
 
-def event_data(job: Job) -> bytes:
+def event_data(job: Job, root: str) -> bytes:
     """The data of the job's latest event: one line of ASCII JSON."""
-    return compact_json(job_document(job))
+    return compact_json(job_document(job, root))
 
 
 def relay_body(event: str, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,10 @@ def relay_message(before: Job, after: Job, now: Millis, rules: Rules) -> RelayMe
     if after.webhook_url is None or name not in after.webhook_events:
         return None
     client = rules.client_webhooks.get(after.source or "")
-    body = client.stored(after) if client else compact_json(relay_body(name, job_document(after)))
+    if client:
+        body = client.stored(after)
+    else:
+        body = compact_json(relay_body(name, job_document(after, rules.root)))
     return RelayMessage(
         final=after.done,
         provisional=failures.is_provisional(after),

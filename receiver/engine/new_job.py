@@ -60,7 +60,8 @@ def new_job(
         cost=prices.reserve(*priced) if prices else None,
         due=Due(Lane.SUBMIT, now),
     )
-    return NewJob(job, input_json, event_data(job), batch=submission.priority == "batch")
+    event = event_data(job, services.rules.root)
+    return NewJob(job, input_json, event, batch=submission.priority == "batch")
 
 
 def _label_of(body_input: Mapping[str, Any]) -> str | None:

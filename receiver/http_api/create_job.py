@@ -41,10 +41,11 @@ class _JobCreation(Creation):
         return job.done
 
     async def response(self, job: Job, document: bytes | None = None) -> StoredResponse:
-        headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job.id}"}
+        root = self.context.settings.root
+        headers = {"Content-Type": JSON, "Location": f"{root}/v1/jobs/{job.id}"}
         if self.wait is not None:
             headers["Preference-Applied"] = f"wait={self.wait:g}"
-        return StoredResponse(202, headers, document or event_data(job))
+        return StoredResponse(202, headers, document or event_data(job, root))
 
     async def rebuild_response(self, replay: Replay) -> StoredResponse:
         try:

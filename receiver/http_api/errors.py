@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from starlette.responses import Response
 
 from receiver.domain.prices import NumberTooLong
-from receiver.domain.serialization import compact_json, job_document, timestamp
+from receiver.domain.serialization import compact_json, timestamp
 from receiver.engine.cancel_job import JobFinished
 from receiver.http_api.responses import NO_STORE
 from receiver.server.problem import problem
@@ -171,7 +171,7 @@ def as_problem(error: Exception) -> Problem | None:
             return error
         case JobFinished(job=job):
             text = f"The job is already finished: it is {job.status}."
-            members = {"request_id": job.id, "job": job_document(job)}
+            members = {"request_id": job.id, "job": error.document}
             return Problem(409, "job_finished", text, members=members)
         case BudgetExceeded():
             resets_at = timestamp(error.resets_at)

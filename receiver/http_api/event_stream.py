@@ -64,10 +64,10 @@ class EventStream:
         events = self.context.services.store.events
         if self.job_id is not None:
             at, seen = or_404(await events.snapshot_for_job(self.job_id))
-            return at, frames.snapshot(at, event_data(seen))
+            return at, frames.snapshot(at, event_data(seen, self.context.settings.root))
         async with self.context.long_read_locks.of(self.caller.user_id):
             at, jobs, more = await events.snapshot_for_user(self.user_id, SNAPSHOT_JOBS)
-            shown, all_fit = _encode_fitting(jobs)
+            shown, all_fit = _encode_fitting(jobs, self.context.settings.root)
         truncated = b',"truncated":true' if more or not all_fit else b""
         return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
 
@@ -111,12 +111,12 @@ def counted(context: ApiContext, caller: Caller) -> Iterator[None]:
         streams[key] -= 1
 
 
-def _encode_fitting(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
+def _encode_fitting(jobs: Iterable[Job], root: str) -> tuple[list[bytes], bool]:
     """The jobs that fit into a snapshot, encoded, and whether all do."""
     shown: list[bytes] = []
     room = SNAPSHOT_BYTES - len(b'{"jobs":[],"truncated":true}')
     for job in jobs:
-        data = event_data(job)
+        data = event_data(job, root)
         room -= len(data) + 1
         if room < 0:
             return shown, False

@@ -83,7 +83,7 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
     return json_response(
         {
             "ticket": ticket,
-            "url": f"{path}?ticket={ticket}",
+            "url": f"{context.settings.root}{path}?ticket={ticket}",
             "expires_at": timestamp(expires_at),
         }
     )

@@ -44,7 +44,7 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     """One job."""
     job = await readable_job(context, caller, request.path_params["job_id"])
     reason = await waiting(context.services, context.submissions, job)
-    document = compact_json({**job_document(job), "waiting": reason})
+    document = compact_json({**job_document(job, context.settings.root), "waiting": reason})
     # A hash of the document, not `seq`: a link is renewed without an event. The input changes only
     # with the document.
     tag = f'"{blake2b(document, digest_size=16).hexdigest()}"'
@@ -68,7 +68,8 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
     where = _read_filter(context, request)
     jobs = context.services.store.jobs
     found, last = await jobs.list_page(page.user_id, where, page.after, page.limit)
-    return await page.response(map(job_document, found), last)
+    root = context.settings.root
+    return await page.response((job_document(job, root) for job in found), last)
 
 
 async def job_history(context: ApiContext, request: Request, caller: Caller) -> Response:
@@ -130,7 +131,7 @@ async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> R
             403, "not_your_job", "An admin key can read other users' jobs, not cancel them."
         )
     canceled = await cancel(context.services, job.id)
-    return json_response(job_document(canceled), 202)
+    return json_response(job_document(canceled, context.settings.root), 202)
 
 
 def _read_filter(context: ApiContext, request: Request) -> JobFilter:

@@ -27,19 +27,20 @@ def openapi_json(paths: Collection[str], words: Words) -> OpenHandler:
     when it is first requested."""
 
     @cache
-    def response() -> Response:
-        return json_response(openapi_document(paths, words))
+    def response(root: str) -> Response:
+        return json_response(openapi_document(paths, words, root))
 
-    async def handler(_context: ApiContext, _request: Request) -> Response:
-        return response()
+    async def handler(context: ApiContext, _request: Request) -> Response:
+        return response(context.settings.root)
 
     return handler
 
 
-def openapi_document(paths: Collection[str], words: Words) -> dict[str, Any]:
-    """The document with these paths of it, and these words in its schemas."""
+def openapi_document(paths: Collection[str], words: Words, root: str = "") -> dict[str, Any]:
+    """The document with these paths of it, below `root`, and these words in its schemas."""
     written = (files("receiver.http_api") / "openapi.json").read_bytes()
     document: dict[str, Any] = json.loads(written)
+    document["servers"] = [{"url": root or "/"}]
     document["info"]["version"] = version("job-receiver")
     document["paths"] = {path: it for path, it in document["paths"].items() if path in paths}
     for name, allowed in words.items():

@@ -51,7 +51,8 @@ class ClientApi:
 
     def base_url(self, context: ApiContext, request: Request) -> str:
         """Where the client reaches this API: with the scheme and host that it used."""
-        return _origin(context.settings.public_url, request) + self.path
+        root = context.settings.root
+        return _origin(context.settings.public_url.removesuffix(root), request) + root + self.path
 
     def own_job(self, caller: Caller, job: Job | None) -> Job:
         """The job, if it is one of this API's providers and the caller may read it. Raises Problem
@@ -72,12 +73,12 @@ class ClientApi:
         return view_of(job, job_input, self.output_of(result, job.details))
 
 
-def _origin(public_url: str, request: Request) -> str:
+def _origin(public: str, request: Request) -> str:
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):
-        return public_url
-    if public_url.removeprefix("https://") == host:
-        return public_url
+        return public
+    if public.removeprefix("https://") == host:
+        return public
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return f"{forwarded if forwarded == 'https' else request.url.scheme}://{host}"
 

@@ -9,13 +9,15 @@ other libraries' lines too.
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Literal, TextIO, cast
+from typing import Literal, TextIO, TypeAlias, cast
 from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+Format: TypeAlias = Literal["json", "console"] | None
 
 HIDDEN = "…"
 
@@ -93,13 +95,30 @@ def _hide_password(match: re.Match[str]) -> str:
     return f"{match['before']}{HIDDEN}@{host}" if password else match[0]
 
 
-def configure(
-    log_format: Literal["json", "console"] | None, level: str, stream: TextIO | None = None
-) -> None:
+def configure(log_format: Format, level: str, stream: TextIO | None = None) -> None:
     """Send the log of the process to `stream` (stderr), from `level` (as in LOG_LEVEL) upwards.
 
     `log_format` None means console on a terminal, JSON otherwise. May be called again.
     """
+    processors = configure_own(log_format, level, stream)
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    to_dict = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler = logging.StreamHandler(_BestEffortStream(stream or sys.stderr))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.add_logger_name, to_dict, *processors]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    # These would log every request or statement, with its URL or parameters.
+    for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx", "uvicorn"):
+        logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
+
+
+def configure_own(
+    log_format: Format, level: str, stream: TextIO | None = None
+) -> Sequence[Processor]:
+    """As `configure`, but without the standard library's loggers. Returns how lines are made."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     stream = stream or sys.stderr
     terminal = stream.isatty()
@@ -123,17 +142,20 @@ def configure(
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
-    to_dict = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.add_logger_name, to_dict, *processors]
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=threshold, force=True)
-    # These would log every request or statement, with its URL or parameters.
-    for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx", "uvicorn"):
-        logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
+    return processors
+
+
+def redact_arguments(record: logging.LogRecord) -> bool:
+    """A filter for the access log of another server: hides secrets in a request's path."""
+    if isinstance(record.args, dict):  # hypercorn's and granian's; it is of this line alone
+        record.args.update({name: _redacted(each) for name, each in record.args.items()})
+    elif isinstance(record.args, tuple):
+        record.args = tuple(map(_redacted, record.args))
+    return True
+
+
+def _redacted(value: object) -> object:
+    return redact(value) if isinstance(value, str) else value
 
 
 class _BestEffortStream:

@@ -22,7 +22,7 @@ def priced(**rates: Decimal) -> Job:
 
 
 def cost_of(story: Story) -> tuple[str, str]:
-    document = job_document(story.job)["cost"]
+    document = job_document(story.job, "")["cost"]
     assert document is not None
     assert document["currency"] == "USD"
     return document["state"], document["amount"]
@@ -121,7 +121,7 @@ def test_a_webhook_has_no_cost() -> None:
     story = in_state("accepted", priced())
     story.poll(completed())
 
-    assert "cost" not in relay_body("COMPLETED", job_document(story.job))
+    assert "cost" not in relay_body("COMPLETED", job_document(story.job, ""))
     assert story.job.status is Status.COMPLETED
 
 

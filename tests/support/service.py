@@ -16,7 +16,6 @@ from receiver.assembly import Service
 from receiver.clock import SystemClock
 from receiver.config.environment import load
 from receiver.engine.keys import hash_key
-from receiver.http_api.lingering import Lingering
 from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.server.serve import listen, origin, serving
 from receiver.webhooks.signing import new_secret
@@ -136,7 +135,7 @@ async def running_service(
         settings = load(with_providers(ServiceSettings), **given)
         async with app.running(settings, clock=clock) as inner:
             service = RunningService(origin(listener), inner, clock)
-            async with serving(Lingering(inner.app), listener, grace=2):
+            async with serving(inner.app, listener, grace=2):
                 try:
                     yield service
                 finally:

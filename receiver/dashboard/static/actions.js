@@ -52,7 +52,7 @@ export function cancelJob(job, signal) {
     title: "Cancel this job?",
     text: "It is cancelled at once. If it was already sent, the provider may continue and bill it.",
     action: "Cancel the job", keep: "Keep it", danger: true, signal,
-    act: async () => storeJob(await post(job.links.cancel)),
+    act: async () => storeJob(await post(`/v1/jobs/${job.request_id}/cancel`)),
   });
 }
 

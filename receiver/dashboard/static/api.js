@@ -2,6 +2,10 @@
 
 import { learnClock } from "./times.js";
 
+const ROOT = new URL("..", import.meta.url).href.slice(0, -1);
+/** The address of a path of the service, which may be below a path of its host. */
+export const addressOf = (path) => ROOT + path;
+
 /** The session that the page shows. Dispatches `signed-out` when it has ended. `user` is a name. */
 export const session = Object.assign(new EventTarget(), { user: null, admin: false });
 
@@ -38,7 +42,7 @@ const LONGEST = 30_000;
 export async function request(method, path, { body, headers, signal, read = parse } = {}) {
   let response, text;
   try {
-    response = await fetch(path, {
+    response = await fetch(addressOf(path), {
       method,
       // Against CSRF: pages of other origins cannot send this header.
       headers: { "X-Requested-With": "dashboard", "Content-Type": "application/json", ...headers },

@@ -1,8 +1,10 @@
 // Requests as curl commands, for a shell that has the key in $KEY.
 
+import { addressOf } from "./api.js";
+
 /** An operation of the API, with example values. */
 export function curl(method, path, { parameters = [], security, requestBody, responses }) {
-  let url = location.origin + path;
+  let url = addressOf(path);
   for (const { name, in: where, required, schema } of parameters) {
     if (where === "path") url = url.replace(`{${name}}`, schema.examples[0]);
     else if (required) url += `?${name}=${schema.examples[0]}`;
@@ -22,7 +24,7 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The submission of a job with this body. Sent again with the same key, it creates no second job. */
 export const curlOfJob = (body) => [
-  `curl -sS ${location.origin}/v1/jobs`,
+  `curl -sS ${addressOf("/v1/jobs")}`,
   '-H "API-KEY: $KEY"',
   '-H "Idempotency-Key: $ORDER"',
   `-d ${quoted(JSON.stringify(body, null, 2))}`,

@@ -1,5 +1,6 @@
 // Draws /docs: the reference of the API, from /openapi.json.
 
+import { addressOf } from "./api.js";
 import { curl } from "./curl.js";
 import { h } from "./dom.js";
 import { keyField, tryIt } from "./try-it.js";
@@ -109,7 +110,7 @@ const anchor = (name) => name.toLowerCase().replaceAll(" ", "-");
 
 const place = document.getElementById("reference");
 try {
-  const response = await fetch("/openapi.json");
+  const response = await fetch(addressOf("/openapi.json"));
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
   place.replaceWith(...reference(whole(await response.json())));
 } catch (error) {

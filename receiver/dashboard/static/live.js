@@ -1,6 +1,6 @@
 // A live cache of jobs, updated by the event stream of a user, or by polling for all users' jobs.
 
-import { get, isSameSession, parse, session, withQuery } from "./api.js";
+import { addressOf, get, isSameSession, parse, session, withQuery } from "./api.js";
 
 const MOST_JOBS = 5000;
 const FIRST_DELAY = 1000;
@@ -100,7 +100,7 @@ function connect() {
 
 function openStream() {
   heard();
-  source = new EventSource(withQuery("/v1/events", { user: followed, last_event_id: cursor }));
+  source = new EventSource(addressOf(withQuery("/v1/events", { user: followed, last_event_id: cursor })));
   source.addEventListener("open", () => {
     connected();
     heard();
@@ -186,7 +186,7 @@ async function pollJobs() {
 /** The job's current version, or the known one if it cannot be read; [] if it was removed. */
 async function readAgain(job) {
   try {
-    return [await get(job.links.self)];
+    return [await get(`/v1/jobs/${job.request_id}`)];
   } catch (error) {
     if (!error.isGone) return [job];
     jobs.delete(job.request_id);

@@ -1,7 +1,7 @@
 // "Try it" on /docs: a form for each operation. Requests go only to this service. The key stays in
 // this page; without one, the dashboard's session is used.
 
-import { randomKey } from "./api.js";
+import { addressOf, randomKey } from "./api.js";
 import { h } from "./dom.js";
 import { pretty } from "./json.js";
 
@@ -83,7 +83,7 @@ async function send(method, path, inputs, body, signal, output) {
     headers[KEY] = unfinished.get(request);
   }
   if (method !== "GET") signal = AbortSignal.timeout(LONGEST);
-  const response = await fetch(url, { method, headers, body, signal, cache: "no-store", redirect: "manual" });
+  const response = await fetch(addressOf(url), { method, headers, body, signal, cache: "no-store", redirect: "manual" });
   // A redirect leads to the result on another host; the browser does not reveal its URL.
   output.textContent = response.type === "opaqueredirect" ? "A redirect to the result."
     : `${response.status} ${response.statusText}\nX-Request-ID: ${response.headers.get("X-Request-ID")}\n\n`;

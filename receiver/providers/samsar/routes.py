@@ -106,7 +106,7 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
     if not request_id:
         raise Problem(400, "request_id_missing", "taskId query parameter is missing.")
     job = await _find(context.services.store, request_id)
-    return json_response(status_document(job_document(caller.readable(job))))
+    return json_response(status_document(job_document(caller.readable(job), context.settings.root)))
 
 
 async def _find(store: Store, request_id: str) -> Job | None:
