@@ -42,10 +42,9 @@ def test_what_is_used_of_uvicorn_exists_and_is_listed() -> None:
             elif isinstance(node, ast.FunctionDef):
                 used.add(node.name)
     theirs, listed = set[str](), set[str]()
-    for name, kinds in private.USED.items():
-        for kind, names in kinds.items():
-            theirs.update(private.attributes(name, kind))
-            listed.update(names)
+    for kind, names in private.USED.items():
+        theirs.update(private.attributes(kind))
+        listed.update(names.split())
     assert theirs & used - PUBLIC == listed
     assert private.missing() == ()
 
@@ -58,12 +57,12 @@ async def test_an_application_is_served_without_what_is_missing(
         async with asgi_server(PlainTextResponse("served")) as url, httpx.AsyncClient() as client:
             assert (await client.get(url)).text == "served"
     assert [line["log_level"] for line in lines] == ["warning"]
-    assert lines[0]["missing"].endswith(".HttpToolsProtocol.send_400_response")
+    assert lines[0]["missing"].endswith(":HttpToolsProtocol.send_400_response")
 
 
 def test_a_class_or_module_that_has_gone_lacks_everything() -> None:
-    assert list(private.attributes("uvicorn.gone", "Server")) == []
-    assert list(private.attributes("uvicorn.server", "Gone")) == []
+    assert list(private.attributes("uvicorn.gone:Server")) == []
+    assert list(private.attributes("uvicorn.server:Gone")) == []
 
 
 async def test_a_service_without_it_ends_its_streams_at_sigterm(tmp_path: Path) -> None:
