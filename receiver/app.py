@@ -1,37 +1,58 @@
-"""The composition root: opens everything that does I/O, assembles a service from it, and runs it.
+"""The composition root, the one place that knows all parts: it opens what does I/O, connects the
+parts, and runs them.
 
-No other part of the service chooses a store, a provider or a server.
+What serves a service over HTTP is above it: `cli/serve.py`, `asgi.py`.
 """
 
 import asyncio
-import gc
 import os
 import random
-import signal
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import structlog
+from starlette.types import ASGIApp
 
 from receiver.archive import open_archive
+from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
-from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
 from receiver.config.secret_file import load_or_create
+from receiver.dashboard.pages import pages
+from receiver.domain.schedule import DAY, Rules
+from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.context import ServiceContext
+from receiver.engine.deliveries import Deliveries
+from receiver.engine.downloads import ArchiveUpkeep, Downloads
+from receiver.engine.janitor import Janitor
+from receiver.engine.lanes import LEASE_SLACK, Handler, LaneWorker
+from receiver.engine.polls import StatusPolls
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
+from receiver.engine.submissions import Submissions
+from receiver.engine.supervisor import Supervisor, Worker
+from receiver.engine.timeouts import Timeouts
+from receiver.http_api.application import application
+from receiver.http_api.body import Bodies
+from receiver.http_api.context import ApiContext
+from receiver.http_api.credentials import PUBLIC, OpenHandler, Row
 from receiver.http_api.lingering import Lingering
 from receiver.http_api.load_shedding import LoadShedder
+from receiver.http_api.routes import routes_of
+from receiver.large_bodies import LargeBodies
 from receiver.net.resolver import Resolver
+from receiver.net.this_machine import is_this_machine
 from receiver.providers.registry import Providers, simulator_api
 from receiver.providers.settings import ServiceSettings
-from receiver.server.serve import allow_many_connections, listen, origin, serving
+from receiver.signed_text import CallbackTokens
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox, sandbox_rules
+from receiver.streams.broadcast import Broadcast
+from receiver.streams.hub import STOP, Hub
 from receiver.telemetry import logs
 from receiver.telemetry.metrics import Metrics
 from receiver.tracing import start_tracing
@@ -41,21 +62,54 @@ from receiver.webhooks.network import CheckedNetwork
 from store.database import Store
 from store.ids import Ids
 from store.open import open_store
-
-SWITCH_SECONDS = 0.001
-"""How long the event loop may keep the GIL while the store's thread waits for it, which happens
-after each SQLite call. Python's default, 5 ms, would be most of the time of a small batch."""
+from store.records.jobs import Job
+from store.records.times import Millis
 
 COMMIT_DELAY = 0.005
 """How long a write to SQLite waits for others that share its sync, in seconds."""
 
-STOP_SECONDS = 8.0
-"""Time for requests to finish at shutdown; then their connections are cut."""
-
-END_SECONDS = 9.5
-"""Time for the whole shutdown; then the process exits as if it were killed."""
+STORE_CHECK_SECONDS = 1.0
+"""How often to check whether another process has written to the store."""
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Service:
+    """A service: its application, and how to start and stop what runs behind it."""
+
+    app: ASGIApp
+    context: ApiContext
+    supervisor: Supervisor
+    _ending: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        broadcast = self.context.broadcast
+        self.supervisor.start()
+        self.supervisor.keep_running("broadcast", broadcast.pump)
+        self.supervisor.keep_running("revocation", broadcast.end_revoked)
+        self.supervisor.keep_running("safety", self._watch_store)
+
+    def begin_stop(self) -> None:
+        """Answer waiting requests, end the streams, and let the workers finish what they began."""
+        if not self.context.stopping:
+            self.context.stopping = True
+            self.context.hub.notify(STOP)
+            self.context.broadcast.close()
+            self._ending = asyncio.ensure_future(self.supervisor.stop())
+
+    async def stop(self) -> None:
+        self.begin_stop()
+        if self._ending is not None:
+            await self._ending
+
+    async def _watch_store(self) -> None:
+        """Notify all subscribers when another process has written to the store."""
+        services = self.context.services
+        while True:
+            await services.clock.sleep(STORE_CHECK_SECONDS)
+            if await services.store.changed_elsewhere():
+                self.context.hub.notify_all()
 
 
 @asynccontextmanager
@@ -73,14 +127,15 @@ async def running(
         ArchiveUnavailable, SecretFileError, StoreError: with a message for people.
     """
     async with (
-        _opened(settings) as (store, metrics),
-        _running_on(store, metrics, settings, clock or SystemClock(), sandbox_faults) as service,
+        opened(settings) as (store, metrics),
+        running_on(store, metrics, settings, clock or SystemClock(), sandbox_faults) as service,
     ):
         yield service
 
 
 @asynccontextmanager
-async def _opened(settings: ServiceSettings) -> AsyncIterator[tuple[Store, Metrics]]:
+async def opened(settings: ServiceSettings) -> AsyncIterator[tuple[Store, Metrics]]:
+    """The store, and the metrics that count its commits. Raises StoreError."""
     metrics = Metrics(version("job-receiver"))
     store = await open_store(
         settings.database_url,
@@ -95,13 +150,14 @@ async def _opened(settings: ServiceSettings) -> AsyncIterator[tuple[Store, Metri
 
 
 @asynccontextmanager
-async def _running_on(
+async def running_on(
     store: Store,
     metrics: Metrics,
     settings: ServiceSettings,
     clock: Clock,
     sandbox_faults: SandboxRules | None = None,
 ) -> AsyncIterator[Service]:
+    """Run the rest of `running` on an open store."""
     if settings.lacks_secrets and await store.jobs.newest() is not None:
         log.warning(
             "the signing secrets are new, but the database has jobs: earlier callback URLs,"
@@ -167,53 +223,101 @@ async def _running_on(
         yield service
 
 
-async def serve(settings: ServiceSettings, *, restored: bool = False) -> None:
-    """Run the service until SIGTERM or SIGINT. A `restored` database is an older state of one that
-    was served since: its unsent jobs may have been sent, and are not sent again.
-
-    Raises:
-        OSError: the port is in use, or the address is not this machine's.
-        ArchiveUnavailable, SecretFileError, StoreError: see `running`.
-    """
-    allow_many_connections()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    # The store first: "another service runs on it" is a better error than "port in use".
-    async with _opened(settings) as (store, metrics):
-        if restored:
-            await store.mark_as_copy()
-        with listen(settings.host, settings.port) as listener:
-            settings = settings.with_port(listener.getsockname()[1])
-            async with _running_on(store, metrics, settings, SystemClock()) as service:
-                stop = stop_signal()
-                # A full collection would look at every module again, for 40 ms each time.
-                gc.collect()
-                gc.freeze()
-                async with serving(service.app, listener, grace=STOP_SECONDS):
-                    provider = ", ".join(settings.provider_names)
-                    if not await store.keys.list_page("", 1):
-                        log.info("no keys yet: `receiver keys create USER` makes one")
-                    log.info("serving", url=origin(listener), provider=provider)
-                    await stop.wait()
-                    log.info("stopping")
-                    asyncio.get_running_loop().call_later(END_SECONDS, _exit_at_once)
-                    service.begin_stop()
+def rules(settings: ServiceSettings, providers: Providers) -> Rules:
+    """The state machine's settings; times are in milliseconds."""
+    return Rules(
+        job_deadline=_ms(settings.job_deadline),
+        queue_deadline=_ms(settings.queue_deadline),
+        jobs_in_flight=dict[str, int](settings.jobs_in_flight.items()),
+        unconfirmed_deadline=_ms(settings.unconfirmed_deadline),
+        submit_lease=_ms(settings.submit_timeout) + LEASE_SLACK,
+        confirm_callbacks=settings.confirm_callbacks,
+        confirm_timeout=_ms(settings.confirm_timeout),
+        poll_first=_ms(settings.poll_first),
+        poll_min=_ms(settings.poll_min),
+        poll_max=_ms(settings.poll_max),
+        relay_first=_ms(settings.relay_schedule[0]),
+        archive=settings.archive_url is not None,
+        root=settings.root,
+        client_webhooks=providers.client_webhooks(),
+    )
 
 
-def stop_signal() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set from now on, instead of ending the process."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+def assemble(
+    settings: ServiceSettings,
+    providers: Providers,
+    services: ServiceContext,
+    keys: Sequence[str],
+    sender: WebhookSender,
+    rng: random.Random,
+    archiving: tuple[Archive, Downloader] | None = None,
+) -> Service:
+    """Assemble a service from the parts that do I/O; nothing runs yet."""
+    hub = Hub()
+    services.store.on_commit = hub.announce
+    tokens = CallbackTokens(keys)
+    callback_address = partial(_callback_address, settings.public_url, tokens)
+    submissions = Submissions(services, hub, callback_address, settings.submit_concurrency)
+    deliveries = Deliveries(
+        services,
+        hub,
+        sender,
+        schedule=[_ms(gap) for gap in settings.relay_schedule],
+        timeout=settings.relay_timeout,
+        jitter=rng.random,
+    )
+    large = LargeBodies(services.clock)
+    context = ApiContext(
+        services=services,
+        settings=settings,
+        keys=keys,
+        hub=hub,
+        broadcast=Broadcast(
+            services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
+        ),
+        tokens=tokens,
+        bodies=Bodies(settings.max_body_bytes, large),
+        large_bodies=large,
+        submissions=submissions,
+        deliveries=deliveries,
+        callbacks=CallbackIntake(services, large),
+        sender=sender,
+        rng=rng,
+        archive=archiving and archiving[0],
+    )
+    handlers: list[Handler[Any]] = [
+        submissions,
+        StatusPolls(services, hub, rng),
+        Timeouts(services, hub),
+        deliveries,
+    ]
+    workers: list[Worker] = [Janitor(services, round(settings.retention_days * DAY))]
+    if archiving is not None:
+        downloads = Downloads(services, hub, *archiving)
+        handlers.append(downloads)
+        workers.append(ArchiveUpkeep(services, archiving[0], downloads.swept))
+    workers += [LaneWorker(handler, services.clock) for handler in handlers]
+    table = routes_of(providers.client_routes(), providers.words())
+    return Service(
+        application(context, (*table, *_dashboard(settings))),
+        context,
+        Supervisor(workers, services.clock, services.metrics),
+    )
 
 
-def _exit_at_once() -> None:
-    """End the process at once, whatever hangs (such as the store's thread, or a read that cannot be
-    cancelled). The data on disk is as after a kill."""
-    try:
-        log.error("the service did not stop in time: it exits now, as if it were killed")
-    finally:
-        os._exit(1)
+def _dashboard(settings: ServiceSettings) -> Iterator[Row[OpenHandler]]:
+    urls = map(settings.base_url_of, settings.provider_names)
+    nearby = any(url is None or is_this_machine(url) for url in urls)
+    for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
+        yield Row("GET", path, PUBLIC, page)
+
+
+def _callback_address(public_url: str, tokens: CallbackTokens, job: Job) -> str:
+    return f"{public_url}/webhooks/{job.provider}/{tokens.sign(job.provider, job.id)}"
+
+
+def _ms(seconds: float) -> Millis:
+    return round(seconds * 1_000)
 
 
 def signing_keys(settings: ServiceSettings) -> list[str]:

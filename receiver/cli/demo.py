@@ -15,7 +15,7 @@ import typer
 from receiver.cli.common import coroutine, load_and_warn
 from receiver.cli.errors import Failure
 from receiver.cli.output import say
-from receiver.cli.serve import Port
+from receiver.cli.serve import STOP_SECONDS, Port, stop_signal
 from receiver.cli.watch import board
 from receiver.cli.webhook_endpoint import WebhookEndpoint, webhook_endpoint
 from receiver.client import AsyncClient, Job
@@ -58,7 +58,7 @@ async def demo(
     The provider loses callbacks. The service then runs until Ctrl-C, with a dashboard.
     """
     # Imported here: it is slow, and other commands do not need it.
-    from receiver.app import STOP_SECONDS, running, stop_signal
+    from receiver.app import running
 
     with tempfile.TemporaryDirectory(prefix="receiver-", ignore_cleanup_errors=True) as folder:
         settings, log_file = _settings(Path(folder), port), Path(folder) / "demo.log"

@@ -1,5 +1,10 @@
 """`serve` and `sandbox`: commands that run until they are stopped."""
 
+import asyncio
+import gc
+import os
+import signal
+import sys
 from typing import Annotated
 
 import structlog
@@ -11,10 +16,21 @@ from receiver.config.environment import load
 from receiver.config.settings import LogSettings, SandboxSettings
 from receiver.providers import entries
 from receiver.providers.settings import PriceSettings, ServiceSettings, with_providers
+from receiver.server.serve import allow_many_connections, listen, origin, serving
 from receiver.telemetry import logs
 
 Host = Annotated[str | None, typer.Option(help="The address to listen on (RECEIVER_HOST).")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on (RECEIVER_PORT).")]
+
+SWITCH_SECONDS = 0.001
+"""How long the event loop may keep the GIL while the store's thread waits for it, which happens
+after each SQLite call. Python's default, 5 ms, would be most of the time of a small batch."""
+
+STOP_SECONDS = 8.0
+"""Time for requests to finish at shutdown; then their connections are cut."""
+
+END_SECONDS = 9.5
+"""Time for the whole shutdown; then the process exits as if it were killed."""
 
 log = structlog.get_logger()
 
@@ -37,9 +53,30 @@ async def serve(
     _begin_log(settings)
 
     # Imported here: it is slow, and other commands do not need it.
-    from receiver import app
+    from receiver.app import opened, running_on
 
-    await app.serve(settings, restored=restored)
+    allow_many_connections()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # The store first: "another service runs on it" is a better error than "port in use".
+    async with opened(settings) as (store, metrics):
+        if restored:
+            await store.mark_as_copy()
+        with listen(settings.host, settings.port) as listener:
+            settings = settings.with_port(listener.getsockname()[1])
+            async with running_on(store, metrics, settings, SystemClock()) as service:
+                stop = stop_signal()
+                # A full collection would look at every module again, for 40 ms each time.
+                gc.collect()
+                gc.freeze()
+                async with serving(service.app, listener, grace=STOP_SECONDS):
+                    provider = ", ".join(settings.provider_names)
+                    if not await store.keys.list_page("", 1):
+                        log.info("no keys yet: `receiver keys create USER` makes one")
+                    log.info("serving", url=origin(listener), provider=provider)
+                    await stop.wait()
+                    log.info("stopping")
+                    asyncio.get_running_loop().call_later(END_SECONDS, _exit_at_once)
+                    service.begin_stop()
     log.info("stopped")
 
 
@@ -71,7 +108,6 @@ async def sandbox(
     settings = load(with_providers(_Sandbox))
     _begin_log(settings)
 
-    from receiver.app import stop_signal
     from receiver.providers.registry import simulator_api
     from receiver.simulator import run
 
@@ -87,3 +123,20 @@ def _begin_log(settings: LogSettings) -> None:
     logs.redact_values(settings.secrets())
     for warning in settings.warnings():
         log.warning(warning)
+
+
+def stop_signal() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set from now on, instead of ending the process."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _exit_at_once() -> None:
+    """End the process at once, whatever hangs (such as the store's thread, or a read that cannot be
+    cancelled). The data on disk is as after a kill."""
+    try:
+        log.error("the service did not stop in time: it exits now, as if it were killed")
+    finally:
+        os._exit(1)

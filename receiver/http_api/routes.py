@@ -1,4 +1,4 @@
-"""The route table: the paths of the API, and the credential that each requires. assembly.py adds
+"""The route table: the paths of the API, and the credential that each requires. app.py adds
 the pages of the dashboard."""
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ from typing import Any, Final
 import httpx
 import uvloop
 
-from receiver.app import SWITCH_SECONDS
+from receiver.cli.serve import SWITCH_SECONDS
 from receiver.large_bodies import MAX_VALUES
 from receiver.signed_text import CallbackTokens
 from receiver.telemetry import logs
@@ -246,7 +246,9 @@ async def measure(rounds: int, words: str) -> None:
         async with running_service(Path(folder), **settings) as service:
             key = await service.key()
             bench = Bench(service, service.client(key), key)
-            sys.setswitchinterval(SWITCH_SECONDS)  # this, and what follows, as `app.serve` does
+            sys.setswitchinterval(
+                SWITCH_SECONDS
+            )  # all this as `receiver serve` does
             gc.collect()
             gc.freeze()
             for shape in shapes():

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.app import END_SECONDS
+from receiver.cli.serve import END_SECONDS
 from receiver.simulator.faults import SandboxRules
 from tests.crash.processes import Service, started
 from tests.crash.surroundings import Provider, movie, provider

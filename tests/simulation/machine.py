@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
+from receiver.app import Service, assemble, rules
 from receiver.archive.download import Downloader
 from receiver.archive.folder import FolderArchive
-from receiver.assembly import Service, assemble, rules
 from receiver.config.environment import load
 from receiver.engine.context import ServiceContext
 from receiver.engine.recover import recover

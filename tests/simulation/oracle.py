@@ -1,6 +1,6 @@
 """What has to be true at the end of a run, when nothing happens any more."""
 
-from receiver.assembly import STORE_CHECK_SECONDS
+from receiver.app import STORE_CHECK_SECONDS
 from tests.simulation import money
 from tests.simulation.provider import Upstream
 from tests.simulation.schedule import INTERRUPTING_ACTIONS

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from receiver.assembly import STORE_CHECK_SECONDS
+from receiver.app import STORE_CHECK_SECONDS
 from receiver.domain.schedule import DAY
 from receiver.engine.keys import hash_key
 from receiver.signed_text import CallbackTokens

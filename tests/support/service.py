@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from receiver import app
-from receiver.assembly import Service
+from receiver.app import Service
 from receiver.clock import SystemClock
 from receiver.config.environment import load
 from receiver.engine.keys import hash_key
