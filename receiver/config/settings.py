@@ -87,7 +87,7 @@ class AddressSettings(Settings):
     """The port to listen on; 0 takes any free port."""
     public_url: kinds.BaseUrl = Field(default_factory=_listening_address)
     """The address at which the provider reaches the service: callback addresses start with it.
-    Not set: `http://HOST:PORT`."""
+    It may have a path (docs/asgi.md). Not set: `http://HOST:PORT`."""
 
     @property
     def root(self) -> str:

@@ -246,9 +246,7 @@ async def measure(rounds: int, words: str) -> None:
         async with running_service(Path(folder), **settings) as service:
             key = await service.key()
             bench = Bench(service, service.client(key), key)
-            sys.setswitchinterval(
-                SWITCH_SECONDS
-            )  # all this as `receiver serve` does
+            sys.setswitchinterval(SWITCH_SECONDS)  # all this as `receiver serve` does
             gc.collect()
             gc.freeze()
             for shape in shapes():

@@ -129,7 +129,9 @@ def query(raw: bytes) -> None:
     part = SimpleNamespace(list_page=AsyncMock(return_value=([], None)))
     store = SimpleNamespace(jobs=part, deliveries=part)
     services = SimpleNamespace(store=store, known_kinds=KNOWN_KINDS)
-    context = cast(ApiContext, SimpleNamespace(cursors=CURSORS, services=services))
+    settings = SimpleNamespace(root="")
+    given = SimpleNamespace(cursors=CURSORS, services=services, settings=settings)
+    context = cast(ApiContext, given)
     for endpoint in (list_jobs, list_deliveries):
         with contextlib.suppress(Problem):
             asyncio.run(endpoint(context, request, CALLER))
