@@ -71,8 +71,8 @@ class Application:
         self.settings = settings
         self.serve: ASGIApp = _not_running
         """Takes HTTP requests."""
-        self._root: str | None = None
-        """The path below which it is mounted, once that is known."""
+        self._has_warned = False
+        """Of a wrong path in PUBLIC_URL."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -85,14 +85,13 @@ class Application:
     def _unmounted(self, scope: Scope) -> Scope:
         """The request as if this application were alone."""
         root, path = scope.get("root_path", ""), scope["path"]
-        if root != self._root:
-            self._root = root
-            if root != self.settings.root:
-                log.warning(
-                    "the path in PUBLIC_URL is not the one below which requests come",
-                    public_url=self.settings.public_url,
-                    root_path=root,
-                )
+        if root != self.settings.root and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "the path in PUBLIC_URL is not the one below which requests come",
+                public_url=self.settings.public_url,
+                root_path=root,
+            )
         if root and (path + "/").startswith(root + "/"):
             path = path.removeprefix(root)
         # The route is the outer application's.
