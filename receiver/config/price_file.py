@@ -1,24 +1,20 @@
 """The price list, a TOML file (docs/money.md)."""
 
 import re
-import tomllib
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
-    ValidationError,
     ValidationInfo,
 )
 
+from receiver.config.toml_lines import Table, parse_toml, read_toml
 from receiver.config.values import one_of
 from receiver.domain.prices import Price, PriceList
 from store.records.costs import AMOUNT, AMOUNT_RULE, ZERO
@@ -38,20 +34,7 @@ def read_prices(file: str, measures: Mapping[str, str]) -> PriceList:
 def parse_prices(text: str, measures: Mapping[str, str]) -> PriceList:
     """Parse a price list. `measures` names, by every provider that can stand in it, what that
     measures of a job; empty for nothing. Raises ValueError with all faults, each with its line."""
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also from int(), for more than 4,300 digits
-        raise ValueError(f"it is not TOML: {error}") from None
-    try:
-        read = _PriceList.model_validate(document, context=measures)
-    except ValidationError as error:
-        faults = []
-        for each in error.errors(include_url=False):
-            name = ".".join(str(step) for step in each["loc"] if isinstance(step, str))
-            what = each["msg"].removeprefix("Value error, ")
-            faults.append((_line_of(text, document, each["loc"]), f"{name}: {what}"))
-        lines = [f"line {line}: {what}" for line, what in sorted(faults)]
-        raise ValueError("\n".join(lines)) from None
+    read = read_toml(_PriceList, text, parse_toml(text), context=measures)
     return PriceList(read.currency, tuple(Price(**each.model_dump()) for each in read.price))
 
 
@@ -97,11 +80,7 @@ def _measurable(table: dict[str, Decimal], info: ValidationInfo) -> dict[str, De
 _Amount = Annotated[Decimal, PlainValidator(_amount)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Price(_Table):
+class _Price(Table):
     provider: Annotated[str, AfterValidator(_provider)]
     kind: Annotated[str, Field(min_length=1)]
     fixed: _Amount = ZERO
@@ -111,33 +90,6 @@ class _Price(_Table):
     )
 
 
-class _PriceList(_Table):
+class _PriceList(Table):
     currency: Annotated[str, AfterValidator(_currency)]
     price: tuple[_Price, ...] = ()
-
-
-def _line_of(text: str, document: Mapping[str, Any], path: Sequence[str | int]) -> int:
-    """The line, from 1, with which the document first has what is at the path; for what is missing,
-    the line of the table that lacks it. (tomllib tells no lines of values.)"""
-    lines = text.split("\n")
-    while not _reaches(document, path):
-        path = path[:-1]
-
-    def has(index: int) -> bool:
-        for end in range(index + 1, len(lines)):
-            try:
-                return _reaches(tomllib.loads("\n".join(lines[:end])), path)
-            except ValueError:
-                continue  # it ends within a value
-        return True
-
-    return bisect_left(range(len(lines) - 1), True, key=has) + 1
-
-
-def _reaches(value: Any, path: Sequence[str | int]) -> bool:
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True
