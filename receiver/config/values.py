@@ -160,8 +160,9 @@ ArchiveUrl = Annotated[str, AfterValidator(_archive_url)]
 _HOST = "a name or an IP address is needed, as in 127.0.0.1, without a port"
 Host = Annotated[str, _matching(r"[0-9A-Za-z._:%-]+", _HOST)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER = "a header name is needed, as in API-KEY"
-HeaderName = Annotated[str, _matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", _HEADER)]
+HeaderName = Annotated[str, _matching(HEADER_NAME.pattern, _HEADER)]
 LogFormat = Annotated[Literal["json", "console"], BeforeValidator(str.lower)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)

@@ -1,0 +1,1 @@
+"""A provider made from a description: a TOML file."""
