@@ -1,16 +1,18 @@
 """Verification of signed callbacks: what all providers' schemes have in common."""
 
 import asyncio
+import base64
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from receiver.clock import Clock
 from receiver.domain.schedule import DAY
-from receiver.upstream.calls import NoAnswer
+from receiver.upstream.calls import NoAnswer, Response
 from receiver.upstream.contract import BadSignature, Headers, Verify
 
 TOLERANCE: Final = 300
@@ -62,10 +64,9 @@ class VerificationKeys(Generic[K]):
         if self._asking is None:
             self._asking = asyncio.create_task(self._request_keys())
 
-    def verifier(self, timestamp: bytes, matches: Callable[[K, bytes], bool]) -> Verify:
-        """A function that verifies a callback signed at `timestamp`. `matches` says whether its
-        signature was made with this key for this body. Raises `BadSignature` as `is_fresh` does."""
-        fresh = is_fresh(timestamp, self._clock)
+    def verifier(self, matches: Callable[[K, bytes], bool], *, fresh: bool) -> Verify:
+        """A function that verifies a callback. `matches` says whether its signature was made with
+        this key for this body; `fresh` whether the time of signing is close to our clock."""
 
         async def verify(body: bytes) -> bool:
             if not any(matches(key, body) for key in self._current()):
@@ -109,3 +110,21 @@ class VerificationKeys(Generic[K]):
             self._known, self._known_until = given, self._clock.monotonic() + DAY / 1_000
         else:
             log.warning("could not fetch the keys that verify callbacks")
+
+
+def read_jwks(response: Response) -> list[Ed25519PublicKey]:
+    """The valid Ed25519 keys of a JWKS."""
+    given = (response.body or {}).get("keys")
+    found = map(_read_jwk, given if isinstance(given, list) else ())
+    return [key for key in found if key is not None]
+
+
+def _read_jwk(given: Any) -> Ed25519PublicKey | None:
+    encoded = given.get("x") if isinstance(given, dict) else None
+    if not isinstance(encoded, str) or given.get("crv", "Ed25519") != "Ed25519":
+        return None
+    try:
+        # Padding is optional, and surplus padding is ignored.
+        return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(encoded + "=="))
+    except ValueError:
+        return None

@@ -19,6 +19,7 @@ from receiver.providers.samsar.upstream import Samsar
 from receiver.upstream.api import Account
 from receiver.upstream.calls import HttpClient, Response, read_response
 from receiver.upstream.contract import BadSignature, Provider, UpstreamJob
+from receiver.upstream.signatures import read_jwks
 from tests.support.manual_clock import ManualClock
 
 MOVIE = {"prompt": "a", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
@@ -125,7 +126,7 @@ def results(raw: bytes) -> None:
 def keys(raw: bytes) -> None:
     """A provider's answer to a request for its signing keys."""
     replicate.read_keys(Response(200, {}, {"key": raw.decode("latin-1")}))
-    for key in fal.read_keys(Response(200, {}, _object(raw))):
+    for key in read_jwks(Response(200, {}, _object(raw))):
         assert len(key.public_bytes_raw()) == 32
 
 

@@ -1,7 +1,6 @@
 """fal's queue API. Its webhooks are signed with Ed25519."""
 
 import asyncio
-import base64
 import binascii
 import hashlib
 import json
@@ -28,7 +27,13 @@ from receiver.upstream import parsing
 from receiver.upstream.api import SUCCESS, Account, Api
 from receiver.upstream.calls import HttpClient, NoAnswer, Response
 from receiver.upstream.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
-from receiver.upstream.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
+from receiver.upstream.signatures import (
+    ASK_TIMEOUT,
+    VerificationKeys,
+    is_fresh,
+    read_jwks,
+    signed_header,
+)
 from store.records.jobs import Status
 
 _ENDPOINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
@@ -69,7 +74,7 @@ class Fal(Provider):
         headers = {"Authorization": f"Key {account.key}", "X-Fal-No-Retry": "1"}
         self._api = Api(account, headers, _read_message)
         self._jwks = HttpClient(jwks_url, {}, account.tls)
-        ask = partial(self._jwks.ask, "", ASK_TIMEOUT, read_keys)
+        ask = partial(self._jwks.ask, "", ASK_TIMEOUT, read_jwks)
         self._keys = VerificationKeys(account.clock, ask)
 
     def start(self) -> None:
@@ -178,7 +183,7 @@ class Fal(Provider):
                 return False
             return True
 
-        return self._keys.verifier(sent_at, matches)
+        return self._keys.verifier(matches, fresh=is_fresh(sent_at, self._account.clock))
 
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a webhook or a status answer. After `OK` without a payload, and after a status
@@ -222,24 +227,6 @@ def _read_status(body: Mapping[str, Any]) -> Status | None:
     if status is Status.FAILED or (has_error and str(word).strip().upper() == "COMPLETED"):
         return _read_end(body)
     return status
-
-
-def read_keys(response: Response) -> list[Ed25519PublicKey]:
-    """The valid Ed25519 keys of a JWKS."""
-    given = (response.body or {}).get("keys")
-    found = map(_read_key, given if isinstance(given, list) else ())
-    return [key for key in found if key is not None]
-
-
-def _read_key(given: Any) -> Ed25519PublicKey | None:
-    encoded = given.get("x") if isinstance(given, dict) else None
-    if not isinstance(encoded, str) or given.get("crv", "Ed25519") != "Ed25519":
-        return None
-    try:
-        # Padding is optional, and surplus padding is ignored.
-        return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(encoded + "=="))
-    except ValueError:
-        return None
 
 
 def _read_end(body: Mapping[str, Any]) -> Status:

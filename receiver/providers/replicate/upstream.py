@@ -17,7 +17,7 @@ from receiver.upstream import parsing
 from receiver.upstream.api import SUCCESS, Account, Api, with_input
 from receiver.upstream.calls import NoAnswer, Response
 from receiver.upstream.contract import Headers, Provider, UpstreamJob, Verify
-from receiver.upstream.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
+from receiver.upstream.signatures import ASK_TIMEOUT, VerificationKeys, is_fresh, signed_header
 from store.records.jobs import Status
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -125,7 +125,7 @@ class Replicate(Provider):
             expected = b"v1," + base64.b64encode(digest)
             return any(hmac.compare_digest(expected, each) for each in given)
 
-        return self._keys.verifier(sent_at, matches)
+        return self._keys.verifier(matches, fresh=is_fresh(sent_at, self._account.clock))
 
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a prediction, from a webhook or a status answer."""
