@@ -9,7 +9,7 @@ from receiver.config.values import HEADER_NAME
 T = TypeVar("T")
 
 _HEADER: Final = "header:"
-_NO_HEADERS: Final[Mapping[str, str]] = {}
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Place:
         self,
         body: Any,
         read: Callable[[Any], T | None],
-        headers: Mapping[str, str] = _NO_HEADERS,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> T | None:
         """What `read` makes of the value: None if it is not of the right type. The names of
         `headers` are in lower case."""
