@@ -245,7 +245,7 @@ class Submissions(Handler[Attempt]):
         # This process may have been suspended, and the job is unconfirmed by now.
         if services.clock.now() >= attempt.begun.lease_until:
             return SubmitNotSent("its lease ended before it was sent")
-        return partial(provider.submit, job.kind, input_json, self._callback_address(job))
+        return partial(provider.submit, job.kind, input_json, self._callback_address(job), job.id)
 
     async def _send(self, job: Job, call: Call) -> SubmitAnswer:
         try:

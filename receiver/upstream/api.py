@@ -9,9 +9,11 @@ import json
 import math
 import re
 import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import httpx
 
 from receiver.clock import Clock
 from receiver.domain.answers import (
@@ -36,6 +38,7 @@ SUCCESS: Final = range(200, 300)
 
 _PATH: Final = re.compile(r"/[!\"$-~]{0,2047}")
 """Path and query: visible ASCII without a fragment."""
+_URL: Final = re.compile(r"https?://[!\"$-~]{1,2048}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,27 @@ class Api(HttpClient):
         account: Account,
         headers: Mapping[str, str],
         read_message: Callable[[Mapping[str, Any]], str | None],
+        *,
+        read_delay: Callable[[Mapping[str, Any]], Any] = lambda body: body.get("retry_after"),
+        counts_as: Callable[[Mapping[str, Any]], int | None] = lambda _: None,
+        hosts: Collection[str] = (),
     ) -> None:
-        """`headers` are sent with every call. `read_message` finds the provider's human-readable
-        message in the body of an error."""
+        """Does no I/O.
+
+        Args:
+            headers: sent with every call.
+            read_message: finds the provider's human-readable message in the body of an error.
+            read_delay: finds in the body of a 429 after how many seconds to try again.
+            counts_as: says for which status the body of a 2xx answer stands, if it is an error.
+            hosts: other origins to which the key may be sent, in lower case; `*.` in front of a
+                name stands for all hosts below it.
+        """
         super().__init__(account.base_url, headers, account.tls)
         self._account = account
         self._read_message = read_message
+        self._read_delay = read_delay
+        self._counts_as = counts_as
+        self._hosts = hosts
 
     async def submit(
         self,
@@ -85,11 +103,15 @@ class Api(HttpClient):
         body: bytes,
         read_id: Callable[[Mapping[str, Any]], str | None],
         read_urls: Callable[[Mapping[str, Any]], Mapping[str, str] | None] = lambda _: None,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] = {},
     ) -> SubmitAnswer:
-        """Send a submission once; `body` is JSON. `read_id` and `read_urls` read the members of
-        `SubmitAccepted` from the body of a 2xx answer."""
+        """Send a submission once; `body` is JSON, unless `headers` say otherwise. `read_id` and
+        `read_urls` read the members of `SubmitAccepted` from the body of a 2xx answer."""
 
         def classify(response: Response) -> SubmitAnswer:
+            response = self._judged(response)
             code, retry_after = response.status_code, self._retry_after(response)
             if code == 429 or (code == 503 and retry_after is not None):
                 return SubmitNotSent(self.error_message(response), retry_after, status_code=code)
@@ -106,34 +128,48 @@ class Api(HttpClient):
 
         timeout = self._account.submit_timeout
         try:
-            return await self.send_once("POST", path, body, timeout, classify)
+            return await self.send_once(method, path, body, timeout, classify, headers)
         except NoAnswer as error:
             if error.may_have_arrived:
                 return SubmitAmbiguous(str(error))
             return SubmitNotSent(str(error))
 
-    async def status(self, path: str, read: Callable[[Mapping[str, Any]], Report]) -> StatusAnswer:
-        """Make a status call. `read` reads the body of a 2xx answer."""
+    async def status(
+        self,
+        path: str,
+        read: Callable[[Mapping[str, Any]], Report],
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        timeout: float | None = None,
+    ) -> StatusAnswer:
+        """Make a status call; `body` is JSON. `read` reads the body of a 2xx answer."""
 
         def classify(response: Response) -> StatusAnswer:
+            response = self._judged(response)
             if response.status_code == 404:
                 return StatusMissing(self._retry_after(response), is_json=response.body is not None)
             if response.status_code not in SUCCESS or response.body is None:
                 return self.unavailable(response)
             report = read(response.body)
-            if report.status is None and report.progress is None and report.result is None:
+            said = (report.status, report.provider_status, report.progress, report.result)
+            if all(each is None for each in said):
                 return self.unavailable(response, "without the job's status")
             return StatusReport(report, self._retry_after(response))
 
         try:
-            return await self.ask(path, self._account.status_timeout, classify)
+            seconds = self._account.status_timeout if timeout is None else timeout
+            return await self.ask(path, seconds, classify, method=method, body=body)
         except NoAnswer as error:
             return StatusUnavailable(str(error))
 
-    async def cancel(self, path: str, method: str = "POST") -> CancelAnswer:
-        """Send a cancel request once."""
+    async def cancel(
+        self, path: str, method: str = "POST", body: bytes | None = None
+    ) -> CancelAnswer:
+        """Send a cancel request once; `body` is JSON."""
 
         def classify(response: Response) -> CancelAnswer:
+            response = self._judged(response)
             code = response.status_code
             if code in SUCCESS:
                 return CancelAnswer("accepted", code)
@@ -141,7 +177,7 @@ class Api(HttpClient):
             return CancelAnswer(outcome, code, self.error_message(response))
 
         try:
-            return await self.send_once(method, path, None, self._account.status_timeout, classify)
+            return await self.send_once(method, path, body, self._account.status_timeout, classify)
         except NoAnswer as error:
             outcome = "unavailable" if error.may_have_arrived else "not_sent"
             return CancelAnswer(outcome, message=str(error))
@@ -152,6 +188,27 @@ class Api(HttpClient):
         origin = str(self._base.copy_with(raw_path=b"/")).removesuffix("/")
         path = url.removeprefix(origin) if isinstance(url, str) else ""
         return path if path != url and _PATH.fullmatch(path) else None
+
+    def usable_address(self, url: Any) -> str | None:
+        """An address in an answer as a path for calls, if the key may be sent there: as
+        `same_origin_path`, or the whole of it at one of the other hosts."""
+        if path := self.same_origin_path(url):
+            return path
+        return url if isinstance(url, str) and self._is_at_host(url) else None
+
+    def _is_at_host(self, text: str) -> bool:
+        if not _URL.fullmatch(text):
+            return False
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL:
+            return False
+        if url.userinfo:
+            return False
+        scheme, port = url.scheme, "" if url.port is None else f":{url.port}"
+        parts = url.host.split(".")
+        above = (f"*.{'.'.join(parts[start:])}" for start in range(1, len(parts)))
+        return any(f"{scheme}://{name}{port}" in self._hosts for name in (url.host, *above))
 
     def error_message(self, response: Response) -> str:
         """The provider's own message, or one with the status code."""
@@ -173,12 +230,19 @@ class Api(HttpClient):
             only_this_job=not (code >= 500 or code in (401, 403, 429) or response.was_cut_off),
         )
 
+    def _judged(self, response: Response) -> Response:
+        """The response with the status for which its body stands."""
+        if response.status_code not in SUCCESS or response.body is None:
+            return response
+        code = self._counts_as(response.body)
+        return response if code is None else replace(response, status_code=code)
+
     def _retry_after(self, response: Response) -> Millis | None:
         """The requested delay in ms: from the header, or from `retry_after` in a 429's body."""
         now = self._account.clock.now()
         delay = read_retry_after(response.headers.get("retry-after"), now)
         if delay is not None or response.status_code != 429 or response.body is None:
             return delay
-        given = response.body.get("retry_after")
+        given = self._read_delay(response.body)
         seconds = math.ceil(given) if isinstance(given, float) else given
         return read_retry_after(str(seconds), now) if isinstance(seconds, int | str) else None

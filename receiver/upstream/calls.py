@@ -87,7 +87,7 @@ class HttpClient:
 
         Args:
             base_url: paths are appended to it, unless they begin with `/`. No call goes to another
-                scheme, host or port.
+                scheme, host or port, unless its path is a whole URL.
             headers: sent with every call; ASCII.
             tls: by default, see `default_tls`.
         """
@@ -111,37 +111,58 @@ class HttpClient:
         body: bytes | None,
         timeout: float,
         read: Callable[[Response], T],
+        headers: Mapping[str, str] = {},
     ) -> T:
-        """Send a request once, with a JSON body or none; returns what `read` makes of the response,
-        in a thread if its body is large.
+        """Send a request once, with a body (JSON, unless `headers` say otherwise) or none; returns
+        what `read` makes of the response, in a thread if its body is large.
 
         It uses a new connection: if the server closed a kept one just as it is reused, the request
         would look as if it may have arrived. Raises NoAnswer.
         """
-        request = self._request(method, path, body)
-        request.headers["Connection"] = "close"
+        request = self._request(method, path, body, {**headers, "Connection": "close"})
         backend = Backend(self._resolve)
         async with open_transport(backend, self._tls) as transport:
             return await _exchange(transport, backend, request, timeout, read)
 
-    async def ask(self, path: str, timeout: float, read: Callable[[Response], T]) -> T:
-        """GET, on a kept connection if there is one; `read` as above. Raises NoAnswer."""
-        return await _exchange(self._kept, self._backend, self._request("GET", path), timeout, read)
+    async def ask(
+        self,
+        path: str,
+        timeout: float,
+        read: Callable[[Response], T],
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+    ) -> T:
+        """Send a request that changes nothing, on a kept connection if there is one; `read` as
+        above. Raises NoAnswer."""
+        request = self._request(method, path, body)
+        return await _exchange(self._kept, self._backend, request, timeout, read)
 
     async def close(self) -> None:
         await self._kept.aclose()
 
-    def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Request:
-        target = path.encode("ascii")
-        if not path.startswith("/"):
-            target = self._base.raw_path + target
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = {},
+    ) -> httpx.Request:
         return httpx.Request(
             method,
-            self._base.copy_with(raw_path=target),
-            headers=self._headers if body is None else {**self._headers, **_JSON},
+            self._url(path),
+            headers={**self._headers, **({} if body is None else _JSON), **headers},
             content=body,
             extensions={"timeout": {"connect": CONNECT_SECONDS}},
         )
+
+    def _url(self, path: str) -> httpx.URL:
+        if path.startswith(("http://", "https://")):
+            return httpx.URL(path)
+        target = path.encode("ascii")
+        if not path.startswith("/"):
+            target = self._base.raw_path + target
+        return self._base.copy_with(raw_path=target)
 
 
 async def _exchange(

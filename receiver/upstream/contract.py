@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.domain.observations import CancelAnswer
 from store.records.jobs import Job
+from store.records.times import Millis
 
 MAX_KIND = 200
 """Maximum length of a `kind`, in characters."""
@@ -38,13 +39,16 @@ class UpstreamJob:
     kind: str
     urls: Mapping[str, str]
     """From `SubmitAccepted.urls`; empty if the provider gave none, or its answer was lost."""
+    is_under_way: bool = False
+    """Whether the provider has said that it works on it."""
 
 
 def upstream_job(job: Job) -> UpstreamJob | None:
     """The job as its provider knows it; None if the provider's id is unknown."""
     if job.provider_request_id is None:
         return None
-    return UpstreamJob(job.provider_request_id, job.kind, job.provider_urls or {})
+    is_under_way = "in_progress_at" in (job.details or {})
+    return UpstreamJob(job.provider_request_id, job.kind, job.provider_urls or {}, is_under_way)
 
 
 class BadSignature(Exception):
@@ -52,7 +56,8 @@ class BadSignature(Exception):
 
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
-"""As in ASGI: names in lower case."""
+"""As in ASGI: names in lower case. Those of a callback begin with `:method` and `:path` (with its
+query), as in HTTP/2."""
 
 Verify: TypeAlias = Callable[[bytes], Awaitable[bool]]
 """Given a callback's raw body, returns True if the signature is the provider's. Returns False if no
@@ -77,6 +82,14 @@ class Provider(Protocol):
     """A job that does not exist: its status call is free and shows whether the key is accepted."""
     can_cancel: bool = False
     """Whether `cancel` may be called."""
+    can_ask: bool = True
+    """Whether `status` may be called. If not, a job ends by a callback or at its deadline."""
+    poll_every: Millis = 0
+    """The shortest gap between two status calls of a job."""
+    retention: Millis | None = None
+    """How long a finished job can be asked for, if that is known to be short."""
+    reply: str | None = None
+    """The text with which callbacks are answered, if the provider asks for a certain one."""
 
     def start(self) -> None:
         """Begin to fetch what is needed to verify callbacks, in the background. Called once."""
@@ -92,9 +105,11 @@ class Provider(Protocol):
         return []
 
     @abstractmethod
-    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+    async def submit(
+        self, kind: str, input_json: str, callback_url: str, reference: str
+    ) -> SubmitAnswer:
         """Send a submission once, with `callback_url` as its webhook. `input_json` is the ASCII
-        JSON of an input that has passed `check`."""
+        JSON of an input that has passed `check`; `reference` is our request_id."""
 
     @abstractmethod
     async def status(self, job: UpstreamJob) -> StatusAnswer:
@@ -117,6 +132,19 @@ class Provider(Protocol):
     @abstractmethod
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a callback's body, leniently. Pure, and never raises."""
+
+    def read_callback(self, body: Mapping[str, Any], headers: Headers) -> Report:
+        """Read a callback of which headers are a part, likewise."""
+        return self.read(body)
+
+    def challenge(self, body: Mapping[str, Any]) -> Mapping[str, str] | None:
+        """The answer to a body that is no callback, but asks whether we are there; None if it is a
+        callback."""
+        return None
+
+    async def probe(self) -> StatusAnswer:
+        """Make a free call that shows whether the key is accepted."""
+        return await self.status(self.absent_job)
 
     @abstractmethod
     async def close(self) -> None:

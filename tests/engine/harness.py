@@ -62,7 +62,9 @@ class ScriptedUpstream(SamsarDouble):
         self.cancelled: list[str] = []
         self.cancel_answer = CancelAnswer("accepted", 200)
 
-    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+    async def submit(
+        self, kind: str, input_json: str, callback_url: str, reference: str
+    ) -> SubmitAnswer:
         self.submitted.append(callback_url)
         await self._wait()
         return self.submit_answer(callback_url)

@@ -73,8 +73,8 @@ def answer(raw: bytes) -> None:
 
 
 async def _call_all(given: Response) -> None:
-    async def calls(*arguments: Any) -> Any:
-        read: Callable[[Response], Any] = arguments[-1]
+    async def calls(*arguments: Any, **_: Any) -> Any:
+        read: Callable[[Response], Any] = next(filter(callable, arguments))
         return read(given)
 
     for provider, kind in KINDS.items():
@@ -82,7 +82,7 @@ async def _call_all(given: Response) -> None:
         with patch.multiple(HttpClient, send_once=calls, ask=calls):
             answers = [
                 await provider.submit(
-                    kind, json.dumps(MOVIE), "https://a.example/webhooks/samsar/token"
+                    kind, json.dumps(MOVIE), "https://a.example/webhooks/samsar/token", "job_1"
                 ),
                 await provider.status(job),
                 await provider.cancel(job),

@@ -40,5 +40,5 @@ async def submit_to(
         faulty_server(behaviour, certificate) as server,
         samsar(server.url, **values) as provider,
     ):
-        said = await provider.submit("create_movie", to_json(INPUT), CALLBACK)
+        said = await provider.submit("create_movie", to_json(INPUT), CALLBACK, "job_1")
     return said, server

@@ -45,7 +45,7 @@ async def test_a_submission_and_the_urls_in_its_answer() -> None:
         }
         server.answers["POST /fal-ai/flux/dev"] = (200, answer)
         webhook = "https://receiver.example/webhooks/fal/a b&c=d"
-        said = await provider.submit("fal-ai/flux/dev", '{"prompt": "A heron"}', webhook)
+        said = await provider.submit("fal-ai/flux/dev", '{"prompt": "A heron"}', webhook, "job_1")
         call = server.calls[0]
         assert call.query == {"fal_webhook": webhook}
         assert call.json == {"prompt": "A heron"}

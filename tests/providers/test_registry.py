@@ -40,7 +40,7 @@ async def test_samsar_is_created_from_the_settings(
             movie = SAMSAR.good_input
             assert provider.check("create_movie", movie) == []
             assert await provider.submit(
-                "create_movie", to_json(movie), "http://a/"
+                "create_movie", to_json(movie), "http://a/", "job_1"
             ) == SubmitAccepted("1")
     assert f"\r\n{key_header}\r\n" in server.heads[0]
 

@@ -53,7 +53,7 @@ def replicate(
 async def test_the_path_of_each_kind(kind: str, path: str, version: str | None) -> None:
     answers = {f"POST {path}": (201, {"id": "up-1"})}
     async with path_server(answers) as server, replicate(server) as provider:
-        said = await provider.submit(kind, '{"prompt": "A heron"}', "https://a.example/x")
+        said = await provider.submit(kind, '{"prompt": "A heron"}', "https://a.example/x", "job_1")
     assert said == SubmitAccepted("up-1")
     (call,) = server.calls
     assert call.json == {

@@ -73,7 +73,7 @@ async def test_status_calls_share_a_connection_and_each_submission_has_its_own()
                 assert isinstance(await provider.status(UP_1), StatusReport)
             assert server.connections == 1
             for _ in range(3):
-                said = await provider.submit("create_movie", to_json(INPUT), CALLBACK)
+                said = await provider.submit("create_movie", to_json(INPUT), CALLBACK, "job_1")
                 assert isinstance(said, SubmitAccepted)
             assert isinstance(await provider.status(UP_1), StatusReport)
         assert server.connections == 4
@@ -81,7 +81,9 @@ async def test_status_calls_share_a_connection_and_each_submission_has_its_own()
 
 async def test_a_narrative_goes_upstream_with_an_array() -> None:
     async with faulty_server(answer(200, ACCEPTED)) as server, samsar(server.url) as provider:
-        await provider.submit("create_narrative", '{"prompt_list": "One\\r\\nTwo"}', CALLBACK)
+        await provider.submit(
+            "create_narrative", '{"prompt_list": "One\\r\\nTwo"}', CALLBACK, "job_1"
+        )
     assert json.loads(server.bodies[0])["input"] == {"prompt_list": ["One", "Two"]}
     assert server.heads[0].startswith("POST /v1/video/create_narrative ")
 

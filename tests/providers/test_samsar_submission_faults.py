@@ -88,13 +88,13 @@ async def test_only_a_good_certificate_gets_the_submission(name: str, is_trusted
 
 async def test_a_connect_or_tls_handshake_that_hangs_is_not_sent() -> None:
     async with full_backlog() as url, samsar(url, submit_timeout=HUNG) as provider:
-        said = await provider.submit("create_movie", to_json(INPUT), CALLBACK)
+        said = await provider.submit("create_movie", to_json(INPUT), CALLBACK, "job_1")
     assert isinstance(said, SubmitNotSent)
     async with (
         faulty_server(stay_silent) as server,
         samsar(server.url.replace("http:", "https:"), submit_timeout=HUNG) as provider,
     ):
-        said = await provider.submit("create_movie", to_json(INPUT), CALLBACK)
+        said = await provider.submit("create_movie", to_json(INPUT), CALLBACK, "job_1")
     assert isinstance(said, SubmitNotSent)
     assert server.connections == 1
 

@@ -176,7 +176,9 @@ class SimulatedProvider(SamsarDouble):
 
     # --- what the service calls -------------------------------------------------------------------
 
-    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+    async def submit(
+        self, kind: str, input_json: str, callback_url: str, reference: str
+    ) -> SubmitAnswer:
         job_id = self._world.callbacks.job_of(callback_url)
         seed = json.loads(input_json)["fate"]
         fate = fate_of(seed)

@@ -86,7 +86,9 @@ class Fal(Provider):
         fits = _ENDPOINT.fullmatch(kind)
         return None if fits else "kind must be an endpoint, such as fal-ai/flux/dev."
 
-    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+    async def submit(
+        self, kind: str, input_json: str, callback_url: str, reference: str
+    ) -> SubmitAnswer:
         path = f"{kind}?{urlencode({'fal_webhook': callback_url})}"
         return await self._api.submit(path, input_json.encode("ascii"), _read_id, self._read_urls)
 

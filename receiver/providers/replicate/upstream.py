@@ -75,7 +75,9 @@ class Replicate(Provider):
             " deployments/owner/name."
         )
 
-    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+    async def submit(
+        self, kind: str, input_json: str, callback_url: str, reference: str
+    ) -> SubmitAnswer:
         beside: dict[str, Any] = {
             "webhook": callback_url,
             "webhook_events_filter": ["start", "completed"],

@@ -66,7 +66,9 @@ class Samsar(Provider):
         """The errors in `input`; the first is the one that the provider would report."""
         return self._rules.faults(kind, body_input)
 
-    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+    async def submit(
+        self, kind: str, input_json: str, callback_url: str, reference: str
+    ) -> SubmitAnswer:
         if kind == "create_narrative":
             input_json = await asyncio.to_thread(with_lines, input_json)
         body = with_input(input_json, {"webhookUrl": callback_url})

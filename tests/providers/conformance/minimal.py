@@ -40,7 +40,9 @@ class Minimal(Provider):
     def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
         return [] if "what" in body_input else [InputFault("/input/what", "what is missing.")]
 
-    async def submit(self, kind: str, input_json: str, callback_url: str) -> SubmitAnswer:
+    async def submit(
+        self, kind: str, input_json: str, callback_url: str, reference: str
+    ) -> SubmitAnswer:
         body = json.dumps({**json.loads(input_json), "tell": callback_url}).encode()
         return await self._api.submit("drawings", body, _read_id)
 

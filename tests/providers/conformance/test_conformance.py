@@ -16,7 +16,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.upstream.calls import MAX_ANSWER_BYTES
-from receiver.upstream.contract import UpstreamJob
+from receiver.upstream.contract import Provider, UpstreamJob
 from store.rows import to_json
 from tests.providers.conformance.subjects import (
     CALLBACK,
@@ -42,9 +42,16 @@ from tests.providers.faulty_server import (
 pytestmark = each_subject()
 
 
+async def submit(subject: Subject, provider: Provider) -> SubmitAnswer:
+    kind, job_input = subject.good_kinds[0], to_json(subject.good_input)
+    return await provider.submit(kind, job_input, CALLBACK, "job_1")
+
+
 async def submitted(subject: Subject, behaviour: Behaviour) -> tuple[SubmitAnswer, FaultyServer]:
     async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
-        said = await provider.submit(subject.good_kinds[0], to_json(subject.good_input), CALLBACK)
+        said = await provider.submit(
+            subject.good_kinds[0], to_json(subject.good_input), CALLBACK, "job_1"
+        )
     return said, server
 
 
@@ -148,7 +155,9 @@ async def test_a_submission_that_may_have_arrived_is_ambiguous(
 
 async def test_a_submission_that_was_surely_not_sent(subject: Subject) -> None:
     async with opened(subject, refused_url()) as provider:
-        said = await provider.submit(subject.good_kinds[0], to_json(subject.good_input), CALLBACK)
+        said = await provider.submit(
+            subject.good_kinds[0], to_json(subject.good_input), CALLBACK, "job_1"
+        )
         assert isinstance(await provider.status(provider.absent_job), StatusUnavailable)
         if subject.cancels:
             assert (await provider.cancel(provider.absent_job)).outcome == "not_sent"
