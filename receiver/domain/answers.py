@@ -29,6 +29,8 @@ class Report:
     """What else clients of the provider's own API read, such as logs."""
     result_is_gone: bool = False
     """Whether the job completed, but the provider has removed its result."""
+    is_only_word: bool = False
+    """Whether no status call could confirm the report: its end counts as it is."""
     measured: Mapping[str, Decimal] = field(default_factory=dict)
     """What the provider measured of the job, by its name in price lists."""
     measures_apart: frozenset[str] = frozenset()

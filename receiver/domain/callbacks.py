@@ -89,20 +89,25 @@ def _apply_terminal_callback(draft: Draft, callback: CallbackReceived) -> None:
         # Only the provider itself can say that a result is gone for good.
         report = replace(report, result_is_gone=False)
     _prove_acceptance(draft)
-    if callback.verified or not draft.rules.confirm_callbacks:
-        _apply_without_confirmation(draft, callback.callback_id, report)
+    if callback.verified or report.is_only_word or not draft.rules.confirm_callbacks:
+        _apply_without_confirmation(draft, callback, report)
     else:
         _make_claim(draft, callback, report)
 
 
-def _apply_without_confirmation(draft: Draft, callback_id: int, report: Report) -> None:
+def _apply_without_confirmation(draft: Draft, callback: CallbackReceived, report: Report) -> None:
     """Apply a terminal callback without confirmation. If it lacks the result, only that is fetched,
     as soon as the provider's id is known."""
     outcomes.mark_claims_late(draft)
     # After the claims: the callback may be one of them, sent again with a signature.
-    draft.set_verdict(callback_id, Verdict.APPLIED)
+    confirmed = False if report.is_only_word and not callback.verified else None
+    draft.set_verdict(callback.callback_id, Verdict.APPLIED, confirmed=confirmed)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
-    if report.lacks_result and draft.job.provider_request_id is not None:
+    if (
+        report.lacks_result
+        and not report.is_only_word
+        and draft.job.provider_request_id is not None
+    ):
         draft.set(due=Due(Lane.CONFIRM, draft.now))
 
 

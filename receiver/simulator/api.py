@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -31,15 +31,15 @@ class SandboxApi(Shape):
     """One provider's API: its calls, in its own shape. Each requires the key, and may meet a
     fault."""
 
-    name: ClassVar[str]
+    name: str
     """The provider's, as in price lists."""
-    measures: ClassVar[str]
+    measures: str = ""
     """What it measures of a job, as in price lists; empty for nothing."""
-    path: ClassVar[str]
+    path: str
     """A client's base URL is the sandbox's origin followed by this."""
-    schemes: ClassVar[Sequence[str]]
+    schemes: Sequence[str] = ()
     """The schemes, in lower case, with which the Authorization header may send the key."""
-    no_key: ClassVar[int] = 401
+    no_key: int = 401
     """The status of a call without a key."""
     jobs: Jobs
     base_url: str
@@ -54,7 +54,7 @@ class SandboxApi(Shape):
         """The whole sandbox; called once."""
         self.jobs, self.base_url = jobs, origin + self.path
         self._draws = random.Random(jobs.rules.seed)
-        pages = [Route("/results/{id}.webm", self._result), Route("/sandbox", self._overview)]
+        pages = [Route("/results/{id}.webm", self.result_file), Route("/sandbox", self._overview)]
         invoice = self.call("GET", "/invoice", self._invoice)
         return Starlette(
             routes=[*pages, invoice, *self.routes()],
@@ -89,13 +89,17 @@ class SandboxApi(Shape):
         return Route(path, authenticated, methods=[method])
 
     def submission(
-        self, path: str, read: Callable[[Request, Body], Submission], status_code: int = 200
+        self,
+        path: str,
+        read: Callable[[Request, Body], Submission],
+        status_code: int = 200,
+        method: str = "POST",
     ) -> Route:
         """The route of a call that creates a job: `read` gets the request and its body."""
 
         async def answer(request: Request) -> Response:
             self._meet_fault()
-            job = self.jobs.make(read(request, await _object(request)))
+            job = self.jobs.make(read(request, await self.read_body(request)))
             match job.plan.answer:
                 case "accepted":
                     return json_answer(self.accepted(self.jobs.view(job)), status_code)
@@ -107,7 +111,7 @@ class SandboxApi(Shape):
                         continue
                     return Response()
 
-        return self.call("POST", path, answer)
+        return self.call(method, path, answer)
 
     def measured(self, job: JobView) -> dict[str, float]:
         """What the provider measures of a job that has completed: here, how long it took."""
@@ -127,12 +131,22 @@ class SandboxApi(Shape):
             raise HTTPException(404, "Request not found.")
         return job
 
+    def key_of(self, request: Request) -> str | None:
+        """The key that a call sends, empty if it lacks; None if it needs none."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() in self.schemes else ""
+        return request.headers.get("API-KEY") or bearer
+
+    async def read_body(self, request: Request) -> Body:
+        """The body of a submission. Raises HTTPException 400."""
+        return await _object(request)
+
     # ----------------------------------------------------------------------------------------------
 
     def _authenticate(self, request: Request) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        bearer = token.strip() if scheme.lower() in self.schemes else ""
-        key = request.headers.get("API-KEY") or bearer
+        key = self.key_of(request)
+        if key is None:
+            return
         if not key:
             raise HTTPException(self.no_key, "The key is missing.")
         if not hmac.compare_digest(key.encode(), (self._api_key or key).encode()):
@@ -149,7 +163,8 @@ class SandboxApi(Shape):
         headers = refusal.headers if isinstance(refusal, HTTPException) else None
         return JSONResponse(body, refusal.status_code, headers)
 
-    async def _result(self, request: Request) -> Response:
+    async def result_file(self, request: Request) -> Response:
+        """The file of a job that has completed."""
         job = self.find(request.path_params["id"])
         if self.jobs.view(job).status is not Status.COMPLETED:
             raise HTTPException(404, "There is no result.")

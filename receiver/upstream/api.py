@@ -79,6 +79,7 @@ class Api(HttpClient):
         read_delay: Callable[[Mapping[str, Any]], Any] = lambda body: body.get("retry_after"),
         counts_as: Callable[[Mapping[str, Any]], int | None] = lambda _: None,
         hosts: Collection[str] = (),
+        new_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """Does no I/O.
 
@@ -89,8 +90,9 @@ class Api(HttpClient):
             counts_as: says for which status the body of a 2xx answer stands, if it is an error.
             hosts: other origins to which the key may be sent, in lower case; `*.` in front of a
                 name stands for all hosts below it.
+            new_headers: as in `HttpClient`.
         """
-        super().__init__(account.base_url, headers, account.tls)
+        super().__init__(account.base_url, headers, account.tls, new_headers)
         self._account = account
         self._read_message = read_message
         self._read_delay = read_delay

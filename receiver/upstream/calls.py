@@ -81,7 +81,11 @@ class HttpClient:
     """An HTTP client for one provider. It keeps idle connections: close it."""
 
     def __init__(
-        self, base_url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None = None
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        tls: ssl.SSLContext | None = None,
+        new_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """Does no I/O.
 
@@ -90,8 +94,10 @@ class HttpClient:
                 scheme, host or port, unless its path is a whole URL.
             headers: sent with every call; ASCII.
             tls: by default, see `default_tls`.
+            new_headers: makes those that are different in every call.
         """
         self._base = httpx.URL(base_url)
+        self._new_headers = new_headers
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -151,7 +157,12 @@ class HttpClient:
         return httpx.Request(
             method,
             self._url(path),
-            headers={**self._headers, **({} if body is None else _JSON), **headers},
+            headers={
+                **self._headers,
+                **self._new_headers(),
+                **({} if body is None else _JSON),
+                **headers,
+            },
             content=body,
             extensions={"timeout": {"connect": CONNECT_SECONDS}},
         )

@@ -142,6 +142,11 @@ class Provider(Protocol):
         callback."""
         return None
 
+    def headers_for(self, link: str) -> Mapping[str, str]:
+        """The headers without which a link in a result is of no use; they hold the operator's key,
+        so they must not follow a redirect. Empty for all other links."""
+        return {}
+
     async def probe(self) -> StatusAnswer:
         """Make a free call that shows whether the key is accepted."""
         return await self.status(self.absent_job)

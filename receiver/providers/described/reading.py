@@ -114,7 +114,7 @@ def callback_reader(description: Description) -> Reader:
         words=given.words or base.words,
         absent=given.absent or base.absent,
         failed_if=given.failed_if or base.failed_if,
-        result=None if given.thin else given.result or base.result,
+        result=None if given.thin or description.result.file else given.result or base.result,
         error=given.error or base.error,
     )
 

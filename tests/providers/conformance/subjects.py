@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from receiver.clock import Clock, SystemClock
@@ -197,13 +196,7 @@ MINIMAL = Subject(
     sign=sign_minimal,
 )
 
-SUBJECTS = (SAMSAR, REPLICATE, FAL, MINIMAL)
-
-
-def each_subject(which: Callable[[Subject], bool] = lambda _: True) -> pytest.MarkDecorator:
-    """Run a test for each subject of this sort."""
-    found = [subject for subject in SUBJECTS if which(subject)]
-    return pytest.mark.parametrize("subject", found, ids=lambda each: str(each.name))
+BUILT_IN = (SAMSAR, REPLICATE, FAL)
 
 
 @asynccontextmanager

@@ -5,11 +5,11 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.upstream.contract import BadSignature
 from store.records.jobs import Status
+from tests.providers.conformance.each import each_subject
 from tests.providers.conformance.subjects import (
     Subject,
     as_body,
     as_headers,
-    each_subject,
     opened,
 )
 from tests.providers.faulty_server import Behaviour, answer, faulty_server

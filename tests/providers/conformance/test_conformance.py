@@ -1,4 +1,4 @@
-"""The calls that every provider makes. Add a new provider to `subjects.SUBJECTS`."""
+"""The calls that every provider makes. Add a new provider to `each.SUBJECTS`."""
 
 import json
 
@@ -18,13 +18,13 @@ from receiver.domain.answers import (
 from receiver.upstream.calls import MAX_ANSWER_BYTES
 from receiver.upstream.contract import Provider, UpstreamJob
 from store.rows import to_json
+from tests.providers.conformance.each import each_subject
 from tests.providers.conformance.subjects import (
     CALLBACK,
     KEY,
     TOKEN,
     Subject,
     as_body,
-    each_subject,
     opened,
 )
 from tests.providers.faulty_server import (
