@@ -192,7 +192,7 @@ class DescribedApi(SandboxApi):
         groups = self._one.kind.pattern.match(job.kind) or {}
         unused = dict.fromkeys((*path.names, "key", "secret", "uuid"), "")
         values = {**unused, **groups, "kind": job.kind, "id": job.id}
-        target = path.fill(values, in_path) if path.parts[-1] else f"/{path.names[0]}/{job.id}"
+        target = path.fill(values, in_path) or f"/{path.names[0]}/{job.id}"
         pairs = [f"{name}={text.fill(values, in_query)}" for name, text in query.items()]
         address = f"{self.base_url}{target.removeprefix('/')}"
         return f"{address}?{'&'.join(pairs)}" if pairs else address
@@ -229,11 +229,11 @@ class DescribedApi(SandboxApi):
             part = _put(part, self._one.result.value, job.id)
             for name, amount in self.measured(job).items():
                 part = _put(part, reader.measured[name], amount)
-        if job.error is not None:
-            part = _put(part, reader.error, job.error)
         if (word := _word(reader.words, job.status)) is None and job.status is Status.FAILED:
             word = _word(reader.words, Status.COMPLETED)
             part = _put(part, reader.failed_if, job.error)
+        if job.error is not None:
+            part = _put(part, reader.error, job.error)
         if word is not None:
             part = _put(part, reader.word, word)
         if job.progress is not None:
