@@ -7,7 +7,7 @@ What serves a service over HTTP is above it: `cli/serve.py`, `asgi.py`.
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ from receiver.archive.download import Downloader
 from receiver.clock import Clock, SystemClock
 from receiver.config.secret_file import load_or_create
 from receiver.dashboard.pages import pages
-from receiver.domain.schedule import DAY, Rules
+from receiver.domain.schedule import DAY, Pace, Rules
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.context import ServiceContext
 from receiver.engine.deliveries import Deliveries
@@ -187,7 +187,7 @@ async def running_on(
             holder=holder,
             clock=clock,
             ids=Ids(os.urandom),
-            rules=rules(settings, providers),
+            rules=rules(settings, providers, opened),
             providers=opened,
             known_kinds=providers.known_kinds(),
             metrics=metrics,
@@ -223,8 +223,13 @@ async def running_on(
         yield service
 
 
-def rules(settings: ServiceSettings, providers: Providers) -> Rules:
+def rules(
+    settings: ServiceSettings, providers: Providers, running: Mapping[str, Provider]
+) -> Rules:
     """The state machine's settings; times are in milliseconds."""
+    paces = {
+        name: Pace(each.can_ask, each.poll_every, each.retention) for name, each in running.items()
+    }
     return Rules(
         job_deadline=_ms(settings.job_deadline),
         queue_deadline=_ms(settings.queue_deadline),
@@ -236,6 +241,7 @@ def rules(settings: ServiceSettings, providers: Providers) -> Rules:
         poll_first=_ms(settings.poll_first),
         poll_min=_ms(settings.poll_min),
         poll_max=_ms(settings.poll_max),
+        paces={name: pace for name, pace in paces.items() if pace != Pace()},
         relay_first=_ms(settings.relay_schedule[0]),
         archive=settings.archive_url is not None,
         root=settings.root,

@@ -43,7 +43,7 @@ class Draft:
         """Increase the poll gap, and schedule the next status call after it, or after the
         provider's Retry-After if that is longer."""
         job, rules = self.job, self.rules
-        longest = schedule.LATE_POLL_MAX if job.done else rules.poll_max
+        longest = rules.late_poll_max if job.done else rules.poll_max
         gap = schedule.next_gap(job.tracking.poll_gap, rules, longest)
         self.track(poll_gap=gap)
         self.call_at(self.now + max(schedule.jittered(job, gap, rules), retry_after or 0))

@@ -25,7 +25,7 @@ def decide(
 
     The transition's event and relay message are created here, so no change can lack them.
     """
-    draft = Draft(job, now, rules)
+    draft = Draft(job, now, rules.of(job.provider))
     match observation:
         case observed.SubmissionBegins():
             submission.begin(draft, observation)

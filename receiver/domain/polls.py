@@ -52,7 +52,9 @@ def _apply(draft: Draft, call: StatusCallEnded) -> None:
     match call.answer:
         case StatusReport(report=report):
             draft.track(misses=0, missed_since=None)
-            if report.status not in FINAL_STATUSES:
+            if report.status is None and report.provider_status is not None:
+                _apply_unknown_word(draft, report, call)
+            elif report.status not in FINAL_STATUSES:
                 _apply_unfinished(draft, report, call)
             elif report.lacks_result:
                 _apply_linkless(draft, report, call)
@@ -92,6 +94,13 @@ def _go_on(draft: Draft, call: StatusCallEnded) -> None:
         outcomes.miss_deadline(draft, retry_after)
     else:
         draft.call_after_gap(retry_after)
+
+
+def _apply_unknown_word(draft: Draft, report: Report, call: StatusCallEnded) -> None:
+    """Show a word that we do not know. It decides nothing, and denies no claim."""
+    if not draft.job.done:
+        outcomes.apply_progress(draft, report, Evidence.POLL)
+    _go_on(draft, call)
 
 
 def _apply_unfinished(draft: Draft, report: Report, call: StatusCallEnded) -> None:

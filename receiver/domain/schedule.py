@@ -2,7 +2,8 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from receiver.domain.client_webhooks import ClientWebhooks
 from store.records.jobs import Job, Phase
@@ -18,6 +19,18 @@ GRACE = DAY
 that may be corrected is still polled for the provider's own outcome."""
 LATE_POLL_MAX = HOUR
 """The longest gap between polls of a finished job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a provider wants to be asked for the status of its jobs."""
+
+    can_ask: bool = True
+    """Whether it can be asked at all."""
+    every: Millis = 0
+    """The shortest gap between two calls."""
+    retention: Millis | None = None
+    """How long it knows a finished job, if that is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,11 @@ class Rules:
     poll_first: Millis = 30 * SECOND
     poll_min: Millis = 5 * SECOND
     poll_max: Millis = 120 * SECOND
+    late_poll_max: Millis = LATE_POLL_MAX
+    can_ask: bool = True
+    """Whether the job's provider can be asked for its status."""
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+    """Of the providers that have one."""
     relay_first: Millis = 0
     """The gap before a relay message's first attempt."""
     archive: bool = False
@@ -45,6 +63,21 @@ class Rules:
     """The path with which links to jobs begin, before `/v1`."""
     client_webhooks: Mapping[str, ClientWebhooks] = field(default_factory=dict)
     """By `Job.source`: the shape of webhooks to clients that speak a provider's own API."""
+
+    def of(self, provider: str) -> Self:
+        """The rules for jobs of a provider: it is asked twice while it knows a finished job."""
+        pace = self.paces.get(provider)
+        if pace is None:
+            return self
+        shortest = max(self.poll_min, pace.every)
+        half = self.late_poll_max if pace.retention is None else pace.retention // 2
+        return replace(
+            self,
+            poll_min=shortest,
+            poll_max=max(shortest, min(self.poll_max, half)),
+            late_poll_max=max(shortest, min(self.late_poll_max, half)),
+            can_ask=pace.can_ask,
+        )
 
 
 def deadline(job: Job, rules: Rules) -> Millis:
@@ -83,14 +116,15 @@ def next_status_call(job: Job, at: Millis, now: Millis, rules: Rules) -> Due | N
     """The due row of an accepted job whose next status call should be at `at`. It may be finished,
     with a failure that the provider may still correct.
 
-    A job without a provider id cannot be polled: it waits for CONFIRM_TIMEOUT after its first claim
-    or, without a claim, for its deadline. A claim waits for CONFIRM_TIMEOUT after the first call
-    that failed to decide it. The deadline of any other job, and the end of its grace period, take
-    effect only by a call begun after them. So no poll is scheduled past the next of these times,
-    whatever the provider's Retry-After. After both, the gap is at most POLL_MAX.
+    A job without a provider id, or of a provider that cannot be asked, cannot be polled: it waits
+    for CONFIRM_TIMEOUT after its first claim or, without a claim, for its deadline. A claim waits
+    for CONFIRM_TIMEOUT after the first call that failed to decide it. The deadline of any other
+    job, and the end of its grace period, take effect only by a call begun after them. So no poll is
+    scheduled past the next of these times, whatever the provider's Retry-After. After both, the gap
+    is at most POLL_MAX.
     """
     end, tracking = deadline(job, rules), job.tracking
-    if job.provider_request_id is None:
+    if job.provider_request_id is None or not rules.can_ask:
         if tracking.claims:
             return Due(Lane.WAIT, tracking.claims[0].received_at + rules.confirm_timeout)
         return None if job.done else Due(Lane.WAIT, end)

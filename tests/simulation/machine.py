@@ -127,7 +127,7 @@ class Machine:
             holder=process.name,
             clock=world.clock,
             ids=Ids(random.randbytes),
-            rules=rules(self._settings, providers),
+            rules=rules(self._settings, providers, {world.provider.name: world.provider}),
             providers={world.provider.name: world.provider},
             known_kinds={world.provider.name: world.provider.check_kind},
             metrics=metrics,
