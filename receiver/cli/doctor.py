@@ -133,7 +133,7 @@ async def _check_providers(settings: ServiceSettings) -> list[Finding]:
 async def _check_provider(url: str, entry: Entry, provider: Provider) -> _Result:
     """Whether it answers and accepts the key. A status call is free."""
     try:
-        answer = await provider.status(provider.absent_job)
+        answer = await provider.probe()
     finally:
         await provider.close()
     check_url = f"Check RECEIVER_{entry.base_url.upper()} and the network connection to it."

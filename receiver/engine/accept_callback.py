@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
@@ -14,6 +14,7 @@ from receiver.engine.context import ServiceContext
 from receiver.engine.observe_job import note_end
 from receiver.json_text import UnreadableJson, decode, has_more_values, parse
 from receiver.large_bodies import LARGE, MAX_VALUES, LargeBodies
+from receiver.upstream.contract import Headers
 from store.callbacks import IncomingCallback, Receipt
 from store.errors import NotFound, StoreUnavailable
 from store.records.callbacks import Verdict
@@ -23,6 +24,15 @@ from store.records.transitions import Transition
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 log = structlog.get_logger()
+
+
+class Challenged(Exception):
+    """A body is no callback, but asks whether we are there."""
+
+    def __init__(self, answer: Mapping[str, str]) -> None:
+        super().__init__()
+        self.answer = answer
+        """As JSON, this is to be answered."""
 
 
 class CallbackIntake:
@@ -37,7 +47,7 @@ class CallbackIntake:
         provider: str,
         job_id: str,
         body: bytes,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Headers,
         *,
         verified: bool,
     ) -> Receipt:
@@ -47,6 +57,7 @@ class CallbackIntake:
         polled instead. `verified` says whether its signature is the provider's.
 
         Raises:
+            Challenged: it is no callback; nothing was written.
             NotFound: there is no such job.
             StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
         """
@@ -62,13 +73,13 @@ class CallbackIntake:
         }
         receive = self._services.store.callbacks.receive
         try:
-            report = await self._read(provider, body)
+            report = await self._read(provider, body, headers)
             if report is None:
                 received = await receive(arrival, Verdict.REJECTED)
             else:
                 arrival["provider_request_id"] = report.provider_request_id
                 received = await receive(arrival, partial(self._decide, report, verified))
-        except (NotFound, StoreUnavailable):
+        except (Challenged, NotFound, StoreUnavailable):
             raise
         except Exception:
             # It must not be lost, nor be refused again and again: it is kept for people to read.
@@ -77,25 +88,28 @@ class CallbackIntake:
         note_end(self._services, received.transition)
         return received.receipt
 
-    async def _read(self, provider: str, body: bytes) -> Report | None:
-        read = partial(self._read_at_once, provider, body)
+    async def _read(self, provider: str, body: bytes, headers: Headers) -> Report | None:
+        read = partial(self._read_at_once, provider, body, headers)
         if len(body) <= LARGE:
             return read()
         async with self._large.turn(provider):
             return await asyncio.to_thread(read)
 
-    def _read_at_once(self, provider: str, body: bytes) -> Report | None:
-        """What a callback's body says; None if it is no JSON object, or has too many
-        values."""
+    def _read_at_once(self, name: str, body: bytes, headers: Headers) -> Report | None:
+        """What a callback says; None if its body is no JSON object, or has too many values. Raises
+        Challenged."""
         if has_more_values(body, MAX_VALUES):
             return None
         try:
             content = parse(decode(body))
         except UnreadableJson:
             return None
-        return (
-            self._services.providers[provider].read(content) if isinstance(content, dict) else None
-        )
+        if not isinstance(content, dict):
+            return None
+        provider = self._services.providers[name]
+        if (answer := provider.challenge(content)) is not None:
+            raise Challenged(answer)
+        return provider.read_callback(content, headers)
 
     def _decide(
         self, report: Report, verified: bool, callback_id: int, job: Job
@@ -104,7 +118,7 @@ class CallbackIntake:
         return decide(job, received, self._services.clock.now(), self._services.rules)
 
 
-def _headers_to_store(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _headers_to_store(headers: Headers) -> str:
     """The raw headers, one per line, without those that may hold a proxy's secrets."""
     return b"\n".join(
         [b"%s: %s" % header for header in headers if header[0] not in _SECRET_HEADERS]

@@ -5,14 +5,16 @@ from typing import Final
 
 import structlog
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from receiver.engine.accept_callback import Challenged
 from receiver.http_api.body import read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.http_api.responses import json_response
 from receiver.large_bodies import MAX_VALUES
-from receiver.upstream.contract import BadSignature
+from receiver.upstream.contract import BadSignature, Headers
 from store.callbacks import Receipt
 from store.errors import NotFound
 
@@ -43,6 +45,10 @@ async def callback(
             receipt = await context.callbacks.accept(
                 provider, job_id, body, scope["headers"], verified=verified
             )
+    except Challenged as challenge:
+        services.metrics.count_callback(provider, "challenge")
+        await json_response(challenge.answer)(scope, receive, send)
+        return
     except NotFound:
         services.metrics.count_callback(provider, "gone")
         log.info("callback for a removed job", job=job_id)
@@ -55,8 +61,16 @@ async def callback(
         raise Problem(400, "invalid_json", text)
     if receipt is Receipt.CONFLICT:
         raise Problem(409, "id_conflict", "The body and this URL name different jobs.")
-    await _ANSWERS[receipt](scope, receive, send)
+    reply = services.providers[provider].reply
+    answer = _ANSWERS[receipt] if reply is None else PlainTextResponse(reply)
+    await answer(scope, receive, send)
     services.metrics.callback_acknowledgement_seconds.observe(services.clock.monotonic() - began)
+
+
+def _headers(scope: Scope) -> Headers:
+    path, query = scope["raw_path"], scope["query_string"]
+    target = b"%b?%b" % (path, query) if query else path
+    return [(b":method", scope["method"].encode()), (b":path", target), *scope["headers"]]
 
 
 async def _read_verified(
@@ -69,7 +83,7 @@ async def _read_verified(
     """The body, and whether the provider's signature was verified. Raises `NotFound`, `Problem`."""
     services = context.services
     try:
-        verify = services.providers[provider].verifier(request.scope["headers"])
+        verify = services.providers[provider].verifier(_headers(request.scope))
         body = await read_body(request, context.settings.max_body_bytes, grow_to)
         return body, verify is not None and await verify(body)
     except (BadSignature, Problem) as error:

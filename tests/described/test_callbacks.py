@@ -1,0 +1,2 @@
+"""Callbacks of described providers through the route: challenges, replies, headers, signed
+requests."""
