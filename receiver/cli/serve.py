@@ -15,7 +15,12 @@ from receiver.clock import SystemClock
 from receiver.config.environment import load
 from receiver.config.settings import LogSettings, SandboxSettings
 from receiver.providers import entries
-from receiver.providers.settings import PriceSettings, ServiceSettings, with_providers
+from receiver.providers.settings import (
+    PriceSettings,
+    ServiceSettings,
+    known_entries,
+    with_providers,
+)
 from receiver.server.serve import allow_many_connections, listen, origin, serving
 from receiver.telemetry import logs
 
@@ -85,7 +90,7 @@ class _Sandbox(PriceSettings, SandboxSettings, LogSettings):
 
 
 def _known(name: str) -> str:
-    names = [entry.name for entry in entries()]
+    names = [entry.name for entry in known_entries()]
     if name not in names:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, names))}.")
     return name

@@ -1,7 +1,7 @@
 """The price list, a TOML file (docs/money.md)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from receiver.domain.prices import Price, PriceList
 from store.records.costs import AMOUNT, AMOUNT_RULE, ZERO
 
 
-def read_prices(file: str, measures: Mapping[str, str]) -> PriceList:
+def read_prices(file: str, measures: Mapping[str, Collection[str]]) -> PriceList:
     """Read a file; see `parse_prices`. Raises ValueError."""
     try:
         text = Path(file).read_text(encoding="utf-8")
@@ -31,9 +31,9 @@ def read_prices(file: str, measures: Mapping[str, str]) -> PriceList:
     return parse_prices(text, measures)
 
 
-def parse_prices(text: str, measures: Mapping[str, str]) -> PriceList:
+def parse_prices(text: str, measures: Mapping[str, Collection[str]]) -> PriceList:
     """Parse a price list. `measures` names, by every provider that can stand in it, what that
-    measures of a job; empty for nothing. Raises ValueError with all faults, each with its line."""
+    measures of a job. Raises ValueError with all faults, each with its line."""
     read = read_toml(_PriceList, text, parse_toml(text), context=measures)
     return PriceList(read.currency, tuple(Price(**each.model_dump()) for each in read.price))
 
@@ -71,9 +71,9 @@ def _leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _measurable(table: dict[str, Decimal], info: ValidationInfo) -> dict[str, Decimal]:
     provider = info.data.get("provider", "")
-    measured = (info.context or {}).get(provider)
-    if provider and table.keys() - {measured}:
-        raise ValueError(f"{provider} measures {measured or 'nothing'}")
+    measured = (info.context or {}).get(provider, ())
+    if provider and table.keys() - set(measured):
+        raise ValueError(f"{provider} measures {', '.join(measured) or 'nothing'}")
     return table
 
 

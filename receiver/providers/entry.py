@@ -1,6 +1,8 @@
 """What is known of a provider without its code, which is slow to import."""
 
 from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any
 
 from receiver.config.environment import Settings
 
@@ -19,13 +21,17 @@ class Entry:
     """Which of them is the operator's key: None if it is not set."""
     plugin: str
     """Where its `Plugin` is: `module:class`."""
-    measures: str = ""
+    measures: tuple[str, ...] = ()
     """What it measures of a job, as price lists name it."""
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Those of its settings without which it cannot run. The twin can."""
         return self.key, self.base_url
+
+    def load(self) -> Any:
+        """Its `Plugin`; this imports its code."""
+        return resolve_name(self.plugin)()
 
     @property
     def base_url(self) -> str:

@@ -1,7 +1,6 @@
 """The providers of a service, made from its settings."""
 
 from collections.abc import Collection, Iterator, Mapping
-from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import SecretStr
@@ -44,7 +43,7 @@ class Providers:
         account = Account(
             name=name,
             base_url=base_url,
-            key=_key(entry, settings) or "sandbox",
+            key=_key(entry, settings) or ("sandbox" if name == entry.twin else ""),
             clock=clock,
             submit_timeout=settings.submit_timeout,
         )
@@ -90,7 +89,7 @@ class Providers:
 
 
 def _plugin(entry: Entry) -> Plugin[Any]:
-    made: Plugin[Any] = resolve_name(entry.plugin)()
+    made: Plugin[Any] = entry.load()
     return made
 
 

@@ -5,10 +5,13 @@ so all errors are reported together, and all secrets are known.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from types import new_class
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
+import structlog
 from pydantic import Field, InstanceOf, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import NoDecode
@@ -21,15 +24,28 @@ from receiver.config.values import one_of
 from receiver.domain.prices import PriceList
 from receiver.net.this_machine import is_this_machine
 from receiver.providers import entries
+from receiver.providers.described.entry import SHIPPED, DescribedEntry, read_entries
 from receiver.providers.entry import Entry
+
+log = structlog.get_logger()
 
 
 class PriceSettings(Settings):
     known: ClassVar[Mapping[str, Entry]]
     """By the names of all providers, and then of their twins."""
 
+    providers_dir: Annotated[Path | None, Field(validate_default=False)] = None
+    """A folder with descriptions of further providers, `NAME.toml` (docs/providers.md)."""
     prices: Annotated[InstanceOf[PriceList] | None, NoDecode] = None
     """A TOML file with what jobs cost (docs/money.md)."""
+
+    @field_validator("providers_dir")
+    @classmethod
+    def _check_descriptions(cls, folder: Path | None) -> Path | None:
+        _, faults = ([], []) if folder is None else read_entries(folder)
+        if faults:
+            raise ValueError("\n".join(faults))
+        return folder
 
     @field_validator("prices", mode="before")
     @classmethod
@@ -123,7 +139,29 @@ S = TypeVar("S", bound=PriceSettings)
 
 def with_providers(kind: type[S]) -> type[S]:
     """The class, with the settings of every known provider."""
-    return cast(type[S], _joined(kind, entries()))
+    return cast(type[S], _joined(kind, known_entries()))
+
+
+class _Folder(Settings):
+    providers_dir: Path | None = None
+
+
+def known_entries() -> tuple[Entry, ...]:
+    """Those of all providers, with those in `PROVIDERS_DIR`: these count where a shipped one has
+    the name. What is wrong there is told when the settings are loaded."""
+    with suppress(OSError, ValueError):
+        if (folder := _Folder().providers_dir) is not None:
+            return *entries(), *_described(folder)
+    return *entries(), *_described()
+
+
+def _described(folder: Path | None = None) -> Iterable[DescribedEntry]:
+    found = {entry.name: entry for entry in read_entries(SHIPPED)[0]}
+    for entry in () if folder is None else read_entries(folder)[0]:
+        if entry.name in found:
+            log.info("this description counts, not the one that is shipped", path=str(entry.path))
+        found[entry.name] = entry
+    return found.values()
 
 
 @cache

@@ -33,8 +33,8 @@ class SandboxApi(Shape):
 
     name: str
     """The provider's, as in price lists."""
-    measures: str = ""
-    """What it measures of a job, as in price lists; empty for nothing."""
+    measures: Sequence[str] = ()
+    """What it measures of a job, as in price lists."""
     path: str
     """A client's base URL is the sandbox's origin followed by this."""
     schemes: Sequence[str] = ()
@@ -115,9 +115,8 @@ class SandboxApi(Shape):
 
     def measured(self, job: JobView) -> dict[str, float]:
         """What the provider measures of a job that has completed: here, how long it took."""
-        if not self.measures or job.status is not Status.COMPLETED:
-            return {}
-        return {self.measures: self.jobs.rules.render_seconds}
+        completed = job.status is Status.COMPLETED
+        return dict.fromkeys(self.measures if completed else (), self.jobs.rules.render_seconds)
 
     def asked(self, job_id: str) -> JobView:
         """The job that a status call asks for. Raises HTTPException 404, or for a fault."""

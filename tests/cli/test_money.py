@@ -111,7 +111,11 @@ def test_faults_of_the_prices_are_told_with_their_lines(workspace: Workspace, co
     done = at.run(command)
     assert done.status == 2
     said = done.err + done.out
-    for words in ("line 1: currency", "line 5: price.fixed", "line 6: price.typo: there is no such member"):
+    for words in (
+        "line 1: currency",
+        "line 5: price.fixed",
+        "line 6: price.typo: there is no such member",
+    ):
         assert f"RECEIVER_PRICES is 'prices.toml': {words}" in said
     assert ("RECEIVER_POLL_RATE" in said) == (command != "sandbox")
 

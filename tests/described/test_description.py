@@ -100,7 +100,7 @@ def test_a_description() -> None:
         submit=SUBMIT
         + 'deduplicates = { header = "Key", for = 60 }\nbody = {u="{callback_url}"}\n',
     )
-    assert (one.needs_key, one.calls_back, one.setting) == (True, True, "ONE")
+    assert (one.needs_key, one.calls_back) == (True, True)
     assert one.submit.deduplicates is not None
     assert one.submit.deduplicates.seconds == 60
     assert one.signature is not None

@@ -7,15 +7,19 @@ from pydantic.fields import FieldInfo
 
 from receiver.config.settings import ClientSettings
 from receiver.config.values import Rate
+from receiver.providers.described.entry import SHIPPED, read_entries
 from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.telemetry.metrics import Metrics
 from tests.docs.pages import ROOT
 
 METRICS, SETTINGS = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("metrics", "settings"))
+OF_DESCRIBED = {name for entry in read_entries(SHIPPED)[0] for name in entry.settings.model_fields}
+"""Their names follow from the provider's, so one row is for all of them."""
 FIELDS: dict[str, FieldInfo] = {
     name: field
     for kind in (with_providers(ServiceSettings), ClientSettings)
     for name, field in kind.model_fields.items()
+    if name not in OF_DESCRIBED
 }
 
 

@@ -12,7 +12,7 @@ from receiver.domain.prices import NumberTooLong, PriceList
 from receiver.json_text import parse
 from store.records.costs import EXACT, Budget, plain
 
-MEASURES = {"samsar": "", "fal": "billable_units"}
+MEASURES = {"samsar": (), "fal": ("billable_units",)}
 HEAD = 'currency = "USD"\n'
 BIG = "123456789012345678901234567890"
 PRICE = '[[price]]\nprovider = "samsar"\nkind = "create_*"\n'

@@ -602,10 +602,12 @@ class Description(Table):
     probe: Probe = Probe()
     example: Example = Example()
 
-    @property
-    def setting(self) -> str:
-        """What the names of its settings begin with, such as `BFL`."""
-        return self.name.upper().replace("-", "_")
+    def kind_fault(self, kind: str) -> str | None:
+        """What is wrong with a kind, as a sentence; None if it fits."""
+        if self.kind.pattern.match(kind) is not None:
+            return None
+        such_as = f", such as {self.kind.example}" if self.kind.example else ""
+        return f"kind must be one that matches {self.kind.pattern.text}{such_as}."
 
     def uses(self, placeholder: str) -> bool:
         """Whether any of its templates has this placeholder."""

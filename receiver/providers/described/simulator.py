@@ -64,7 +64,7 @@ class DescribedApi(SandboxApi):
     ) -> None:
         """`secret` is that of its callbacks."""
         super().__init__(api_key, prices)
-        self.name = description.name
+        self.name, self.measures = description.name, tuple(description.read.measured)
         self._one, self._secret = description, secret
         self._statuses, self._callbacks = status_reader(description), callback_reader(description)
 
@@ -202,14 +202,6 @@ class DescribedApi(SandboxApi):
             link = link.replace("/results/", "/files/")
         example = self._one.example.result
         return {"url": link} if example is None else _with_links(example, link)
-
-    def measured(self, job: JobView) -> dict[str, float]:
-        completed = job.status is Status.COMPLETED
-        return dict.fromkeys(self._one.read.measured if completed else (), self._seconds)
-
-    @property
-    def _seconds(self) -> float:
-        return self.jobs.rules.render_seconds
 
     def error(self, status_code: int, detail: str) -> Body:
         errors = self._one.errors

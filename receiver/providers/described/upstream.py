@@ -113,11 +113,7 @@ class Described(Provider):
             self._keys.fetch()
 
     def check_kind(self, kind: str) -> str | None:
-        if self._one.kind.pattern.match(kind) is not None:
-            return None
-        example = self._one.kind.example
-        such_as = f", such as {example}" if example else ""
-        return f"kind must be one that matches {self._one.kind.pattern.text}{such_as}."
+        return self._one.kind_fault(kind)
 
     def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
         submit = self._one.submit

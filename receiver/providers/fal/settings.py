@@ -28,5 +28,5 @@ ENTRY: Final = Entry(
     settings=FalSettings,
     key="fal_key",
     plugin="receiver.providers.fal.plugin:FalPlugin",
-    measures="billable_units",
+    measures=("billable_units",),
 )

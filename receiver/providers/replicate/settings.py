@@ -25,5 +25,5 @@ ENTRY: Final = Entry(
     settings=ReplicateSettings,
     key="replicate_api_token",
     plugin="receiver.providers.replicate.plugin:ReplicatePlugin",
-    measures="predict_time",
+    measures=("predict_time",),
 )

@@ -10,8 +10,6 @@ from unittest.mock import patch
 from receiver.domain import callbacks, failures, schedule
 from receiver.domain.schedule import Rules
 from receiver.engine.throttle import Throttle
-from receiver.providers.registry import Providers
-from receiver.providers.settings import ServiceSettings
 from store.callbacks import Callbacks, IncomingCallback, Receipt, Received
 from store.job_writer import JobWriter
 from store.records.callbacks import Verdict
@@ -62,13 +60,9 @@ def unusable_and_not_polled() -> Patch:
     plan=plans.forged_while_it_renders,
 )
 @instead_of(machine, "rules")
-def claims_trusted_at_once(
-    rules: Callable[[ServiceSettings, Providers], Rules],
-    settings: ServiceSettings,
-    providers: Providers,
-) -> Rules:
+def claims_trusted_at_once(rules: Callable[..., Rules], *given: Any) -> Rules:
     """A terminal callback is not confirmed: anybody who knows the address can end the job."""
-    return replace(rules(settings, providers), confirm_callbacks=False)
+    return replace(rules(*given), confirm_callbacks=False)
 
 
 @variant("final is final, but for one correction by the provider", first=4)

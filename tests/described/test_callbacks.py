@@ -1,2 +1,0 @@
-"""Callbacks of described providers through the route: challenges, replies, headers, signed
-requests."""
