@@ -37,6 +37,11 @@ class Report:
     """What only the answer with the result measures: a job with such a price needs that answer."""
 
     @property
+    def has_unknown_word(self) -> bool:
+        """Whether the provider's word says nothing to us: it is shown, and decides nothing."""
+        return self.status is None and self.provider_status is not None
+
+    @property
     def lacks_result(self) -> bool:
         """Whether the job is COMPLETED, but its result must come from a later status call."""
         return self.status is Status.COMPLETED and self.result is None and not self.result_is_gone
@@ -104,12 +109,15 @@ SubmitAnswer: TypeAlias = SubmitAccepted | SubmitRefused | SubmitNotSent | Submi
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """The provider answered a status call with a status."""
+    """The provider answered a status call with a status, or with a word that we do not know."""
 
-    outcome: ClassVar = "reported"
     report: Report
     retry_after: Millis | None = None
     """The provider's Retry-After, in milliseconds from now; unused if the report is an outcome."""
+
+    @property
+    def outcome(self) -> str:
+        return "unknown_word" if self.report.has_unknown_word else "reported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _apply(draft: Draft, call: StatusCallEnded) -> None:
     match call.answer:
         case StatusReport(report=report):
             draft.track(misses=0, missed_since=None)
-            if report.status is None and report.provider_status is not None:
+            if report.has_unknown_word:
                 _apply_unknown_word(draft, report, call)
             elif report.status not in FINAL_STATUSES:
                 _apply_unfinished(draft, report, call)

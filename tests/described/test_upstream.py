@@ -143,6 +143,7 @@ async def test_an_unknown_word_is_shown_and_is_no_status() -> None:
         said = await one.status(UP_1)
     assert isinstance(said, StatusReport)
     assert (said.report.status, said.report.provider_status) == (None, "Dreaming")
+    assert said.outcome == "unknown_word"
 
 
 RESULT = {"GET /api/query": (200, {"state": "done", "file_id": 7})}
