@@ -50,8 +50,8 @@ def _split_list(value: object) -> object:
 def _matching(pattern: str, needed: str) -> BeforeValidator:
     """Accepts a text that matches as a whole; else the message is `needed`."""
 
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
+    def check(text: object) -> str:
+        if not isinstance(text, str) or not re.fullmatch(pattern, text):
             raise ValueError(needed)
         return text
 

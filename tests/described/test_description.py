@@ -1,10 +1,14 @@
 """Descriptions: what is refused and on which line, and the schema that is published."""
 
+import copy
 import json
+import re
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from receiver.config.toml_lines import parse_toml
 from receiver.providers.described.description import (
@@ -12,7 +16,8 @@ from receiver.providers.described.description import (
     description_schema,
     read_description,
 )
-from tests.described.files import HEAD, READ, STATUS, SUBMIT, described, text
+from tests.described.files import HEAD, KIND, READ, STATUS, SUBMIT, described, text
+from tests.described.shapes import TEXTS
 
 CALLS = SUBMIT + 'body = { hook = "{callback_url}" }\n'
 
@@ -79,6 +84,7 @@ def faults_of(file: str, name: str = "one") -> list[str]:
             text("[signature]", 'scheme = "sha"', 'header = "x"', 'timestamp = "t"', submit=CALLS),
             ["line 21: signature.scheme", "line 23: signature.timestamp: a JSON Pointer"],
         ),
+        (text(kind=KIND.replace("draw", "Draw")), ["line 6: kind.example: it does not match"]),
         (text(head="nam = 1\n" + HEAD, submit=SUBMIT.replace('"/id"', '"id"')), [
             "line 1: nam: there is no such member; did you mean name?",
             "line 10: submit.id: a JSON Pointer",
@@ -142,3 +148,45 @@ def test_each_member_is_documented() -> None:
     schema = description_schema()
     for name in Description.model_fields:
         assert name in schema["properties"]
+
+
+SCALARS = (
+    st.booleans() | st.integers(-9, 9) | st.floats() | st.sampled_from(["", "/a", "{id}", "("])
+)
+LISTS = st.lists(SCALARS, max_size=2)
+VALUES = SCALARS | LISTS | st.dictionaries(st.sampled_from("ab"), SCALARS | LISTS)
+FULL = parse_toml(TEXTS["nested"]) | parse_toml(TEXTS["second"])
+
+
+def as_toml(value: Any) -> str:
+    match value:
+        case dict():
+            return (
+                "{"
+                + ",".join(f"{json.dumps(k)}={as_toml(each)}" for k, each in value.items())
+                + "}"
+            )
+        case list():
+            return "[" + ",".join(map(as_toml, value)) + "]"
+        case float():
+            return repr(value)
+        case _:
+            return json.dumps(value)
+
+
+@given(st.data())
+def test_any_value_anywhere_is_read_or_refused_in_words(data: st.DataObject) -> None:
+    document = copy.deepcopy(FULL)
+    table = document
+    name = data.draw(st.sampled_from(sorted(table)))
+    while isinstance(table[name], dict) and table[name] and data.draw(st.booleans()):
+        table = table[name]
+        name = data.draw(st.sampled_from(sorted(table)))
+    table[name] = data.draw(VALUES)
+    lines = "\n".join(f"{member} = {as_toml(value)}" for member, value in document.items())
+    said = "line 1: nothing"
+    try:
+        read_description(lines, "second")
+    except ValueError as refused:
+        said = str(refused)
+    assert all(re.match(r"line \d+: [a-z_]+", line) for line in said.split("\n"))

@@ -155,6 +155,13 @@ def _pattern(value: object) -> Pattern:
     return parse_pattern(value)
 
 
+def _fitting(kind: str | None, info: ValidationInfo) -> str | None:
+    pattern = info.data.get("pattern")
+    if kind is not None and pattern is not None and pattern.match(kind) is None:
+        raise ValueError("it does not match the pattern")
+    return kind
+
+
 def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise ValueError("an origin is needed, as in https://api.example.com or https://*.example")
@@ -238,7 +245,7 @@ class Kind(Table):
     pattern: Annotated[Pattern, PlainValidator(_pattern, json_schema_input_type=str)]
     """The regular expression that a whole `kind` must match. Its named groups are placeholders. It
     has no references to groups, and does not look ahead or behind."""
-    example: str | None = None
+    example: Annotated[str | None, AfterValidator(_fitting)] = None
     """A kind that fits."""
 
 
@@ -656,7 +663,7 @@ def read_description(text: str, name: str) -> Description:
     document = parse_toml(text)
     known = _Known(
         _groups(_at(document, "kind", "pattern")),
-        frozenset(_at(document, "submit", "urls") or ()),
+        frozenset(_table(_at(document, "submit", "urls"))),
         _at(document, "result", "value") is not None,
     )
     return read_toml(Description, text, document, _faults(document, name), known)
