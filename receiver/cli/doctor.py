@@ -145,6 +145,8 @@ async def _check_provider(url: str, entry: Entry, provider: Provider) -> _Result
         case StatusUnavailable(credentials_refused=True):
             detail = f"{url} rejects the key: {answer.reason}"
             return "failed", detail, f"Set RECEIVER_{entry.key.upper()} to a valid key."
+        case StatusUnavailable(only_this_job=True) if not provider.can_ask:
+            return "warning", f"{url}: whether it accepts the key cannot be seen", ""
         case StatusUnavailable():
             return "failed", f"{url}: {answer.reason}", check_url
 

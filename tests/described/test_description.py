@@ -85,6 +85,18 @@ def faults_of(file: str, name: str = "one") -> list[str]:
             ["line 21: signature.scheme", "line 23: signature.timestamp: a JSON Pointer"],
         ),
         (text(kind=KIND.replace("draw", "Draw")), ["line 6: kind.example: it does not match"]),
+        (
+            text("[signature]", 'scheme = "hmac"', 'header = "x"', "keys = {}", submit=CALLS),
+            ["line 23: signature.keys: jwks is needed, or path and at"],
+        ),
+        (
+            text(
+                *("[signature]", 'scheme = "hmac"', 'header = "x"'),
+                'keys = { jwks = "https://x.example/keys" }',
+                submit=CALLS,
+            ),
+            ["line 23: signature.keys: jwks has keys for the scheme ed25519 alone"],
+        ),
         (text(head="nam = 1\n" + HEAD, submit=SUBMIT.replace('"/id"', '"id"')), [
             "line 1: nam: there is no such member; did you mean name?",
             "line 10: submit.id: a JSON Pointer",

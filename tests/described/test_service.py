@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.cli.doctor import check_all
 from receiver.config.environment import SettingsError, load
 from receiver.providers.settings import ServiceSettings, with_providers
 from tests.described.shapes import SHAPES, TEXTS
 from tests.http_api.relay_sink import Sink, relay_sink
+from tests.providers.path_server import path_server
 from tests.support.service import (
     RunningService,
     history_of,
@@ -159,6 +161,19 @@ async def test_with_a_secret_a_callback_without_a_good_signature_is_401(tmp_path
         headers = {"x-task-id": "up-9", "x-task-status": "DONE"}
         answer = await http.post(url, json={"data": {"a": 1}}, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
+
+
+async def test_doctor_sees_whether_the_key_is_accepted(tmp_path: Path) -> None:
+    async with path_server() as server:
+        url = {"plain_base_url": f"{server.origin}/one", "only_base_url": f"{server.origin}/two"}
+        keys = {"plain_api_key": "k", "only_api_key": "k"}
+        given = {"database_url": f"sqlite:///{tmp_path}/x.db", "providers": "only", **url, **keys}
+        settings = load(with_providers(ServiceSettings), provider="plain", **given)
+        found = {each.detail: each.state for each in await check_all(settings)}
+    assert found[f"{server.origin}/one/ accepts the key"] == "ok"
+    assert found[f"{server.origin}/two/: whether it accepts the key cannot be seen"] == "warning"
+    unsigned = "only signs its callbacks, but no secret is set to verify them"
+    assert found[unsigned] == "warning"
 
 
 # --- settings -------------------------------------------------------------------------------------

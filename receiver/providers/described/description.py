@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, cast
 
 from pydantic import (
     AfterValidator,
@@ -151,10 +151,6 @@ def _instead_of(name: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _pattern(value: object) -> Pattern:
-    return parse_pattern(value)
-
-
 def _fitting(kind: str | None, info: ValidationInfo) -> str | None:
     pattern = info.data.get("pattern")
     if kind is not None and pattern is not None and pattern.match(kind) is None:
@@ -242,7 +238,7 @@ _OwnText = Annotated[Template, _text()]
 class Kind(Table):
     """What runs: a model, an endpoint."""
 
-    pattern: Annotated[Pattern, PlainValidator(_pattern, json_schema_input_type=str)]
+    pattern: Annotated[Pattern, PlainValidator(parse_pattern, json_schema_input_type=str)]
     """The regular expression that a whole `kind` must match. Its named groups are placeholders. It
     has no references to groups, and does not look ahead or behind."""
     example: Annotated[str | None, AfterValidator(_fitting)] = None
@@ -461,8 +457,20 @@ class Keys(Table):
     """The address of a JSON Web Key Set with Ed25519 keys."""
     at: Annotated[_At | None, _instead_of("jwks")] = None
     """Where the answer has the secret."""
-    path: Annotated[_OwnPath | None, _needs("at")] = None
+    path: _OwnPath | None = None
     """The path of a call at the provider."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.jwks is None and (self.path is None or self.at is None):
+            raise ValueError("jwks is needed, or path and at")
+        return self
+
+
+def _usable(keys: Keys | None, info: ValidationInfo) -> Keys | None:
+    if keys is not None and keys.jwks is not None and info.data.get("scheme") != "ed25519":
+        raise ValueError("jwks has keys for the scheme ed25519 alone")
+    return keys
 
 
 class Signature(Table):
@@ -501,7 +509,7 @@ class Signature(Table):
     signed."""
     require: Annotated[dict[str, _OwnText], AfterValidator(_required)] = Field(default_factory=dict)
     """By `header:NAME`: what that header must be."""
-    keys: Keys | None = None
+    keys: Annotated[Keys | None, AfterValidator(_usable)] = None
     """By default, the secrets are those of `…_WEBHOOK_SECRET`."""
 
     @model_validator(mode="before")
@@ -526,13 +534,9 @@ class Cancel(Table):
     """Whether it is not sent once the job is under way."""
 
 
-def _codes(value: object) -> tuple[Scalar, ...]:
-    return _word_list(value)
-
-
 _Codes = Annotated[
     tuple[Scalar, ...],
-    PlainValidator(_codes, json_schema_input_type=list[Scalar]),
+    PlainValidator(_word_list, json_schema_input_type=list[Scalar]),
     _needs("code"),
 ]
 
