@@ -84,6 +84,10 @@ def faults_of(file: str, name: str = "one") -> list[str]:
             text("[signature]", 'scheme = "sha"', 'header = "x"', 'timestamp = "t"', submit=CALLS),
             ["line 21: signature.scheme", "line 23: signature.timestamp: a JSON Pointer"],
         ),
+        (
+            text(kind=KIND.replace("[a-z0-9/-]+", "(?P<id>.+)")),
+            ["line 5: kind.pattern: {id} is a placeholder already"],
+        ),
         (text(kind=KIND.replace("draw", "Draw")), ["line 6: kind.example: it does not match"]),
         (
             text("[signature]", 'scheme = "hmac"', 'header = "x"', "keys = {}", submit=CALLS),

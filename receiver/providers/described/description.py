@@ -151,6 +151,13 @@ def _instead_of(name: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _pattern(value: object) -> Pattern:
+    pattern = parse_pattern(value)
+    if taken := pattern.names & {"key", "secret", "uuid", *_SUBMIT, *_RESULT}:
+        raise ValueError(f"{{{min(taken)}}} is a placeholder already: name this group otherwise")
+    return pattern
+
+
 def _fitting(kind: str | None, info: ValidationInfo) -> str | None:
     pattern = info.data.get("pattern")
     if kind is not None and pattern is not None and pattern.match(kind) is None:
@@ -238,7 +245,7 @@ _OwnText = Annotated[Template, _text()]
 class Kind(Table):
     """What runs: a model, an endpoint."""
 
-    pattern: Annotated[Pattern, PlainValidator(parse_pattern, json_schema_input_type=str)]
+    pattern: Annotated[Pattern, PlainValidator(_pattern, json_schema_input_type=str)]
     """The regular expression that a whole `kind` must match. Its named groups are placeholders. It
     has no references to groups, and does not look ahead or behind."""
     example: Annotated[str | None, AfterValidator(_fitting)] = None
