@@ -48,7 +48,7 @@ from receiver.net.resolver import Resolver
 from receiver.net.this_machine import is_this_machine
 from receiver.providers.registry import Providers, simulator_api
 from receiver.providers.settings import ServiceSettings
-from receiver.signed_text import CallbackTokens
+from receiver.signed_text import Purpose, Signer
 from receiver.simulator.faults import SandboxRules
 from receiver.simulator.run import sandbox, sandbox_rules
 from receiver.streams.broadcast import Broadcast
@@ -261,8 +261,8 @@ def assemble(
     """Assemble a service from the parts that do I/O; nothing runs yet."""
     hub = Hub()
     services.store.on_commit = hub.announce
-    tokens = CallbackTokens(keys)
-    callback_address = partial(_callback_address, settings.public_url, tokens)
+    signer = Signer(keys)
+    callback_address = partial(_callback_address, settings.public_url, signer)
     submissions = Submissions(services, hub, callback_address, settings.submit_concurrency)
     deliveries = Deliveries(
         services,
@@ -276,12 +276,11 @@ def assemble(
     context = ApiContext(
         services=services,
         settings=settings,
-        keys=keys,
+        signer=signer,
         hub=hub,
         broadcast=Broadcast(
             services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
         ),
-        tokens=tokens,
         bodies=Bodies(settings.max_body_bytes, large),
         large_bodies=large,
         submissions=submissions,
@@ -318,8 +317,8 @@ def _dashboard(settings: ServiceSettings) -> Iterator[Row[OpenHandler]]:
         yield Row("GET", path, PUBLIC, page)
 
 
-def _callback_address(public_url: str, tokens: CallbackTokens, job: Job) -> str:
-    return f"{public_url}/webhooks/{job.provider}/{tokens.sign(job.provider, job.id)}"
+def _callback_address(public_url: str, signer: Signer, job: Job) -> str:
+    return f"{public_url}/webhooks/{signer.sign(Purpose.CALLBACK, f'{job.provider}/{job.id}')}"
 
 
 def _ms(seconds: float) -> Millis:

@@ -1,8 +1,7 @@
 """The context of request handlers."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from random import Random
 
 from receiver.archive.contract import Archive
@@ -18,9 +17,8 @@ from receiver.http_api.body import Bodies
 from receiver.http_api.limits import RateLimit, UserLocks
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
-from receiver.http_api.tickets import Tickets
 from receiver.large_bodies import LargeBodies
-from receiver.signed_text import CallbackTokens, PayloadSigner
+from receiver.signed_text import Signer
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.webhooks.delivery import WebhookSender
@@ -32,11 +30,9 @@ class ApiContext:
 
     services: ServiceContext
     settings: ServeSettings
-    keys: InitVar[Sequence[str]]
-    """The signing keys, newest first."""
+    signer: Signer
     hub: Hub
     broadcast: Broadcast
-    tokens: CallbackTokens
     bodies: Bodies
     large_bodies: LargeBodies
     submissions: Submissions
@@ -54,9 +50,6 @@ class ApiContext:
     readiness: Readiness = field(init=False)
     backlog: Backlog = field(init=False)
     renewals: LinkRenewals = field(init=False)
-    tickets: Tickets = field(init=False)
-    cursors: PayloadSigner = field(init=False)
-    """Signs the cursors of lists."""
     stopping: bool = False
     """Whether the service is shutting down: waiting requests are then answered at once."""
     open_streams: Counter[str] = field(default_factory=Counter)
@@ -64,14 +57,12 @@ class ApiContext:
     webhook_tests: UserLocks = field(init=False, default_factory=UserLocks)
     """Held while a user's test message is sent."""
 
-    def __post_init__(self, keys: Sequence[str]) -> None:
+    def __post_init__(self) -> None:
         services, clock = self.services, self.services.clock
         is_secure = self.settings.public_url.startswith("https:")
-        self.sessions = Sessions(keys, clock, secure=is_secure)
+        self.sessions = Sessions(self.signer, clock, secure=is_secure)
         self.auth = Authenticator(services, self.sessions)
         self.rate_limit = RateLimit(self.settings.rate_limit, clock)
         self.readiness = Readiness(services.store, clock)
         self.backlog = Backlog(services)
         self.renewals = LinkRenewals(services)
-        self.tickets = Tickets(keys)
-        self.cursors = PayloadSigner(keys, b"receiver.cursor")

@@ -8,9 +8,11 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from receiver.http_api import tickets
 from receiver.http_api.auth import Caller, unauthorized
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import CONTENT_TYPE, Problem
+from receiver.signed_text import Purpose
 
 ANY: Final = "*"
 """Any method of a path."""
@@ -82,7 +84,7 @@ async def _caller_by_key_or_ticket(context: ApiContext, scope: Scope) -> Caller:
     text = Request(scope).query_params.get("ticket")
     if not text:
         return await _rate_limited_caller(context, scope)
-    ticket = context.tickets.read(text, context.services.clock.now())
+    ticket = tickets.read(context.signer, text, context.services.clock.now())
     if ticket is None:
         context.auth.refuse(NO_TICKET)
     holder = await context.auth.caller_of_key(ticket.key_hash)
@@ -100,14 +102,14 @@ def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
     # Not a coroutine, since this is the hot route. An exception still becomes a response.
     def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         provider, token = scope["path_params"]["provider"], scope["path_params"]["token"]
-        job_id = context.tokens.verify(provider, token)
-        if job_id is None:
+        path = context.signer.verify(Purpose.CALLBACK, f"{provider}/{token}")
+        if path is None:
             context.services.metrics.count_callback("unknown", "unauthorized")
             raise Problem(401, "bad_token", "This is not a valid callback URL.")
         if provider not in context.services.providers:
             detail = f"The provider {provider} is not configured now. Nothing was saved."
             raise Problem(503, "provider_not_configured", detail, headers={"Retry-After": "60"})
-        return handler(context, job_id, scope, receive, send)
+        return handler(context, path.removeprefix(f"{provider}/"), scope, receive, send)
 
     return endpoint
 

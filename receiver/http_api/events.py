@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from receiver.domain.schedule import HOUR
 from receiver.domain.serialization import timestamp
+from receiver.http_api import tickets
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
@@ -17,7 +18,6 @@ from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
 from receiver.http_api.queries import selected_user
 from receiver.http_api.responses import json_response
-from receiver.http_api.tickets import Ticket
 from receiver.http_api.validation import unknown_faults
 from receiver.streams import frames
 from store.records.events import Cursor
@@ -79,7 +79,9 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
         await readable_job(context, caller, job_id)
         path = f"/v1/jobs/{job_id}/events"
     expires_at = context.services.clock.now() + HOUR
-    ticket = context.tickets.issue(Ticket(caller.user_id, caller.key_hash, job_id, expires_at))
+    ticket = tickets.issue(
+        context.signer, tickets.Ticket(caller.user_id, caller.key_hash, job_id, expires_at)
+    )
     return json_response(
         {
             "ticket": ticket,

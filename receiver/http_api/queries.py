@@ -13,7 +13,7 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.responses import list_response
-from receiver.signed_text import PayloadSigner
+from receiver.signed_text import Purpose, Signer
 from store.records.times import Millis
 
 DEFAULT_LIMIT: Final = 50
@@ -53,7 +53,7 @@ def check_parameters(request: Request, *known: str) -> None:
 class Page:
     """The page that a request asks for."""
 
-    cursors: PayloadSigner
+    signer: Signer
     name: str
     """Name of the list, and of the response's member with its entries."""
     user_id: int | None
@@ -66,7 +66,7 @@ class Page:
     async def response(self, entries: Iterable[Mapping[str, Any]], last: str | None) -> Response:
         """The response, with a cursor for the entries after the id `last`; None on the last
         page."""
-        cursor = last and self.cursors.sign([self.name, self.user_id, last])
+        cursor = last and write_cursor(self.signer, self.name, self.user_id, last)
         return await list_response(self.name, entries, next_cursor=cursor)
 
 
@@ -81,13 +81,18 @@ async def read_page(
     check_parameters(request, *known)
     user_id = await selected_user_or_all(context, request, caller)
     text = request.query_params.get("cursor")
-    after = None if text is None else read_cursor(context.cursors, name, user_id, text)
-    return Page(context.cursors, name, user_id, read_limit(request), after)
+    after = None if text is None else read_cursor(context.signer, name, user_id, text)
+    return Page(context.signer, name, user_id, read_limit(request), after)
 
 
-def read_cursor(cursors: PayloadSigner, name: str, user_id: int | None, text: str) -> str:
+def write_cursor(signer: Signer, name: str, user_id: int | None, last: str) -> str:
+    """A cursor for the entries of a list after the id `last`."""
+    return signer.dump(Purpose.CURSOR, [name, user_id, last])
+
+
+def read_cursor(signer: Signer, name: str, user_id: int | None, text: str) -> str:
     """The id that ended the previous page. Raises Problem 400 for a cursor of another list."""
-    match cursors.read(text):
+    match signer.load(Purpose.CURSOR, text):
         case [list_name, owner, str(last)] if (list_name, owner) == (name, user_id):
             return last
         case _:

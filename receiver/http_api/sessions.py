@@ -7,7 +7,6 @@ signing key; ours are rotated.)
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -16,7 +15,7 @@ from starlette.types import Scope
 
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
-from receiver.signed_text import PayloadSigner
+from receiver.signed_text import Purpose, Signer
 
 COOKIE: Final = "receiver_session"
 HEADER: Final = "X-Requested-With"
@@ -31,13 +30,9 @@ class Sessions:
     """Opens, reads and ends sessions. No session is stored: signing out only deletes the browser's
     cookie."""
 
-    def __init__(self, keys: Sequence[str], clock: Clock, *, secure: bool) -> None:
-        """`keys` are newest first; `secure` restricts the cookie to HTTPS and to this very host.
-
-        Raises:
-            ValueError: `keys` is empty.
-        """
-        self._payloads = PayloadSigner(keys, b"receiver.session")
+    def __init__(self, signer: Signer, clock: Clock, *, secure: bool) -> None:
+        """`secure` restricts the cookie to HTTPS and to this very host."""
+        self._signer = signer
         self._clock = clock
         self._secure = secure
         self._cookie = f"__Host-{COOKIE}" if secure else COOKIE
@@ -48,7 +43,8 @@ class Sessions:
     def open(self, response: Response, key_hash: str) -> None:
         """Set the cookie of a new session for the key with this hash."""
         expires_at = self._clock.now() + SESSION_SECONDS * 1_000
-        self._set_cookie(response, self._payloads.sign([key_hash, expires_at]), SESSION_SECONDS)
+        text = self._signer.dump(Purpose.SESSION, [key_hash, expires_at])
+        self._set_cookie(response, text, SESSION_SECONDS)
 
     def end(self, response: Response) -> None:
         self._set_cookie(response, "", 0)
@@ -60,7 +56,7 @@ class Sessions:
             Problem: 403, if a page of another origin sent the request.
         """
         text = self._given(scope)
-        match text and self._payloads.read(text):
+        match text and self._signer.load(Purpose.SESSION, text):
             case [str(key_hash), int(expires_at)] if self._clock.now() < expires_at:
                 require_same_origin(Request(scope))
                 return key_hash

@@ -4,10 +4,9 @@ An EventSource cannot set headers, so the ticket is in the URL. It is signed, no
 holds the hash of a key and never the key.
 """
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-from receiver.signed_text import PayloadSigner
+from receiver.signed_text import Purpose, Signer
 from store.records.times import Millis
 
 
@@ -24,30 +23,20 @@ class Ticket:
     """The first millisecond at which it is no longer valid."""
 
 
-class Tickets:
-    """Issues and reads stream tickets."""
+def issue(signer: Signer, ticket: Ticket) -> str:
+    """The ticket as ASCII text that is safe in a query string."""
+    return signer.dump(Purpose.TICKET, astuple(ticket))
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        """`keys` are signing keys, newest first: the first one signs, all of them verify.
 
-        Raises:
-            ValueError: `keys` is empty.
-        """
-        self._payloads = PayloadSigner(keys, b"receiver.ticket")
-
-    def issue(self, ticket: Ticket) -> str:
-        """The ticket as ASCII text that is safe in a query string."""
-        return self._payloads.sign(astuple(ticket))
-
-    def read(self, text: str, now: Millis) -> Ticket | None:
-        """The ticket in `text`; None if it has expired, or was not signed by one of the keys."""
-        match self._payloads.read(text):
-            case [
-                int(user_id),
-                str(key_hash),
-                (str() | None) as request_id,
-                int(expires_at),
-            ] if now < expires_at:
-                return Ticket(user_id, key_hash, request_id, expires_at)
-            case _:  # also a ticket of another release
-                return None
+def read(signer: Signer, text: str, now: Millis) -> Ticket | None:
+    """The ticket in `text`; None if it has expired, or was not signed by one of the keys."""
+    match signer.load(Purpose.TICKET, text):
+        case [
+            int(user_id),
+            str(key_hash),
+            (str() | None) as request_id,
+            int(expires_at),
+        ] if now < expires_at:
+            return Ticket(user_id, key_hash, request_id, expires_at)
+        case _:  # also a ticket of another release
+            return None

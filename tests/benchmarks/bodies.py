@@ -26,7 +26,7 @@ import uvloop
 
 from receiver.cli.serve import SWITCH_SECONDS
 from receiver.large_bodies import MAX_VALUES
-from receiver.signed_text import CallbackTokens
+from receiver.signed_text import Purpose, Signer
 from receiver.telemetry import logs
 from tests.benchmarks.sender import request
 from tests.benchmarks.table import Line, show
@@ -220,11 +220,11 @@ class Bench:
 
     async def callback(self, shape: Shape) -> tuple[int, Watch]:
         _, request_id, named = await self.submit()
-        token = CallbackTokens([SECRET]).sign("samsar", request_id)
+        signed = Signer([SECRET]).sign(Purpose.CALLBACK, f"samsar/{request_id}")
         head = json.dumps({"request_id": named, "status": "COMPLETED"})[:-1]
         body = f'{head},"result":{{"videoUrl":"https://cdn.test/a.mp4",{shape.members}}}}}'
         with watching() as watch:
-            status, _ = await self.ask(f"/webhooks/samsar/{token}", body)
+            status, _ = await self.ask(f"/webhooks/{signed}", body)
             await asyncio.sleep(0.05)  # what follows the answer
         return status, watch
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from receiver.clock import SystemClock
 from receiver.domain.schedule import Rules
 from receiver.engine.keys import hash_key
-from receiver.signed_text import CallbackTokens
+from receiver.signed_text import Purpose, Signer
 from store.ids import Ids
 from store.open import open_store
 from tests.benchmarks.sender import request
@@ -128,9 +128,9 @@ class Callbacks:
     """Callbacks that each cause a new event; the account's jobs take turns."""
 
     def __init__(self, account: Account) -> None:
-        sign = CallbackTokens([SECRET]).sign
+        signer = Signer([SECRET])
         self._jobs = [
-            (f"/webhooks/samsar/{sign('samsar', job_id)}", name)
+            (f"/webhooks/{signer.sign(Purpose.CALLBACK, f'samsar/{job_id}')}", name)
             for job_id, name in account.jobs.items()
         ]
         self._numbers = itertools.count()

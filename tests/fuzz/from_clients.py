@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from receiver.config.environment import load
 from receiver.domain.serialization import compact_json
-from receiver.http_api import queries
+from receiver.http_api import queries, tickets
 from receiver.http_api.archived import read_file_number
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object
@@ -25,12 +25,11 @@ from receiver.http_api.jobs import list_jobs
 from receiver.http_api.queries import MAX_LIMIT
 from receiver.http_api.responses import etag_matches
 from receiver.http_api.sessions import Sessions
-from receiver.http_api.tickets import Tickets
 from receiver.http_api.validation import read_job
 from receiver.net.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 from receiver.providers.registry import Providers
 from receiver.providers.settings import ServiceSettings, with_providers
-from receiver.signed_text import CallbackTokens, PayloadSigner
+from receiver.signed_text import Purpose, Signer
 from receiver.streams.frames import read_cursor
 from receiver.webhooks.network import host_header
 from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
@@ -39,12 +38,8 @@ from tests.fuzz.from_providers import CLOCK, KINDS, NOW, storable
 
 KEYS = ["fuzz-" * 8]
 JOB_ID = "job_01M8C5X41QP3E2509F7MG0XVHE"
-TOKENS, TICKETS, CURSORS = (
-    CallbackTokens(KEYS),
-    Tickets(KEYS),
-    PayloadSigner(KEYS, b"receiver.cursor"),
-)
-SESSIONS = Sessions(KEYS, CLOCK, secure=True)
+SIGNER = Signer(KEYS)
+SESSIONS = Sessions(SIGNER, CLOCK, secure=True)
 CALLER = Caller(user_id=1, user="ada", admin=False, key_hash="ab")
 YEARS = 400 * 366 * 86_400 * 1_000 * 26
 """An upper bound on how many milliseconds a time in a query can lie from 1970."""
@@ -99,12 +94,13 @@ def headers(raw: bytes) -> None:
 def signed(raw: bytes) -> None:
     """Tokens, tickets and cursors: whatever is accepted is exactly what we would sign."""
     text = raw.decode("latin-1")
-    if (job_id := TOKENS.verify("samsar", text)) is not None:
-        assert TOKENS.sign("samsar", job_id) == text
-    if (ticket := TICKETS.read(text, NOW)) is not None:
-        assert TICKETS.issue(ticket) == text
+    if (path := SIGNER.verify(Purpose.CALLBACK, text)) is not None:
+        assert SIGNER.sign(Purpose.CALLBACK, path) == text
+    if (ticket := tickets.read(SIGNER, text, NOW)) is not None:
+        assert tickets.issue(SIGNER, ticket) == text
     with contextlib.suppress(Problem):
-        assert CURSORS.sign(["jobs", 1, queries.read_cursor(CURSORS, "jobs", 1, text)]) == text
+        last = queries.read_cursor(SIGNER, "jobs", 1, text)
+        assert queries.write_cursor(SIGNER, "jobs", 1, last) == text
 
 
 def address(raw: bytes) -> None:
@@ -130,7 +126,7 @@ def query(raw: bytes) -> None:
     store = SimpleNamespace(jobs=part, deliveries=part)
     services = SimpleNamespace(store=store, known_kinds=KNOWN_KINDS)
     settings = SimpleNamespace(root="")
-    given = SimpleNamespace(cursors=CURSORS, services=services, settings=settings)
+    given = SimpleNamespace(signer=SIGNER, services=services, settings=settings)
     context = cast(ApiContext, given)
     for endpoint in (list_jobs, list_deliveries):
         with contextlib.suppress(Problem):

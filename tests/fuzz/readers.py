@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from receiver.http_api.tickets import Ticket
+from receiver.http_api import queries, tickets
+from receiver.signed_text import Purpose
 from tests.fuzz import from_clients, from_providers
-from tests.fuzz.from_clients import CURSORS, JOB_ID, TICKETS, TOKENS
+from tests.fuzz.from_clients import JOB_ID, SIGNER
 from tests.fuzz.from_providers import KINDS, MOVIE, NOW, SECRET
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -56,9 +57,9 @@ EXAMPLES: dict[str, list[bytes]] = {
     ],
     "keys": [json.dumps({"keys": [{"crv": "Ed25519", "x": 43 * "A"}]}).encode(), SECRET.encode()],
     "signed": [
-        TOKENS.sign("samsar", JOB_ID).encode(),
-        TICKETS.issue(Ticket(1, "ab", JOB_ID, NOW + 1)).encode(),
-        CURSORS.sign(["jobs", 1, JOB_ID]).encode(),
+        SIGNER.sign(Purpose.CALLBACK, f"samsar/{JOB_ID}").encode(),
+        tickets.issue(SIGNER, tickets.Ticket(1, "ab", JOB_ID, NOW + 1)).encode(),
+        queries.write_cursor(SIGNER, "jobs", 1, JOB_ID).encode(),
     ],
 }
 """Inputs besides the corpus: those that need a key, and long ones."""

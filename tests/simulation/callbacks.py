@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from receiver.signed_text import Purpose
 from store.callbacks import MAX_STORED_CALLBACKS
 from tests.simulation.client import NoAnswer, Response
 
@@ -30,10 +31,10 @@ class ProviderNetwork:
         """By job: the bodies of the provider's callbacks that were answered `accepted`."""
 
     def job_of(self, address: str) -> str:
-        provider, token = address.removeprefix(f"{PUBLIC_URL}/webhooks/").split("/")
-        job_id = self._world.tokens.verify(provider, token)
-        assert job_id is not None, "the address is one of ours"
-        return job_id
+        signed = address.removeprefix(f"{PUBLIC_URL}/webhooks/")
+        path = self._world.signer.verify(Purpose.CALLBACK, signed)
+        assert path is not None, "the address is one of ours"
+        return path.partition("/")[2]
 
     def check_submission(self, job_id: str) -> None:
         """Rules 1 and 2, checked when a submission reaches the provider."""

@@ -9,7 +9,7 @@ from typing import Any
 from receiver.app import STORE_CHECK_SECONDS
 from receiver.domain.schedule import DAY
 from receiver.engine.keys import hash_key
-from receiver.signed_text import CallbackTokens
+from receiver.signed_text import Signer
 from receiver.webhooks.signing import new_secret
 from store.keys import ApiKey
 from store.sqlite.database import SqliteStore
@@ -41,7 +41,7 @@ class World:
         self.random = Random(schedule.seed ^ 0x5EED)
         self.file_random = Random(schedule.seed ^ 0xF11E)
         self.clock = WallClock(loop)
-        self.tokens = CallbackTokens(KEYS)
+        self.signer = Signer(KEYS)
         self.performed: set[str] = set()
         """The kinds of actions that have happened."""
         self.retiring = False

@@ -100,14 +100,14 @@ async def list_predictions(context: ApiContext, request: Request, caller: Caller
     client receives them: each can be megabytes."""
     queries.check_parameters(request, "cursor", "created_after", "created_before")
     name, text = "predictions", request.query_params.get("cursor")
-    after = text and queries.read_cursor(context.cursors, name, caller.user_id, text)
+    after = text and queries.read_cursor(context.signer, name, caller.user_id, text)
     where = replace(read_time_filter(request), provider=API.provider(context))
     found, last = await context.services.store.jobs.list_page(caller.user_id, where, after, PAGE)
 
     def address(before: str | None) -> str:
         query = {key: text for key, text in request.query_params.items() if key != "cursor"}
         if before is not None:
-            query["cursor"] = context.cursors.sign([name, caller.user_id, before])
+            query["cursor"] = queries.write_cursor(context.signer, name, caller.user_id, before)
         url = f"{API.base_url(context, request)}predictions"
         return f"{url}?{urlencode(query)}" if query else url
 
