@@ -63,9 +63,10 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         # clock may be ahead.
         now = max(draft.now, before.updated_at)
         after = after.changed(seq=before.seq + 1, updated_at=now)
-        event = serialization.event_data(after, draft.rules.root)
+        document = serialization.job_document(after, draft.rules.root)
+        event = serialization.compact_json(document)
         if is_news:
-            relay = serialization.relay_message(before, after, draft.now, draft.rules)
+            relay = serialization.relay_message(before, after, document, draft.now, draft.rules)
     if after == before and not draft.verdicts and not draft.notes:
         return None
     refused = after.error is not None and after.error.code is ErrorCode.PROVIDER_CREDENTIALS

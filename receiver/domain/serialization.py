@@ -120,7 +120,7 @@ def status_document(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def event_data(job: Job, root: str) -> bytes:
-    """The data of the job's latest event: one line of ASCII JSON."""
+    """The data of the job's latest event: its document, as one line of ASCII JSON."""
     return compact_json(job_document(job, root))
 
 
@@ -146,17 +146,17 @@ def _webhook_event(before: Job, after: Job) -> str | None:
     return "progress" if progressed else None
 
 
-def relay_message(before: Job, after: Job, now: Millis, rules: Rules) -> RelayMessage | None:
-    """The webhook for a change at `now`; None if the user did not subscribe to it. Its body has the
-    shape of the provider's own webhooks, if the client spoke the provider's API."""
+def relay_message(
+    before: Job, after: Job, document: Mapping[str, Any], now: Millis, rules: Rules
+) -> RelayMessage | None:
+    """The webhook for a change at `now`; None if the user did not subscribe to it. `document` is
+    that of the job afterwards. The body has the shape of the provider's own webhooks, if the client
+    spoke the provider's API."""
     name = _webhook_event(before, after)
     if after.webhook_url is None or name not in after.webhook_events:
         return None
     client = rules.client_webhooks.get(after.source or "")
-    if client:
-        body = client.stored(after)
-    else:
-        body = compact_json(relay_body(name, job_document(after, rules.root)))
+    body = client.stored(after) if client else compact_json(relay_body(name, document))
     return RelayMessage(
         final=after.done,
         provisional=failures.is_provisional(after),
