@@ -30,6 +30,7 @@ from receiver.engine.deliveries import Deliveries
 from receiver.engine.downloads import ArchiveUpkeep, Downloads
 from receiver.engine.janitor import Janitor
 from receiver.engine.lanes import LEASE_SLACK, Handler, LaneWorker
+from receiver.engine.observe_job import count_ends
 from receiver.engine.polls import StatusPolls
 from receiver.engine.recover import recover
 from receiver.engine.status_calls import StatusCalls
@@ -261,6 +262,7 @@ def assemble(
     """Assemble a service from the parts that do I/O; nothing runs yet."""
     hub = Hub()
     services.store.on_commit = hub.announce
+    hub.add_commit_listener(partial(count_ends, services.metrics))
     signer = Signer(keys)
     callback_address = partial(_callback_address, settings.public_url, signer)
     submissions = Submissions(services, hub, callback_address, settings.submit_concurrency)

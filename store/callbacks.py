@@ -3,14 +3,14 @@
 from collections.abc import Awaitable
 from enum import StrEnum
 from functools import partial
-from typing import Final, NamedTuple, TypedDict
+from typing import Final, TypedDict
 
 from store.changes import CommitNotice
 from store.errors import NotFound
 from store.job_writer import JobWriter
 from store.records.callbacks import Verdict
 from store.records.times import Millis
-from store.records.transitions import DecideCallback, Transition
+from store.records.transitions import DecideCallback
 from store.repository import Backend, Repository
 from store.session import Session
 
@@ -53,14 +53,6 @@ class IncomingCallback(TypedDict):
     """Whether its signature was the provider's."""
 
 
-class Received(NamedTuple):
-    """What became of an incoming callback."""
-
-    receipt: Receipt
-    transition: Transition | None = None
-    """The change that it made to its job."""
-
-
 class Callbacks(Repository):
     subject = "callbacks"
 
@@ -70,7 +62,7 @@ class Callbacks(Repository):
 
     def receive(
         self, arrival: IncomingCallback, use: DecideCallback | Verdict
-    ) -> Awaitable[Received]:
+    ) -> Awaitable[Receipt]:
         """Store one callback and apply it to its job, as `Jobs.advance` does, in one transaction.
 
         `use` decides the change, and the callback's verdict with it; or it is the verdict of one
@@ -96,7 +88,7 @@ class Callbacks(Repository):
         notice: CommitNotice,
         arrival: IncomingCallback,
         use: DecideCallback | Verdict,
-    ) -> Received:
+    ) -> Receipt:
         job_id = arrival["job_id"]
         self._job_writer.lock(db, job_id)
         parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
@@ -109,15 +101,15 @@ class Callbacks(Repository):
         if seen is not None and not is_applied_again:
             if arrival["verified"]:
                 db.execute(self._sql["verify"], arrival)
-            return Received(_REFUSED.get(verdict) or _REFUSED.get(seen, Receipt.DUPLICATE))
+            return _REFUSED.get(verdict) or _REFUSED.get(seen, Receipt.DUPLICATE)
         is_surplus = is_full and seen is None
         if is_surplus or isinstance(decide, Verdict):
             self._job_writer.make_poll_due(db, notice, job_id, arrival["at"])
         if is_surplus:
-            return Received(_REFUSED.get(verdict, Receipt.DUPLICATE))
+            return _REFUSED.get(verdict, Receipt.DUPLICATE)
         stored = {**arrival, "verdict": verdict.value}
         ((callback_id,),) = db.execute(self._sql["store"], stored).fetchall()
         if isinstance(decide, Verdict):
-            return Received(Receipt(verdict.value))
-        _, transition = self._job_writer.change(db, notice, job_id, partial(decide, callback_id))
-        return Received(Receipt.ACCEPTED if seen is None else Receipt.DUPLICATE, transition)
+            return Receipt(verdict.value)
+        self._job_writer.change(db, notice, job_id, partial(decide, callback_id))
+        return Receipt.ACCEPTED if seen is None else Receipt.DUPLICATE

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 from store.records.events import Event
 from store.records.times import Lane, Millis
+from store.records.transitions import Transition
 
 
 @dataclass(slots=True)
 class CommitNotice:
-    """What a commit changed: mostly ids, so subscribers read the rows again; only new events are
-    included whole (`appended`)."""
+    """What a commit changed: mostly ids, so subscribers read the rows again; only new events and
+    ends of jobs are included whole (`appended`, `ended`), if this process has written them."""
 
     jobs: set[str] = field(default_factory=set)
     users: set[int] = field(default_factory=set)
@@ -17,7 +18,9 @@ class CommitNotice:
     due: dict[Lane, Millis] = field(default_factory=dict)
     """By lane: the earliest time at which something is due in it by this commit."""
     appended: dict[int, list[Event]] = field(default_factory=dict)
-    """By user: the new events, in order, if this process has written them."""
+    """By user: the new events, in order."""
+    ended: list[Transition] = field(default_factory=list)
+    """Those that finished jobs, or corrected their ends."""
 
     def add(self, other: "CommitNotice") -> None:
         self.jobs |= other.jobs
@@ -26,6 +29,7 @@ class CommitNotice:
             self.add_due(lane, at)
         for user_id, events in other.appended.items():
             self.appended.setdefault(user_id, []).extend(events)
+        self.ended += other.ended
 
     def add_due(self, lane: Lane, at: Millis) -> None:
         self.due[lane] = min(at, self.due.get(lane, at))

@@ -166,6 +166,8 @@ class JobWriter:
             notice.add_due(Lane.SUBMIT, 0)
         if transition.cost is not None and before.cost is not None:
             self._ledger.settle(db, job, before.cost, transition.cost)
+        if transition.ends_job:
+            notice.ended.append(transition)
         notice.jobs.add(job.id)
 
     def _drop_large_input(self, db: Session, job_id: str) -> int:

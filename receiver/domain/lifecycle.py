@@ -80,6 +80,7 @@ def _seal(before: Job, draft: Draft) -> Transition | None:
         cost=after.cost if after.cost != before.cost else None,
         drops_large_input=_was_never_accepted(after) and not before.done,
         releases_idempotency_key=refused and not before.done,
+        ends_job=is_news and after.done,
         frees_place=(
             before.in_flight
             and not after.in_flight

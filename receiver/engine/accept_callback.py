@@ -11,7 +11,6 @@ from receiver.domain.answers import Report
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackReceived
 from receiver.engine.context import ServiceContext
-from receiver.engine.observe_job import note_end
 from receiver.json_text import UnreadableJson, decode, has_more_values, parse
 from receiver.large_bodies import LARGE, MAX_VALUES, LargeBodies
 from receiver.upstream.contract import Headers
@@ -75,18 +74,15 @@ class CallbackIntake:
         try:
             report = await self._read(provider, body, headers)
             if report is None:
-                received = await receive(arrival, Verdict.REJECTED)
-            else:
-                arrival["provider_request_id"] = report.provider_request_id
-                received = await receive(arrival, partial(self._decide, report, verified))
+                return await receive(arrival, Verdict.REJECTED)
+            arrival["provider_request_id"] = report.provider_request_id
+            return await receive(arrival, partial(self._decide, report, verified))
         except (Challenged, NotFound, StoreUnavailable):
             raise
         except Exception:
             # It must not be lost, nor be refused again and again: it is kept for people to read.
             log.exception("a callback could not be applied", job=job_id)
-            received = await receive(arrival, Verdict.FAILED)
-        note_end(self._services, received.transition)
-        return received.receipt
+            return await receive(arrival, Verdict.FAILED)
 
     async def _read(self, provider: str, body: bytes, headers: Headers) -> Report | None:
         read = partial(self._read_at_once, provider, body, headers)

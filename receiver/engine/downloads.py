@@ -12,16 +12,15 @@ import structlog
 from receiver.archive.contract import Archive, ArchiveUnavailable, Kept, folder_of, key_of
 from receiver.archive.download import Download, Downloader, DownloadFailed
 from receiver.domain.archive import next_file
-from receiver.domain.lifecycle import decider
 from receiver.domain.observations import (
     DownloadEnded,
     FileFailed,
     FileStored,
-    Observation,
     TimeoutReached,
 )
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
+from receiver.engine.observe_job import observe_leased
 from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
 from receiver.streams.hub import Hub
 from store.due import Candidate
@@ -91,7 +90,7 @@ class Downloads(Handler[Job]):
         """Try to download the next file of a job."""
         clock = self._services.clock
         if (index := next_file(job)) is None:  # 1.0.0 has not looked for its files
-            await self._observe(job, TimeoutReached())
+            await observe_leased(self._services, job, TimeoutReached())
             return
         await self.swept.wait()
         host = urlsplit(job.archive[index].link).netloc
@@ -102,14 +101,10 @@ class Downloads(Handler[Job]):
             return
         outcome = await self._download(job, index, host)
         ended = DownloadEnded(index, job.archive[index].tries, outcome)
-        await retry_until_stored(clock, "a download", partial(self._observe, job, ended))
+        await retry_until_stored(
+            clock, "a download", partial(observe_leased, self._services, job, ended)
+        )
         self._count(job, index, outcome)
-
-    async def _observe(self, job: Job, observation: Observation) -> None:
-        decide = decider(observation, self._services.clock.now, self._services.rules)
-        _, transition = await self._services.store.jobs.advance(job.id, decide)
-        if transition is None:  # a stale outcome: the job is due as before
-            await self.release([job])
 
     async def _download(self, job: Job, index: int, host: str) -> FileStored | FileFailed:
         most = self._downloader.users_bytes

@@ -1,9 +1,10 @@
-"""Applies an observation to a job. Almost every change of a job goes through here.
+"""Applies an observation to a job, and counts the ends of jobs, whatever has changed them.
 
-The exceptions: a callback is applied in the transaction that stores it (accept_callback.py), and
-the archiver applies its own observations, which neither finish a job nor bring a provider id.
+Three kinds of transactions change jobs, all by `JobWriter.change`: the one here, the look at a lane
+(`lanes.py`), and the one that stores a callback (`accept_callback.py`).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -12,6 +13,8 @@ from receiver.domain.answers import SubmitAccepted
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import Observation, SubmissionEnded
 from receiver.engine.context import ServiceContext
+from receiver.telemetry.metrics import Metrics
+from store.changes import CommitNotice
 from store.due import Changed
 from store.errors import ProviderIdTaken
 from store.records.costs import CostState
@@ -46,32 +49,38 @@ async def observe_job(
             continue
         if isinstance(observation, SubmissionEnded):
             _compare_ids(job, observation)
-        note_end(services, transition)
         return job, transition
 
 
-def note_change(services: ServiceContext, changed: Changed) -> None:
-    """The same for a change by a look at a lane."""
-    if changed.error is not None:
-        log.error("a job could not be changed", job=changed.job.id, exc_info=changed.error)
-    note_end(services, changed.transition)
+async def observe_leased(services: ServiceContext, leased: Job, observation: Observation) -> None:
+    """The same for a job that this process holds a lease of. If the observation was outdated, the
+    job is due as before."""
+    job, transition = await observe_job(services, leased.id, observation)
+    if transition is None and job.due is not None:
+        await services.store.due.release(services.holder, [leased])
 
 
-def note_end(services: ServiceContext, transition: Transition | None) -> None:
-    """Count and log the transition if it has finished its job, or corrected the job's end."""
-    if transition is None or transition.event is None or not transition.job.done:
-        return
-    job = transition.job
-    if (cost := transition.cost) is not None and cost.state is not CostState.RELEASED:
-        services.metrics.spend.labels(job.provider, cost.state).inc(float(cost.amount))
-    services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
-    log.info(
-        "job finished",
-        job=job.id,
-        status=job.status,
-        evidence=job.evidence or "none",
-        code=job.error.code if job.error else None,
-    )
+def log_failures(changed: Sequence[Changed]) -> None:
+    """Log the jobs that a look at a lane could not change."""
+    for each in changed:
+        if each.error is not None:
+            log.error("a job could not be changed", job=each.job.id, exc_info=each.error)
+
+
+def count_ends(metrics: Metrics, notice: CommitNotice) -> None:
+    """Count and log the jobs that a commit has finished, or whose end it has corrected."""
+    for transition in notice.ended:
+        job, cost = transition.job, transition.cost
+        if cost is not None and cost.state is not CostState.RELEASED:
+            metrics.spend.labels(job.provider, cost.state).inc(float(cost.amount))
+        metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
+        log.info(
+            "job finished",
+            job=job.id,
+            status=job.status,
+            evidence=job.evidence or "none",
+            code=job.error.code if job.error else None,
+        )
 
 
 def _without_id(observation: Observation) -> Observation:

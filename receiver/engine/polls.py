@@ -17,7 +17,7 @@ from receiver.domain.observations import CancelAnswer, Observation, StatusCallEn
 from receiver.domain.schedule import DAY
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
-from receiver.engine.observe_job import observe_job
+from receiver.engine.observe_job import observe_leased
 from receiver.streams.hub import Hub
 from receiver.upstream.contract import UpstreamJob, upstream_job
 from store.due import Candidate
@@ -119,16 +119,10 @@ class StatusPolls(Handler[Job]):
         if observation is None:
             return  # the job is tried again when its lease ends
         try:
-            observe = partial(self._observe, work, observation)
+            observe = partial(observe_leased, self._services, work, observation)
             await retry_until_stored(self._services.clock, "a status answer", observe)
         except NotFound:
             return  # the job was removed meanwhile
-
-    async def _observe(self, work: Job, observation: Observation) -> None:
-        job, transition = await observe_job(self._services, work.id, observation)
-        if transition is None and job.due is not None:
-            # The answer was outdated: the job is due as before.
-            await self.release([work])
 
     async def _ask(self, job: Job) -> Observation | None:
         """Make the call that the job waits for. None if it is a cancel request that did not

@@ -30,7 +30,7 @@ from receiver.domain.schedule import longest_wait
 from receiver.engine.context import CallbackAddress, ServiceContext
 from receiver.engine.failure_log import FailureLog
 from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
-from receiver.engine.observe_job import note_change, observe_job
+from receiver.engine.observe_job import log_failures, observe_job
 from receiver.engine.supervisor import BATCH
 from receiver.engine.throttle import Pauses, Throttle, Throttles
 from receiver.streams.hub import Hub
@@ -139,8 +139,7 @@ class Submissions(Handler[Attempt]):
         self._full_at |= dict.fromkeys(self._queue.full, monotonic)
         if self._queue.has_more:
             await self._look_after_those_left(now)
-        for each in changed:
-            note_change(services, each)
+        log_failures(changed)
         # Without a transition, another process has begun it, since our lease had ended.
         ours = [each.job for each in changed if each.transition is not None]
         jobs = [job for job in ours if job.phase is Phase.SUBMITTING]

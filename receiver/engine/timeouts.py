@@ -8,7 +8,7 @@ from receiver.domain.lifecycle import decider
 from receiver.domain.observations import TimeoutReached
 from receiver.engine.context import ServiceContext
 from receiver.engine.lanes import DueQueue, Handler
-from receiver.engine.observe_job import note_change
+from receiver.engine.observe_job import log_failures
 from receiver.engine.supervisor import BATCH
 from receiver.streams.hub import Hub
 from store.due import Candidate, Changed, Found, Look
@@ -41,5 +41,4 @@ class Timeouts(Handler[Never]):
         def apply(look: Look[Candidate]) -> Awaitable[Found[Changed]]:
             return services.store.due.advance(look, decide)
 
-        for each in await queue.look(apply, BATCH, lambda candidates: candidates):
-            note_change(services, each)
+        log_failures(await queue.look(apply, BATCH, lambda candidates: candidates))

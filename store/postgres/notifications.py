@@ -11,16 +11,17 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import psycopg
 from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from store.changes import CommitNotice
 from store.errors import StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.connection import options
 from store.postgres.failures import in_one_line
+from store.records.times import Lane, Millis
 
 CHANNEL = "receiver"
 
@@ -30,7 +31,16 @@ NOTIFY_PAUSE = 0.02
 LISTEN_PAUSE = 2.0
 """Seconds between attempts to listen."""
 
-_NOTICE = TypeAdapter(CommitNotice)
+
+class Changes(TypedDict):
+    """The part of a notice that other processes get."""
+
+    jobs: set[str]
+    users: set[int]
+    due: dict[Lane, Millis]
+
+
+_CHANGES = TypeAdapter(Changes)
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +73,8 @@ class Notifications:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def announce(self, notice: CommitNotice) -> None:
-        """Soon notify the other processes of our commit. Events stay within this process."""
-        notice = replace(notice, appended={})
+        """Soon notify the other processes of our commit."""
+        notice = CommitNotice(notice.jobs, notice.users, notice.due)
         if notice != CommitNotice():
             self._unsent.add(notice)
             self._changed.set()
@@ -105,7 +115,9 @@ def _read(node: str, payload: str) -> CommitNotice | None:
     """What a notification says; None if it is our own, empty if it is unreadable."""
     try:
         message = json.loads(payload)
-        return None if message.pop("from") == node else _NOTICE.validate_python(message)
+        if message.pop("from") == node:
+            return None
+        return CommitNotice(**_CHANGES.validate_python(message))
     except (AttributeError, ValueError, KeyError, TypeError):
         log.warning("unreadable notification on the channel %s", CHANNEL)
         return CommitNotice()

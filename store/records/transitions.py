@@ -44,6 +44,8 @@ class Transition:
     """The job's cost if this changes it."""
     releases_idempotency_key: bool = False
     """Whether the job's idempotency key, if any, can be used again."""
+    ends_job: bool = False
+    """Whether it finishes the job, or corrects its end."""
     frees_place: bool = False
     """Whether another job may now be submitted: the job is no longer in flight at a provider with a
     limit."""

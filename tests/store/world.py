@@ -181,7 +181,7 @@ class World:
         """Receive a callback, which changes nothing of its job unless there is a `use`."""
         given = {"provider_request_id": provider_request_id, **fields}
         arrival = incoming_callback(job.id, body, job.provider, **given)
-        return (await self.store.callbacks.receive(arrival, use or unchanged)).receipt
+        return await self.store.callbacks.receive(arrival, use or unchanged)
 
     async def remove_finished(self, done_before: Millis = NOW + 1, limit: int = 100) -> int:
         """Remove jobs that ended before this time; returns how many."""

@@ -10,10 +10,13 @@ from unittest.mock import patch
 from receiver.domain import callbacks, failures, schedule
 from receiver.domain.schedule import Rules
 from receiver.engine.throttle import Throttle
-from store.callbacks import Callbacks, IncomingCallback, Receipt, Received
+from receiver.providers.registry import Providers
+from receiver.providers.settings import ServiceSettings
+from store.callbacks import Callbacks, IncomingCallback, Receipt
 from store.job_writer import JobWriter
 from store.records.callbacks import Verdict
-from store.records.transitions import DecideCallback
+from store.records.jobs import Job
+from store.records.transitions import DecideCallback, Transition
 from tests.simulation import machine
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, instead_of, variant
@@ -24,11 +27,11 @@ from tests.store.world import unchanged
 def acknowledged_before_commit() -> Patch:
     """A callback is answered `accepted` before its row is written."""
     receive = Callbacks.receive
-    begun: list[asyncio.Future[Received]] = []
+    begun: list[asyncio.Future[Receipt]] = []
 
-    async def answer_first(self: Callbacks, *given: Any) -> Received:
+    async def answer_first(self: Callbacks, *given: Any) -> Receipt:
         begun.append(asyncio.ensure_future(receive(self, *given)))
-        return Received(Receipt.ACCEPTED)
+        return Receipt.ACCEPTED
 
     return patch.object(Callbacks, "receive", answer_first)
 
@@ -37,15 +40,21 @@ def acknowledged_before_commit() -> Patch:
 @instead_of(Callbacks, "receive")
 async def applied_after_the_answer(
     receive: Any, self: Callbacks, arrival: IncomingCallback, use: DecideCallback | Verdict
-) -> Received:
+) -> Receipt:
     """A callback is answered once it is stored, and applied in a transaction of its own."""
-    stored: Received = await receive(self, arrival, use if isinstance(use, Verdict) else unchanged)
-    if stored.transition is not None and not isinstance(use, Verdict):
-        change = partial(use, stored.transition.verdicts[0].callback_id)
+    stored: list[int] = []
+
+    def store(callback_id: int, job: Job) -> Transition:
+        stored.append(callback_id)
+        return unchanged(callback_id, job)
+
+    receipt: Receipt = await receive(self, arrival, use if isinstance(use, Verdict) else store)
+    if stored and not isinstance(use, Verdict):
+        change = partial(use, stored[-1])
         _ = self._writer.normal(
             lambda db, notice: self._job_writer.change(db, notice, arrival["job_id"], change)
         )
-    return stored
+    return receipt
 
 
 @variant("what cannot be applied makes a poll due", first=11)

@@ -6,12 +6,13 @@ from unittest.mock import patch
 
 from receiver.engine import deliveries
 from receiver.engine.deliveries import Deliveries, Message
-from store.callbacks import Callbacks, Received
+from store.callbacks import Callbacks, IncomingCallback, Receipt
 from store.job_writer import JobWriter
 from store.jobs import Jobs
+from store.records.callbacks import Verdict
 from store.records.deliveries import Attempt, DeliveryState
 from store.records.jobs import Job
-from store.records.transitions import Transition
+from store.records.transitions import DecideCallback, Transition
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, instead_of, together, variant, with_sql
 
@@ -35,10 +36,19 @@ def relay_in_a_second_transaction() -> Patch:
         await then_enqueue(self, transition)
         return job, transition
 
-    async def receive_first(self: Callbacks, *given: Any) -> Received:
-        received = await receive(self, *given)
-        await then_enqueue(self, received.transition)
-        return received
+    async def receive_first(
+        self: Callbacks, arrival: IncomingCallback, use: DecideCallback | Verdict
+    ) -> Receipt:
+        made: list[Transition | None] = [None]
+
+        def decide(callback_id: int, job: Job) -> Transition | None:
+            assert not isinstance(use, Verdict)
+            made.append(use(callback_id, job))
+            return made[-1]
+
+        receipt = await receive(self, arrival, use if isinstance(use, Verdict) else decide)
+        await then_enqueue(self, made[-1])
+        return receipt
 
     return together(
         patch.object(Jobs, "advance", advance_first),

@@ -8,7 +8,7 @@ import pytest
 from store.delivery_reads import DeliveryFilter
 from store.errors import ProviderIdTaken
 from store.records.archive import ArchivedFile, FileState
-from store.records.callbacks import Verdict
+from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane
@@ -26,7 +26,6 @@ from tests.store.world import (
     lease_due,
     quietly,
     rendering,
-    unchanged,
 )
 
 EVERYTHING = Tracking(
@@ -109,9 +108,14 @@ async def test_every_field_of_a_job_is_read_as_it_was_written(world: World, deci
 
 async def test_a_change_writes_the_whole_move(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
-    claimed = await world.store.callbacks.receive(incoming_callback(job.id, b"{}"), unchanged)
-    assert claimed.transition is not None
-    (verdict,) = claimed.transition.verdicts
+    verdicts: list[CallbackVerdict] = []
+
+    def claim(callback_id: int, before: Job) -> Transition:
+        verdicts.append(CallbackVerdict(callback_id, Verdict.CLAIMED))
+        return Transition(before, verdicts=(verdicts[0],))
+
+    await world.store.callbacks.receive(incoming_callback(job.id, b"{}"), claim)
+    (verdict,) = verdicts
     world.notified.clear()
 
     def decide(before: Job) -> Transition | None:
@@ -135,6 +139,16 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     (changes,) = world.notified
     assert (changes.jobs, changes.users) == ({job.id}, {job.user_id})
     assert changes.due == {Lane.POLL: NOW + 9, Lane.DELIVER: delivery.created_at}
+    assert changes.ended == []
+
+
+async def test_the_end_of_a_job_is_announced_with_its_commit(world: World) -> None:
+    job = await world.create()
+    world.notified.clear()
+    _, transition = await world.store.jobs.advance(
+        job.id, lambda job: Transition(job, ends_job=True)
+    )
+    assert [notice.ended for notice in world.notified] == [[transition]]
 
 
 IMPOSSIBLE: tuple[dict[str, Any], ...] = (
