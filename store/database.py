@@ -23,6 +23,7 @@ from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.keys import Keys
 from store.ledger import Ledger
+from store.outbox import Outbox
 from store.places import Places
 from store.repository import Backend, Repository
 from store.retention import Retention
@@ -72,6 +73,7 @@ class Store(Repository, ABC):
         self.events = Events(backend)
         self.idempotency = Idempotency(backend)
         self.deliveries = Deliveries(backend)
+        self.outbox = Outbox(backend)
         self.archive = Archive(backend)
         self.keys = Keys(backend)
         self.statistics = Statistics(backend)

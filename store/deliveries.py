@@ -1,191 +1,110 @@
-"""The outbox: the webhooks to send to users, here called relay messages."""
+"""Finds and lists relay messages."""
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import NamedTuple
+import json
+from dataclasses import dataclass, fields
 
-from store.changes import CommitNotice
-from store.delivery_reads import DeliveryReads, delivery_from_row
-from store.due import ROWS_PER_LOOK, START, Found, Look
-from store.errors import NotFound
+from store import repository
 from store.records.deliveries import Attempt, Delivery, DeliveryState
-from store.records.times import Lane, Lease, Millis
-from store.session import Result, Session
+from store.records.jobs import Status
+from store.repository import Queue
+from store.session import Row
 
-ATTEMPTS_KEPT = 50
-"""Attempts kept per delivery, the latest; the number of manual retries is not limited."""
+FILTERS = {
+    "user_id": "user_id = :user_id",
+    "state": "state = :state",
+    "job_id": "job_id = :job_id",
+    "name": "rtrim(host, '0123456789') = :name",
+    "host": "host = :host",
+    "failing": "EXISTS (SELECT 1 FROM attempts WHERE attempts.delivery_id = candidate.id)",
+}
+"""SQL conditions. `name` matches a host with any port: the index `deliveries_by_host` has the host
+without the digits of its port, `hooks.example:` for `hooks.example:443`."""
 
-PER_PAIR = 8
-"""How many due messages of a user to one host a look reads at most."""
-
-
-class DueDelivery(NamedTuple):
-    """A message that is due."""
-
-    id: str
-    job_id: str
-    user_id: int
-    host: str
-    at: Millis
-    """Since when."""
-    is_first: bool
-    """Whether it may be sent now: no other message of its job is in flight or goes before it."""
+_FIELDS = [field.name for field in fields(Delivery)]
 
 
-class Deliveries(DeliveryReads):
-    # --- sending --------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Selects deliveries for a list; None means "all"."""
 
-    async def lease(self, look: Look[DueDelivery], lease: Lease) -> Found[Delivery]:
-        """Lease due messages: one in flight per job, the job's oldest first, users in turn (see
-        `store.due`). A message can be leased again when its lease has ended."""
-        now, place = look.now, look.place
+    user_id: int | None = None
+    state: DeliveryState | None = None
+    job_id: str | None = None
+    host: str | None = None
+    """`name:port`, or `name:` for all ports, in normal form (`normal_host`)."""
+    failing: bool = False
+    """Only pending ones with a failed attempt; then `state` must be pending."""
 
-        def work(db: Session, _: CommitNotice) -> Found[Delivery]:
-            db.execute(self._sql["lock-lane"])
-            self._end_leases(db, now)
-            bounds = {"now": now, "share": PER_PAIR, "most": ROWS_PER_LOOK}
-            parameters = {**bounds, "user_id": place.user_id, "host": place.host}
-            rows = db.execute(self._sql["list-due"], parameters).fetchall()
-            walked = [DueDelivery(*row) for row in rows]
-            ready = [each for each in walked if each.is_first]
-            due = [each for each in ready if each.at <= now]
-            chosen = [*look.choose(due)][: look.most]
-            later = [each.at for each in ready if each.at > now]
-            if len(walked) == ROWS_PER_LOOK:
-                user_id, host = max((each.user_id, each.host) for each in walked)
-                end = place.next(later, user_id=user_id, host=host)
-            else:
-                end = START
-            leased = self._lease(db, chosen, lease)
-            ((lease_end,),) = db.execute(self._sql["next-lease-end"]).fetchall()
-            times = [*later, *place.earlier, *filter(None, [lease_end])]
-            return Found(leased, end, len(chosen) < len(due), min(times, default=None))
 
-        return await self._writer.normal(work)
+class Deliveries(Queue):
+    """What became of messages."""
 
-    async def settle(
-        self,
-        delivery_id: str,
-        holder: str,
-        attempt: Attempt,
-        state: DeliveryState,
-        next_attempt_at: Millis | None,
-    ) -> bool:
-        """Record an attempt and the resulting state. Returns False if the lease was lost: then the
-        attempt is recorded in the history and the state is not changed. A message that is still
-        pending becomes SKIPPED if it was overtaken: an update by a newer pending message, a
-        provisional failure by the job's real outcome, even one without a webhook. DISABLED (410)
-        turns off the job's webhook URL, and the job's other pending messages become DISABLED
-        too."""
-        delivered = state is DeliveryState.DELIVERED
-        parameters = {
-            **asdict(attempt),
-            "delivery_id": delivery_id,
-            "holder": holder,
-            "state": state.value,
-            "next_attempt_at": next_attempt_at,
-            "delivered_at": attempt.at + attempt.duration_ms if delivered else None,
-        }
+    subject = "deliveries"
 
-        def work(db: Session, notice: CommitNotice) -> bool:
-            self._lock_job(db, delivery_id)
-            counted = db.execute(self._sql["record-attempt"], parameters)
-            settled = db.execute(self._sql["settle"], parameters).fetchone()
-            for (n,) in counted.fetchall():
-                if n > ATTEMPTS_KEPT:
-                    old = {"delivery_id": delivery_id, "n": n - ATTEMPTS_KEPT}
-                    db.execute(self._sql["forget-attempts"], old)
-            if settled is None:
-                return False
-            job = {"job_id": settled[0]}
-            if state is DeliveryState.DISABLED:
-                db.execute(self._sql["turn-off"], job)
-                db.execute(self._sql["disable-waiting"], job)
-            self._skip_overtaken(db, [delivery_id])
-            # The job's next message may be sent now.
-            notice.add_due(Lane.DELIVER, 0)
-            return True
+    async def find(self, delivery_id: str) -> Delivery | None:
+        return await self._find("read-delivery", delivery_from_row, delivery_id=delivery_id)
 
-        return await self._writer.normal(work)
+    async def list_page(
+        self, where: DeliveryFilter, before: str | None, limit: int
+    ) -> tuple[list[Delivery], str | None]:
+        """Deliveries with an id lower than `before`, newest first (by id), with their attempts.
+        Also returns the `before` of the next page, None on the last page.
 
-    async def release(self, holder: str) -> None:
-        """Release all leases of the holder. The messages are due as before, except that those
-        overtaken meanwhile are skipped."""
+        A page may be short although more follow: it ends at 1 MiB, and a bounded number of
+        deliveries is examined, unless an index covers the filter.
+        """
+        parts = page_parts(where)
+        rows, last = await self._fetch_page(
+            "list-page",
+            parts,
+            limit=limit,
+            examined=None if parts["fits"] == "TRUE" else repository.MAX_EXAMINED,
+            before=before or repository.LAST_ID,
+            **_given(where),
+        )
+        return [delivery_from_row(row) for row in rows], last
 
-        def work(db: Session, notice: CommitNotice) -> None:
-            released = db.execute(self._sql["release"], {"holder": holder}).fetchall()
-            self._skip_overtaken(db, (delivery_id for (delivery_id,) in released))
-            notice.add_due(Lane.DELIVER, 0)
 
-        await self._writer.normal(work)
+def _given(where: DeliveryFilter) -> dict[str, object]:
+    """The parameters of the filters."""
+    name = where.host and where.host.rstrip("0123456789")
+    parameters = {
+        "user_id": where.user_id,
+        "state": where.state,
+        "job_id": where.job_id,
+        "name": name,
+        "host": None if where.host == name else where.host,
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
 
-    async def retry(self, delivery_id: str, now: Millis) -> Delivery:
-        """Make a delivery due now, and restart its schedule. A PENDING one keeps its place in the
-        job's order. For a DISABLED one, the job's webhook URL is turned on again.
-        Raises `NotFound`."""
 
-        def work(db: Session, notice: CommitNotice) -> Delivery:
-            self._lock_job(db, delivery_id)
-            found = self._read(db, delivery_id)
-            self._retry(db, notice, delivery_id, found.state, now)
-            return self._read(db, delivery_id)
+def page_parts(where: DeliveryFilter) -> dict[str, str]:
+    """The SQL conditions of a list: `candidates` uses the most selective index, `fits` has the
+    others."""
+    given = _given(where)
+    unfinished = where.state not in (None, DeliveryState.DELIVERED, DeliveryState.SKIPPED)
+    if "job_id" in given:
+        first = ["job_id"]
+    elif "user_id" in given:
+        first = ["user_id", "name" if "name" in given and not unfinished else "state"]
+    else:
+        first = ["state"] if unfinished else []
+    chosen = [FILTERS[name] for name in first if name in given]
+    if unfinished and first == ["state"]:
+        chosen.append("state NOT IN ('delivered', 'skipped')")  # the partial index's predicate
+    others = [FILTERS[name] for name in given if name not in first]
+    if where.failing:
+        others.append(FILTERS["failing"])
+    return {
+        "candidates": " AND ".join(chosen or ["TRUE"]),
+        "fits": " AND ".join(others or ["TRUE"]),
+    }
 
-        return await self._writer.urgent(work)
 
-    async def retry_those(
-        self, delivery_ids: Sequence[str], state: DeliveryState, now: Millis
-    ) -> int:
-        """Retry those deliveries that are in `state`; returns how many. See `retry`."""
-
-        async def retry_one(delivery_id: str) -> int:
-            def work(db: Session, notice: CommitNotice) -> int:
-                self._lock_job(db, delivery_id)
-                return self._retry(db, notice, delivery_id, state, now).rowcount
-
-            return await self._writer.normal(work)
-
-        return sum(await asyncio.gather(*map(retry_one, delivery_ids)))
-
-    # --- within a transaction -------------------------------------------------------------------
-
-    def _end_leases(self, db: Session, now: Millis) -> None:
-        for (delivery_id,) in db.execute(self._sql["list-ended"], {"now": now}).fetchall():
-            # As `settle` does: in the other order, the two would wait for each other.
-            self._lock_job(db, delivery_id)
-            db.execute(self._sql["end-lease"], {"delivery_id": delivery_id, "now": now})
-            self._skip_overtaken(db, [delivery_id])
-
-    def _lease(self, db: Session, chosen: Iterable[DueDelivery], lease: Lease) -> list[Delivery]:
-        leased = []
-        # In this order, like `DueJobs.advance`: otherwise the two could wait for each other.
-        for each in sorted(chosen, key=lambda each: (each.user_id, each.job_id)):
-            self._lock_job(db, each.id)
-            parameters = {"delivery_id": each.id, **asdict(lease)}
-            if db.execute(self._sql["lease"], parameters).fetchone() is not None:
-                leased.append(self._read(db, each.id))
-        return leased
-
-    def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
-        """Skip the messages that were overtaken while they were being sent (see `settle`)."""
-        for delivery_id in delivery_ids:
-            db.execute(self._sql["skip-overtaken"], {"delivery_id": delivery_id})
-
-    def _retry(
-        self, db: Session, notice: CommitNotice, delivery_id: str, state: DeliveryState, now: Millis
-    ) -> Result:
-        parameters = {"delivery_id": delivery_id, "state": state.value, "now": now}
-        if state is DeliveryState.DISABLED:
-            db.execute(self._sql["turn-on"], parameters)
-        notice.add_due(Lane.DELIVER, 0)
-        return db.execute(self._sql["retry"], parameters)
-
-    def _lock_job(self, db: Session, delivery_id: str) -> None:
-        """Lock the job of a delivery, like every other change of the job."""
-        db.execute(self._sql["lock-job"], {"delivery_id": delivery_id})
-
-    def _read(self, db: Session, delivery_id: str) -> Delivery:
-        row = db.execute(self._sql["read-delivery"], {"delivery_id": delivery_id}).fetchone()
-        if row is None:
-            raise NotFound(delivery_id)
-        return delivery_from_row(row)
+def delivery_from_row(row: Row) -> Delivery:
+    """The delivery in a row of `delivery_rows`, with the user's name."""
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["status"] = Status(values["status"])
+    values["state"] = DeliveryState(values["state"])
+    values["attempts"] = tuple(Attempt(*each) for each in json.loads(values["attempts"]))
+    return Delivery(**values)

@@ -20,7 +20,7 @@ from receiver.streams.hub import Hub
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
 from receiver.webhooks.retries import after_attempt
 from receiver.webhooks.signing import secrets_of, sign
-from store.deliveries import DueDelivery
+from store.lanes import Candidate
 from store.records.deliveries import Attempt, Delivery
 from store.records.times import Lane, Lease, Millis
 
@@ -88,38 +88,38 @@ class Deliveries(Handler[Message]):
         lease = Lease(self._services.holder, until)
         under_way = [message.delivery for message in running.values()]
         choose = partial(self._choose, under_way, monotonic)
-        leased = await self._queue.look(
-            lambda look: self._services.store.deliveries.lease(look, lease), free, choose
+        found = await self._queue.look(
+            lambda look: self._services.store.outbox.lease(look, lease), free, choose
         )
-        for each in leased:
+        for each in found.taken:
             self._hosts[each.host].began(monotonic)
-        if self._queue.has_more:
+        if found.has_more:
             # As of the choice: a pause may have ended since.
             pauses = self._hosts.pauses_left(monotonic)
             if pauses:
                 self._queue.look_after(min(pauses))
-        return [Message(each, now + LEASE_SLACK, monotonic) for each in leased]
+        return [Message(each, now + LEASE_SLACK, monotonic) for each in found.taken]
 
     def _choose(
-        self, running: Sequence[Delivery], monotonic: float, candidates: Sequence[DueDelivery]
-    ) -> list[DueDelivery]:
+        self, running: Sequence[Delivery], monotonic: float, candidates: Sequence[Candidate]
+    ) -> list[Candidate]:
         """The messages that may be sent: one per job, and within the limits per user and host."""
         users = Counter(each.user_id for each in running)
         hosts = Counter(each.host for each in running)
         taken = {each.job_id for each in running}
-        chosen: list[DueDelivery] = []
+        chosen: list[Candidate] = []
         for each in candidates:
-            throttle = self._hosts[each.host]
+            throttle = self._hosts[each.peer]
             most_at_host = PER_HOST if throttle.state == "closed" else 1
             if (
                 each.job_id not in taken
                 and users[each.user_id] < PER_USER
-                and hosts[each.host] < most_at_host
+                and hosts[each.peer] < most_at_host
                 and throttle.admits(monotonic)
             ):
                 chosen.append(each)
                 users[each.user_id] += 1
-                hosts[each.host] += 1
+                hosts[each.peer] += 1
                 taken.add(each.job_id)
         return chosen
 
@@ -190,7 +190,7 @@ class Deliveries(Handler[Message]):
                 yield
 
     async def release(self, works: Sequence[Message]) -> None:
-        await self._services.store.deliveries.release(self._services.holder)
+        await self._services.store.outbox.release(self._services.holder)
 
     async def _settle(self, delivery: Delivery, began: Millis, sent: AttemptResult) -> None:
         now, step = self._services.clock.now(), delivery.step
@@ -200,6 +200,6 @@ class Deliveries(Handler[Message]):
         outcome = state if sent.error is None else "no_answer"
         self._services.metrics.relay_attempts.labels(outcome).inc()
         attempt = Attempt(began, sent.status_code, sent.error, sent.duration_ms, sent.excerpt)
-        await self._services.store.deliveries.settle(
+        await self._services.store.outbox.settle(
             delivery.id, self._services.holder, attempt, state, next_at
         )

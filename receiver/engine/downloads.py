@@ -23,8 +23,8 @@ from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_st
 from receiver.engine.observe_job import observe_leased
 from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
 from receiver.streams.hub import Hub
-from store.due import Candidate
 from store.errors import NotFound
+from store.lanes import Candidate
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 
@@ -74,7 +74,7 @@ class Downloads(Handler[Job]):
                     chosen.append(each)
             return chosen
 
-        return await self._queue.look(lambda look: due.lease(look, lease), free, choose)
+        return (await self._queue.look(lambda look: due.lease(look, lease), free, choose)).taken
 
     async def handle(self, work: Job) -> None:
         try:

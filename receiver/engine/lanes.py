@@ -17,8 +17,8 @@ from receiver.clock import Clock
 from receiver.engine.supervisor import RETRY_SECONDS, Worker
 from receiver.streams.hub import Hub, Subscription
 from store.changes import CommitNotice
-from store.due import START, Choose, Found, Look
 from store.errors import StoreUnavailable
+from store.lanes import START, Choose, Found, Look
 from store.records.times import Lane, Millis
 
 
@@ -31,7 +31,6 @@ class Work(Protocol):
 
 W = TypeVar("W", bound=Work)
 T = TypeVar("T")
-C = TypeVar("C")
 
 LEASE_SLACK: Final[Millis] = 15_000
 """How much longer a lease lasts than the longest call that it covers."""
@@ -53,13 +52,11 @@ class DueQueue:
         """When to look."""
         self.has_more = False
         """Whether the last look left due work, for want of a slot."""
-        self.full: frozenset[str] = frozenset()
-        """The providers at which the last look left jobs for want of a place."""
         self.wake = Subscription()
         """Notified when the next look comes earlier."""
         self._clock = clock
         self._limits = limits or {}
-        self._place = START
+        self._bookmark = START
         hub.add_commit_listener(self._on_commit)
         hub.add_foreign_listener(lambda: self.look_at(0))
 
@@ -78,10 +75,10 @@ class DueQueue:
         self.look_at(self._clock.now() + max(1, round(seconds * 1_000)))
 
     async def look(
-        self, take: Callable[[Look[C]], Awaitable[Found[T]]], most: int, choose: Choose[C]
-    ) -> list[T]:
+        self, take: Callable[[Look], Awaitable[Found[T]]], most: int, choose: Choose
+    ) -> Found[T]:
         """Take at most `most` of what is due and chosen, and plan the next look."""
-        look = Look(self.lane, self._clock.now(), most, choose, self._place, self._limits)
+        look = Look(self.lane, self._clock.now(), most, choose, self._bookmark, self._limits)
         self.at = None
         self.has_more = True  # a task that ends during the look may have held up what it leaves
         try:
@@ -89,12 +86,12 @@ class DueQueue:
         except BaseException:
             self.look_at(0)
             raise
-        self._place, self.has_more, self.full = found.place, found.has_more, found.full
-        if found.place != START or len(found.taken) >= most:
+        self._bookmark, self.has_more = found.bookmark, found.has_more
+        if found.bookmark != START or len(found.taken) >= most:
             self.look_at(0)
         elif found.next_at is not None:
             self.look_at(found.next_at)
-        return found.taken
+        return found
 
     def _on_commit(self, notice: CommitNotice) -> None:
         if (at := notice.due.get(self.lane)) is not None:

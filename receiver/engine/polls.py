@@ -20,8 +20,8 @@ from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_st
 from receiver.engine.observe_job import observe_leased
 from receiver.streams.hub import Hub
 from receiver.upstream.contract import UpstreamJob, upstream_job
-from store.due import Candidate
 from store.errors import NotFound
+from store.lanes import Candidate
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 
@@ -77,18 +77,16 @@ class StatusPolls(Handler[Job]):
     async def _lease(self, queue: DueQueue, most: int, running: Mapping[str, Job]) -> list[Job]:
         if most <= 0 or not queue.is_due:
             return []
-        since: list[Millis] = []
         due = self._services.store.due
         lease = Lease(self._services.holder, self._services.clock.now() + POLL_LEASE)
 
         def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
             # A change of a job ends its lease, so it can be due again during its call.
-            admitted = self._admitted([each for each in candidates if each.job_id not in running])
-            since[:] = [each.at for each in admitted[most - 1 : most]]
-            return admitted
+            return self._admitted([each for each in candidates if each.job_id not in running])
 
-        leased = await queue.look(lambda look: due.lease(look, lease), most, choose)
-        wait = self._services.clock.now() - since[0] if since else 0
+        leased = (await queue.look(lambda look: due.lease(look, lease), most, choose)).taken
+        last = leased[most - 1].due if len(leased) == most else None
+        wait = self._services.clock.now() - last.at if last else 0
         self._waits[queue.lane] = [self._waits[queue.lane][-1], wait]
         return leased
 
@@ -99,9 +97,9 @@ class StatusPolls(Handler[Job]):
         admitted: list[Candidate] = []
         by_user: dict[str, dict[int, list[Candidate]]] = {}
         for each in candidates:
-            state = self._calls.state(each.provider)
-            if state == "open" and self._calls.admits_one(each.provider):
-                of_provider = by_user.setdefault(each.provider, {})
+            state = self._calls.state(each.peer)
+            if state == "open" and self._calls.admits_one(each.peer):
+                of_provider = by_user.setdefault(each.peer, {})
                 of_provider.setdefault(each.user_id, []).append(each)
             elif state != "half_open":
                 admitted.append(each)

@@ -34,8 +34,8 @@ from receiver.engine.observe_job import log_failures, observe_job
 from receiver.engine.supervisor import BATCH
 from receiver.engine.throttle import Pauses, Throttle, Throttles
 from receiver.streams.hub import Hub
-from store.due import Candidate
 from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
+from store.lanes import Candidate
 from store.records.jobs import Job, Phase, Waited
 from store.records.times import Lane, Millis
 from store.records.transitions import Transition
@@ -108,7 +108,8 @@ class Submissions(Handler[Attempt]):
         return not all(throttle.admits(now) for throttle in self._throttles_of(job))
 
     def _throttles_of(self, each: Job | Candidate) -> tuple[Throttle, Throttle]:
-        return self._users[each.provider, each.user_id], self._providers[each.provider]
+        provider = each.peer if isinstance(each, Candidate) else each.provider
+        return self._users[provider, each.user_id], self._providers[provider]
 
     # --- taking -----------------------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class Submissions(Handler[Attempt]):
             return decide(job, begun[job.id], services.clock.now(), services.rules)
 
         try:
-            changed = await self._queue.look(
+            found = await self._queue.look(
                 lambda look: services.store.due.advance(look, begin), free, choose
             )
         except OutcomeUnknown:
@@ -135,9 +136,10 @@ class Submissions(Handler[Attempt]):
             for job_id, attempt in begun.items():
                 await self._report(job_id, SubmissionEnded(attempt, unsent))
             raise
+        changed = found.taken
         self._all_busy = len(changed) >= free
-        self._full_at |= dict.fromkeys(self._queue.full, monotonic)
-        if self._queue.has_more:
+        self._full_at |= dict.fromkeys(found.full, monotonic)
+        if found.has_more:
             await self._look_after_those_left(now)
         log_failures(changed)
         # Without a transition, another process has begun it, since our lease had ended.
@@ -159,7 +161,7 @@ class Submissions(Handler[Attempt]):
 
         def last(each: Candidate) -> tuple[bool, bool]:
             both_failed = all(throttle.state != "closed" for throttle in throttles[each])
-            return each.provider in limited and each.batch, both_failed
+            return each.peer in limited and each.batch, both_failed
 
         for each in sorted(candidates, key=last):
             both = throttles[each]

@@ -11,7 +11,8 @@ from receiver.engine.lanes import DueQueue, Handler
 from receiver.engine.observe_job import log_failures
 from receiver.engine.supervisor import BATCH
 from receiver.streams.hub import Hub
-from store.due import Candidate, Changed, Found, Look
+from store.due import Changed
+from store.lanes import Found, Look
 from store.records.times import Lane
 
 
@@ -38,7 +39,8 @@ class Timeouts(Handler[Never]):
         services = self._services
         decide = decider(TimeoutReached(), services.clock.now, services.rules)
 
-        def apply(look: Look[Candidate]) -> Awaitable[Found[Changed]]:
+        def apply(look: Look) -> Awaitable[Found[Changed]]:
             return services.store.due.advance(look, decide)
 
-        log_failures(await queue.look(apply, BATCH, lambda candidates: candidates))
+        found = await queue.look(apply, BATCH, lambda candidates: candidates)
+        log_failures(found.taken)

@@ -29,7 +29,7 @@ from receiver.http_api.validation import unknown_faults, url_faults
 from receiver.upstream.contract import InputFault
 from receiver.webhooks.delivery import AttemptResult
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
-from store.delivery_reads import DeliveryFilter
+from store.deliveries import DeliveryFilter
 from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.deliveries import Attempt, Delivery, DeliveryState, host_of, normal_host
@@ -103,7 +103,7 @@ async def retry_delivery(context: ApiContext, request: Request, caller: Caller) 
     """Send a webhook message again."""
     found = await _readable(context, request, caller)
     now = context.services.clock.now()
-    retried = await context.services.store.deliveries.retry(found.id, now)
+    retried = await context.services.store.outbox.retry(found.id, now)
     context.deliveries.requested([found.host])
     return json_response(_document(context, retried), 202)
 
@@ -115,7 +115,7 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
     raise_for_faults(_retry_faults(body))
     state = DeliveryState(body["state"])
     select = _filter(await queries.selected_user_or_all(context, request, caller), state, body)
-    deliveries = context.services.store.deliveries
+    store = context.services.store
     retried, before, more = 0, None, True
     async with context.long_read_locks.of(caller.user_id):
         # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
@@ -123,9 +123,11 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
             if await request.is_disconnected():
                 raise ClientDisconnect
             try:
-                page, before = await deliveries.list_page(select, before, queries.DEFAULT_LIMIT)
+                page, before = await store.deliveries.list_page(
+                    select, before, queries.DEFAULT_LIMIT
+                )
                 ids = [delivery.id for delivery in page]
-                retried += await deliveries.retry_those(ids, state, context.services.clock.now())
+                retried += await store.outbox.retry_those(ids, state, context.services.clock.now())
                 context.deliveries.requested({delivery.host for delivery in page})
             except StoreUnavailable as error:
                 if not retried:

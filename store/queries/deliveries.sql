@@ -26,16 +26,14 @@ INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, 
 VALUES (:id, :job_id, :user_id, :seq, :status, :final, :self_declared, :url, :host, :state,
         :created_at, :next_attempt_at, :body);
 
--- name: list-due
--- Pending messages that are due, in fair order: a free slot goes to the user with the fewest in
--- flight, counting those chosen before; ties go to the oldest. Behind them, the first message of each
--- user and host that is not due yet. The last column says whether a message may go now: no other of
--- its job is in flight, and none goes before it; requested retries go out of that order.
--- See `list-candidates` in due.sql for the walk.
+-- name: list-candidates
+-- Messages that are due, in fair order, and behind them the first message of each user and host that
+-- is not due yet; see due.sql. The last column says whether a message may go now: no other of its job
+-- is in flight, and none goes before it; requested retries go out of that order.
 WITH RECURSIVE walk (id, user_id, host, turn, n) AS (
     SELECT (SELECT id FROM deliveries
              WHERE state = 'pending' AND holder IS NULL
-               AND (user_id, host) > (+CAST(:user_id AS bigint), CAST(:host AS text) || '')
+               AND (user_id, host) > (+CAST(:user_id AS bigint), CAST(:peer AS text) || '')
              ORDER BY user_id, host, next_attempt_at, id
              LIMIT 1),
            CAST(0 AS bigint), CAST('' AS text), 0, 1
@@ -57,7 +55,10 @@ WITH RECURSIVE walk (id, user_id, host, turn, n) AS (
            walk.n + 1
       FROM walk CROSS JOIN deliveries here
      WHERE here.id = walk.id AND walk.n < :most)
-SELECT d.id, d.job_id, d.user_id, d.host, d.next_attempt_at,
+SELECT walk.n, d.id, d.job_id, d.user_id, d.host, d.next_attempt_at,
+       coalesce(in_flight.messages, 0)
+       + row_number() OVER (PARTITION BY d.user_id ORDER BY d.next_attempt_at, d.id) AS rank,
+       0,
        NOT EXISTS (SELECT 1 FROM deliveries other
                     WHERE other.job_id = d.job_id AND other.state = 'pending' AND other.id <> d.id
                       AND (other.holder IS NOT NULL
@@ -68,10 +69,7 @@ SELECT d.id, d.job_id, d.user_id, d.host, d.next_attempt_at,
               GROUP BY +user_id) AS in_flight
     ON in_flight.user_id = d.user_id
  WHERE d.id = walk.id
- ORDER BY d.next_attempt_at > :now,
-          coalesce(in_flight.messages, 0)
-          + row_number() OVER (PARTITION BY d.user_id ORDER BY d.next_attempt_at, d.id),
-          d.next_attempt_at, d.id;
+ ORDER BY d.next_attempt_at > :now, rank, d.next_attempt_at, d.id;
 
 -- name: lease
 -- Lease a message, unless another one of its job is in flight.

@@ -17,7 +17,7 @@ WITH RECURSIVE walk (job_id, provider, user_id, batch, turn, n) AS (
     SELECT (SELECT job_id FROM due
              WHERE lane = :lane AND holder IS NULL
                AND (provider, user_id, batch)
-                   > (CAST(:provider AS text), +CAST(:user_id AS bigint), +CAST(:batch AS smallint))
+                   > (CAST(:peer AS text), +CAST(:user_id AS bigint), +CAST(:batch AS smallint))
              ORDER BY provider, user_id, batch, at, job_id
              LIMIT 1),
            CAST('' AS text), CAST(0 AS bigint), CAST(0 AS smallint), 0, 1
@@ -43,7 +43,7 @@ WITH RECURSIVE walk (job_id, provider, user_id, batch, turn, n) AS (
            walk.n + 1
       FROM walk CROSS JOIN due here
      WHERE here.job_id = walk.job_id AND walk.n < :most)
-SELECT d.job_id, d.provider, d.user_id, d.at,
+SELECT walk.n, d.job_id, d.job_id, d.user_id, d.provider, d.at,
        coalesce(in_flight.jobs, 0)
        + row_number() OVER (PARTITION BY d.user_id ORDER BY d.at, d.job_id) AS rank,
        d.batch

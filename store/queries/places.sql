@@ -39,7 +39,7 @@ WITH RECURSIVE walk (job_id, user_id, batch, turn) AS (
                 THEN walk.turn + 1 ELSE 1 END
       FROM walk CROSS JOIN due here
      WHERE here.job_id = walk.job_id AND walk.turn <= :share)
-SELECT d.job_id, d.provider, d.user_id, d.at,
+SELECT d.job_id, d.job_id, d.user_id, d.provider, d.at,
        coalesce(calls.jobs, 0) + row_number() OVER (PARTITION BY d.user_id
                                                     ORDER BY d.batch, d.at, d.job_id),
        d.batch

@@ -182,14 +182,14 @@ async def test_a_pause_that_ends_during_a_look_leaves_no_message_lying(
     for _ in range(5):
         await message(harness, "dead.example")
         await step(harness, worker, 0)
-    lease = harness.store.deliveries.lease
+    lease = harness.store.outbox.lease
 
     async def slow(*given: Any) -> Any:
         found = await lease(*given)
         harness.clock.advance(0.01)
         return found
 
-    monkeypatch.setattr(harness.store.deliveries, "lease", slow)
+    monkeypatch.setattr(harness.store.outbox, "lease", slow)
     harness.clock.advance(59.995)
     await begin(worker)
     assert await step(harness, worker, 1) == 1

@@ -9,8 +9,8 @@ import pytest
 from receiver.engine.lanes import DueQueue, Handler, LaneWorker
 from receiver.streams.hub import Hub
 from store.changes import CommitNotice
-from store.due import START, Found, Look, Place
 from store.errors import StoreUnavailable
+from store.lanes import START, Bookmark, Found, Look
 from store.records.times import Lane, Millis
 from tests.support.manual_clock import ManualClock
 
@@ -32,23 +32,23 @@ class Letters(Handler[Letter]):
         super().__init__(slots, [self.queue])
         self.due = ""
         self.next_at: Millis | None = None
-        self.place = START
-        self.looks: list[Place] = []
+        self.bookmark = START
+        self.looks: list[Bookmark] = []
         self.error: Exception | None = None
         self.blocked: asyncio.Event | None = None
         self.ends: dict[str, asyncio.Future[None]] = {}
 
     async def take(self, free: int, running: Mapping[str, Letter]) -> Sequence[Letter]:
-        return await self.queue.look(self._look, free, lambda due: due)
+        return (await self.queue.look(self._look, free, lambda due: due)).taken
 
-    async def _look(self, look: Look[str]) -> Found[Letter]:
-        self.looks.append(look.place)
+    async def _look(self, look: Look) -> Found[Letter]:
+        self.looks.append(look.bookmark)
         if self.blocked is not None:
             await self.blocked.wait()
         if self.error is not None:
             raise self.error
         taken, self.due = self.due[: look.most], self.due[look.most :]
-        return Found([*map(Letter, taken)], self.place, bool(self.due), self.next_at)
+        return Found([*map(Letter, taken)], self.bookmark, bool(self.due), self.next_at)
 
     async def handle(self, work: Letter) -> None:
         self.ends[work.id] = asyncio.get_running_loop().create_future()
@@ -125,12 +125,12 @@ async def test_a_commit_says_when_to_look(
 async def test_a_look_goes_on_where_the_last_one_stopped(
     letters: Letters, worker: LaneWorker[Letter]
 ) -> None:
-    letters.place = Place("samsar", 7)
+    letters.bookmark = Bookmark("samsar", 7)
     await worker.run_once()
-    letters.place = START
+    letters.bookmark = START
     await worker.run_once()
     await worker.run_once()
-    assert letters.looks == [START, Place("samsar", 7)]
+    assert letters.looks == [START, Bookmark("samsar", 7)]
 
 
 async def test_work_that_was_left_is_looked_for_when_a_task_ends(

@@ -235,7 +235,7 @@ async def test_storage_that_fails_on_the_way_does_not_deny_what_is_sent_again(
     always_a_next_page = AsyncMock(return_value=([], "msg_x"))
     retry_those = AsyncMock(side_effect=[*retried, StoreBusy("a queue is full")])
     monkeypatch.setattr(deliveries, "list_page", always_a_next_page)
-    monkeypatch.setattr(deliveries, "retry_those", retry_those)
+    monkeypatch.setattr(shared_service.store.outbox, "retry_those", retry_those)
 
     answer = await client.post("/v1/deliveries/retry", json={"state": "exhausted"})
 

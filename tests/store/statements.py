@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from store.delivery_reads import DeliveryFilter, page_parts
+from store.deliveries import DeliveryFilter, page_parts
 from store.job_reads import JobFilter, candidates
 from store.ledger import SPEND_KEYS, spend_parts
 from store.records.deliveries import DeliveryState

@@ -11,11 +11,10 @@ from typing import Any, Self, TypeVar
 from store.callbacks import IncomingCallback, Receipt
 from store.changes import CommitNotice
 from store.database import Store
-from store.deliveries import DueDelivery
-from store.delivery_reads import DeliveryFilter
-from store.due import Candidate, Choose, Look
+from store.deliveries import DeliveryFilter
 from store.ids import Ids
 from store.keys import ApiKey, User
+from store.lanes import Choose, Look
 from store.open import open_store
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
@@ -193,12 +192,12 @@ class World:
         at: Millis = NOW,
         until: Millis | None = None,
         limit: int = 64,
-        choose: Choose[DueDelivery] = everything,
+        choose: Choose = everything,
     ) -> list[Delivery]:
         until = at + 60 * SECOND if until is None else until
         lease = Lease(holder, until)
         look = Look(Lane.DELIVER, at, limit, choose)
-        return (await self.store.deliveries.lease(look, lease)).taken
+        return (await self.store.outbox.lease(look, lease)).taken
 
     async def find(self, job: Job) -> Job:
         """The job as stored."""
@@ -215,7 +214,7 @@ class World:
         made: Attempt | None = None,
         holder: str = "me",
     ) -> bool:
-        return await self.store.deliveries.settle(
+        return await self.store.outbox.settle(
             delivery.id, holder, made or attempt(), state, next_attempt_at
         )
 
@@ -256,7 +255,7 @@ async def lease_due(
     store: Store, lane: Lane, now: Millis, until: Millis, holder: str, limit: int
 ) -> list[Job]:
     """Lease due jobs, at most so many."""
-    look: Look[Candidate] = Look(lane, now, limit, everything)
+    look: Look = Look(lane, now, limit, everything)
     return (await store.due.lease(look, Lease(holder, until))).taken
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from store.changes import CommitNotice
-from store.due import Candidate, Changed, DueJobs, Found, Look
+from store.due import Changed, DueJobs
+from store.lanes import Found, Look
 from store.records.transitions import Decide
 from store.session import Session
 from tests.simulation.known_bad import plans
@@ -29,7 +30,7 @@ def counted_outside_of_the_transaction() -> Patch:
 
 @instead_of(DueJobs, "advance")
 async def _counted_before(
-    advance: Any, self: DueJobs, look: Look[Candidate], decide: Decide
+    advance: Any, self: DueJobs, look: Look, decide: Decide
 ) -> Found[Changed]:
     def count(db: Session, _: CommitNotice) -> dict[str, int]:
         free, _is_one_full = _right_count(self, db, look)
@@ -46,7 +47,7 @@ _right_count = DueJobs._count_places
 
 
 @instead_of(DueJobs, "_count_places")
-def _as_counted(count: Any, self: DueJobs, db: Session, look: Look[Candidate]) -> Any:
+def _as_counted(count: Any, self: DueJobs, db: Session, look: Look) -> Any:
     _, is_one_full = count(self, db, look)
     return look.limits, is_one_full
 

@@ -62,7 +62,7 @@ def relay_in_a_second_transaction() -> Patch:
 async def relay_settled_before_it_is_sent(handle: Any, self: Deliveries, work: Message) -> None:
     """A relay message counts as delivered when its attempt begins: a crash then loses it."""
     attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
-    await self._services.store.deliveries.settle(
+    await self._services.store.outbox.settle(
         work.delivery.id, self._services.holder, attempt, DeliveryState.DELIVERED, None
     )
     await handle(self, work)
@@ -74,7 +74,7 @@ def lease_of_another_ignored() -> Patch:
     return together(
         with_sql("deliveries", "list-ended", "AND held_until <= :now", ""),
         with_sql("deliveries", "end-lease", "AND held_until <= :now", ""),
-        with_sql("deliveries", "list-due", "(other.holder IS NOT NULL\n", "(FALSE\n"),
+        with_sql("deliveries", "list-candidates", "(other.holder IS NOT NULL\n", "(FALSE\n"),
     )
 
 

@@ -10,9 +10,10 @@ from receiver.domain.answers import SubmitNotSent
 from receiver.domain.observations import SubmissionBegins
 from receiver.engine import submissions
 from store import jobs
-from store.due import Candidate, Changed, DueJobs, Found, Look
+from store.due import Changed, DueJobs
 from store.errors import KeyInUse, StoreUnavailable
 from store.job_reads import JobReads
+from store.lanes import Found, Look
 from store.records.times import Lane, Lease
 from store.records.transitions import Decide
 from tests.simulation.known_bad import plans
@@ -32,9 +33,7 @@ def submitted_before_commit() -> Patch:
 
 
 @instead_of(DueJobs, "advance")
-async def _sent_at_once(
-    advance: Any, self: DueJobs, look: Look[Candidate], decide: Decide
-) -> Found[Changed]:
+async def _sent_at_once(advance: Any, self: DueJobs, look: Look, decide: Decide) -> Found[Changed]:
     if look.lane is not Lane.SUBMIT:
         found: Found[Changed] = await advance(self, look, decide)
         return found
@@ -46,7 +45,7 @@ async def _sent_at_once(
         for job in leased.taken
         if (transition := decide(job)) is not None
     ]
-    return Found(taken, leased.place, leased.has_more, leased.next_at)
+    return Found(taken, leased.bookmark, leased.has_more, leased.next_at)
 
 
 begun = set[asyncio.Future[Any]]()

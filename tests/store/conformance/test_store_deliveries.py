@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from store.delivery_reads import DeliveryFilter
+from store.deliveries import DeliveryFilter
 from store.records.times import Lane
 from tests.store.outbox import DELIVERED, EXHAUSTED, PENDING, lease_one, relayed, reload
 from tests.store.world import HOOK, NOW, SECOND, World, attempt
@@ -51,7 +51,7 @@ async def test_the_last_fifty_attempts_are_kept(world: World) -> None:
     for number in range(52):
         made = replace(attempt(), duration_ms=number)
         await world.settle(delivery, EXHAUSTED, made=made)
-        await world.store.deliveries.retry(delivery.id, NOW)
+        await world.store.outbox.retry(delivery.id, NOW)
         delivery = await lease_one(world)
 
     settled = await reload(world, delivery)
@@ -77,10 +77,10 @@ async def test_a_holder_that_lost_its_lease_cannot_write_the_state(world: World)
 async def test_a_released_message_is_due_as_before(world: World) -> None:
     await relayed(world)
     delivery = await lease_one(world)
-    await world.store.deliveries.release("you")
+    await world.store.outbox.release("you")
     assert await world.lease("you") == []
 
-    await world.store.deliveries.release("me")
+    await world.store.outbox.release("me")
     assert await world.lease("gone") == [delivery]
     await world.store.end_leases()
     assert [leased.id for leased in await world.lease()] == [delivery.id]

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from store import deliveries
-from store.deliveries import DueDelivery
-from store.due import START, Look
+from store import lanes
+from store.lanes import START, Candidate, Look
 from store.records.deliveries import DeliveryState
 from store.records.jobs import ErrorCode
 from store.records.times import Lane, Lease
@@ -75,7 +74,7 @@ async def test_one_is_in_flight_for_a_job_and_skipped_if_it_was_overtaken(
     if how == "failed":
         await world.settle(update, PENDING, NOW + 5 * SECOND)
     if how == "released":
-        await world.store.deliveries.release("me")
+        await world.store.outbox.release("me")
     if how == "orphaned":
         await world.store.end_leases()
 
@@ -100,22 +99,22 @@ async def test_a_look_reads_a_bounded_number_of_messages_and_the_next_one_goes_o
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So neither a user's many hosts nor many messages to one host delay another user's."""
-    monkeypatch.setattr(deliveries, "ROWS_PER_LOOK", 3)
+    monkeypatch.setattr(lanes, "ROWS_PER_LOOK", 3)
     for number in range(4):
         await relayed(world, webhook_url=f"https://h{number}.example/")
     await relayed(world, user=world.bob)
     seen: list[str] = []
 
-    def choose(due: Sequence[DueDelivery]) -> Sequence[DueDelivery]:
-        seen.extend(each.host for each in due)
+    def choose(due: Sequence[Candidate]) -> Sequence[Candidate]:
+        seen.extend(each.peer for each in due)
         return []
 
-    store, lease = world.store.deliveries, Lease("me", NOW + SECOND)
+    store, lease = world.store.outbox, Lease("me", NOW + SECOND)
     look = Look(Lane.DELIVER, NOW, 9, choose)
     found = await store.lease(look, lease)
-    assert (len(seen), found.has_more, found.place.host) == (3, True, "h2.example:443")
+    assert (len(seen), found.has_more, found.bookmark.peer) == (3, True, "h2.example:443")
     assert found.taken == [], "only what was chosen is leased"
 
-    found = await store.lease(replace(look, place=found.place), lease)
+    found = await store.lease(replace(look, bookmark=found.bookmark), lease)
     assert seen[3:] == ["h3.example:443", "hooks.example:443"]
-    assert found.place == START
+    assert found.bookmark == START

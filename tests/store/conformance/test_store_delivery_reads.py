@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from store.delivery_reads import DeliveryFilter
+from store.deliveries import DeliveryFilter
 from store.records.jobs import Job
 from tests.store.outbox import DELIVERED, PENDING, relayed
 from tests.store.world import NOW, SECOND, World

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store.delivery_reads import DeliveryFilter
+from store.deliveries import DeliveryFilter
 from store.errors import NotFound
 from store.records.deliveries import DeliveryState
 from store.records.times import Lane
@@ -41,7 +41,7 @@ async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> 
     await world.settle(delivery, state)
     world.notified.clear()
 
-    retried = await world.store.deliveries.retry(delivery.id, NOW + 7)
+    retried = await world.store.outbox.retry(delivery.id, NOW + 7)
 
     assert retried == await reload(world, delivery)
     assert (retried.state, retried.step, retried.next_attempt_at) == (PENDING, 0, NOW + 7)
@@ -57,7 +57,7 @@ async def test_a_retried_delivery_is_out_of_order_until_its_attempt(world: World
     await world.settle(retried, EXHAUSTED)
     await world.advance(job, rendering(relay=True))
     in_flight = await lease_one(world)
-    await world.store.deliveries.retry(retried.id, NOW + 1)
+    await world.store.outbox.retry(retried.id, NOW + 1)
     assert await world.lease(at=NOW + 1) == [], "it waits for the one in flight"
     await world.settle(in_flight)
     await world.advance(job, rendering(relay=True), rendering(relay=True))
@@ -78,17 +78,17 @@ async def test_a_pending_delivery_that_is_retried_keeps_its_place(world: World) 
     await world.advance(job, completed(relay=True))
     (last, _), _ = await world.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 9)
 
-    retried = await world.store.deliveries.retry(last.id, NOW)
+    retried = await world.store.outbox.retry(last.id, NOW)
     assert (retried.state, retried.next_attempt_at) == (PENDING, NOW)
     assert await world.lease(at=NOW) == []
     await world.settle(update, DELIVERED)
     assert (await lease_one(world)).id == last.id
     await world.settle(last, PENDING, NOW + 60 * SECOND)
-    assert (await world.store.deliveries.retry(last.id, NOW + SECOND)).step == 0
+    assert (await world.store.outbox.retry(last.id, NOW + SECOND)).step == 0
     assert (await lease_one(world, at=NOW + SECOND)).id == last.id
 
     with pytest.raises(NotFound):
-        await world.store.deliveries.retry("msg_unknown", NOW)
+        await world.store.outbox.retry("msg_unknown", NOW)
 
 
 async def test_many_deliveries_are_retried_by_state(world: World) -> None:
@@ -100,7 +100,7 @@ async def test_many_deliveries_are_retried_by_state(world: World) -> None:
     world.notified.clear()
     every = [delivery.id for delivery in (off, failed, pending)] + ["msg_unknown"]
 
-    assert await world.store.deliveries.retry_those(every, DISABLED, NOW + 7) == 1
+    assert await world.store.outbox.retry_those(every, DISABLED, NOW + 7) == 1
 
     again_due = await reload(world, off)
     assert (again_due.state, again_due.next_attempt_at) == (PENDING, NOW + 7)

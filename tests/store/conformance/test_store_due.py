@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from store import due
-from store.due import PUT_OFF, START, Candidate, Choose, Found, Look, Place
+from store import lanes
+from store.due import PUT_OFF
 from store.keys import User
+from store.lanes import START, Bookmark, Candidate, Choose, Found, Look
 from store.records.events import Note
 from store.records.jobs import Job, Phase
 from store.records.times import Due, Lane, Lease
@@ -26,10 +27,10 @@ async def look(
     most: int = 10,
     *,
     at: int = NOW,
-    choose: Choose[Candidate] = everything,
-    place: Place = START,
+    choose: Choose = everything,
+    bookmark: Bookmark = START,
 ) -> Found[Job]:
-    return await world.store.due.lease(Look(lane, at, most, choose, place), LEASE)
+    return await world.store.due.lease(Look(lane, at, most, choose, bookmark), LEASE)
 
 
 async def due_jobs(world: World, user: User, *ages: int, lane: Lane = Lane.SUBMIT) -> list[Job]:
@@ -47,7 +48,7 @@ async def test_a_look_takes_what_is_due_in_its_lane_oldest_first(world: World, l
     await world.create(due=Due(Lane.WAIT, NOW - SECOND))
 
     found = await look(world, lane, most=2)
-    assert (found.taken, found.place) == ([first, second], START)
+    assert (found.taken, found.bookmark) == ([first, second], START)
 
     found = await look(world, lane)
     assert (found.taken, found.has_more, found.next_at) == ([third], False, NOW + SECOND)
@@ -96,7 +97,8 @@ async def test_only_what_was_chosen_is_taken(world: World) -> None:
     found = await look(world, choose=choose)
 
     assert (found.taken, found.has_more) == ([second], True)
-    assert seen[0] == (first.id, "samsar", world.ann.id, NOW - 2, 1, False)
+    assert seen[0] == Candidate(first.id, first.id, world.ann.id, "samsar", NOW - 2, rank=1)
+    assert [each.id for each in found.refused] == [first.id]
     assert (await look(world)).taken == [first]
 
 
@@ -104,17 +106,17 @@ async def test_a_look_reads_a_bounded_number_of_rows_and_the_next_one_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So one user's many jobs, and many users, cost no more than a few."""
-    monkeypatch.setattr(due, "ROWS_PER_LOOK", 3)
+    monkeypatch.setattr(lanes, "ROWS_PER_LOOK", 3)
     ann = await due_jobs(world, world.ann, *range(9, 5, -1))
     (bob,) = await due_jobs(world, world.bob, 1)
     await world.create(world.ann, provider="aaa", due=Due(Lane.SUBMIT, NOW + SECOND))
 
     found = await look(world, most=1)
     assert found.taken == [ann[0]]
-    assert (found.place.provider, found.place.user_id) == ("samsar", world.ann.id)
+    assert (found.bookmark.peer, found.bookmark.user_id) == ("samsar", world.ann.id)
 
-    found = await look(world, most=1, place=found.place)
-    assert (found.taken, found.place) == ([bob], START)
+    found = await look(world, most=1, bookmark=found.bookmark)
+    assert (found.taken, found.bookmark) == ([bob], START)
     assert found.next_at == NOW + SECOND, "found by the first look"
 
 
@@ -126,7 +128,7 @@ async def test_due_jobs_can_be_changed_where_they_are_taken(world: World) -> Non
     world.notified.clear()
 
     later = Due(Lane.WAIT, NOW + 5 * SECOND)
-    given: Look[Candidate] = Look(Lane.SUBMIT, NOW, 10, everything)
+    given: Look = Look(Lane.SUBMIT, NOW, 10, everything)
     found = await world.store.due.advance(given, quietly(due=later))
 
     assert {changed.job.id for changed in found.taken} == {job.id for job in jobs}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from store.delivery_reads import DeliveryFilter
+from store.deliveries import DeliveryFilter
 from store.errors import ProviderIdTaken
 from store.records.archive import ArchivedFile, FileState
 from store.records.callbacks import CallbackVerdict, Verdict

@@ -7,9 +7,10 @@ from functools import partial
 
 import pytest
 
-from store.due import Candidate, Changed, Choose, Found, Look
+from store.due import Changed
 from store.job_reads import JobFilter
 from store.keys import User
+from store.lanes import Candidate, Choose, Found, Look
 from store.records.events import Note
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Due, Lane
@@ -30,7 +31,7 @@ def const(transition: Transition, _: Job) -> Transition:
 
 
 async def take(
-    world: World, limit: int, most: int = 32, choose: Choose[Candidate] = everything
+    world: World, limit: int, most: int = 32, choose: Choose = everything
 ) -> tuple[list[str], Found[Changed]]:
     """The labels of the jobs that get a place at fal, and the look."""
     look = Look(Lane.SUBMIT, NOW, most, choose, limits={"fal": limit, "replicate": 1})

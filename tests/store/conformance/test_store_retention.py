@@ -77,7 +77,7 @@ async def test_a_pending_delivery_keeps_its_job_except_if_held_back_for_weeks(
     due, leased_until = NOW, NOW + 60 * SECOND
 
     assert await world.remove_finished(leased_until + MAX_OVERDUE - 1) == 0
-    await world.store.deliveries.release("me")
+    await world.store.outbox.release("me")
     assert await world.remove_finished(due + MAX_OVERDUE - 1) == 0
     assert await world.remove_finished(due + MAX_OVERDUE) == 1
 

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from store.changes import CommitNotice
-from store.due import Candidate, Look
 from store.errors import KeyInUse, KeyReused, ProviderIdTaken
 from store.idempotency import IdempotencyKey, Replay
+from store.lanes import Look
 from store.postgres.address import parse
 from store.postgres.notifications import Notifications, _read
 from store.records.jobs import Job, Phase
@@ -110,7 +110,7 @@ async def test_two_processes_never_exceed_the_places_at_a_provider(
     for _ in range(20):
         await here.create(provider="fal")
     begin = quietly(phase=Phase.SUBMITTING, due=Due(Lane.SUBMITTING, NOW + SECOND))
-    look: Look[Candidate] = Look(Lane.SUBMIT, NOW, 2, everything, limits={"fal": 5})
+    look: Look = Look(Lane.SUBMIT, NOW, 2, everything, limits={"fal": 5})
 
     taken = await asyncio.gather(
         *(world.store.due.advance(look, begin) for _ in range(6) for world in (here, there))

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "events.events-after of job": {"USE TEMP B-TREE FOR ORDER BY"},
     "events.events-after of user": {"USE TEMP B-TREE FOR ORDER BY"},
     # A bounded number of rows, and those in flight.
-    "deliveries.list-due": {"USE TEMP B-TREE FOR GROUP BY", "USE TEMP B-TREE FOR ORDER BY"},
+    "deliveries.list-candidates": {"USE TEMP B-TREE FOR GROUP BY", "USE TEMP B-TREE FOR ORDER BY"},
     "due.list-candidates": {"USE TEMP B-TREE FOR GROUP BY", "USE TEMP B-TREE FOR ORDER BY"},
     # A few rows of each user who waits, and those in flight.
     "places.list-waiting": {"USE TEMP B-TREE FOR GROUP BY", "USE TEMP B-TREE FOR ORDER BY"},
@@ -91,7 +91,7 @@ CHOSEN = {
     "places.list-waiting": "(lane=? AND provider=? AND (user_id,batch,at,job_id)>(?,?,?,?))",
     "places.count-in-flight": "COVERING INDEX jobs_unfinished (phase=? AND provider=?)",
     "places.count-ahead": "(lane=? AND provider=? AND user_id=? AND batch=? AND (at,job_id)<(?,?))",
-    "deliveries.list-due": "deliveries_places ((user_id,host,next_attempt_at,id)>(?,?,?,?))",
+    "deliveries.list-candidates": "deliveries_places ((user_id,host,next_attempt_at,id)>(?,?,?,?))",
     "deliveries.list-page all": "sqlite_autoindex_deliveries_1 (id<?)",
     "deliveries.list-page by host": "deliveries_by_host (user_id=? AND <expr>=? AND id<?)",
     "deliveries.list-page by job": "sqlite_autoindex_deliveries_2 (job_id=?)",
@@ -204,7 +204,7 @@ def steps(database: sqlite3.Connection, query: str) -> int:
         nonlocal count
         count += 1
 
-    given = {"host": "", "user_id": 0, "now": 10, "share": 8, "most": 128}
+    given = {"peer": "", "user_id": 0, "now": 10, "share": 8, "most": 128}
     database.set_progress_handler(tick, 100)
     database.execute(SQL[query], given).fetchall()
     database.set_progress_handler(None, 0)
@@ -218,5 +218,5 @@ def test_each_message_behind_one_in_flight_costs_the_same(tmp_path: Path) -> Non
         prepare(path)
         with closing(connect_writer(path)) as database:
             database.executescript(MESSAGES.format(count=count))
-            costs.append(steps(database, "deliveries.list-due"))
+            costs.append(steps(database, "deliveries.list-candidates"))
     assert costs[1] <= 3 * costs[0], costs
