@@ -2,7 +2,6 @@
 a slow or dead host delays no others."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,9 +11,9 @@ import structlog
 
 from receiver.engine.context import ServiceContext
 from receiver.engine.failure_log import FailureLog
+from receiver.engine.gate import Gate, Keys, Limit, Pauses
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
 from receiver.engine.messages import adds_members, whole_body
-from receiver.engine.throttle import Pauses, Throttles
 from receiver.large_bodies import LARGE
 from receiver.streams.hub import Hub
 from receiver.webhooks.delivery import AttemptResult, WebhookSender
@@ -25,13 +24,16 @@ from store.records.deliveries import Attempt, Delivery
 from store.records.times import Lane, Lease, Millis
 
 ATTEMPTS_AT_ONCE: Final = 64
-PER_USER: Final = 16
-PER_HOST: Final = 4
+HOST_PAUSES: Final = Pauses(after=5, first=60.0, longest=60.0)
+"""After so many connect failures in a row, a host gets one attempt a minute."""
+LIMITS: Final = {
+    "job": Limit(at_once=1),
+    "user": Limit(at_once=16),
+    "host": Limit(at_once=4, pauses=HOST_PAUSES),
+}
 LARGE_AT_ONCE: Final = 4
 """Messages to clients of a provider's own API whose job has more than `LARGE` bytes: each can be
 megabytes."""
-HOST_PAUSES: Final = Pauses(after=5, first=60.0, longest=60.0)
-"""After so many connect failures in a row, a host gets one attempt a minute."""
 
 log = structlog.get_logger()
 
@@ -48,6 +50,11 @@ class Message(NamedTuple):
     @property
     def id(self) -> str:
         return self.delivery.id
+
+
+def _keys(each: Candidate | Delivery) -> Keys:
+    host = each.host if isinstance(each, Delivery) else each.peer
+    return ("job", each.job_id), ("user", each.user_id), ("host", host)
 
 
 class Deliveries(Handler[Message]):
@@ -74,7 +81,7 @@ class Deliveries(Handler[Message]):
         self._schedule = schedule
         self._timeout = timeout
         self._jitter = jitter
-        self._hosts = Throttles[str](HOST_PAUSES)
+        self._gate = Gate(services.clock, LIMITS)
         self._failures = FailureLog(services.clock, "webhooks", "host")
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         services.metrics.relay_host_breakers_open.set_function(self._paused_hosts)
@@ -83,68 +90,42 @@ class Deliveries(Handler[Message]):
 
     async def take(self, free: int, running: Mapping[str, Message]) -> Sequence[Message]:
         """Lease messages that are due, within the limits."""
-        now, monotonic = self._services.clock.now(), self._services.clock.monotonic()
+        now, view = (
+            self._services.clock.now(),
+            self._gate.view(_keys(message.delivery) for message in running.values()),
+        )
         until = now + round(self._timeout * 1_000) + LEASE_SLACK
         lease = Lease(self._services.holder, until)
-        under_way = [message.delivery for message in running.values()]
-        choose = partial(self._choose, under_way, monotonic)
-        found = await self._queue.look(
-            lambda look: self._services.store.outbox.lease(look, lease), free, choose
-        )
+        outbox, choose = self._services.store.outbox, partial(view.choose, _keys)
+        found = await self._queue.look(lambda look: outbox.lease(look, lease), free, choose)
         for each in found.taken:
-            self._hosts[each.host].began(monotonic)
-        if found.has_more:
-            # As of the choice: a pause may have ended since.
-            pauses = self._hosts.pauses_left(monotonic)
-            if pauses:
-                self._queue.look_after(min(pauses))
-        return [Message(each, now + LEASE_SLACK, monotonic) for each in found.taken]
-
-    def _choose(
-        self, running: Sequence[Delivery], monotonic: float, candidates: Sequence[Candidate]
-    ) -> list[Candidate]:
-        """The messages that may be sent: one per job, and within the limits per user and host."""
-        users = Counter(each.user_id for each in running)
-        hosts = Counter(each.host for each in running)
-        taken = {each.job_id for each in running}
-        chosen: list[Candidate] = []
-        for each in candidates:
-            throttle = self._hosts[each.peer]
-            most_at_host = PER_HOST if throttle.state == "closed" else 1
-            if (
-                each.job_id not in taken
-                and users[each.user_id] < PER_USER
-                and hosts[each.peer] < most_at_host
-                and throttle.admits(monotonic)
-            ):
-                chosen.append(each)
-                users[each.user_id] += 1
-                hosts[each.peer] += 1
-                taken.add(each.job_id)
-        return chosen
+            self._gate.began(_keys(each), view.at)
+        # As of the view: a pause may have ended since.
+        if found.has_more and (pauses := view.pauses_left()):
+            self._queue.look_after(min(pauses))
+        return [Message(each, now + LEASE_SLACK, view.at) for each in found.taken]
 
     def _paused_hosts(self) -> float:
-        return len(self._hosts.pauses_left(self._services.clock.monotonic()))
+        return len(self._gate.view().pauses_left())
 
     def paused_until(self, host: str) -> Millis | None:
         """When this process sends the host its next probe, or now if that is due or under way; None
         if the host is not paused."""
-        clock, throttle = self._services.clock, self._hosts[host]
-        if throttle.state == "closed":
+        clock, throttle = self._services.clock, self._gate.throttle(("host", host))
+        if throttle.until is None:
             return None
         return clock.now() + round(throttle.seconds_left(clock.monotonic()) * 1_000)
 
     def answered(self, host: str) -> None:
         """A test message to this host was answered: it gets its messages without waiting for a
         probe."""
-        self._hosts[host].succeeded(self._services.clock.monotonic())
+        self._gate.succeeded([("host", host)], self._services.clock.monotonic())
         self._queue.look_at(0)
 
     def requested(self, hosts: Iterable[str]) -> None:
         """Somebody asked for messages to these hosts now: a host in a pause gets its probe now."""
-        monotonic = self._services.clock.monotonic()
         for host in hosts:
-            self._hosts[host].probe_now(monotonic)
+            self._gate.probe_now(("host", host))
         self._queue.look_at(0)
 
     # --- one attempt ------------------------------------------------------------------------------
@@ -153,7 +134,7 @@ class Deliveries(Handler[Message]):
         try:
             await self._attempt(work)
         finally:
-            self._hosts[work.delivery.host].abandoned(work.taken)
+            self._gate.abandoned(_keys(work.delivery), work.taken)
 
     async def _attempt(self, work: Message) -> None:
         delivery, clock = work.delivery, self._services.clock
@@ -171,9 +152,9 @@ class Deliveries(Handler[Message]):
         else:
             self._failures.failed(delivery.host, sent.error or f"HTTP {sent.status_code}")
         if sent.connect_failure:
-            self._hosts.remember(delivery.host).failed(work.taken, clock.monotonic())
+            self._gate.failed(_keys(delivery), work.taken)
         else:
-            self._hosts[delivery.host].succeeded(work.taken)
+            self._gate.succeeded(_keys(delivery), work.taken)
         await self._settle(delivery, began, sent)
 
     @asynccontextmanager

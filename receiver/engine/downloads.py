@@ -1,7 +1,6 @@
 """Downloads result files to the archive, and removes the files of removed jobs."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -19,6 +18,7 @@ from receiver.domain.observations import (
     TimeoutReached,
 )
 from receiver.engine.context import ServiceContext
+from receiver.engine.gate import Gate, Keys, Limit
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import observe_leased
 from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
@@ -29,7 +29,7 @@ from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 
 DOWNLOADS_AT_ONCE: Final = 4
-PER_USER: Final = 2
+LIMITS: Final = {"job": Limit(at_once=1), "user": Limit(at_once=2)}
 """A slow host can keep a slot for half an hour, so one user gets at most half of them."""
 TOTAL_SECONDS: Final = 1800.0
 """Maximum duration of an attempt, until the file is durable."""
@@ -54,6 +54,7 @@ class Downloads(Handler[Job]):
         self._queue = DueQueue(services.clock, hub, Lane.ARCHIVE)
         super().__init__(DOWNLOADS_AT_ONCE, [self._queue])
         self._services = services
+        self._gate = Gate(services.clock, LIMITS)
         self._archive = archive
         self._downloader = downloader
         self._asking: dict[str, str] = {}
@@ -64,16 +65,7 @@ class Downloads(Handler[Job]):
     async def take(self, free: int, running: Mapping[str, Job]) -> Sequence[Job]:
         due = self._services.store.due
         lease = Lease(self._services.holder, self._services.clock.now() + DOWNLOAD_LEASE)
-
-        def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
-            users = Counter(job.user_id for job in running.values())
-            chosen = []
-            for each in candidates:
-                if users[each.user_id] < PER_USER and each.job_id not in running:
-                    users[each.user_id] += 1
-                    chosen.append(each)
-            return chosen
-
+        choose = partial(self._gate.view(map(_keys, running.values())).choose, _keys)
         return (await self._queue.look(lambda look: due.lease(look, lease), free, choose)).taken
 
     async def handle(self, work: Job) -> None:
@@ -145,6 +137,10 @@ class Downloads(Handler[Job]):
             case FileFailed(error):
                 metrics.archive_downloads.labels("failed").inc()
                 log.warning("a download failed", job=job.id, file=index + 1, reason=error)
+
+
+def _keys(each: Job | Candidate) -> Keys:
+    return ("job", each.id), ("user", each.user_id)
 
 
 class ArchiveUpkeep(Worker):

@@ -16,8 +16,10 @@ from receiver.domain.answers import StatusUnavailable
 from receiver.domain.observations import CancelAnswer, Observation, StatusCallEnded, TimeoutReached
 from receiver.domain.schedule import DAY
 from receiver.engine.context import ServiceContext
+from receiver.engine.gate import View
 from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import observe_leased
+from receiver.engine.status_calls import PROVIDER
 from receiver.streams.hub import Hub
 from receiver.upstream.contract import UpstreamJob, upstream_job
 from store.errors import NotFound
@@ -56,13 +58,14 @@ class StatusPolls(Handler[Job]):
 
     async def take(self, free: int, running: Mapping[str, Job]) -> Sequence[Job]:
         """Lease jobs within the rate: claims first, but every fifth call is left to polls."""
-        allowed = self._calls.free()
+        monotonic = self._services.clock.monotonic()
+        allowed = self._calls.rate.free(monotonic)
         room, limit = min((free, "POLL_CONCURRENCY"), (allowed, "POLL_RATE"))
         if room <= 0:
             for queue in self.queues:
                 if queue.is_due:
                     queue.at = None
-                    queue.look_after(self._calls.seconds_until_free())
+                    queue.look_after(self._calls.rate.seconds_until_free(monotonic))
             return []
         polls_are_due = self._poll.is_due
         kept = (self._confirms + room) // (CONFIRMS_PER_POLL + 1) if polls_are_due else 0
@@ -77,35 +80,16 @@ class StatusPolls(Handler[Job]):
     async def _lease(self, queue: DueQueue, most: int, running: Mapping[str, Job]) -> list[Job]:
         if most <= 0 or not queue.is_due:
             return []
-        due = self._services.store.due
-        lease = Lease(self._services.holder, self._services.clock.now() + POLL_LEASE)
-
-        def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
-            # A change of a job ends its lease, so it can be due again during its call.
-            return self._admitted([each for each in candidates if each.job_id not in running])
-
-        leased = (await queue.look(lambda look: due.lease(look, lease), most, choose)).taken
-        last = leased[most - 1].due if len(leased) == most else None
+        store, now = self._services.store, self._services.clock.now()
+        lease = Lease(self._services.holder, now + POLL_LEASE)
+        view = self._calls.gate.view()
+        luck = self._rng.random() if view.throttles else 0.0
+        choose = partial(_choose, view, frozenset(running), luck)
+        found = await queue.look(lambda look: store.due.lease(look, lease), most, choose)
+        last = found.taken[-1].due if len(found.taken) == most else None
         wait = self._services.clock.now() - last.at if last else 0
         self._waits[queue.lane] = [self._waits[queue.lane][-1], wait]
-        return leased
-
-    def _admitted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """All, but of a provider whose calls have paused one as the probe, and none until it is
-        answered. The probe is a random job of a random user: one whose calls always fail must not
-        always be it. While a pause lasts, jobs are taken, and go on without their calls."""
-        admitted: list[Candidate] = []
-        by_user: dict[str, dict[int, list[Candidate]]] = {}
-        for each in candidates:
-            state = self._calls.state(each.peer)
-            if state == "open" and self._calls.admits_one(each.peer):
-                of_provider = by_user.setdefault(each.peer, {})
-                of_provider.setdefault(each.user_id, []).append(each)
-            elif state != "half_open":
-                admitted.append(each)
-        choice = self._rng.choice
-        probes = [choice(choice([*of_provider.values()])) for of_provider in by_user.values()]
-        return [*probes, *admitted]
+        return found.taken
 
     async def release(self, works: Sequence[Job]) -> None:
         await self._services.store.due.release(self._services.holder, works)
@@ -151,8 +135,34 @@ class StatusPolls(Handler[Job]):
             reason = f"provider {job.provider} is not configured"
             answer = CancelAnswer("not_sent", message=reason)
         else:
-            self._calls.count()
+            self._calls.gate.began((), self._services.clock.monotonic())
             answer = await provider.cancel(upstream)
             log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         is_late = self._services.clock.now() - (job.done_at or 0) >= DAY
         return answer if is_late or answer.outcome != "not_sent" else None
+
+
+def _choose(
+    view: View, running: frozenset[str], luck: float, candidates: Sequence[Candidate]
+) -> list[Candidate]:
+    """All, but of a provider whose calls have paused one as the probe, and none until it is
+    answered. The probe is a random job of a random user: one whose calls always fail must not
+    always be it. While a pause lasts, jobs are taken, and go on without their calls. A change of a
+    job ends its lease, so it can be due again during its call. `luck` is from 0 to 1."""
+    admitted: list[Candidate] = []
+    by_user: dict[str, dict[int, list[Candidate]]] = {}
+    for each in candidates:
+        throttle = view.throttle((PROVIDER, each.peer))
+        if each.id in running or throttle.state == "half_open":
+            continue
+        if throttle.room(view.at) == 1:
+            by_user.setdefault(each.peer, {}).setdefault(each.user_id, []).append(each)
+        else:
+            admitted.append(each)
+    return [*(_drawn(luck, of_provider) for of_provider in by_user.values()), *admitted]
+
+
+def _drawn(luck: float, by_user: Mapping[int, list[Candidate]]) -> Candidate:
+    at = luck * len(by_user)
+    jobs = [*by_user.values()][int(at)]
+    return jobs[int(at % 1 * len(jobs))]

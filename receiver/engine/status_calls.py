@@ -9,11 +9,13 @@ import structlog
 from receiver.clock import Clock
 from receiver.domain.answers import StatusAnswer, StatusUnavailable
 from receiver.engine.failure_log import FailureLog
-from receiver.engine.throttle import Pauses, RateLimiter, State, Throttles
+from receiver.engine.gate import Gate, Keys, Limit, Pauses, RateLimiter, State
 from receiver.telemetry.metrics import Metrics
 from receiver.upstream.contract import Provider, UpstreamJob
 from store.records.times import Millis
 
+PROVIDER: Final = "provider"
+"""The limit of the calls to one provider."""
 PROVIDER_PAUSES: Final = Pauses(after=5, first=1.0, longest=60.0)
 LIMITS: Final = ("POLL_RATE", "POLL_CONCURRENCY")
 LATE_AFTER: Final[Millis] = 5_000
@@ -32,8 +34,8 @@ class StatusCalls:
         self.concurrency = concurrency
         self._clock = clock
         self._metrics = metrics
-        self._limiter = RateLimiter(rate)
-        self._throttles = Throttles[str](PROVIDER_PAUSES)
+        self.rate = RateLimiter(rate)
+        self.gate = Gate(clock, {PROVIDER: Limit(pauses=PROVIDER_PAUSES)}, self.rate)
         self._failures = FailureLog(clock, "status calls", "provider")
         self.late_by: str | None = None
         """The setting that holds up calls that are due, if they are late."""
@@ -43,22 +45,7 @@ class StatusCalls:
 
     def state(self, provider: str) -> State:
         """Whether calls to the provider pause."""
-        return self._throttles[provider].state
-
-    def admits_one(self, provider: str) -> bool:
-        """Whether a pause is over, and a probe may begin."""
-        return self._throttles[provider].admits(self._clock.monotonic())
-
-    def free(self) -> int:
-        """How many calls the rate allows now."""
-        return self._limiter.free(self._clock.monotonic())
-
-    def seconds_until_free(self) -> float:
-        return self._limiter.seconds_until_free(self._clock.monotonic())
-
-    def count(self) -> None:
-        """Count a call that no throttle stops, against the rate."""
-        self._limiter.take(self._clock.monotonic())
+        return self.gate.throttle((PROVIDER, provider)).state
 
     def note_wait(self, setting: str, waited: Millis) -> None:
         """Note for how long calls that begin now have been due, while others still wait because of
@@ -78,20 +65,18 @@ class StatusCalls:
     async def ask(self, name: str, call: Callable[[], Awaitable[StatusAnswer]]) -> StatusAnswer:
         """Make a status call to the provider `name`. While calls to it pause, it counts as failed
         without being made."""
-        began = self._clock.monotonic()
-        throttle = self._throttles[name]
-        if not throttle.admits(began):
+        began, keys = self._clock.monotonic(), [(PROVIDER, name)]
+        if not self.gate.throttle(keys[0]).room(began):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
             return StatusUnavailable("calls to the provider pause")
-        self._limiter.take(began)
-        throttle.began(began)
+        self.gate.began(keys, began)
         try:
             answer = await call()
         except BaseException:
-            throttle.abandoned(began)
+            self.gate.abandoned(keys, began)
             raise
         self._metrics.status_polls.labels(name, answer.outcome).inc()
-        return self._learn(name, began, answer)
+        return self._learn(name, keys, began, answer)
 
     async def ask_now(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
         """Make a status call for a client if the rate allows one now, else return None.
@@ -99,7 +84,7 @@ class StatusCalls:
         Such calls use at most half of the slots: a few that hang must not stop the polls.
         """
         too_many = self._for_clients >= max(1, self.concurrency // 2)
-        if too_many or self.free() <= 0 or not self.admits_one(provider.name):
+        if too_many or not self.gate.admits([(PROVIDER, provider.name)]):
             return None
         self._for_clients += 1
         try:
@@ -107,12 +92,12 @@ class StatusCalls:
         finally:
             self._for_clients -= 1
 
-    def _learn(self, name: str, began: float, answer: StatusAnswer) -> StatusAnswer:
+    def _learn(self, name: str, keys: Keys, began: float, answer: StatusAnswer) -> StatusAnswer:
         """Count a call that was answered or not. An answer that is of no use for one job alone does
         not count as a failure."""
         key_is_refused = self._metrics.provider_credentials_refused.labels(name)
         if not isinstance(answer, StatusUnavailable) or answer.only_this_job:
-            self._throttles[name].succeeded(began)
+            self.gate.succeeded(keys, began)
             # Other failures do not show that the key is accepted again.
             key_is_refused.set(0)
             self._failures.succeeded(name)
@@ -120,6 +105,5 @@ class StatusCalls:
         self._failures.failed(name, answer.reason)
         if answer.credentials_refused:
             key_is_refused.set(1)
-        throttle, now = self._throttles.remember(name), self._clock.monotonic()
-        throttle.failed(began, now, final=answer.credentials_refused)
+        self.gate.failed(keys, began, final=answer.credentials_refused)
         return answer

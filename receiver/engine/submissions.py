@@ -9,7 +9,7 @@ refused costs the others a second, and nothing else. Pauses are in memory alone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,10 +29,10 @@ from receiver.domain.observations import SubmissionBegins, SubmissionEnded, Time
 from receiver.domain.schedule import longest_wait
 from receiver.engine.context import CallbackAddress, ServiceContext
 from receiver.engine.failure_log import FailureLog
+from receiver.engine.gate import Gate, Keys, Limit, Pauses, View
 from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
 from receiver.engine.observe_job import log_failures, observe_job
 from receiver.engine.supervisor import BATCH
-from receiver.engine.throttle import Pauses, Throttle, Throttles
 from receiver.streams.hub import Hub
 from store.errors import NotFound, OutcomeUnknown, StoreUnavailable
 from store.lanes import Candidate
@@ -40,8 +40,12 @@ from store.records.jobs import Job, Phase, Waited
 from store.records.times import Lane, Millis
 from store.records.transitions import Transition
 
-PROVIDER_PAUSES: Final = Pauses(after=1, first=1.0, longest=1.0)
 USER_PAUSES: Final = Pauses(after=1, first=1.0, longest=60.0)
+LIMITS: Final = {
+    "user": Limit(pauses=USER_PAUSES),
+    "provider": Limit(pauses=Pauses(after=1, first=1.0, longest=1.0)),
+}
+"""A user is one at one provider."""
 EXPIRY_SECONDS: Final = 1.0
 AT_ONCE: Final = 1.0
 """A job that nothing was seen to keep back has not waited if it begins within so many seconds: a
@@ -83,8 +87,7 @@ class Submissions(Handler[Attempt]):
         super().__init__(slots, [self._queue])
         self._services = services
         self._callback_address = callback_address
-        self._providers = Throttles[str](PROVIDER_PAUSES)
-        self._users = Throttles[tuple[str, int]](USER_PAUSES)
+        self._gate = Gate(services.clock, LIMITS)
         self._failures = FailureLog(services.clock, "submissions", "provider")
         self._full_at = dict[str, float]()
         """By provider: when a look last left jobs there for want of a place (monotonic)."""
@@ -100,29 +103,24 @@ class Submissions(Handler[Attempt]):
 
     def _is_paused(self, provider: str) -> float:
         now = self._services.clock.monotonic()
-        return float(self._providers[provider].seconds_left(now) > 0)
+        return float(self._gate.throttle(("provider", provider)).seconds_left(now) > 0)
 
     def holds_back(self, job: Job) -> bool:
         """Whether a pause of this process keeps the job from its submission."""
-        now = self._services.clock.monotonic()
-        return not all(throttle.admits(now) for throttle in self._throttles_of(job))
-
-    def _throttles_of(self, each: Job | Candidate) -> tuple[Throttle, Throttle]:
-        provider = each.peer if isinstance(each, Candidate) else each.provider
-        return self._users[provider, each.user_id], self._providers[provider]
+        return not self._gate.admits(_keys(job))
 
     # --- taking -----------------------------------------------------------------------------------
 
     async def take(self, free: int, running: Mapping[str, Attempt]) -> Sequence[Attempt]:
         """Begin attempts: each is committed before its first byte is sent."""
         services, begun = self._services, dict[str, SubmissionBegins]()
-        now, monotonic = services.clock.now(), services.clock.monotonic()
-        choose = partial(self._choose, monotonic)
+        now, view = services.clock.now(), self._gate.view()
+        choose = partial(_choose, view, services.rules.jobs_in_flight)
         if self._all_busy:
-            self._busy_at = monotonic
+            self._busy_at = view.at
 
         def begin(job: Job) -> Transition | None:
-            lease_until, waited = now + services.rules.submit_lease, self._waited(job, monotonic)
+            lease_until, waited = now + services.rules.submit_lease, self._waited(job, view)
             begun[job.id] = SubmissionBegins(job.attempts + 1, lease_until, waited)
             return decide(job, begun[job.id], services.clock.now(), services.rules)
 
@@ -138,7 +136,9 @@ class Submissions(Handler[Attempt]):
             raise
         changed = found.taken
         self._all_busy = len(changed) >= free
-        self._full_at |= dict.fromkeys(found.full, monotonic)
+        self._full_at |= dict.fromkeys(found.full, view.at)
+        for each in found.refused:
+            self._gate.held_back(_keys(each), view.at)
         if found.has_more:
             await self._look_after_those_left(now)
         log_failures(changed)
@@ -146,46 +146,21 @@ class Submissions(Handler[Attempt]):
         ours = [each.job for each in changed if each.transition is not None]
         jobs = [job for job in ours if job.phase is Phase.SUBMITTING]
         for job in jobs:
-            for throttle in self._throttles_of(job):
-                throttle.began(monotonic)
-        return [Attempt(job, begun[job.id], monotonic) for job in jobs]
+            self._gate.began(_keys(job), view.at)
+        return [Attempt(job, begun[job.id], view.at) for job in jobs]
 
-    def _choose(self, monotonic: float, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates that may be sent. After a provider's pause one goes at a time, until it is
-        answered, of a user who was not refused if there is one. Batch jobs let all others that may
-        go to a provider with a limit go first."""
-        chosen: list[Candidate] = []
-        probing = set[Throttle]()
-        throttles = {each: self._throttles_of(each) for each in candidates}
-        limited = self._services.rules.jobs_in_flight
-
-        def last(each: Candidate) -> tuple[bool, bool]:
-            both_failed = all(throttle.state != "closed" for throttle in throttles[each])
-            return each.peer in limited and each.batch, both_failed
-
-        for each in sorted(candidates, key=last):
-            both = throttles[each]
-            if all(throttle.admits(monotonic) and throttle not in probing for throttle in both):
-                chosen.append(each)
-                probing.update(throttle for throttle in both if throttle.state != "closed")
-            else:
-                for throttle in both:
-                    if throttle.state != "closed":
-                        throttle.held_back_at = monotonic
-        return chosen
-
-    def _waited(self, job: Job, monotonic: float) -> Waited | None:
+    def _waited(self, job: Job, view: View) -> Waited | None:
         """What a queued job has waited for: the last that this process has seen keep back its
         provider's jobs since it was queued. A process that saw nothing, because it has just started
         say, knows only whether an earlier attempt failed."""
         seconds = (self._services.clock.now() - job.updated_at) / 1_000
         last = {
-            "pause": max(throttle.held_back_at for throttle in self._throttles_of(job)),
+            "pause": max(view.throttle(key).held_back_at for key in _keys(job)),
             "place": self._full_at.get(job.provider, float("-inf")),
             "turn": self._busy_at,
         }
         reason = max(last, key=last.__getitem__)
-        if last[reason] < monotonic - seconds - CLOCK_STEP:  # not since it was queued
+        if last[reason] < view.at - seconds - CLOCK_STEP:  # not since it was queued
             if not job.attempts and seconds < AT_ONCE:
                 return None
             reason = "pause" if job.attempts else "turn"
@@ -195,8 +170,7 @@ class Submissions(Handler[Attempt]):
         """Plan the next look for jobs that wait for a slot or the end of a pause, and end those
         whose deadline has passed meanwhile."""
         services, monotonic = self._services, self._services.clock.monotonic()
-        left = [*self._providers.pauses_left(monotonic), *self._users.pauses_left(monotonic)]
-        self._queue.look_after(min([EXPIRY_SECONDS, *left]))
+        self._queue.look_after(min([EXPIRY_SECONDS, *self._gate.view().pauses_left()]))
         if monotonic < self._expire_at:
             return
         self._expire_at = monotonic + EXPIRY_SECONDS
@@ -222,8 +196,7 @@ class Submissions(Handler[Attempt]):
             await self._report_once(work, cancelled)
             raise
         finally:
-            for throttle in self._throttles_of(work.job):
-                throttle.abandoned(work.began)
+            self._gate.abandoned(_keys(work.job), work.began)
         job, metrics = work.job, self._services.metrics
         metrics.submissions.labels(job.provider, answer.outcome).inc()
         log.info("submission ended", job=job.id, outcome=answer.outcome)
@@ -268,18 +241,17 @@ class Submissions(Handler[Attempt]):
 
     def _learn(self, attempt: Attempt, answer: SubmitAnswer) -> None:
         """Begin or end pauses by the answer, and note whether our key was accepted."""
-        job, now = attempt.job, self._services.clock.monotonic()
-        key, user = job.provider, (job.provider, job.user_id)
+        job = attempt.job
         match answer:
             case SubmitNotSent(status_code=int(), retry_after=retry_after):
                 pause = None if retry_after is None else retry_after / 1_000
-                self._providers.remember(key).failed(attempt.began, now, pause)
-                self._users.remember(user).failed(attempt.began, now, pause)
+                self._gate.failed(_keys(job), attempt.began, pause)
             case SubmitAccepted() | SubmitRefused():
-                for throttle in self._throttles_of(job):
-                    throttle.succeeded(attempt.began)
+                self._gate.succeeded(_keys(job), attempt.began)
                 refused = isinstance(answer, SubmitRefused) and answer.credentials_refused
-                self._services.metrics.provider_credentials_refused.labels(key).set(refused)
+                self._services.metrics.provider_credentials_refused.labels(job.provider).set(
+                    refused
+                )
             case _:
                 pass  # it says nothing about later ones
 
@@ -298,3 +270,22 @@ class Submissions(Handler[Attempt]):
             )
         except StoreUnavailable as error:
             log.warning("an answer could not be stored", job=attempt.job.id, reason=str(error))
+
+
+def _keys(each: Job | Candidate) -> Keys:
+    provider = each.provider if isinstance(each, Job) else each.peer
+    return ("user", (provider, each.user_id)), ("provider", provider)
+
+
+def _choose(
+    view: View, limited: Container[str], candidates: Sequence[Candidate]
+) -> list[Candidate]:
+    """The candidates that may be sent. After a provider's pause one goes at a time, until it is
+    answered, of a user who was not refused if there is one. Batch jobs let all others that may
+    go to a provider with a limit go first."""
+
+    def last(each: Candidate) -> tuple[bool, bool]:
+        both_failed = all(view.throttle(key).until is not None for key in _keys(each))
+        return each.peer in limited and each.batch, both_failed
+
+    return view.choose(_keys, sorted(candidates, key=last))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from receiver.engine.deliveries import HOST_PAUSES, PER_HOST, PER_USER, Deliveries, Message
+from receiver.engine.deliveries import HOST_PAUSES, LIMITS, Deliveries, Message
 from receiver.engine.lanes import LaneWorker
 from receiver.webhooks.delivery import AttemptResult
 from store.errors import StoreUnavailable
@@ -15,6 +15,7 @@ from store.records.jobs import Job
 from tests.engine.harness import Harness, begin, logged, step
 from tests.store.world import SECOND, rendering
 
+PER_HOST, PER_USER = LIMITS["host"].at_once, LIMITS["user"].at_once
 REFUSED = AttemptResult(None, "connect_failed", 3, None, None, connect_failure=True)
 
 

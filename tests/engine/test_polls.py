@@ -187,6 +187,19 @@ async def test_after_five_failures_calls_pause_and_jobs_go_on_without_them(
     assert all([(await harness.find(job)).done for job in jobs]), "soon after the recovery"
 
 
+async def test_before_the_first_pause_calls_go_at_once(harness: Harness) -> None:
+    harness.provider.answers = {"bad": FAILED}
+    worker = polling(harness)
+    await due(harness, Lane.POLL, "bad")
+    await step(harness, worker, 0)
+    harness.provider.waits_for = answered = asyncio.Event()
+    for number in range(3):
+        await due(harness, Lane.POLL, f"up-{number}")
+        assert await begin(worker) == 1
+    answered.set()
+    await worker.finish()
+
+
 async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
     harness: Harness, worker: LaneWorker[Job], quiet_log: Sequence[Mapping[str, object]]
 ) -> None:

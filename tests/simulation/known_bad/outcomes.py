@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from receiver.domain import callbacks, failures, schedule
 from receiver.domain.schedule import Rules
-from receiver.engine.throttle import Throttle
+from receiver.engine.gate import Gate
 from receiver.providers.registry import Providers
 from receiver.providers.settings import ServiceSettings
 from store.callbacks import Callbacks, IncomingCallback, Receipt
@@ -94,6 +94,6 @@ def deadline_without_the_providers_word() -> Patch:
 
 
 @variant("the service comes to rest", plan=plans.failing_beside_a_lost_callback)
-@instead_of(Throttle, "succeeded")
-def pause_that_no_answer_ends(_: Any, self: Throttle, _began: float) -> None:
+@instead_of(Gate, "succeeded")
+def pause_that_no_answer_ends(_: Any, self: Gate, _keys: Any, _began: float) -> None:
     """Failures add up whatever is answered in between, and a pause never ends."""

@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 from receiver.engine import deliveries
 from receiver.engine.deliveries import Deliveries, Message
+from receiver.engine.gate import Gate
 from store.callbacks import Callbacks, IncomingCallback, Receipt
 from store.job_writer import JobWriter
 from store.jobs import Jobs
@@ -92,12 +93,10 @@ async def sent_after_the_lease(handle: Any, self: Deliveries, work: Message) -> 
 
 
 @variant(IN_ORDER, plan=plans.paused_as_they_send, first=8)
-@instead_of(Deliveries, "_choose")
-def second_attempt_beside_the_first(
-    choose: Any, self: Deliveries, _running: Any, *given: Any
-) -> object:
+@instead_of(Gate, "view")
+def second_attempt_beside_the_first(view: Any, self: Gate, _under_way: Any = ()) -> object:
     """After a long pause, a process leases a message again that it is itself still sending."""
-    return choose(self, [], *given)
+    return view(self)
 
 
 @variant("410 turns the address off for a job", plan=plans.gone_as_they_render)
