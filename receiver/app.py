@@ -26,7 +26,7 @@ from receiver.dashboard.pages import pages
 from receiver.domain.schedule import DAY, Pace, Rules
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.context import ServiceContext
-from receiver.engine.deliveries import Deliveries
+from receiver.engine.deliveries import WebhookDeliveries
 from receiver.engine.downloads import ArchiveUpkeep, Downloads
 from receiver.engine.janitor import Janitor
 from receiver.engine.lanes import LEASE_SLACK, Handler, LaneWorker
@@ -266,7 +266,7 @@ def assemble(
     signer = Signer(keys)
     callback_address = partial(_callback_address, settings.public_url, signer)
     submissions = Submissions(services, hub, callback_address, settings.submit_concurrency)
-    deliveries = Deliveries(
+    deliveries = WebhookDeliveries(
         services,
         hub,
         sender,

@@ -12,7 +12,7 @@ import structlog
 from receiver.engine.context import ServiceContext
 from receiver.engine.failure_log import FailureLog
 from receiver.engine.gate import Gate, Keys, Limit, Pauses
-from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler
+from receiver.engine.lanes import LEASE_SLACK, Handler, LaneTimer
 from receiver.engine.messages import adds_members, whole_body
 from receiver.large_bodies import LARGE
 from receiver.streams.hub import Hub
@@ -57,7 +57,7 @@ def _keys(each: Candidate | Delivery) -> Keys:
     return ("job", each.job_id), ("user", each.user_id), ("host", host)
 
 
-class Deliveries(Handler[Message]):
+class WebhookDeliveries(Handler[Message]):
     """The lane of webhook messages."""
 
     name = "deliveries"
@@ -74,8 +74,8 @@ class Deliveries(Handler[Message]):
         jitter: Callable[[], float],
     ) -> None:
         """`timeout` of one attempt is in seconds; `jitter` returns numbers from 0 to 1."""
-        self._queue = DueQueue(services.clock, hub, Lane.DELIVER)
-        super().__init__(ATTEMPTS_AT_ONCE, [self._queue])
+        self._timer = LaneTimer(services.clock, hub, Lane.DELIVER)
+        super().__init__(ATTEMPTS_AT_ONCE, [self._timer])
         self._services = services
         self._sender = sender
         self._schedule = schedule
@@ -97,12 +97,12 @@ class Deliveries(Handler[Message]):
         until = now + round(self._timeout * 1_000) + LEASE_SLACK
         lease = Lease(self._services.holder, until)
         outbox, choose = self._services.store.outbox, partial(view.choose, _keys)
-        found = await self._queue.look(lambda look: outbox.lease(look, lease), free, choose)
+        found = await self._timer.look(lambda look: outbox.lease(look, lease), free, choose)
         for each in found.taken:
             self._gate.began(_keys(each), view.at)
         # As of the view: a pause may have ended since.
         if found.has_more and (pauses := view.pauses_left()):
-            self._queue.look_after(min(pauses))
+            self._timer.look_after(min(pauses))
         return [Message(each, now + LEASE_SLACK, view.at) for each in found.taken]
 
     def _paused_hosts(self) -> float:
@@ -120,13 +120,13 @@ class Deliveries(Handler[Message]):
         """A test message to this host was answered: it gets its messages without waiting for a
         probe."""
         self._gate.succeeded([("host", host)], self._services.clock.monotonic())
-        self._queue.look_at(0)
+        self._timer.look_at(0)
 
     def requested(self, hosts: Iterable[str]) -> None:
         """Somebody asked for messages to these hosts now: a host in a pause gets its probe now."""
         for host in hosts:
             self._gate.probe_now(("host", host))
-        self._queue.look_at(0)
+        self._timer.look_at(0)
 
     # --- one attempt ------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from receiver.domain.observations import (
 )
 from receiver.engine.context import ServiceContext
 from receiver.engine.gate import Gate, Keys, Limit
-from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
+from receiver.engine.lanes import LEASE_SLACK, Handler, LaneTimer, retry_until_stored
 from receiver.engine.observe_job import observe_leased
 from receiver.engine.supervisor import BATCH, UPKEEP_SECONDS, Worker
 from receiver.streams.hub import Hub
@@ -51,8 +51,8 @@ class Downloads(Handler[Job]):
     def __init__(
         self, services: ServiceContext, hub: Hub, archive: Archive, downloader: Downloader
     ) -> None:
-        self._queue = DueQueue(services.clock, hub, Lane.ARCHIVE)
-        super().__init__(DOWNLOADS_AT_ONCE, [self._queue])
+        self._timer = LaneTimer(services.clock, hub, Lane.ARCHIVE)
+        super().__init__(DOWNLOADS_AT_ONCE, [self._timer])
         self._services = services
         self._gate = Gate(services.clock, LIMITS)
         self._archive = archive
@@ -66,7 +66,7 @@ class Downloads(Handler[Job]):
         due = self._services.store.due
         lease = Lease(self._services.holder, self._services.clock.now() + DOWNLOAD_LEASE)
         choose = partial(self._gate.view(map(_keys, running.values())).choose, _keys)
-        return (await self._queue.look(lambda look: due.lease(look, lease), free, choose)).taken
+        return (await self._timer.look(lambda look: due.lease(look, lease), free, choose)).taken
 
     async def handle(self, work: Job) -> None:
         try:

@@ -40,7 +40,7 @@ MAX_IDLE_SECONDS: Final = 1.0
 log = structlog.get_logger()
 
 
-class DueQueue:
+class LaneTimer:
     """A lane of the store, as seen by its worker: when to look, and where the last look stopped."""
 
     def __init__(
@@ -107,10 +107,10 @@ class Handler(ABC, Generic[W]):
     stopping = False
     """Whether nothing new may begin."""
 
-    def __init__(self, slots: int, queues: Sequence[DueQueue]) -> None:
+    def __init__(self, slots: int, timers: Sequence[LaneTimer]) -> None:
         """`slots`: how many works are handled at once."""
         self.slots = slots
-        self.queues = queues
+        self.timers = timers
 
     @abstractmethod
     async def take(self, free: int, running: Mapping[str, W]) -> Sequence[W]:
@@ -136,8 +136,8 @@ class LaneWorker(Worker, Generic[W]):
         self._running: dict[str, W] = {}
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._wake = Subscription()
-        for queue in handler.queues:
-            queue.wake = self._wake
+        for timer in handler.timers:
+            timer.wake = self._wake
 
     async def run_once(self) -> int:
         """Take what is due and begin to handle it; returns how many."""
@@ -160,7 +160,7 @@ class LaneWorker(Worker, Generic[W]):
         if len(self._running) < self._handler.slots:
             now = self._clock.now()
             due = [
-                (queue.at - now) / 1_000 for queue in self._handler.queues if queue.at is not None
+                (timer.at - now) / 1_000 for timer in self._handler.timers if timer.at is not None
             ]
             seconds = max(0.001, min([seconds, *due]))
         await self._wake.wait(seconds)
@@ -183,7 +183,7 @@ class LaneWorker(Worker, Generic[W]):
             await asyncio.wait(self._tasks)
 
     def _is_due(self) -> bool:
-        return any(queue.is_due for queue in self._handler.queues)
+        return any(timer.is_due for timer in self._handler.timers)
 
     def _spawn(self, what: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"{self.name} {what}")
@@ -208,9 +208,9 @@ class LaneWorker(Worker, Generic[W]):
             log.error("a task failed", lane=self.name, task=work.id, exc_info=error)
         finally:
             del self._running[work.id]
-            for queue in self._handler.queues:
-                if queue.has_more:
-                    queue.look_at(0)
+            for timer in self._handler.timers:
+                if timer.has_more:
+                    timer.look_at(0)
             self._wake.notify()
 
 

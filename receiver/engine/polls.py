@@ -17,7 +17,7 @@ from receiver.domain.observations import CancelAnswer, Observation, StatusCallEn
 from receiver.domain.schedule import DAY
 from receiver.engine.context import ServiceContext
 from receiver.engine.gate import View
-from receiver.engine.lanes import LEASE_SLACK, DueQueue, Handler, retry_until_stored
+from receiver.engine.lanes import LEASE_SLACK, Handler, LaneTimer, retry_until_stored
 from receiver.engine.observe_job import observe_leased
 from receiver.engine.status_calls import PROVIDER
 from receiver.streams.hub import Hub
@@ -42,8 +42,8 @@ class StatusPolls(Handler[Job]):
     drain_seconds = 2.0
 
     def __init__(self, services: ServiceContext, hub: Hub, rng: Random) -> None:
-        self._confirm = DueQueue(services.clock, hub, Lane.CONFIRM)
-        self._poll = DueQueue(services.clock, hub, Lane.POLL)
+        self._confirm = LaneTimer(services.clock, hub, Lane.CONFIRM)
+        self._poll = LaneTimer(services.clock, hub, Lane.POLL)
         super().__init__(services.status_calls.concurrency, [self._confirm, self._poll])
         self._services = services
         self._calls = services.status_calls
@@ -62,10 +62,10 @@ class StatusPolls(Handler[Job]):
         allowed = self._calls.rate.free(monotonic)
         room, limit = min((free, "POLL_CONCURRENCY"), (allowed, "POLL_RATE"))
         if room <= 0:
-            for queue in self.queues:
-                if queue.is_due:
-                    queue.at = None
-                    queue.look_after(self._calls.rate.seconds_until_free(monotonic))
+            for timer in self.timers:
+                if timer.is_due:
+                    timer.at = None
+                    timer.look_after(self._calls.rate.seconds_until_free(monotonic))
             return []
         polls_are_due = self._poll.is_due
         kept = (self._confirms + room) // (CONFIRMS_PER_POLL + 1) if polls_are_due else 0
@@ -77,18 +77,18 @@ class StatusPolls(Handler[Job]):
         self._calls.note_wait(limit, max(map(min, self._waits.values())))
         return [*confirms, *polls]
 
-    async def _lease(self, queue: DueQueue, most: int, running: Mapping[str, Job]) -> list[Job]:
-        if most <= 0 or not queue.is_due:
+    async def _lease(self, timer: LaneTimer, most: int, running: Mapping[str, Job]) -> list[Job]:
+        if most <= 0 or not timer.is_due:
             return []
         store, now = self._services.store, self._services.clock.now()
         lease = Lease(self._services.holder, now + POLL_LEASE)
         view = self._calls.gate.view()
         luck = self._rng.random() if view.throttles else 0.0
         choose = partial(_choose, view, frozenset(running), luck)
-        found = await queue.look(lambda look: store.due.lease(look, lease), most, choose)
+        found = await timer.look(lambda look: store.due.lease(look, lease), most, choose)
         last = found.taken[-1].due if len(found.taken) == most else None
         wait = self._services.clock.now() - last.at if last else 0
-        self._waits[queue.lane] = [self._waits[queue.lane][-1], wait]
+        self._waits[timer.lane] = [self._waits[timer.lane][-1], wait]
         return found.taken
 
     async def release(self, works: Sequence[Job]) -> None:

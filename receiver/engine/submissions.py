@@ -30,7 +30,7 @@ from receiver.domain.schedule import longest_wait
 from receiver.engine.context import CallbackAddress, ServiceContext
 from receiver.engine.failure_log import FailureLog
 from receiver.engine.gate import Gate, Keys, Limit, Pauses, View
-from receiver.engine.lanes import DueQueue, Handler, retry_until_stored
+from receiver.engine.lanes import Handler, LaneTimer, retry_until_stored
 from receiver.engine.observe_job import log_failures, observe_job
 from receiver.engine.supervisor import BATCH
 from receiver.streams.hub import Hub
@@ -60,7 +60,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class BegunSubmission:
     """One submission that has begun."""
 
     job: Job
@@ -73,7 +73,7 @@ class Attempt:
         return self.job.id
 
 
-class Submissions(Handler[Attempt]):
+class Submissions(Handler[BegunSubmission]):
     """The lane of jobs that are due for submission."""
 
     name = "submissions"
@@ -83,8 +83,8 @@ class Submissions(Handler[Attempt]):
         self, services: ServiceContext, hub: Hub, callback_address: CallbackAddress, slots: int
     ) -> None:
         limits = services.rules.jobs_in_flight
-        self._queue = DueQueue(services.clock, hub, Lane.SUBMIT, limits)
-        super().__init__(slots, [self._queue])
+        self._timer = LaneTimer(services.clock, hub, Lane.SUBMIT, limits)
+        super().__init__(slots, [self._timer])
         self._services = services
         self._callback_address = callback_address
         self._gate = Gate(services.clock, LIMITS)
@@ -111,7 +111,9 @@ class Submissions(Handler[Attempt]):
 
     # --- taking -----------------------------------------------------------------------------------
 
-    async def take(self, free: int, running: Mapping[str, Attempt]) -> Sequence[Attempt]:
+    async def take(
+        self, free: int, running: Mapping[str, BegunSubmission]
+    ) -> Sequence[BegunSubmission]:
         """Begin attempts: each is committed before its first byte is sent."""
         services, begun = self._services, dict[str, SubmissionBegins]()
         now, view = services.clock.now(), self._gate.view()
@@ -125,7 +127,7 @@ class Submissions(Handler[Attempt]):
             return decide(job, begun[job.id], services.clock.now(), services.rules)
 
         try:
-            found = await self._queue.look(
+            found = await self._timer.look(
                 lambda look: services.store.due.advance(look, begin), free, choose
             )
         except OutcomeUnknown:
@@ -147,7 +149,7 @@ class Submissions(Handler[Attempt]):
         jobs = [job for job in ours if job.phase is Phase.SUBMITTING]
         for job in jobs:
             self._gate.began(_keys(job), view.at)
-        return [Attempt(job, begun[job.id], view.at) for job in jobs]
+        return [BegunSubmission(job, begun[job.id], view.at) for job in jobs]
 
     def _waited(self, job: Job, view: View) -> Waited | None:
         """What a queued job has waited for: the last that this process has seen keep back its
@@ -170,7 +172,7 @@ class Submissions(Handler[Attempt]):
         """Plan the next look for jobs that wait for a slot or the end of a pause, and end those
         whose deadline has passed meanwhile."""
         services, monotonic = self._services, self._services.clock.monotonic()
-        self._queue.look_after(min([EXPIRY_SECONDS, *self._gate.view().pauses_left()]))
+        self._timer.look_after(min([EXPIRY_SECONDS, *self._gate.view().pauses_left()]))
         if monotonic < self._expire_at:
             return
         self._expire_at = monotonic + EXPIRY_SECONDS
@@ -182,7 +184,7 @@ class Submissions(Handler[Attempt]):
 
     # --- one attempt ------------------------------------------------------------------------------
 
-    async def handle(self, work: Attempt) -> None:
+    async def handle(self, work: BegunSubmission) -> None:
         cancelled: SubmitAnswer = SubmitNotSent("the service stopped before it was sent")
         try:
             prepared = await self._prepare(work)
@@ -202,7 +204,7 @@ class Submissions(Handler[Attempt]):
         log.info("submission ended", job=job.id, outcome=answer.outcome)
         await self._report(job.id, SubmissionEnded(work.begun, answer))
 
-    async def _prepare(self, attempt: Attempt) -> Call | SubmitNotSent:
+    async def _prepare(self, attempt: BegunSubmission) -> Call | SubmitNotSent:
         """What to send, or why nothing may be sent."""
         job, services = attempt.job, self._services
         provider = services.providers.get(job.provider)
@@ -239,7 +241,7 @@ class Submissions(Handler[Attempt]):
                 pass
         return answer
 
-    def _learn(self, attempt: Attempt, answer: SubmitAnswer) -> None:
+    def _learn(self, attempt: BegunSubmission, answer: SubmitAnswer) -> None:
         """Begin or end pauses by the answer, and note whether our key was accepted."""
         job = attempt.job
         match answer:
@@ -261,7 +263,7 @@ class Submissions(Handler[Attempt]):
             write = partial(observe_job, self._services, job_id, ended)
             await retry_until_stored(self._services.clock, "a submission's answer", write)
 
-    async def _report_once(self, attempt: Attempt, answer: SubmitAnswer) -> None:
+    async def _report_once(self, attempt: BegunSubmission, answer: SubmitAnswer) -> None:
         """Store an answer without retries, at a shutdown. If that fails, the job becomes
         unconfirmed at the next start, or at the end of its lease."""
         try:

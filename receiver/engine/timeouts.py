@@ -7,7 +7,7 @@ from typing import Never, assert_never
 from receiver.domain.lifecycle import decider
 from receiver.domain.observations import TimeoutReached
 from receiver.engine.context import ServiceContext
-from receiver.engine.lanes import DueQueue, Handler
+from receiver.engine.lanes import Handler, LaneTimer
 from receiver.engine.observe_job import log_failures
 from receiver.engine.supervisor import BATCH
 from receiver.streams.hub import Hub
@@ -23,24 +23,24 @@ class Timeouts(Handler[Never]):
 
     def __init__(self, services: ServiceContext, hub: Hub) -> None:
         lanes = Lane.SUBMITTING, Lane.WAIT
-        super().__init__(1, [DueQueue(services.clock, hub, lane) for lane in lanes])
+        super().__init__(1, [LaneTimer(services.clock, hub, lane) for lane in lanes])
         self._services = services
 
     async def take(self, free: int, running: Mapping[str, Never]) -> Sequence[Never]:
-        for queue in self.queues:
-            if queue.is_due:
-                await self._apply(queue)
+        for timer in self.timers:
+            if timer.is_due:
+                await self._apply(timer)
         return []
 
     async def handle(self, work: Never) -> None:
         assert_never(work)
 
-    async def _apply(self, queue: DueQueue) -> None:
+    async def _apply(self, timer: LaneTimer) -> None:
         services = self._services
         decide = decider(TimeoutReached(), services.clock.now, services.rules)
 
         def apply(look: Look) -> Awaitable[Found[Changed]]:
             return services.store.due.advance(look, decide)
 
-        found = await queue.look(apply, BATCH, lambda candidates: candidates)
+        found = await timer.look(apply, BATCH, lambda candidates: candidates)
         log_failures(found.taken)

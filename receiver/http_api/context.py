@@ -9,7 +9,7 @@ from receiver.config.settings import ServeSettings
 from receiver.engine.accept_callback import CallbackIntake
 from receiver.engine.backlog import Backlog
 from receiver.engine.context import ServiceContext
-from receiver.engine.deliveries import Deliveries
+from receiver.engine.deliveries import WebhookDeliveries
 from receiver.engine.renew_link import LinkRenewals
 from receiver.engine.submissions import Submissions
 from receiver.http_api.auth import Authenticator
@@ -36,7 +36,7 @@ class ApiContext:
     bodies: Bodies
     large_bodies: LargeBodies
     submissions: Submissions
-    deliveries: Deliveries
+    deliveries: WebhookDeliveries
     callbacks: CallbackIntake
     sender: WebhookSender
     rng: Random

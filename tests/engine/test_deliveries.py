@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from receiver.engine.deliveries import HOST_PAUSES, LIMITS, Deliveries, Message
+from receiver.engine.deliveries import HOST_PAUSES, LIMITS, Message, WebhookDeliveries
 from receiver.engine.lanes import LaneWorker
 from receiver.webhooks.delivery import AttemptResult
 from store.errors import StoreUnavailable
@@ -20,8 +20,8 @@ REFUSED = AttemptResult(None, "connect_failed", 3, None, None, connect_failure=T
 
 
 @pytest.fixture
-def lane(harness: Harness) -> Deliveries:
-    return Deliveries(
+def lane(harness: Harness) -> WebhookDeliveries:
+    return WebhookDeliveries(
         harness.services,
         harness.hub,
         harness.sender,
@@ -32,7 +32,7 @@ def lane(harness: Harness) -> Deliveries:
 
 
 @pytest.fixture
-def worker(harness: Harness, lane: Deliveries) -> LaneWorker[Message]:
+def worker(harness: Harness, lane: WebhookDeliveries) -> LaneWorker[Message]:
     return LaneWorker(lane, harness.clock)
 
 
@@ -81,7 +81,7 @@ async def test_a_user_and_a_host_have_a_limit_that_delays_no_other(
 
 
 async def test_all_attempts_at_once_are_bounded_and_shared(
-    harness: Harness, lane: Deliveries, worker: LaneWorker[Message]
+    harness: Harness, lane: WebhookDeliveries, worker: LaneWorker[Message]
 ) -> None:
     harness.sender.waits_for = answered = asyncio.Event()
     lane.slots = 4
@@ -94,7 +94,7 @@ async def test_all_attempts_at_once_are_bounded_and_shared(
 
 
 async def test_a_user_ends_the_pause_of_a_host_by_a_test_or_a_retry(
-    harness: Harness, lane: Deliveries, worker: LaneWorker[Message]
+    harness: Harness, lane: WebhookDeliveries, worker: LaneWorker[Message]
 ) -> None:
     works, harness.sender.result = harness.sender.result, REFUSED
     await messages(harness, 18, "dead.example")
@@ -130,7 +130,7 @@ async def test_a_user_ends_the_pause_of_a_host_by_a_test_or_a_retry(
 
 async def test_a_probe_that_the_store_stops_is_followed_by_another(
     harness: Harness,
-    lane: Deliveries,
+    lane: WebhookDeliveries,
     worker: LaneWorker[Message],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

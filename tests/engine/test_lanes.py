@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from receiver.engine.lanes import DueQueue, Handler, LaneWorker
+from receiver.engine.lanes import Handler, LaneTimer, LaneWorker
 from receiver.streams.hub import Hub
 from store.changes import CommitNotice
 from store.errors import StoreUnavailable
@@ -28,8 +28,8 @@ class Letters(Handler[Letter]):
     drain_seconds = 0.01
 
     def __init__(self, clock: ManualClock, hub: Hub, slots: int) -> None:
-        self.queue = DueQueue(clock, hub, Lane.POLL)
-        super().__init__(slots, [self.queue])
+        self.timer = LaneTimer(clock, hub, Lane.POLL)
+        super().__init__(slots, [self.timer])
         self.due = ""
         self.next_at: Millis | None = None
         self.bookmark = START
@@ -39,7 +39,7 @@ class Letters(Handler[Letter]):
         self.ends: dict[str, asyncio.Future[None]] = {}
 
     async def take(self, free: int, running: Mapping[str, Letter]) -> Sequence[Letter]:
-        return (await self.queue.look(self._look, free, lambda due: due)).taken
+        return (await self.timer.look(self._look, free, lambda due: due)).taken
 
     async def _look(self, look: Look) -> Found[Letter]:
         self.looks.append(look.bookmark)
@@ -141,7 +141,7 @@ async def test_work_that_was_left_is_looked_for_when_a_task_ends(
     letters.slots = 1
     await worker.run_once()
     letters.slots = 2
-    letters.queue.at = None  # the look found nothing that it might take
+    letters.timer.at = None  # the look found nothing that it might take
     assert await worker.run_once() == 0
     await end(letters, "a")
     assert await worker.run_once() == 1
@@ -152,7 +152,7 @@ async def test_work_that_was_left_is_looked_for_when_a_task_ends_during_the_look
 ) -> None:
     letters.due = "a"
     await worker.run_once()
-    letters.queue.look_at(0)
+    letters.timer.look_at(0)
     letters.blocked = asyncio.Event()
     looking = asyncio.create_task(worker.run_once())
     await asyncio.sleep(0.001)

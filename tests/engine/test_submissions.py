@@ -20,7 +20,7 @@ from receiver.domain.observations import SubmissionLost
 from receiver.engine.cancel_job import cancel_job
 from receiver.engine.lanes import LaneWorker
 from receiver.engine.observe_job import observe_job
-from receiver.engine.submissions import Attempt, Submissions
+from receiver.engine.submissions import BegunSubmission, Submissions
 from receiver.engine.timeouts import Timeouts
 from store.keys import User
 from store.records.jobs import ErrorCode, Job, Phase, Status
@@ -37,7 +37,7 @@ def lane(harness: Harness) -> Submissions:
     return Submissions(harness.services, harness.hub, lambda job: job.id, slots=4)
 
 
-class Submitting(LaneWorker[Attempt]):
+class Submitting(LaneWorker[BegunSubmission]):
     """Also ends the jobs' own pauses, which is another worker's task."""
 
     def __init__(self, lane: Submissions, harness: Harness) -> None:
@@ -50,7 +50,7 @@ class Submitting(LaneWorker[Attempt]):
 
 
 @pytest.fixture
-def worker(harness: Harness, lane: Submissions) -> LaneWorker[Attempt]:
+def worker(harness: Harness, lane: Submissions) -> LaneWorker[BegunSubmission]:
     return Submitting(lane, harness)
 
 
@@ -73,7 +73,7 @@ def later_for(*jobs: Job, **details: Any) -> Callable[[str], SubmitAnswer]:
 
 
 async def test_nothing_is_sent_after_the_end_of_its_lease(
-    harness: Harness, worker: LaneWorker[Attempt], monkeypatch: pytest.MonkeyPatch
+    harness: Harness, worker: LaneWorker[BegunSubmission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that was suspended could send hours later."""
     (job,) = await create(harness)
@@ -90,7 +90,7 @@ async def test_nothing_is_sent_after_the_end_of_its_lease(
 
 
 async def test_a_job_that_another_process_begins_meanwhile_is_not_sent(
-    harness: Harness, worker: LaneWorker[Attempt], tmp_path: Path
+    harness: Harness, worker: LaneWorker[BegunSubmission], tmp_path: Path
 ) -> None:
     """Its lease had ended before the store began the submission."""
     await create(harness)
@@ -128,7 +128,7 @@ async def waited(harness: Harness, job: Job) -> list[Any]:
     return [line.detail.get("waited") for line in history if line.type == "submission"]
 
 
-def replica(harness: Harness, slots: int = 4, **limits: int) -> LaneWorker[Attempt]:
+def replica(harness: Harness, slots: int = 4, **limits: int) -> LaneWorker[BegunSubmission]:
     """Another process with these limits of jobs in flight."""
     rules = replace(harness.services.rules, jobs_in_flight=limits)
     services = replace(harness.services, rules=rules)
@@ -136,7 +136,7 @@ def replica(harness: Harness, slots: int = 4, **limits: int) -> LaneWorker[Attem
 
 
 async def test_a_job_that_is_sent_at_once_has_waited_for_nothing(
-    harness: Harness, worker: LaneWorker[Attempt]
+    harness: Harness, worker: LaneWorker[BegunSubmission]
 ) -> None:
     (job,) = await create(harness)
     await step(harness, worker, 0.9)
@@ -176,7 +176,7 @@ async def test_a_job_says_that_it_waited_for_its_turn(harness: Harness) -> None:
 
 
 async def test_a_job_says_that_it_waited_for_the_end_of_a_pause(
-    harness: Harness, worker: LaneWorker[Attempt]
+    harness: Harness, worker: LaneWorker[BegunSubmission]
 ) -> None:
     (refused,) = await create(harness, harness.world.ann)
     harness.provider.submit_answer = later_for(refused)
@@ -214,7 +214,7 @@ async def test_what_a_job_waited_for_outlives_the_process_that_sent_it(
 
 
 async def test_a_stop_sends_nothing_more_and_leaves_nothing_in_between(
-    harness: Harness, lane: Submissions, worker: LaneWorker[Attempt]
+    harness: Harness, lane: Submissions, worker: LaneWorker[BegunSubmission]
 ) -> None:
     harness.provider.waits_for = asyncio.Event()
     lane.drain_seconds = 0.01  # type: ignore[misc]  # of this instance alone
@@ -240,7 +240,7 @@ async def test_a_stop_sends_nothing_more_and_leaves_nothing_in_between(
 
 
 async def test_one_user_s_many_jobs_cost_another_user_one_slot_s_time(
-    harness: Harness, worker: LaneWorker[Attempt]
+    harness: Harness, worker: LaneWorker[BegunSubmission]
 ) -> None:
     harness.provider.waits_for = answered = asyncio.Event()
     ann = await create(harness, harness.world.ann, 12)
@@ -262,7 +262,7 @@ async def test_one_user_s_many_jobs_cost_another_user_one_slot_s_time(
 
 
 async def test_after_later_all_pause_for_a_second_then_one_of_another_user_goes_first(
-    harness: Harness, worker: LaneWorker[Attempt]
+    harness: Harness, worker: LaneWorker[BegunSubmission]
 ) -> None:
     (refused,) = await create(harness, harness.world.ann)
     harness.provider.submit_answer = later_for(refused)
@@ -282,7 +282,7 @@ async def test_after_later_all_pause_for_a_second_then_one_of_another_user_goes_
 
 
 async def test_a_user_who_is_always_told_later_costs_the_others_a_second_each_time(
-    harness: Harness, worker: LaneWorker[Attempt]
+    harness: Harness, worker: LaneWorker[BegunSubmission]
 ) -> None:
     anns = await create(harness, harness.world.ann, 4)
     told = {job.id for job in anns}
@@ -303,7 +303,7 @@ async def test_a_user_who_is_always_told_later_costs_the_others_a_second_each_ti
 
 @pytest.mark.parametrize(("retry_after", "paused"), [(None, 1), (300, 0.3), (86_400 * SECOND, 1)])
 async def test_a_retry_after_holds_the_job_itself_and_a_short_one_shortens_the_pause(
-    harness: Harness, worker: LaneWorker[Attempt], retry_after: int | None, paused: float
+    harness: Harness, worker: LaneWorker[BegunSubmission], retry_after: int | None, paused: float
 ) -> None:
     (refused,) = await create(harness, harness.world.ann)
     harness.provider.submit_answer = later_for(refused, retry_after=retry_after)
@@ -321,7 +321,7 @@ async def test_a_retry_after_holds_the_job_itself_and_a_short_one_shortens_the_p
 
 
 async def test_a_waiting_job_fails_at_its_deadline_although_all_pause(
-    harness: Harness, worker: LaneWorker[Attempt]
+    harness: Harness, worker: LaneWorker[BegunSubmission]
 ) -> None:
     (refused,) = await create(harness, harness.world.ann)
     day = 86_400 * SECOND
@@ -337,7 +337,7 @@ async def test_a_waiting_job_fails_at_its_deadline_although_all_pause(
 
 
 async def test_a_job_of_a_provider_that_is_not_configured_waits(
-    harness: Harness, worker: LaneWorker[Attempt]
+    harness: Harness, worker: LaneWorker[BegunSubmission]
 ) -> None:
     job = await harness.world.create(provider="gone")
     await step(harness, worker)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from receiver.domain.observations import SubmissionEnded
-from receiver.engine.lanes import DueQueue
+from receiver.engine.lanes import LaneTimer
 from receiver.engine.submissions import Submissions
 from receiver.engine.supervisor import Supervisor, Worker
 from store.changes import CommitNotice
@@ -40,8 +40,8 @@ def member_fails_its_batch(_: Any, connection: Any, notice: CommitNotice, member
 
 
 @variant("the service comes to rest", first=1)
-@instead_of(DueQueue, "_on_commit")
-def commits_not_noticed(_: Any, self: DueQueue, notice: Any) -> None:
+@instead_of(LaneTimer, "_on_commit")
+def commits_not_noticed(_: Any, self: LaneTimer, notice: Any) -> None:
     """A worker does not look when a commit makes something due."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from unittest.mock import patch
 
 from receiver.engine import deliveries
-from receiver.engine.deliveries import Deliveries, Message
+from receiver.engine.deliveries import Message, WebhookDeliveries
 from receiver.engine.gate import Gate
 from store.callbacks import Callbacks, IncomingCallback, Receipt
 from store.job_writer import JobWriter
@@ -59,8 +59,10 @@ def relay_in_a_second_transaction() -> Patch:
 
 
 @variant("what is called delivered has arrived", ONE_AT_A_TIME, first=7)
-@instead_of(Deliveries, "handle")
-async def relay_settled_before_it_is_sent(handle: Any, self: Deliveries, work: Message) -> None:
+@instead_of(WebhookDeliveries, "handle")
+async def relay_settled_before_it_is_sent(
+    handle: Any, self: WebhookDeliveries, work: Message
+) -> None:
     """A relay message counts as delivered when its attempt begins: a crash then loses it."""
     attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
     await self._services.store.outbox.settle(
@@ -86,8 +88,8 @@ def lost_lease_ignored() -> Patch:
 
 
 @variant(IN_ORDER, plan=plans.paused_between_lease_and_sending, seeds=200, first=8)
-@instead_of(Deliveries, "handle")
-async def sent_after_the_lease(handle: Any, self: Deliveries, work: Message) -> None:
+@instead_of(WebhookDeliveries, "handle")
+async def sent_after_the_lease(handle: Any, self: WebhookDeliveries, work: Message) -> None:
     """A process that was suspended sends what it had leased, although the lease has expired."""
     await handle(self, work._replace(begin_by=2**62))
 

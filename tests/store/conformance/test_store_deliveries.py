@@ -1,4 +1,4 @@
-"""`Deliveries.lease` and `settle`: sending what is in the outbox."""
+"""`Outbox.lease` and `settle`: sending what is in the outbox."""
 
 from dataclasses import replace
 
