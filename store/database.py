@@ -121,7 +121,7 @@ class Store(Repository, ABC):
         try:
             await self._writer.close()
         finally:
-            await self._readers.close()
+            await self._reads.close()
 
     @abstractmethod
     async def durability(self) -> Durability:

@@ -212,7 +212,7 @@ class JobWriter:
                 "seq": job.seq,
                 "status": relay.status.value,
                 "final": relay.final,
-                "self_declared": relay.provisional,
+                "provisional": relay.provisional,
                 "url": job.webhook_url,
                 "host": host_of(job.webhook_url),
                 "state": state.value,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from store.changes import CommitNotice
 from store.ids import Ids
 from store.records.times import Millis
-from store.session import Readers, Row, Session, Work
+from store.session import ReadPool, Row, Session, Work
 from store.sql import Statements
 from store.writer import Writer
 
@@ -29,7 +29,7 @@ class Backend:
     """One database."""
 
     writer: Writer
-    readers: Readers
+    reads: ReadPool
     statements: Statements
     ids: Ids
 
@@ -42,7 +42,7 @@ class Repository:
 
     def __init__(self, backend: Backend) -> None:
         self._writer = backend.writer
-        self._readers = backend.readers
+        self._reads = backend.reads
         self._ids = backend.ids
         self._statements = backend.statements
         self._sql = backend.statements.load(self.subject)
@@ -55,7 +55,7 @@ class Repository:
         sql = self._sql[query]
         if parts is not None:
             sql = self._statements.complete(sql, **parts)
-        return await self._readers.fetch(sql, parameters)
+        return await self._reads.fetch(sql, parameters)
 
     async def _fetch_page(
         self,

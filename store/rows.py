@@ -25,7 +25,7 @@ def to_json(value: object) -> str:
 
 def _tracking_to_json(tracking: Tracking) -> str:
     """Defaults are left out to keep the column short."""
-    return _TRACKING.dump_json(tracking, by_alias=True, exclude_defaults=True).decode()
+    return _TRACKING.dump_json(tracking, exclude_defaults=True).decode()
 
 
 def _archive_to_json(archive: tuple[ArchivedFile, ...]) -> str:

@@ -38,7 +38,7 @@ On PostgreSQL, units of work run at the same time. One that changes a job locks 
 (`lock-job`), and takes a position in its user's log last."""
 
 
-class Readers(Protocol):
+class ReadPool(Protocol):
     """Reads from the database; each read is one snapshot."""
 
     async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:

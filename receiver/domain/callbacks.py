@@ -51,7 +51,7 @@ def _apply_progress(draft: Draft, callback: CallbackReceived) -> None:
         return
     draft.set_verdict(callback.callback_id, Verdict.APPLIED)
     _prove_acceptance(draft)
-    if before.tracking.result_pending:
+    if before.tracking.link_missing:
         outcomes.apply_progress(draft, replace(report, provider_status=None), Evidence.CALLBACK)
     else:
         outcomes.apply_progress(draft, report, Evidence.CALLBACK)
@@ -115,7 +115,7 @@ def _make_claim(draft: Draft, callback: CallbackReceived, report: Report) -> Non
     """Keep a terminal callback as a claim. Once COMPLETED is known, only a result is of use: any
     other claim just makes the next status call due."""
     job, claims = draft.job, draft.job.tracking.claims
-    is_useless = job.tracking.result_pending and report.result is None
+    is_useless = job.tracking.link_missing and report.result is None
     if is_useless or len(claims) >= MAX_CLAIMS:
         draft.set_verdict(callback.callback_id, Verdict.LATE)
         draft.call_at(draft.now)

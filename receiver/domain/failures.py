@@ -36,5 +36,5 @@ def is_awaited(job: Job) -> bool:
     return (
         not job.done
         or is_provisional(job)
-        or (can_be_corrected(job) and bool(job.tracking.claims or job.tracking.result_pending))
+        or (can_be_corrected(job) and bool(job.tracking.claims or job.tracking.link_missing))
     )

@@ -58,7 +58,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
     yet: status calls go on."""
     _keep_details(draft, report)
     if report.lacks_result:
-        mark_result_pending(draft, report, evidence)
+        mark_link_missing(draft, report, evidence)
         draft.call_after_gap()
         return
     if report.result_is_gone:
@@ -95,11 +95,11 @@ def pass_on_cancel(draft: Draft) -> None:
         draft.set(due=Due(Lane.POLL, draft.now))
 
 
-def mark_result_pending(draft: Draft, report: Report, evidence: Evidence) -> None:
+def mark_link_missing(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Mark a job as completed by the provider, but without a result: a later status call returns
     that. The caller schedules the call."""
     mark_claims_late(draft)
-    draft.track(result_pending=True, completed_at=draft.now)
+    draft.track(link_missing=True, completed_at=draft.now)
     if not draft.job.done:
         draft.set(phase=Phase.CONFIRMING, evidence=evidence)
         _show_provider_status(draft, report)
@@ -117,7 +117,7 @@ def _show_provider_status(draft: Draft, report: Report) -> None:
 
 def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:
     """Fail the job at its deadline."""
-    pending = draft.job.tracking.result_pending
+    pending = draft.job.tracking.link_missing
     code = ErrorCode.RESULT_MISSING if pending else ErrorCode.DEADLINE_EXCEEDED
     give_up(draft, code, retry_after)
 
@@ -136,7 +136,7 @@ def give_up(
     error = JobError(code, message, draft.job.maybe_sent)
     kept = draft.job.tracking
     finish(draft, Status.FAILED, evidence, error, message=message)
-    draft.track(poll_gap=kept.poll_gap, result_pending=kept.result_pending)
+    draft.track(poll_gap=kept.poll_gap, link_missing=kept.link_missing)
     draft.call_after_gap(retry_after)
 
 

@@ -28,7 +28,7 @@ def apply_poll(draft: Draft, call: StatusCallEnded) -> None:
     planned = draft.job.due
     # If the job became due again during the call, the answer may be outdated.
     is_outdated = planned is not None and call.asked_at < planned.at <= draft.now
-    if is_outdated and draft.job.tracking.result_pending and not _is_final(call.answer):
+    if is_outdated and draft.job.tracking.link_missing and not _is_final(call.answer):
         return  # the provider itself has reported COMPLETED meanwhile
     _apply(draft, call)
     match planned, draft.job.due:
@@ -108,7 +108,7 @@ def _apply_unfinished(draft: Draft, report: Report, call: StatusCallEnded) -> No
     deadline applies."""
     before = draft.job
     _deny_claims(draft, report, call.asked_at)
-    draft.track(failing_since=None, result_pending=False, completed_at=None)
+    draft.track(failing_since=None, link_missing=False, completed_at=None)
     claims = draft.job.tracking.claims
     if not before.done:
         if not claims and before.phase is Phase.CONFIRMING:
@@ -141,11 +141,11 @@ def _deny_claims(draft: Draft, report: Report, asked_at: Millis) -> None:
 def _apply_linkless(draft: Draft, report: Report, call: StatusCallEnded) -> None:
     """Apply COMPLETED without a link: not an outcome yet, and not a decision on waiting claims."""
     tracking = draft.job.tracking
-    if not tracking.claims and not tracking.result_pending:
+    if not tracking.claims and not tracking.link_missing:
         if not draft.job.done:
             draft.note("poll", provider_status=report.provider_status, link_missing=True)
         draft.track(poll_gap=None)
-        outcomes.mark_result_pending(draft, report, Evidence.POLL)
+        outcomes.mark_link_missing(draft, report, Evidence.POLL)
     _go_on(draft, call)
 
 
@@ -167,7 +167,7 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
     evidence, and its message is used where the answer has none."""
     job = draft.job
     agreeing = [claim for claim in job.tracking.claims if claim.status is report.status]
-    completed_by_callback = job.tracking.result_pending and job.evidence is Evidence.CALLBACK
+    completed_by_callback = job.tracking.link_missing and job.evidence is Evidence.CALLBACK
     by_callback = agreeing or (completed_by_callback and report.status is Status.COMPLETED)
     if report.message is None:
         message = next((claim.message for claim in agreeing if claim.message), None)

@@ -122,7 +122,7 @@ class StatusPolls(Handler[Job]):
             return StatusCallEnded(number, asked_at, upstream.id, answer)
         # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
         # of its own: the status may lag.
-        ask = provider.result if job.tracking.result_pending else provider.status
+        ask = provider.result if job.tracking.link_missing else provider.status
         said = await self._calls.ask(job.provider, partial(ask, upstream))
         return StatusCallEnded(number, asked_at, upstream.id, said)
 

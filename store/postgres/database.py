@@ -10,7 +10,7 @@ from store.postgres.address import Address, parse
 from store.postgres.connection import STATEMENTS, prepare
 from store.postgres.notifications import CHANNEL, Notifications
 from store.postgres.pool import Pool
-from store.postgres.readers import PostgresReaders
+from store.postgres.read_pool import PostgresReadPool
 from store.postgres.writer import PostgresWriter
 from store.repository import Backend
 from store.writer import OnBatch, ignore
@@ -81,6 +81,6 @@ async def open_postgres(url: str, *, entropy: Entropy, on_batch: OnBatch = ignor
     pool = Pool(address)
     await asyncio.to_thread(pool.open)
     backend = Backend(
-        PostgresWriter(pool, on_batch), PostgresReaders(pool), STATEMENTS, Ids(entropy)
+        PostgresWriter(pool, on_batch), PostgresReadPool(pool), STATEMENTS, Ids(entropy)
     )
     return PostgresStore(backend, pool, address, node=entropy(8).hex())

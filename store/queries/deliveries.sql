@@ -12,7 +12,7 @@ UPDATE deliveries
    AND (holder IS NULL OR held_until <= :now);
 
 -- name: skip-replaced
--- Skip a job's provisional failure (`self_declared` since the first schema), because the job now
+-- Skip a job's provisional failure (`self_declared` in the table), because the job now
 -- has its real outcome. A message that is being sent is skipped when its lease ends. One whose
 -- retry was requested is not skipped.
 UPDATE deliveries SET state = 'skipped', next_attempt_at = NULL
@@ -23,7 +23,7 @@ UPDATE deliveries SET state = 'skipped', next_attempt_at = NULL
 -- A new message.
 INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, url, host, state,
                         created_at, next_attempt_at, body)
-VALUES (:id, :job_id, :user_id, :seq, :status, :final, :self_declared, :url, :host, :state,
+VALUES (:id, :job_id, :user_id, :seq, :status, :final, :provisional, :url, :host, :state,
         :created_at, :next_attempt_at, :body);
 
 -- name: list-candidates

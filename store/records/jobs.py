@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple
-
-from pydantic import Field
+from typing import Any, NamedTuple
 
 from store.records.archive import ArchivedFile
 from store.records.costs import Cost
@@ -119,8 +117,7 @@ class Waited(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """The state machine's private memory of a job. Aliases are the names in stored rows: version
-    1.0.0 has them too."""
+    """The state machine's private memory of a job. The fields have these names in stored rows."""
 
     poll_gap: Millis | None = None
     """The last gap between polls; None restarts the cadence."""
@@ -134,8 +131,8 @@ class Tracking:
     """Undecided claims, oldest first."""
     failing_since: Millis | None = None
     """When a status call first failed after the oldest claim arrived."""
-    result_pending: Annotated[bool, Field(alias="link_missing")] = False
-    """COMPLETED is known, but its result still has to be fetched."""
+    link_missing: bool = False
+    """COMPLETED is known, but its result, or the link in it, still has to be fetched."""
     completed_at: Millis | None = None
     """When that became known."""
     waited: Waited | None = None

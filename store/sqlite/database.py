@@ -10,7 +10,7 @@ from store.changes import CommitNotice
 from store.database import Durability, Store
 from store.ids import Entropy, Ids
 from store.repository import Backend
-from store.session import Readers, Session
+from store.session import ReadPool, Session
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import (
     STATEMENTS,
@@ -22,7 +22,7 @@ from store.sqlite.connection import (
 )
 from store.sqlite.failures import translate_errors
 from store.sqlite.lockfile import real_path, serving_lock
-from store.sqlite.readers import AiosqliteReaders
+from store.sqlite.read_pool import SqliteReadPool
 from store.sqlite.writer import GroupCommitWriter, WriterThread
 from store.writer import OnBatch, Writer, ignore
 
@@ -34,12 +34,12 @@ class SqliteStore(Store):
         self,
         path: Path,
         writer: Writer,
-        readers: Readers,
+        reads: ReadPool,
         entropy: Entropy,
         resources: AsyncExitStack | None = None,
     ) -> None:
         """`resources` are closed last."""
-        super().__init__(Backend(writer, readers, STATEMENTS, Ids(entropy)))
+        super().__init__(Backend(writer, reads, STATEMENTS, Ids(entropy)))
         self._path = path
         self._resources = resources or AsyncExitStack()
         self._seen: tuple[Session, int] | None = None
@@ -94,12 +94,12 @@ async def open_sqlite(
     """
     async with AsyncExitStack() as resources:
         path = _prepare(path, serving, resources)
-        readers = await AiosqliteReaders.open(path)
+        reads = await SqliteReadPool.open(path)
         check = partial(check_in_place, path, path.stat())
         thread = WriterThread(BatchRunner(partial(connect_writer, path), check))
         resources.push_async_callback(thread.close)
         writer = GroupCommitWriter(thread.run, on_batch, delay=commit_delay)
-        return SqliteStore(path, writer, readers, entropy, resources.pop_all())
+        return SqliteStore(path, writer, reads, entropy, resources.pop_all())
 
 
 def _prepare(path: Path, serving: bool, resources: AsyncExitStack) -> Path:

@@ -208,7 +208,7 @@ def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_f
         due = story.due()
         story.called_back(at_work(40))
         assert story.job.due == due, "progress does not delay it"
-        assert story.job.tracking.result_pending
+        assert story.job.tracking.link_missing
         story.poll(UNAVAILABLE)
     story.poll(replace(completed(), provider_status=None))
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, evidence)
@@ -269,7 +269,7 @@ def test_a_status_call_under_way_does_not_deny_a_verified_completion(
     if claimed:
         story.called_back(completed())
     assert story.observe(asked) is None
-    assert story.job.tracking.result_pending
+    assert story.job.tracking.link_missing
     assert (story.job.phase, story.due().lane) == (Phase.CONFIRMING, Lane.CONFIRM)
 
 

@@ -183,7 +183,7 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
         case _ if claims:
             assert lane is Lane.CONFIRM
         case _:
-            assert lane is Lane.POLL or (lane is Lane.CONFIRM and job.tracking.result_pending)
+            assert lane is Lane.POLL or (lane is Lane.CONFIRM and job.tracking.link_missing)
     assert not claims or job.phase is Phase.CONFIRMING
     assert len(claims) <= MAX_CLAIMS
 

@@ -108,7 +108,7 @@ async def test_a_job_that_became_due_during_a_call_of_no_use_is_asked_again_at_o
     """The provider has reported COMPLETED, and the call's answer is from before that."""
     harness.provider.waits_for = answered = asyncio.Event()
     now = Due(Lane.POLL, harness.clock.now())
-    job = await harness.accepted_job("up", due=now, tracking=Tracking(result_pending=True))
+    job = await harness.accepted_job("up", due=now, tracking=Tracking(link_missing=True))
     assert await begin(worker) == 1
     harness.clock.advance(1)
     await harness.store.jobs.make_poll_due(job.id, harness.clock.now())

@@ -158,8 +158,8 @@ class InlineWriter(GroupCommitWriter):
             raise Killed
 
 
-class InlineReaders:
-    """The store's `Readers`: a read's result may be outdated when its caller continues."""
+class InlineReadPool:
+    """The store's `ReadPool`: a read's result may be outdated when its caller continues."""
 
     def __init__(self, disk: Disk, random: Random) -> None:
         self._connection = connect(disk.path)

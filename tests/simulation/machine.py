@@ -27,7 +27,7 @@ from store.sqlite.database import SqliteStore
 from tests.simulation.archive import RETENTION_DAYS
 from tests.simulation.callbacks import PUBLIC_URL
 from tests.simulation.client import Exchange, NoAnswer, Response, scope
-from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
+from tests.simulation.disk import CrashPoint, InlineReadPool, InlineWriter
 from tests.simulation.file_fate import MAX_BYTES
 from tests.simulation.loop import VirtualLoop, running_loop
 from tests.simulation.money import PRICES
@@ -117,9 +117,9 @@ class Machine:
     async def _start(self, process: Process) -> None:
         world, random = self._world, self._world.random
         writer = InlineWriter(world.disk, self._crash_point, random)
-        readers = InlineReaders(world.disk, random)
-        self._abandon = [writer.abandon, readers.abandon]
-        store = SqliteStore(world.disk.path, writer, readers, random.randbytes)
+        reads = InlineReadPool(world.disk, random)
+        self._abandon = [writer.abandon, reads.abandon]
+        store = SqliteStore(world.disk.path, writer, reads, random.randbytes)
         store.exclusive = world.schedule.machines == 1
         metrics, providers = Metrics(version("job-receiver")), Providers(self._settings)
         services = ServiceContext(

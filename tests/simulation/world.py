@@ -16,7 +16,7 @@ from store.sqlite.database import SqliteStore
 from tests.simulation.archive import Files
 from tests.simulation.callbacks import ProviderNetwork
 from tests.simulation.client import Exchange, NoAnswer, Response
-from tests.simulation.disk import CrashPoint, Disk, InlineReaders, InlineWriter
+from tests.simulation.disk import CrashPoint, Disk, InlineReadPool, InlineWriter
 from tests.simulation.file_disk import FileDisk
 from tests.simulation.file_host import FileHost
 from tests.simulation.judge import Judge
@@ -79,8 +79,8 @@ class World:
         """Create users and their keys, and boot the machines."""
         random = self.random
         writer = InlineWriter(self.disk, CrashPoint(), random)
-        readers = InlineReaders(self.disk, random)
-        store = SqliteStore(self.disk.path, writer, readers, random.randbytes)
+        reads = InlineReadPool(self.disk, random)
+        store = SqliteStore(self.disk.path, writer, reads, random.randbytes)
         for number in range(USERS):
             secret = new_secret(random.randbytes(32))
             key = ApiKey(hash_key(f"rk_{number}"), f"rk_{number}", 0, f"user{number}", False,

@@ -38,7 +38,7 @@ EVERYTHING = Tracking(
         Claim(5, NOW, Status.FAILED, None, None, None),
     ),
     failing_since=NOW,
-    result_pending=True,
+    link_missing=True,
 )
 
 

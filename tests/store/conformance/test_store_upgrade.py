@@ -78,7 +78,7 @@ def test_what_is_json_in_a_column_is_written_as_the_previous_release_reads_it() 
     archive = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)
     written = Job(
         *("job_1", 1, "ann", "samsar", "create_movie", Status.PENDING, Phase.ACCEPTED, 1, NOW, NOW),
-        tracking=Tracking(polls=3, claims=claims, result_pending=True),
+        tracking=Tracking(polls=3, claims=claims, link_missing=True),
         archive=(archive,),
     )
 

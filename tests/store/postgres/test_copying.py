@@ -128,7 +128,7 @@ async def test_everything_is_copied_and_numbering_continues(
         assert [row.reserved for row in await store.ledger.spend("user", where)] == [AMOUNT]
         bodies = [(b"{}", False), (b'{"status":"\xff"}', False), (b"signed", True)]
         sql = "SELECT body, verified FROM callbacks ORDER BY id"
-        assert await store._readers.fetch(sql, {}) == bodies
+        assert await store._reads.fetch(sql, {}) == bodies
         # Nothing is leased.
         world = replace(world, store=store)
         assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "me", 9) == [jobs[0]]

@@ -16,8 +16,8 @@ from store.sqlite.connection import connect_reader
 from store.sqlite.failures import translate_errors
 
 
-class AiosqliteReaders:
-    """Implements `store.session.Readers`."""
+class SqliteReadPool:
+    """Implements `store.session.ReadPool`."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection

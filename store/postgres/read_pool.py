@@ -9,8 +9,8 @@ from store.postgres.pool import Pool, Threads
 from store.session import Parameters, Row
 
 
-class PostgresReaders:
-    """Implements `store.session.Readers`."""
+class PostgresReadPool:
+    """Implements `store.session.ReadPool`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
