@@ -40,7 +40,7 @@ from receiver.engine.timeouts import Timeouts
 from receiver.http_api.application import application
 from receiver.http_api.body import Bodies
 from receiver.http_api.context import ApiContext
-from receiver.http_api.credentials import PUBLIC, OpenHandler, Row
+from receiver.http_api.credentials import PUBLIC, OpenHandler, Operation
 from receiver.http_api.lingering import Lingering
 from receiver.http_api.load_shedding import LoadShedder
 from receiver.http_api.routes import routes_of
@@ -312,11 +312,11 @@ def assemble(
     )
 
 
-def _dashboard(settings: ServiceSettings) -> Iterator[Row[OpenHandler]]:
+def _dashboard(settings: ServiceSettings) -> Iterator[Operation[OpenHandler]]:
     urls = map(settings.base_url_of, settings.provider_names)
     nearby = any(url is None or is_this_machine(url) for url in urls)
     for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
-        yield Row("GET", path, PUBLIC, page)
+        yield Operation("GET", path, PUBLIC, page)
 
 
 def _callback_address(public_url: str, signer: Signer, job: Job) -> str:

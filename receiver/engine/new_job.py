@@ -1,4 +1,4 @@
-"""Makes a new job of a submission."""
+"""Makes a new job of a request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ Priority: TypeAlias = Literal["normal", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """A validated submission."""
+class JobRequest:
+    """A validated request."""
 
     provider: str
     kind: str
@@ -32,36 +32,36 @@ class Submission:
 
 
 def new_job(
-    services: ServiceContext, user_id: int, user: str, submission: Submission, input_json: str
+    services: ServiceContext, user_id: int, user: str, request: JobRequest, input_json: str
 ) -> NewJob:
     """A new job: queued, and due at once. `input_json` is its input as ASCII JSON.
 
     Raises NumberTooLong: the input cannot be priced.
     """
     now, prices = services.clock.now(), services.prices
-    priced = (submission.provider, submission.kind, submission.input)
+    priced = (request.provider, request.kind, request.input)
     job = Job(
         id=services.ids.new("job", now),
         user_id=user_id,
         user=user,
-        provider=submission.provider,
-        kind=submission.kind,
+        provider=request.provider,
+        kind=request.kind,
         status=Status.PENDING,
         phase=Phase.QUEUED,
         seq=1,
         created_at=now,
         updated_at=now,
-        metadata=submission.metadata or None,
-        webhook_url=submission.webhook_url,
-        webhook_events=submission.webhook_events,
-        label=_label_of(submission.input),
-        source=submission.source,
-        details=submission.details,
+        metadata=request.metadata or None,
+        webhook_url=request.webhook_url,
+        webhook_events=request.webhook_events,
+        label=_label_of(request.input),
+        source=request.source,
+        details=request.details,
         cost=prices.reserve(*priced) if prices else None,
         due=Due(Lane.SUBMIT, now),
     )
     event = event_data(job, services.rules.root)
-    return NewJob(job, input_json, event, batch=submission.priority == "batch")
+    return NewJob(job, input_json, event, batch=request.priority == "batch")
 
 
 def _label_of(body_input: Mapping[str, Any]) -> str | None:

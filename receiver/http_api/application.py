@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver.http_api.context import ApiContext
 from receiver.http_api.cors import Cors
-from receiver.http_api.credentials import ANY, KEY_OR_TICKET, Row
+from receiver.http_api.credentials import ANY, KEY_OR_TICKET, Operation
 from receiver.http_api.errors import Problem, as_problem, unexpected
 from receiver.http_api.routes import CALLBACK_PATH
 from receiver.telemetry.logs import HIDDEN
@@ -26,7 +26,7 @@ from receiver.telemetry.logs import HIDDEN
 log = structlog.get_logger()
 
 
-def application(context: ApiContext, table: Iterable[Row[Any]]) -> ASGIApp:
+def application(context: ApiContext, table: Iterable[Operation[Any]]) -> ASGIApp:
     """The application with the routes of the table."""
     by_path: defaultdict[str, dict[str, ASGIApp]] = defaultdict(dict)
     problem_types: dict[str, str] = {}

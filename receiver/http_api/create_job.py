@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import event_data
-from receiver.engine.new_job import Submission
+from receiver.engine.new_job import JobRequest
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
@@ -34,7 +34,7 @@ class _JobCreation(Creation):
     """Answers with the job's document: at once, or with `Prefer: wait=N` when the job is done or
     the time is over."""
 
-    def read(self, body: Mapping[str, Any]) -> Submission:
+    def read(self, body: Mapping[str, Any]) -> JobRequest:
         return read_job(self.context, body)
 
     def is_settled(self, job: Job) -> bool:

@@ -11,7 +11,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from receiver.engine.new_job import Submission, new_job
+from receiver.engine.new_job import JobRequest, new_job
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
@@ -46,7 +46,7 @@ class Creation(ABC):
         self._until = self.context.services.clock.monotonic() + (self.wait or 0)
 
     @abstractmethod
-    def read(self, body: Mapping[str, Any]) -> Submission:
+    def read(self, body: Mapping[str, Any]) -> JobRequest:
         """Read the body. Raises Problem 400."""
 
     @abstractmethod

@@ -31,7 +31,7 @@ Credential: TypeAlias = Callable[[ApiContext, Handler], ASGIApp]
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Generic[Handler]):
+class Operation(Generic[Handler]):
     """One route: its path, the credential that it requires, and the handler behind that."""
 
     method: str

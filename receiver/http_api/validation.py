@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from itertools import chain, repeat
 from typing import Any, Final, get_args
 
-from receiver.engine.new_job import Priority, Submission
+from receiver.engine.new_job import JobRequest, Priority
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import MAX_FAULTS, raise_for_faults
 from receiver.upstream.contract import MAX_KIND, InputFault
@@ -26,7 +26,7 @@ METADATA_NAME: Final = 64
 METADATA_VALUE: Final = 512
 
 
-def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
+def read_job(context: ApiContext, body: Mapping[str, Any]) -> JobRequest:
     """Read the body of `POST /v1/jobs`. Members besides `MEMBERS` are refused.
 
     Raises:
@@ -45,12 +45,12 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
         beside = chain(beside, [InputFault("/priority", "priority must be normal or batch.")])
     faults = chain(given, beside, unknown_faults(body, MEMBERS))
     raise_for_faults(InputFault(fault.pointer, fault.text) for fault in faults)
-    return replace(_submission(provider, str(kind), body), priority=priority)
+    return replace(_job_request(provider, str(kind), body), priority=priority)
 
 
 def read_submission(
     context: ApiContext, provider: str, kind: str, body: Mapping[str, Any]
-) -> Submission:
+) -> JobRequest:
     """Read the body of a submission to the provider's own API. Unknown members are dropped.
 
     Raises:
@@ -59,12 +59,12 @@ def read_submission(
     """
     given = _input_faults(context, provider, kind, body)
     raise_for_faults(chain(given, _faults_beside_input(context, body)))
-    return _submission(provider, kind, body)
+    return _job_request(provider, kind, body)
 
 
-def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission:
+def _job_request(provider: str, kind: str, body: Mapping[str, Any]) -> JobRequest:
     events = body.get("webhookEvents")
-    return Submission(
+    return JobRequest(
         provider=provider,
         kind=kind,
         input=body.get("input", {}),

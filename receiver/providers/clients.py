@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.engine.cancel_job import JobFinished, cancel_job
-from receiver.engine.new_job import Submission
+from receiver.engine.new_job import JobRequest
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.create_job import removed
@@ -119,14 +119,14 @@ class ClientCreation(Creation):
             raise removed(replay.job_id)
         return await self.response(await self.wait_for(job))
 
-    def submission(
+    def job_request(
         self,
         named: tuple[str, str],
         job_input: Mapping[str, Any],
         webhook: tuple[str, Any],
         events: tuple[str, ...],
-    ) -> Submission:
-        """A checked submission. `named` and `webhook` are what the client calls the kind and the
+    ) -> JobRequest:
+        """A checked request. `named` and `webhook` are what the client calls the kind and the
         webhook's address, and their values.
 
         Raises:
@@ -142,7 +142,7 @@ class ClientCreation(Creation):
         name, url = webhook
         for fault in () if url is None else url_faults(self.context, name, url):
             raise invalid(name, fault.detail)
-        return Submission(
+        return JobRequest(
             provider=provider,
             kind=kind,
             input=job_input,

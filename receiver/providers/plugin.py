@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from receiver.config.environment import Settings
 from receiver.domain.client_webhooks import ClientWebhooks
 from receiver.domain.prices import PriceList
-from receiver.http_api.credentials import Row
+from receiver.http_api.credentials import Operation
 from receiver.simulator.api import SandboxApi
 from receiver.upstream.api import Account
 from receiver.upstream.contract import Provider
@@ -19,7 +19,7 @@ class Plugin(ABC, Generic[S]):
     """One provider with its settings, `S`: how it is opened, what is served to its own clients, and
     its simulated twin. Methods with a body here are optional."""
 
-    routes: Sequence[Row[Any]] = ()
+    routes: Sequence[Operation[Any]] = ()
     """The provider's own API, for its clients; served if the provider or its twin runs."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from receiver.clock import Clock
 from receiver.domain.client_webhooks import ClientWebhooks
-from receiver.http_api.credentials import Row
+from receiver.http_api.credentials import Operation
 from receiver.providers.entry import Entry
 from receiver.providers.plugin import Plugin
 from receiver.providers.settings import PriceSettings, ServiceSettings
@@ -61,7 +61,7 @@ class Providers:
         shapes = {entry.name: it.client_webhooks(url) for entry, it in self._plugins.items()}
         return {name: shape for name, shape in shapes.items() if shape is not None}
 
-    def client_routes(self) -> Iterator[Row[Any]]:
+    def client_routes(self) -> Iterator[Operation[Any]]:
         """The routes for the clients of the providers that run."""
         for plugin in self._running():
             yield from plugin.routes

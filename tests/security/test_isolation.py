@@ -9,7 +9,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from receiver.http_api.credentials import ADMIN_KEY, CALLBACK_TOKEN, KEY_OR_TICKET, PUBLIC, Row
+from receiver.http_api.credentials import (
+    ADMIN_KEY,
+    CALLBACK_TOKEN,
+    KEY_OR_TICKET,
+    PUBLIC,
+    Operation,
+)
 from receiver.http_api.routes import API
 from receiver.providers.samsar.routes import ROUTES
 from tests.http_api.relay_sink import relay_sink
@@ -73,7 +79,7 @@ class World:
     admin: httpx.AsyncClient
     names: dict[str, str]
 
-    def path(self, row: Row[Any]) -> str:
+    def path(self, row: Operation[Any]) -> str:
         return row.path.format_map(self.names)
 
 

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from receiver.engine.new_job import Submission
+from receiver.engine.new_job import JobRequest
 from receiver.engine.waiting import ahead
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
-from receiver.http_api.credentials import KEY, KEY_WITHOUT_RATE_LIMIT, Row
+from receiver.http_api.credentials import KEY, KEY_WITHOUT_RATE_LIMIT, Operation
 from receiver.http_api.errors import Problem
 from receiver.http_api.event_stream import HEADERS, counted
 from receiver.http_api.responses import JSON, NO_STORE
@@ -43,10 +43,10 @@ class _RequestCreation(ClientCreation):
     def input_in(self, body: Mapping[str, Any]) -> Any:
         return body
 
-    def read(self, body: Mapping[str, Any]) -> Submission:
+    def read(self, body: Mapping[str, Any]) -> JobRequest:
         kind = self.request.path_params["endpoint"]
         url = self.request.query_params.get("fal_webhook")
-        given = self.submission(("endpoint", kind), body, ("fal_webhook", url), _ENDS)
+        given = self.job_request(("endpoint", kind), body, ("fal_webhook", url), _ENDS)
         return replace(given, priority="batch" if self._is_low() else "normal")
 
     def _is_low(self) -> bool:
@@ -144,12 +144,12 @@ async def _events(
 
 
 _REQUEST: Final = "/fal/{endpoint:path}/requests/{id}"
-_ROUTES: Final[tuple[Row[Any], ...]] = (
-    Row("GET", f"{_REQUEST}/status", KEY_WITHOUT_RATE_LIMIT, status),
-    Row("GET", f"{_REQUEST}/status/stream", KEY, stream),
-    Row("PUT", f"{_REQUEST}/cancel", KEY, cancel),
-    Row("GET", _REQUEST, KEY, response),
-    Row("POST", "/fal/{endpoint:path}", KEY, submit),
+_ROUTES: Final[tuple[Operation[Any], ...]] = (
+    Operation("GET", f"{_REQUEST}/status", KEY_WITHOUT_RATE_LIMIT, status),
+    Operation("GET", f"{_REQUEST}/status/stream", KEY, stream),
+    Operation("PUT", f"{_REQUEST}/cancel", KEY, cancel),
+    Operation("GET", _REQUEST, KEY, response),
+    Operation("POST", "/fal/{endpoint:path}", KEY, submit),
 )
 # Its npm client reads the body of an error of no other type.
 ROUTES: Final = tuple(replace(row, problem_type=JSON) for row in _ROUTES)

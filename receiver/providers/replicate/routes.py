@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from receiver.domain.serialization import compact_json
-from receiver.engine.new_job import Submission
+from receiver.engine.new_job import JobRequest
 from receiver.http_api import queries
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
@@ -21,7 +21,7 @@ from receiver.http_api.credentials import (
     KEY_ONE_BY_ONE,
     KEY_WITHOUT_RATE_LIMIT,
     PUBLIC,
-    Row,
+    Operation,
 )
 from receiver.http_api.errors import or_404
 from receiver.http_api.jobs import read_time_filter
@@ -54,7 +54,7 @@ class _PredictionCreation(ClientCreation):
     """Answers with the prediction: at once, or with `Prefer: wait` when the job is done or the time
     is over. Until the job is done it says `starting`: clients take anything else for the end."""
 
-    def read(self, body: Mapping[str, Any]) -> Submission:
+    def read(self, body: Mapping[str, Any]) -> JobRequest:
         path = self.request.path_params
         kind = f"{path['owner']}/{path['name']}" if "owner" in path else None
         if kind and self.request.url.path.startswith("/replicate/v1/deployments/"):
@@ -66,7 +66,7 @@ class _PredictionCreation(ClientCreation):
             raise invalid(refused.member, refused.detail) from None
         events = replicate.webhook_events(wanted)
         webhook = ("webhook", given.webhook_url)
-        checked = self.submission(("version", given.kind), given.input, webhook, events)
+        checked = self.job_request(("version", given.kind), given.input, webhook, events)
         if given.webhook_url is None:
             return checked
         return replace(checked, details={"webhook_events_filter": wanted})
@@ -170,17 +170,17 @@ def _preferred_wait(request: Request) -> float | None:
     return None
 
 
-ROUTES: Final[tuple[Row[Any], ...]] = (
-    Row("POST", "/replicate/v1/predictions", KEY, create),
-    Row("GET", "/replicate/v1/predictions", KEY_ONE_BY_ONE, list_predictions),
-    Row("GET", "/replicate/v1/predictions/{id}", KEY_WITHOUT_RATE_LIMIT, show),
-    Row("POST", "/replicate/v1/predictions/{id}/cancel", KEY, cancel),
-    Row("POST", "/replicate/v1/models/{owner}/{name}/predictions", KEY, create),
-    Row("POST", "/replicate/v1/deployments/{owner}/{name}/predictions", KEY, create),
-    Row("GET", "/replicate/v1/webhooks/default/secret", KEY, show_secret),
-    Row("GET", "/replicate/v1/models/{owner}/{name}/versions/{id}", KEY, show_version),
+ROUTES: Final[tuple[Operation[Any], ...]] = (
+    Operation("POST", "/replicate/v1/predictions", KEY, create),
+    Operation("GET", "/replicate/v1/predictions", KEY_ONE_BY_ONE, list_predictions),
+    Operation("GET", "/replicate/v1/predictions/{id}", KEY_WITHOUT_RATE_LIMIT, show),
+    Operation("POST", "/replicate/v1/predictions/{id}/cancel", KEY, cancel),
+    Operation("POST", "/replicate/v1/models/{owner}/{name}/predictions", KEY, create),
+    Operation("POST", "/replicate/v1/deployments/{owner}/{name}/predictions", KEY, create),
+    Operation("GET", "/replicate/v1/webhooks/default/secret", KEY, show_secret),
+    Operation("GET", "/replicate/v1/models/{owner}/{name}/versions/{id}", KEY, show_version),
     *(
-        Row(ANY, f"/replicate/v1/{part}{below}", PUBLIC, not_served)
+        Operation(ANY, f"/replicate/v1/{part}{below}", PUBLIC, not_served)
         for part in (
             *("account", "hardware", "collections", "trainings", "files"),
             *("models", "deployments"),

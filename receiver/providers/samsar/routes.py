@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json, job_document, status_document
 from receiver.engine.context import ServiceContext
-from receiver.engine.new_job import Submission
+from receiver.engine.new_job import JobRequest
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
-from receiver.http_api.credentials import KEY, KEY_WITHOUT_RATE_LIMIT, Row
+from receiver.http_api.credentials import KEY, KEY_WITHOUT_RATE_LIMIT, Operation
 from receiver.http_api.errors import CONTENT_TYPE, Problem
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.validation import misspelt_members, read_submission
@@ -60,7 +60,7 @@ class _ProviderApiCreation(Creation):
     warning: str = ""
     """About members of the body that are dropped and look misspelt."""
 
-    def read(self, body: Mapping[str, Any]) -> Submission:
+    def read(self, body: Mapping[str, Any]) -> JobRequest:
         self.warning = misspelt_members(body)
         given = read_submission(self.context, self.provider, self.kind, body)
         return replace(given, source="samsar")
@@ -117,8 +117,8 @@ async def _find(store: Store, request_id: str) -> Job | None:
     return job if job and job.provider in _PROVIDERS else None
 
 
-ROUTES: Final[tuple[Row[Any], ...]] = (
-    Row("POST", "/v1/video/create_movie", KEY, create_movie),
-    Row("POST", "/v1/video/create_narrative", KEY, create_narrative),
-    Row("GET", "/v1/video/status", KEY_WITHOUT_RATE_LIMIT, status),
+ROUTES: Final[tuple[Operation[Any], ...]] = (
+    Operation("POST", "/v1/video/create_movie", KEY, create_movie),
+    Operation("POST", "/v1/video/create_narrative", KEY, create_narrative),
+    Operation("GET", "/v1/video/status", KEY_WITHOUT_RATE_LIMIT, status),
 )
