@@ -132,24 +132,18 @@ class LaneTable(Repository, ABC, Generic[W]):
         due = [*merge(*([c for c in each if c.at <= look.now] for each in lists), key=_rank)]
         allowed = look.choose(due)
         chosen = [*_within_places(allowed, free)][: look.most]
-        taken_at = Counter(each.peer for each in chosen)
-        left_at = Counter(each.peer for each in due) - taken_at
-        full |= {each for each in left_at if taken_at[each] == free.get(each)}
-        times = [each.at for candidates in lists for each in candidates if each.at > look.now]
-        if look.bookmark.next_at is not None:
-            times.append(look.bookmark.next_at)
+        full |= _filled(due, chosen, free)
+        has_more = bool(full) or len(chosen) < len(due)
+        refused = [*({*due} - {*allowed})]
+        later = [each.at for candidates in lists for each in candidates if each.at > look.now]
+        later += filter(None, [look.bookmark.next_at])
         end = START
         if last is not None:
-            end = Bookmark(last.peer, last.user_id, last.batch, min(times, default=None))
+            end = Bookmark(last.peer, last.user_id, last.batch, min(later, default=None))
         taken = take(chosen)
         # Only now: the leases of this look end too.
-        ((lease_end,),) = db.execute(self._sql["next-lease-end"], here).fetchall()
-        if lease_end is not None:
-            times.append(lease_end)
-        kept = {each.id for each in allowed}
-        refused = [each for each in due if each.id not in kept]
-        has_more = bool(full) or len(chosen) < len(due)
-        return Found(taken, end, has_more, min(times, default=None), refused, frozenset(full))
+        later += filter(None, db.execute(self._sql["next-lease-end"], here).fetchone())
+        return Found(taken, end, has_more, min(later, default=None), refused, frozenset(full))
 
     def _walk(self, db: Session, look: Look) -> tuple[list[Candidate], Candidate | None]:
         """A bounded number of rows in fair order, and one for each provider with a limit; also the
@@ -199,6 +193,15 @@ by_user = attrgetter("user_id", "job_id")
 
 _rank = attrgetter("rank")
 """Lists are merged by the rank of what comes next in each, so that no provider takes all slots."""
+
+
+def _filled(
+    due: Sequence[Candidate], chosen: Sequence[Candidate], free: Mapping[str, int]
+) -> set[str]:
+    """The providers whose free places are all taken, and at which jobs are left."""
+    taken_at = Counter(each.peer for each in chosen)
+    left_at = Counter(each.peer for each in due) - taken_at
+    return {each for each in left_at if taken_at[each] == free.get(each)}
 
 
 def _within_places(chosen: Sequence[Candidate], free: Mapping[str, int]) -> Iterator[Candidate]:
