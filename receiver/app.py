@@ -50,8 +50,8 @@ from receiver.net.this_machine import is_this_machine
 from receiver.providers.registry import Providers, simulator_api
 from receiver.providers.settings import ServiceSettings
 from receiver.signed_text import Purpose, Signer
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox, sandbox_rules
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator, simulator_rules
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import STOP, Hub
 from receiver.telemetry import logs
@@ -118,18 +118,18 @@ async def running(
     settings: ServiceSettings,
     *,
     clock: Clock | None = None,
-    sandbox_faults: SandboxRules | None = None,
+    simulator_faults: SimulatorRules | None = None,
 ) -> AsyncIterator[Service]:
     """Run everything except the HTTP server, from opening the store to closing it.
 
-    `sandbox_faults` replaces the sandbox's settings, which have no seed.
+    `simulator_faults` replaces the sandbox's settings, which have no seed.
 
     Raises:
         ArchiveUnavailable, SecretFileError, StoreError: with a message for people.
     """
     async with (
         opened(settings) as (store, metrics),
-        running_on(store, metrics, settings, clock or SystemClock(), sandbox_faults) as service,
+        running_on(store, metrics, settings, clock or SystemClock(), simulator_faults) as service,
     ):
         yield service
 
@@ -156,7 +156,7 @@ async def running_on(
     metrics: Metrics,
     settings: ServiceSettings,
     clock: Clock,
-    sandbox_faults: SandboxRules | None = None,
+    simulator_faults: SimulatorRules | None = None,
 ) -> AsyncIterator[Service]:
     """Run the rest of `running` on an open store."""
     if settings.lacks_secrets and await store.jobs.newest() is not None:
@@ -171,15 +171,15 @@ async def running_on(
     traced = start_tracing()
     async with AsyncExitStack() as stack:
         providers = Providers(settings)
-        faults = sandbox_faults or sandbox_rules(settings)
-        sandboxes: list[str] = []
+        faults = simulator_faults or simulator_rules(settings)
+        simulators: list[str] = []
         opened: dict[str, Provider] = {}
         for name in settings.provider_names:
             own = None
             if settings.base_url_of(name) is None:
                 api = simulator_api(name, settings)
-                own = await stack.enter_async_context(sandbox(faults, clock, api))
-                sandboxes.append(own)
+                own = await stack.enter_async_context(simulator(faults, clock, api))
+                simulators.append(own)
             opened[name] = providers.open(name, clock, own)
             stack.push_async_callback(opened[name].close)
         holder = os.urandom(8).hex()
@@ -206,7 +206,7 @@ async def running_on(
         archiving = None
         if settings.archive_url is not None:
             downloader = Downloader(
-                network, settings.archive_max_bytes, sandboxes, settings.archive_user_bytes
+                network, settings.archive_max_bytes, simulators, settings.archive_user_bytes
             )
             archive = open_archive(settings.archive_url)
             stack.push_async_callback(archive.close)

@@ -59,14 +59,14 @@ class Downloader:
     network: CheckedNetwork
     most_bytes: int
     """Of a file."""
-    sandboxes: Sequence[str] = ()
+    simulators: Sequence[str] = ()
     """Origins of embedded providers; their links lead to this machine."""
     users_bytes: int | None = None
     """Of all stored files of a user; None for no limit."""
 
     def network_of(self, url: str) -> CheckedNetwork:
         """The network for a link: a sandbox's links may lead to this machine."""
-        if any(url.startswith(f"{origin}/") for origin in self.sandboxes):
+        if any(url.startswith(f"{origin}/") for origin in self.simulators):
             return replace(self.network, allow_http=True, allow_nets=LOOPBACK)
         return self.network
 

@@ -23,10 +23,10 @@ from receiver.clock import SystemClock
 from receiver.engine.keys import issue_key
 from receiver.providers.settings import ServiceSettings, with_providers
 from receiver.server.serve import listen, origin, serving
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from receiver.telemetry import logs
 
-FAULTS: Final = SandboxRules(
+FAULTS: Final = SimulatorRules(
     render_seconds=4.0,
     drop_callbacks=0.4,
     duplicate_callbacks=0.3,
@@ -71,7 +71,7 @@ async def demo(
             settings = settings.model_copy(update={"public_url": url})
             faults = replace(FAULTS, places=settings.sandbox_places)
             async with (
-                running(settings, sandbox_faults=faults) as service,
+                running(settings, simulator_faults=faults) as service,
                 serving(service.app, listener, grace=STOP_SECONDS),
             ):
                 try:

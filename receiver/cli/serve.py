@@ -116,9 +116,9 @@ async def sandbox(
     from receiver.providers.registry import simulator_api
     from receiver.simulator import run
 
-    api, rules = simulator_api(provider, settings), run.sandbox_rules(settings)
+    api, rules = simulator_api(provider, settings), run.simulator_rules(settings)
     stop = stop_signal()
-    async with run.sandbox(rules, SystemClock(), api, host=host, port=port) as origin:
+    async with run.simulator(rules, SystemClock(), api, host=host, port=port) as origin:
         log.info("serving the sandbox", url=origin + api.path)
         await stop.wait()
 

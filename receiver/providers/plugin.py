@@ -8,7 +8,7 @@ from receiver.config.environment import Settings
 from receiver.domain.client_webhooks import ClientWebhooks
 from receiver.domain.prices import PriceList
 from receiver.http_api.credentials import Operation
-from receiver.simulator.api import SandboxApi
+from receiver.simulator.api import SimulatorApi
 from receiver.upstream.api import Account
 from receiver.upstream.contract import Provider
 
@@ -35,7 +35,7 @@ class Plugin(ABC, Generic[S]):
         return {}
 
     @abstractmethod
-    def simulator(self, settings: S, key: str | None, prices: PriceList | None) -> SandboxApi:
+    def simulator(self, settings: S, key: str | None, prices: PriceList | None) -> SimulatorApi:
         """The twin's API. It accepts `key` alone; None accepts any. Its invoice has `prices`."""
 
     def client_webhooks(self, public_url: str) -> ClientWebhooks | None:

@@ -11,12 +11,12 @@ from receiver.http_api.credentials import Operation
 from receiver.providers.entry import Entry
 from receiver.providers.plugin import Plugin
 from receiver.providers.settings import PriceSettings, ServiceSettings
-from receiver.simulator.api import SandboxApi
+from receiver.simulator.api import SimulatorApi
 from receiver.upstream.api import Account
 from receiver.upstream.contract import CheckKind, Provider
 
 
-def simulator_api(name: str, settings: PriceSettings) -> SandboxApi:
+def simulator_api(name: str, settings: PriceSettings) -> SimulatorApi:
     """The API of a provider's simulated twin. It accepts the operator's key alone, if that is
     set."""
     entry = settings.known[name]

@@ -1,4 +1,4 @@
-"""What the sandboxes of all providers share: the key, the faults of each call, and a few pages."""
+"""What the simulators of all providers share: the key, the faults of each call, and a few pages."""
 
 import hmac
 import json
@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from receiver.domain.prices import PriceList, measured_amount
 from receiver.json_text import UnreadableJson, decode, parse
-from receiver.simulator.jobs import Jobs, SandboxJob, Shape
+from receiver.simulator.jobs import Jobs, Shape, SimulatedJob
 from receiver.upstream.parsing import clean
 from receiver.upstream.shapes import Body, JobView, Refused, Submission
 from store.records.costs import ZERO, plain
@@ -27,7 +27,7 @@ _CLIP: Final = Path(__file__).with_name("clip.webm")
 """Four seconds of moving colours."""
 
 
-class SandboxApi(Shape):
+class SimulatorApi(Shape):
     """One provider's API: its calls, in its own shape. Each requires the key, and may meet a
     fault."""
 
@@ -36,7 +36,7 @@ class SandboxApi(Shape):
     measures: Sequence[str] = ()
     """What it measures of a job, as in price lists."""
     path: str
-    """A client's base URL is the sandbox's origin followed by this."""
+    """A client's base URL is the simulator's origin followed by this."""
     schemes: Sequence[str] = ()
     """The schemes, in lower case, with which the Authorization header may send the key."""
     no_key: int = 401
@@ -51,7 +51,7 @@ class SandboxApi(Shape):
         self._prices = prices
 
     def app(self, jobs: Jobs, origin: str) -> Starlette:
-        """The whole sandbox; called once."""
+        """The whole simulator; called once."""
         self.jobs, self.base_url = jobs, origin + self.path
         self._draws = random.Random(jobs.rules.seed)
         pages = [Route("/results/{id}.webm", self.result_file), Route("/sandbox", self._overview)]
@@ -124,7 +124,7 @@ class SandboxApi(Shape):
         self._meet_fault()
         return view
 
-    def find(self, job_id: str) -> SandboxJob:
+    def find(self, job_id: str) -> SimulatedJob:
         """Raises HTTPException 404."""
         if (job := self.jobs.find(job_id)) is None:
             raise HTTPException(404, "Request not found.")

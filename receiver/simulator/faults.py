@@ -1,4 +1,4 @@
-"""The sandbox's faults: the probability of each, and what is drawn for each job."""
+"""A simulator's faults: the probability of each, and what is drawn for each job."""
 
 import random
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ UPDATES: Final = (25, 50, 75)
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxRules:
+class SimulatorRules:
     """Configurable faults. Probabilities are from 0 to 1."""
 
     render_seconds: float = 8.0
@@ -48,7 +48,7 @@ class JobPlan:
     """How often each callback is sent: 0 if dropped, 2 if duplicated. The last is the final one."""
 
 
-def plan_job(rules: SandboxRules, nonce: str) -> JobPlan:
+def plan_job(rules: SimulatorRules, nonce: str) -> JobPlan:
     """Draw a job's plan, always the same for a nonce. Changing one probability affects no other
     decision."""
     draws = random.Random(nonce)
@@ -62,7 +62,7 @@ def plan_job(rules: SandboxRules, nonce: str) -> JobPlan:
     )
 
 
-def _copies(rules: SandboxRules, draws: random.Random) -> int:
+def _copies(rules: SimulatorRules, draws: random.Random) -> int:
     dropped = draws.random() < rules.drop_callbacks
     duplicated = draws.random() < rules.duplicate_callbacks
     return 0 if dropped else 2 if duplicated else 1

@@ -1,4 +1,4 @@
-"""The jobs of a sandbox. Unless a job is cancelled, its progress depends only on the time."""
+"""The jobs of a simulator. Unless a job is cancelled, its progress depends only on the time."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ import httpx
 
 from receiver.clock import Clock
 from receiver.domain.schedule import DAY
-from receiver.simulator.faults import UPDATES, JobPlan, SandboxRules, plan_job
+from receiver.simulator.faults import UPDATES, JobPlan, SimulatorRules, plan_job
 from receiver.upstream.shapes import JobView, Submission
 from store.records.jobs import Status
 from store.records.times import Millis
@@ -38,7 +38,7 @@ class Shape(ABC):
 
 
 @dataclass(slots=True)
-class SandboxJob:
+class SimulatedJob:
     """One job, created by one submission."""
 
     id: str
@@ -60,9 +60,9 @@ class SandboxJob:
 class Jobs:
     """Every job, and the tasks that send their callbacks."""
 
-    rules: SandboxRules
+    rules: SimulatorRules
     origin: str
-    """Of the sandbox, for links."""
+    """Of the simulator, for links."""
     clock: Clock
     http: httpx.AsyncClient
     """Carries the callbacks."""
@@ -70,17 +70,17 @@ class Jobs:
     callbacks: Counter[str] = field(init=False, default_factory=Counter)
     """How many were `sent` (copies included), `dropped` and `duplicated`."""
     _nonces: random.Random = field(init=False)
-    _by_id: dict[str, SandboxJob] = field(init=False, default_factory=dict)
+    _by_id: dict[str, SimulatedJob] = field(init=False, default_factory=dict)
     _sending: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self._nonces = random.Random(self.rules.seed)
 
-    def make(self, submission: Submission) -> SandboxJob:
+    def make(self, submission: Submission) -> SimulatedJob:
         """Create a job, and start the task that sends its callbacks."""
         now, nonce = self.clock.now(), self._nonces.randbytes(6).hex()
         plan = plan_job(self.rules, nonce)
-        job = SandboxJob(f"{now:x}-{nonce}", submission, now, self._next_place(), plan)
+        job = SimulatedJob(f"{now:x}-{nonce}", submission, now, self._next_place(), plan)
         self._by_id[job.id] = job
         if submission.webhook_url is not None:
             task = asyncio.create_task(self._send_callbacks(job, submission.webhook_url))
@@ -88,7 +88,7 @@ class Jobs:
             task.add_done_callback(self._sending.discard)
         return job
 
-    def find(self, job_id: str) -> SandboxJob | None:
+    def find(self, job_id: str) -> SimulatedJob | None:
         """A job by its id. Of a job of an earlier process, all that is known is in its id: it goes
         on to its end, without callbacks, and is known for a day."""
         if job_id in self._by_id:
@@ -102,17 +102,17 @@ class Jobs:
         if not 0 <= age < DAY:
             return None
         began, plan = self.clock.monotonic() - age / 1_000, plan_job(self.rules, nonce)
-        return SandboxJob(job_id, Submission("unknown", {}, None), created_at, began, plan)
+        return SimulatedJob(job_id, Submission("unknown", {}, None), created_at, began, plan)
 
     def all(self) -> list[JobView]:
         """All jobs of this process, oldest first."""
         return list(map(self.view, self._by_id.values()))
 
-    def cancel(self, job: SandboxJob) -> None:
+    def cancel(self, job: SimulatedJob) -> None:
         """End a job, unless it has ended."""
         job.is_cancelled = job.is_cancelled or not self._is_over(job)
 
-    def view(self, job: SandboxJob) -> JobView:
+    def view(self, job: SimulatedJob) -> JobView:
         """The job as it is now."""
         if job.is_cancelled or self._is_over(job):
             return self._outcome(job)
@@ -128,7 +128,7 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
 
-    async def _send_callbacks(self, job: SandboxJob, webhook_url: str) -> None:
+    async def _send_callbacks(self, job: SimulatedJob, webhook_url: str) -> None:
         for progress, copies in zip((*UPDATES, 100), job.plan.copies, strict=True):
             # A sleep may end slightly early, and a status call must not contradict the callback.
             while (left := self._due(job, progress) - self.clock.monotonic()) > 0:
@@ -148,7 +148,7 @@ class Jobs:
         signature = self.shape.sign(view, message, self.clock.now())
         headers = {"Content-Type": "application/json", **signature}
         for _ in range(copies):
-            # A sandbox never retries: a receiver that cannot be reached misses it.
+            # A simulator never retries: a receiver that cannot be reached misses it.
             with suppress(httpx.HTTPError, httpx.InvalidURL):
                 await self.http.post(webhook_url, content=message, headers=headers)
 
@@ -161,13 +161,13 @@ class Jobs:
         latest = nlargest(places, (end for end in ends if end > now))
         return now if len(latest) < places else latest[-1]
 
-    def _due(self, job: SandboxJob, progress: int) -> float:
+    def _due(self, job: SimulatedJob, progress: int) -> float:
         return job.began + self.rules.render_seconds * (progress / 100)
 
-    def _is_over(self, job: SandboxJob) -> bool:
+    def _is_over(self, job: SimulatedJob) -> bool:
         return self.clock.monotonic() >= self._due(job, 100)
 
-    def _outcome(self, job: SandboxJob) -> JobView:
+    def _outcome(self, job: SimulatedJob) -> JobView:
         if job.is_cancelled:
             return job.view(Status.CANCELLED)
         if job.plan.fails:

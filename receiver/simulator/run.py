@@ -8,14 +8,14 @@ import httpx
 from receiver.clock import Clock
 from receiver.config.settings import SandboxSettings
 from receiver.server.serve import listen, origin, serving
-from receiver.simulator.api import SandboxApi
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.api import SimulatorApi
+from receiver.simulator.faults import SimulatorRules
 from receiver.simulator.jobs import Jobs
 
 
-def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
+def simulator_rules(settings: SandboxSettings) -> SimulatorRules:
     """The faults from the settings."""
-    return SandboxRules(
+    return SimulatorRules(
         render_seconds=settings.sandbox_render,
         places=settings.sandbox_places,
         drop_callbacks=settings.sandbox_drop_callbacks,
@@ -26,16 +26,16 @@ def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
 
 
 @asynccontextmanager
-async def sandbox(
-    rules: SandboxRules,
+async def simulator(
+    rules: SimulatorRules,
     clock: Clock,
-    api: SandboxApi,
+    api: SimulatorApi,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     callback_transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[str]:
-    """Serve a sandbox while the block runs; yields its origin, `http://HOST:PORT`.
+    """Serve a simulator while the block runs; yields its origin, `http://HOST:PORT`.
 
     Port 0 takes a free one. `callback_transport` carries the callbacks instead of real connections.
     At the end, open requests are cut off: submissions that are never answered would keep it running

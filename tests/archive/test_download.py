@@ -31,11 +31,11 @@ async def load(
     allow_http: bool = True,
     allow_nets: Sequence[IPNetwork] = LOOPBACK,
     most_bytes: int = 10**7,
-    sandboxes: Sequence[str] = (),
+    simulators: Sequence[str] = (),
 ) -> tuple[bytes, str]:
     """Download a file; returns its bytes and its type."""
     network = CheckedNetwork(Resolver().resolve, allow_http, allow_nets)
-    async with Download(Downloader(network, most_bytes, sandboxes), link) as file:
+    async with Download(Downloader(network, most_bytes, simulators), link) as file:
         came = b"".join([piece async for piece in file.content()])
         assert file.size == len(came)
         assert file.sha256 == hashlib.sha256(came).hexdigest()
@@ -131,9 +131,9 @@ async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
     link = host.link("/f", Answer(FILE))
     strict: dict[str, Any] = {"allow_nets": (), "allow_http": False}
     origin = f"http://127.0.0.1:{host.port}"
-    assert (await load(link, sandboxes=["http://127.0.0.1:1", origin], **strict))[0] == FILE
+    assert (await load(link, simulators=["http://127.0.0.1:1", origin], **strict))[0] == FILE
     for other in (origin[:-1], origin + "0"):
-        assert (await failure(link, sandboxes=[other], **strict))[1]
+        assert (await failure(link, simulators=[other], **strict))[1]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ import trustme
 from receiver.clock import SystemClock
 from receiver.providers.fal.simulator import FalApi
 from receiver.providers.replicate.simulator import ReplicateApi
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
 from tests.clients.front import Front, front
 from tests.clients.installs import ROOT, Client, command
 from tests.support.service import eventually, listed, running_service
@@ -143,7 +143,7 @@ async def _sandbox(
     client: Client, rules: Mapping[str, Any]
 ) -> AsyncIterator[tuple[_Replicate | _Fal, str]]:
     provider = _Replicate() if client.api == "replicate" else _Fal()
-    async with sandbox(SandboxRules(**rules), SystemClock(), provider) as origin:
+    async with simulator(SimulatorRules(**rules), SystemClock(), provider) as origin:
         yield provider, origin
 
 

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.judge import Tally, judge
 from tests.crash.world import running_world
 
@@ -13,7 +13,7 @@ CLIENTS = 3
 TWICE_EVERY = 5
 """In one of this many rounds, the service is killed again while it starts."""
 
-WORST = SandboxRules(
+WORST = SimulatorRules(
     render_seconds=1.5,
     drop_callbacks=0.1,
     duplicate_callbacks=0.2,

@@ -16,8 +16,8 @@ from starlette.responses import Response
 from receiver.clock import SystemClock
 from receiver.providers.samsar.rules import InputRules
 from receiver.providers.samsar.simulator import SamsarApi
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
 from tests.http_api.relay_sink import Message, relay_sink
 from tests.support.service import MOVIE
 
@@ -109,11 +109,11 @@ class Provider:
 
 
 @contextlib.asynccontextmanager
-async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
+async def provider(rules: SimulatorRules) -> AsyncIterator[Provider]:
     """Run the sandbox until the block is left."""
     models = InputRules([MOVIE["image_model"]], [MOVIE["video_model"]])
     callbacks, api = _Callbacks(), SamsarApi(models)
-    async with sandbox(rules, SystemClock(), api, callback_transport=callbacks) as url:
+    async with simulator(rules, SystemClock(), api, callback_transport=callbacks) as url:
         yield Provider(url, callbacks)
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from receiver.cli.serve import END_SECONDS
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.processes import Service, started
 from tests.crash.surroundings import Provider, movie, provider
 from tests.crash.world import QUICK
@@ -18,7 +18,7 @@ STREAMS = 5
 
 
 async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
-    async with provider(SandboxRules(render_seconds=60)) as upstream:
+    async with provider(SimulatorRules(render_seconds=60)) as upstream:
         service = Service(tmp_path, upstream.settings, forked=False)
         async with started(service) as client:
             seen = asyncio.Semaphore(0)

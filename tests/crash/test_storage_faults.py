@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.judge import judge
 from tests.crash.processes import Service
 from tests.crash.world import Order, World, running_world
@@ -22,7 +22,7 @@ from tests.support.service import eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
-RULES = SandboxRules(render_seconds=1.5)
+RULES = SimulatorRules(render_seconds=1.5)
 
 
 async def test_a_file_that_may_not_grow(tmp_path: Path) -> None:

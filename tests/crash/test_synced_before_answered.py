@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.processes import Service, started
 from tests.crash.surroundings import movie, provider
 from tests.support.service import eventually
@@ -64,7 +64,7 @@ async def test_the_log_is_on_disk_before_each_answer(tmp_path: Path) -> None:
     require_strace()
     traces = tmp_path / "traces"
     traces.mkdir()
-    async with provider(SandboxRules(render_seconds=0.5)) as upstream:
+    async with provider(SimulatorRules(render_seconds=0.5)) as upstream:
         service = Service(tmp_path, upstream.settings)
         async with started(service, *strace, "-o", str(traces / "of")) as client:
             for number in range(3):

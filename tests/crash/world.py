@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from receiver.engine.submissions import USER_PAUSES
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.processes import Service, caller
 from tests.crash.surroundings import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
 from tests.support.service import eventually
@@ -190,7 +190,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def running_world(folder: Path, rules: SandboxRules, **settings: str) -> AsyncIterator[World]:
+async def running_world(
+    folder: Path, rules: SimulatorRules, **settings: str
+) -> AsyncIterator[World]:
     """Run a service with its surroundings; it may be killed and restarted."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(rules))

@@ -14,8 +14,8 @@ from receiver.clock import SystemClock
 from receiver.config.environment import SettingsError, load
 from receiver.providers.registry import simulator_api
 from receiver.providers.settings import PriceSettings, ServiceSettings, with_providers
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
 from tests.docs.pages import ROOT, blocks
 from tests.support.service import running_service, submit, wait_for_job
 
@@ -77,7 +77,7 @@ async def test_its_twin_takes_a_job(tmp_path: Path, fails: float) -> None:
 
 async def test_it_takes_a_job_at_an_address_of_its_own(tmp_path: Path) -> None:
     api = simulator_api("easel", load(with_providers(PriceSettings), easel_key="k"))
-    async with sandbox(SandboxRules(render_seconds=0.3), SystemClock(), api) as upstream:
+    async with simulator(SimulatorRules(render_seconds=0.3), SystemClock(), api) as upstream:
         given: dict[str, Any] = {"easel_key": "k", "easel_base_url": upstream + api.path}
         async with running_service(tmp_path, provider="easel", **given) as service:
             client = await service.user()

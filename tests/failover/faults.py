@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.judge import Tally, judge
 from tests.crash.world import FINISH_TIMEOUT, World
 from tests.failover.database import Database, running_database, session
@@ -23,7 +23,7 @@ from tests.replicas.cluster import BACKLOG, running_replicas
 from tests.support.service import eventually
 
 KINDS = ("killed", "cut off", "paused")
-RULES = SandboxRules(render_seconds=1.5)
+RULES = SimulatorRules(render_seconds=1.5)
 JOBS_A_SECOND, CLIENTS = 50, 50
 CONTINUE_SECONDS = 30.0
 """How long after a new leader is found the next outcome may take."""

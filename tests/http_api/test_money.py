@@ -13,8 +13,8 @@ from receiver.clock import SystemClock
 from receiver.config.environment import load
 from receiver.providers.registry import simulator_api
 from receiver.providers.settings import PriceSettings, with_providers
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
 from receiver.upstream.parsing import read_measured
 from store.records.costs import Budget
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, scripted_provider
@@ -270,8 +270,8 @@ async def test_the_ledger_equals_the_sandbox_s_invoice(
     text = HEAD + f'[[price]]\nprovider = "{name}"\nkind = "{kind}"\n{price}\n'
     list_ = prices(tmp_path, text)
     api = simulator_api(name, load(with_providers(PriceSettings), prices=list_))
-    rules = SandboxRules(render_seconds=0.3, fail_jobs=fails)
-    async with sandbox(rules, SystemClock(), api) as upstream:
+    rules = SimulatorRules(render_seconds=0.3, fail_jobs=fails)
+    async with simulator(rules, SystemClock(), api) as upstream:
         base = upstream + api.path
         settings: dict[str, Any] = {
             "samsar": {"samsar_base_url": base, "samsar_api_key": "k"},

@@ -11,7 +11,7 @@ from operator import ge
 from pathlib import Path
 
 from receiver.clock import SystemClock
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from store.records.times import Millis
 from tests.benchmarks.world import SECRET
 from tests.crash.processes import ROOT, Service, caller
@@ -140,7 +140,7 @@ class Cluster:
 @contextlib.asynccontextmanager
 async def running_cluster(
     folder: Path,
-    rules: SandboxRules,
+    rules: SimulatorRules,
     rng: random.Random,
     *,
     pooled: bool = False,
@@ -163,7 +163,7 @@ async def running_cluster(
 @contextlib.asynccontextmanager
 async def running_replicas(
     folder: Path,
-    rules: SandboxRules,
+    rules: SimulatorRules,
     rng: random.Random,
     url: str,
     *,

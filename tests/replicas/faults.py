@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.judge import Tally, judge
 from tests.replicas.cluster import Cluster, Replica, running_cluster
 from tests.support.pooler import is_installed
 
 T = TypeVar("T")
 
-RULES = SandboxRules(
+RULES = SimulatorRules(
     render_seconds=1.5,
     drop_callbacks=0.05,
     duplicate_callbacks=0.2,

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from store.records.times import Millis
 from tests.crash.processes import caller
 from tests.crash.surroundings import Provider, movie
@@ -37,7 +37,7 @@ pytestmark = [
 RENDER: Millis = 1_000
 """How long the provider works at a job: less than UNCONFIRMED_DEADLINE, after which a job that a
 killed replica was submitting gives its place back."""
-RULES = SandboxRules(render_seconds=RENDER / 1_000, drop_callbacks=0.05, submit_timeouts=0.05)
+RULES = SimulatorRules(render_seconds=RENDER / 1_000, drop_callbacks=0.05, submit_timeouts=0.05)
 PLACES = 4
 FLOOD = 48
 """How many jobs ada submits at once: they take 12 seconds at least."""

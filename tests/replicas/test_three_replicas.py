@@ -11,7 +11,7 @@ import pytest
 
 from receiver.config.settings import ServeSettings
 from receiver.http_api.jobs import _LATER_MEMBERS
-from receiver.simulator.faults import SandboxRules
+from receiver.simulator.faults import SimulatorRules
 from tests.crash.judge import judge
 from tests.crash.processes import ROOT
 from tests.replicas.cluster import Cluster, running_cluster
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(binaries() is None, reason="no PostgreSQL: see the test extra"),
 ]
 
-RULES = SandboxRules(
+RULES = SimulatorRules(
     render_seconds=1.5, drop_callbacks=0.05, duplicate_callbacks=0.2, fail_jobs=0.1
 )
 

@@ -14,8 +14,8 @@ from starlette.routing import Route
 from receiver.domain.prices import PriceList
 from receiver.providers.fal import shape as fal
 from receiver.providers.fal.settings import ENTRY
-from receiver.simulator.api import SandboxApi, json_answer
-from receiver.simulator.jobs import SandboxJob
+from receiver.simulator.api import SimulatorApi, json_answer
+from receiver.simulator.jobs import SimulatedJob
 from receiver.upstream.shapes import Body, JobView, Submission, encode
 from store.records.jobs import Status
 from store.records.times import Millis
@@ -28,7 +28,7 @@ _LOOK_SECONDS: Final = 0.1
 """How often a stream of a request's status looks for a change."""
 
 
-class FalApi(SandboxApi):
+class FalApi(SimulatorApi):
     name, measures = ENTRY.name, ENTRY.measures
     path = "/"
     schemes = ("key",)
@@ -80,7 +80,7 @@ class FalApi(SandboxApi):
         events = self._events(self.find(request.path_params["id"]))
         return StreamingResponse(events, media_type="text/event-stream")
 
-    async def _events(self, job: SandboxJob) -> AsyncIterator[bytes]:
+    async def _events(self, job: SimulatedJob) -> AsyncIterator[bytes]:
         last = b""
         while True:
             view = self.jobs.view(job)

@@ -12,14 +12,14 @@ from starlette.routing import Route
 from receiver.domain.prices import PriceList
 from receiver.providers.replicate import shape as replicate
 from receiver.providers.replicate.settings import ENTRY
-from receiver.simulator.api import SandboxApi, json_answer
+from receiver.simulator.api import SimulatorApi, json_answer
 from receiver.simulator.faults import UPDATES
 from receiver.upstream.shapes import Body, JobView, Submission
 from receiver.webhooks.signing import new_secret, sign
 from store.records.times import Millis
 
 
-class ReplicateApi(SandboxApi):
+class ReplicateApi(SimulatorApi):
     name, measures = ENTRY.name, ENTRY.measures
     path = "/v1/"
     schemes = ("bearer", "token")

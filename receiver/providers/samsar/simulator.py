@@ -12,11 +12,11 @@ from receiver.domain.prices import PriceList
 from receiver.providers.samsar import shape as samsar
 from receiver.providers.samsar.rules import KINDS, InputRules
 from receiver.providers.samsar.settings import ENTRY
-from receiver.simulator.api import SandboxApi, json_answer
+from receiver.simulator.api import SimulatorApi, json_answer
 from receiver.upstream.shapes import Body, JobView, Refused, Submission, encode
 
 
-class SamsarApi(SandboxApi):
+class SamsarApi(SimulatorApi):
     name, measures = ENTRY.name, ENTRY.measures
     path = "/v1/video/"
     schemes = ("bearer",)

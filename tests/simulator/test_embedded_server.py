@@ -6,16 +6,16 @@ import httpx
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
-from tests.sandbox.conftest import BlockingClock, samsar
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
+from tests.simulator.conftest import BlockingClock, samsar
 from tests.support.service import MOVIE, TIMEOUT
 
 
 async def test_it_stops_while_submissions_hang_and_callbacks_wait() -> None:
-    rules = SandboxRules(render_seconds=3600, submit_timeouts=1)
+    rules = SimulatorRules(render_seconds=3600, submit_timeouts=1)
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        async with sandbox(rules, SystemClock(), samsar()) as base_url:
+        async with simulator(rules, SystemClock(), samsar()) as base_url:
             body = {"input": MOVIE, "webhookUrl": "http://127.0.0.1:1/x"}
             url = f"{base_url}/v1/video/create_movie"
             hanging = [
@@ -37,9 +37,9 @@ async def test_a_job_of_an_earlier_process_goes_on_to_its_end() -> None:
     clock = BlockingClock()
     headers = {"API-KEY": "any"}
     async with httpx.AsyncClient(headers=headers, trust_env=False) as client:
-        async with sandbox(SandboxRules(render_seconds=10), clock, samsar()) as first:
+        async with simulator(SimulatorRules(render_seconds=10), clock, samsar()) as first:
             made = await client.post(f"{first}/v1/video/create_movie", json={"input": MOVIE})
-        async with sandbox(SandboxRules(render_seconds=10), clock, samsar()) as second:
+        async with simulator(SimulatorRules(render_seconds=10), clock, samsar()) as second:
             url = f"{second}/v1/video/status"
             clock.advance(5)
             asked = (await client.get(url, params=made.json())).json()

@@ -9,8 +9,8 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.providers.fal.simulator import FalApi
 from receiver.providers.replicate.simulator import ReplicateApi
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
 from tests.support.service import (
     eventually,
     history_of,
@@ -128,7 +128,7 @@ async def test_a_refusal_has_the_provider_s_shape(
 ) -> None:
     key = {"Authorization": "Bearer any"} if status != 401 else {}
     async with (
-        sandbox(SandboxRules(), SystemClock(), api()) as url,
+        simulator(SimulatorRules(), SystemClock(), api()) as url,
         httpx.AsyncClient(base_url=url, headers=key, trust_env=False) as client,
     ):
         refused = await client.post(path, json=body)

@@ -12,8 +12,8 @@ import pytest
 
 from receiver.providers.samsar.rules import InputRules
 from receiver.providers.samsar.simulator import SamsarApi
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.support.manual_clock import ManualClock
 from tests.support.service import MOVIE, TIMEOUT
@@ -101,7 +101,7 @@ async def start() -> AsyncIterator[Start]:
             sink = await stack.enter_async_context(relay_sink())
             rules = {"render_seconds": 10, "seed": 1} | rules
             base_url = await stack.enter_async_context(
-                sandbox(SandboxRules(**rules), clock, samsar(api_key))
+                simulator(SimulatorRules(**rules), clock, samsar(api_key))
             )
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=base_url, headers={"API-KEY": "secret"}, trust_env=False)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.sandbox.conftest import STATUS_PATH, Start
+from tests.simulator.conftest import STATUS_PATH, Start
 
 
 async def test_duplicated_callbacks(start: Start) -> None:

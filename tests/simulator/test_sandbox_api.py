@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.sandbox.conftest import MOVIE_PATH, STATUS_PATH, Start
+from tests.simulator.conftest import MOVIE_PATH, STATUS_PATH, Start
 from tests.support.service import MOVIE
 
 
