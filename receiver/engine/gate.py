@@ -60,7 +60,7 @@ class Throttle:
     until: float | None = None
     length: float = 0.0
     probing: bool = False
-    """Whether a call that began after the pause is under way."""
+    """Whether a probe is under way."""
     held_back_at: float = -math.inf
     """When it last kept a call back."""
 
@@ -187,7 +187,8 @@ class Gate:
         ways."""
         if self._rate is not None:
             self._rate.take(began)
-        self._update(keys, began, probing=True)
+        paused = [key for key in keys if self.throttle(key).until is not None]
+        self._update(paused, began, probing=True)
 
     def succeeded(self, keys: Keys, began: float) -> None:
         """A call that began at `began` was answered."""
