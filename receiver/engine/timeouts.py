@@ -1,7 +1,7 @@
 """Ends what has waited long enough and needs no call for it: submissions whose lease has ended; and
 of jobs that cannot be polled, deadlines and claims."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Never, assert_never
 
 from receiver.domain.lifecycle import decider
@@ -11,8 +11,6 @@ from receiver.engine.lanes import Handler, LaneTimer
 from receiver.engine.observe_job import log_failures
 from receiver.engine.supervisor import BATCH
 from receiver.streams.hub import Hub
-from store.due import Changed
-from store.lanes import Found, Look
 from store.records.times import Lane
 
 
@@ -36,11 +34,7 @@ class Timeouts(Handler[Never]):
         assert_never(work)
 
     async def _apply(self, timer: LaneTimer) -> None:
-        services = self._services
+        services, due = self._services, self._services.store.due
         decide = decider(TimeoutReached(), services.clock.now, services.rules)
-
-        def apply(look: Look) -> Awaitable[Found[Changed]]:
-            return services.store.due.advance(look, decide)
-
-        found = await timer.look(apply, BATCH, lambda candidates: candidates)
+        found = await timer.look(lambda look: due.advance(look, decide), BATCH, lambda all_: all_)
         log_failures(found.taken)
