@@ -21,8 +21,8 @@ from receiver.domain.answers import (
 from receiver.json_text import parse
 from receiver.providers.described.simulator import JWKS, DescribedApi, twin_secret
 from receiver.providers.described.upstream import Access, Described
-from receiver.simulator.faults import SandboxRules
-from receiver.simulator.run import sandbox
+from receiver.simulator.faults import SimulatorRules
+from receiver.simulator.run import simulator
 from receiver.upstream.api import Account
 from receiver.upstream.contract import UpstreamJob
 from store.records.jobs import Status
@@ -80,8 +80,8 @@ async def twin(
     secret = twin_secret(one)
     api = DescribedApi(one, secret, KEY)
     async with relay_sink() as sink:
-        rules = SandboxRules(render_seconds=seconds, **faults)
-        async with sandbox(rules, clock, api) as url:
+        rules = SimulatorRules(render_seconds=seconds, **faults)
+        async with simulator(rules, clock, api) as url:
             account = Account(name, url, key, clock, submit_timeout=2)
             keys = one.signature and one.signature.keys
             access = Access(() if keys else (secret,), f"{url}/{JWKS}")
@@ -180,7 +180,7 @@ async def test_what_the_description_refuses_is_refused(name: str) -> None:
 
 
 @each_shape
-async def test_faults_of_the_sandbox(name: str) -> None:
+async def test_faults_of_the_simulator(name: str) -> None:
     async with twin(name, busy=1) as run:
         said = await run.submit()
         assert said.retry_after == 1_000

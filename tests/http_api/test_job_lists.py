@@ -61,7 +61,7 @@ BAD_QUERIES = [
     *(f"cursor={cursor}" for cursor in ("", "x", "job_0~sig", "%00")),
     *("created_after=yesterday", "created_before=", "created_before=1767225600000"),
     *("created_after=1111111111111111111", "created_before=20260102"),
-    *("kind=", "kind=create_song", "kind=a%2Fb%2Fc%2F%2F"),
+    *("kind=", "kind=create%20song", "kind=a%2F%20b"),
     *("status=completed", "status=", "statuss=COMPLETED"),
     *("metadata.k%00=v", "metadata.k=v%00", "q=" + "x" * 121, "provider=another"),
 ]

@@ -22,7 +22,7 @@ from receiver.providers.described.pointers import Header, Place, Pointer, put
 from receiver.providers.described.reading import Reader, callback_reader, status_reader
 from receiver.providers.described.signatures import encode_bytes, read_keys, signed_message
 from receiver.providers.described.templates import Template, in_path, in_query, read_form
-from receiver.simulator.api import SandboxApi, json_answer
+from receiver.simulator.api import SimulatorApi, json_answer
 from receiver.upstream.shapes import Body, JobView, Refused, Submission
 from store.records.jobs import Status
 from store.records.times import Millis
@@ -52,7 +52,7 @@ def twin_secret(description: Description) -> str:
     return encode_bytes(raw, signature.secret_encoding)
 
 
-class DescribedApi(SandboxApi):
+class DescribedApi(SimulatorApi):
     path = "/"
 
     def __init__(

@@ -10,8 +10,6 @@ from unittest.mock import patch
 from receiver.domain import callbacks, failures, schedule
 from receiver.domain.schedule import Rules
 from receiver.engine.gate import Gate
-from receiver.providers.registry import Providers
-from receiver.providers.settings import ServiceSettings
 from store.callbacks import Callbacks, IncomingCallback, Receipt
 from store.job_writer import JobWriter
 from store.records.callbacks import Verdict
