@@ -76,7 +76,9 @@ class Callbacks(Repository):
         is not stored. Raises `NotFound` if there is no such job, and whatever `use` raises; nothing
         is stored then.
         """
-        return self._writer.urgent(lambda db, notice: self._receive(db, notice, arrival, use))
+        return self._writer.urgent(
+            lambda db, notice: self._receive(db, notice, arrival, use), arrival["job_id"]
+        )
 
     async def exists(self, provider: str, job_id: str) -> bool:
         """Whether the provider's job is still stored."""

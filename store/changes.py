@@ -1,10 +1,13 @@
-"""What a commit changed, for subscribers."""
+"""What a unit of work leaves to its transaction: what it changed, for subscribers, and its last
+writes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from store.records.events import Event
 from store.records.times import Lane, Millis
 from store.records.transitions import Transition
+from store.session import Session
 
 
 @dataclass(slots=True)
@@ -21,6 +24,14 @@ class CommitNotice:
     """By user: the new events, in order."""
     ended: list[Transition] = field(default_factory=list)
     """Those that finished jobs, or corrected their ends."""
+    last: list[tuple[int, Callable[[Session], None]]] = field(default_factory=list, compare=False)
+    """See `write_last`."""
+
+    def write_last(self, user_id: int, write: Callable[[Session], None]) -> None:
+        """Leave a write that locks the user's log to the end of the transaction, which makes these
+        writes user by user, in the order of their ids: so no two transactions wait for each other,
+        and a log is locked only for a short time."""
+        self.last.append((user_id, write))
 
     def add(self, other: "CommitNotice") -> None:
         self.jobs |= other.jobs

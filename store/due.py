@@ -6,7 +6,7 @@ from typing import Final
 
 from store.changes import CommitNotice
 from store.job_writer import JobWriter
-from store.lanes import Candidate, Found, LaneTable, Look, by_user
+from store.lanes import Candidate, Found, LaneTable, Look, by_job
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 from store.records.transitions import Decide, Transition
@@ -43,11 +43,7 @@ class DueJobs(LaneTable[Job]):
 
         def work(db: Session, notice: CommitNotice) -> Found[Changed]:
             def take(chosen: Sequence[Candidate]) -> list[Changed]:
-                # All jobs are locked before the first change locks its user's log, and users in the
-                # order of their ids: so no two transactions wait for each other.
-                ordered = sorted(chosen, key=by_user)
-                for each in ordered:
-                    self._job_writer.lock(db, each.job_id)
+                ordered = sorted(chosen, key=by_job)
                 return [self._advance(db, notice, look, each, decide) for each in ordered]
 
             return self._look(db, look, take)

@@ -77,7 +77,7 @@ class Idempotency(Repository):
         """Store the response to the request that created the job; its key is no longer in use. None
         if the client disconnected: replays are then built from the job."""
         await self._writer.urgent(
-            self._run("store-response", job_id=job_id, **_response_values(response))
+            self._run("store-response", job_id=job_id, **_response_values(response)), job_id
         )
 
     async def remove_expired(self, now: Millis, limit: int) -> int:

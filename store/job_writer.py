@@ -1,8 +1,8 @@
 """Changes a job inside the caller's transaction: locks and reads it, decides, and writes the
 transition.
 
-Job row, due row, verdicts, notes and relay message first; the event last, because it locks its
-user's log until the commit.
+The event, and what is counted for its user, are the transaction's last writes, because they lock
+the user's log until the commit.
 """
 
 from collections.abc import Iterator
@@ -152,23 +152,29 @@ class JobWriter:
             stored = len(str(changed["result"]))
         if transition.drops_large_input:
             stored -= self._drop_large_input(db, job.id)
-        if archived := _archived_bytes(job) - _archived_bytes(before):
-            counted = {"job_id": job.id, "user_id": job.user_id, "archived": archived}
+        archived = _archived_bytes(job) - _archived_bytes(before)
+        counted = {"job_id": job.id, "user_id": job.user_id, "archived": archived}
+        if archived:
             db.execute(self._jobs["count-archived"], counted)
-            db.execute(self._archive["count-users-bytes"], counted)
         if transition.releases_idempotency_key:
             db.execute(self._keys["free-by-job"], {"job_id": job.id})
-        if transition.event is not None:
-            self.append_event(db, notice, job, transition.event, stored)
-            if stored:
-                db.execute(self._jobs["count-stored"], {"job_id": job.id, "stored": stored})
+        if stored and transition.event is not None:
+            db.execute(self._jobs["count-stored"], {"job_id": job.id, "stored": stored})
         if transition.frees_place:
             notice.add_due(Lane.SUBMIT, 0)
-        if transition.cost is not None and before.cost is not None:
-            self._ledger.settle(db, job, before.cost, transition.cost)
         if transition.ends_job:
             notice.ended.append(transition)
         notice.jobs.add(job.id)
+
+        def write_last(db: Session) -> None:
+            if archived:
+                db.execute(self._archive["count-users-bytes"], counted)
+            if transition.event is not None:
+                self.append_event(db, notice, job, transition.event, stored)
+            if transition.cost is not None and before.cost is not None:
+                self._ledger.settle(db, job, before.cost, transition.cost)
+
+        notice.write_last(job.user_id, write_last)
 
     def _drop_large_input(self, db: Session, job_id: str) -> int:
         """Remove the job's input if it is large; returns the bytes that this frees."""

@@ -1,5 +1,7 @@
 """Jobs and their schedule."""
 
+from functools import partial
+
 from store.changes import CommitNotice
 from store.errors import StorageFull
 from store.idempotency import IdempotencyKey, Replay, StoredResponse, take_key
@@ -55,13 +57,16 @@ class Jobs(JobReads):
                 return replay
             size = self._write_new(db, new)
             self._job_writer.set_due(db, notice, job, batch=new.batch)
+            notice.write_last(job.user_id, partial(write_last, notice, size))
+            return job
+
+        def write_last(notice: CommitNotice, size: int, db: Session) -> None:
             stored = self._job_writer.append_event(db, notice, job, new.event, size)
             if user_storage is not None and stored > user_storage:
                 raise StorageFull(job.user)
             self._ledger.reserve(db, job)
-            return job
 
-        return await self._writer.urgent(work)
+        return await self._writer.urgent(work, job.user_id)
 
     async def advance(
         self, job_id: str, decide: Decide, *, client_waits: bool = False
@@ -81,7 +86,9 @@ class Jobs(JobReads):
         job of the provider has.
         """
         enqueue = self._writer.urgent if client_waits else self._writer.normal
-        return await enqueue(lambda db, notice: self._job_writer.change(db, notice, job_id, decide))
+        return await enqueue(
+            lambda db, notice: self._job_writer.change(db, notice, job_id, decide), job_id
+        )
 
     async def make_poll_due(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status
@@ -91,7 +98,7 @@ class Jobs(JobReads):
             db.execute(self._sql["lock-job"], {"job_id": job_id})
             self._job_writer.make_poll_due(db, notice, job_id, now)
 
-        await self._writer.normal(work)
+        await self._writer.normal(work, job_id)
 
     # --- within a transaction -------------------------------------------------------------------
 

@@ -188,7 +188,7 @@ class LaneTable(Repository, ABC, Generic[W]):
         return [Candidate(*row) for row in rows]
 
 
-by_user = attrgetter("user_id", "job_id")
+by_job = attrgetter("job_id")
 """The order in which jobs are locked."""
 
 _rank = attrgetter("rank")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from store.changes import CommitNotice
 from store.deliveries import delivery_from_row
 from store.errors import NotFound
-from store.lanes import Candidate, LaneTable, Look, by_user
+from store.lanes import Candidate, LaneTable, Look, by_job
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.times import Lane, Lease, Millis
 from store.session import Parameters, Result, Session
@@ -118,8 +118,7 @@ class Outbox(LaneTable[Delivery]):
         self, db: Session, look: Look, lease: Lease, chosen: Sequence[Candidate]
     ) -> list[Delivery]:
         leased = []
-        # In this order, like `DueJobs.advance`: otherwise the two could wait for each other.
-        for each in sorted(chosen, key=by_user):
+        for each in sorted(chosen, key=by_job):
             self._lock_job(db, each.id)
             parameters = {"delivery_id": each.id, **asdict(lease)}
             if db.execute(self._sql["lease"], parameters).fetchone() is not None:

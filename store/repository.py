@@ -8,9 +8,9 @@ from typing import Any, ClassVar, TypeVar
 from store.changes import CommitNotice
 from store.ids import Ids
 from store.records.times import Millis
-from store.session import ReadPool, Row, Session, Work
+from store.session import ReadPool, Row, Session
 from store.sql import Statements
-from store.writer import Writer
+from store.writer import Work, Writer
 
 T = TypeVar("T")
 

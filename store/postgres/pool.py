@@ -1,7 +1,7 @@
 """The pool of connections, and the threads that use it.
 
-Writes for clients, other writes and reads have threads of their own, so none of them waits for all
-of the others. There are as many connections as threads.
+Batches, other writes for clients, other writes and reads have threads of their own, so none of them
+waits for all of the others. There are as many connections as threads.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Pool:
             connection_class=ConnectionWithTimeout,
             kwargs=options(address),
             min_size=1,
-            max_size=3 * THREADS,  # three kinds
+            max_size=4 * THREADS,  # four kinds
             timeout=ACQUIRE_TIMEOUT,
             reconnect_timeout=RECONNECT_SECONDS,
             name="receiver",

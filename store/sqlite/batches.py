@@ -1,25 +1,15 @@
-"""Group commit: many units of work, one transaction, one sync of the disk."""
+"""Batches of units of work on a SQLite connection, in a thread of their own."""
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 
 from store.changes import CommitNotice
 from store.errors import OutcomeUnknown, StoreError, StoreUnavailable
-from store.session import Work
+from store.group_commit import Member
 from store.sqlite.failures import may_have_committed, to_store_error
-
-
-@dataclass(slots=True)
-class Member:
-    """A unit of work in a batch, and what has become of it."""
-
-    work: Work[object]
-    value: object = None
-    """For its caller, after the commit."""
-    error: Exception | None = None
-    """Why it failed alone."""
 
 
 class BatchRunner:
@@ -68,6 +58,23 @@ class BatchRunner:
                 connection.close()
 
 
+class WriterThread:
+    """The thread that runs the batches."""
+
+    def __init__(self, runner: BatchRunner) -> None:
+        self._runner = runner
+        self._executor = ThreadPoolExecutor(1, "store-writer")
+
+    def run(self, members: Sequence[Member]) -> Awaitable[CommitNotice]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._executor, self._runner.run, members)
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, self._runner.close)
+        self._executor.shutdown()
+
+
 def _run(connection: sqlite3.Connection, members: Sequence[Member]) -> CommitNotice:
     notice = CommitNotice()
     connection.execute("BEGIN IMMEDIATE")
@@ -85,19 +92,18 @@ def _run(connection: sqlite3.Connection, members: Sequence[Member]) -> CommitNot
 
 
 def _run_member(connection: sqlite3.Connection, notice: CommitNotice, member: Member) -> None:
-    own = CommitNotice()
     connection.execute("SAVEPOINT member")
     try:
-        member.value = member.work(connection, own)
+        member.run(connection)
     except Exception as error:
         # An error belongs to the member's caller, unless the database itself has failed.
         if to_store_error(error) is not None:
             raise
-        member.error = error
+        member.fail(error)
         _end_member(connection, "ROLLBACK TO member", "RELEASE member")
         return
     _end_member(connection, "RELEASE member")
-    notice.add(own)
+    notice.add(member.notice)
 
 
 def _end_member(connection: sqlite3.Connection, *statements: str) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from store.changes import CommitNotice
 from store.database import Durability, Store
+from store.group_commit import GroupCommitWriter
 from store.ids import Entropy, Ids
 from store.repository import Backend
 from store.session import ReadPool, Session
-from store.sqlite.batches import BatchRunner
+from store.sqlite.batches import BatchRunner, WriterThread
 from store.sqlite.connection import (
     STATEMENTS,
     check_in_place,
@@ -23,7 +24,6 @@ from store.sqlite.connection import (
 from store.sqlite.failures import translate_errors
 from store.sqlite.lockfile import real_path, serving_lock
 from store.sqlite.read_pool import SqliteReadPool
-from store.sqlite.writer import GroupCommitWriter, WriterThread
 from store.writer import OnBatch, Writer, ignore
 
 

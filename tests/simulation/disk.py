@@ -15,11 +15,12 @@ from typing import Any, TypeVar, cast
 
 from store.changes import CommitNotice
 from store.errors import OutcomeUnknown
-from store.session import Parameters, Row, Work
-from store.sqlite.batches import BatchRunner, Member
+from store.group_commit import GroupCommitWriter, Member
+from store.session import Parameters, Row
+from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import DecimalSum, uri
 from store.sqlite.failures import translate_errors
-from store.sqlite.writer import GroupCommitWriter
+from store.writer import Scope, Work
 from tests.simulation.loop import running_loop
 from tests.simulation.process import Killed
 from tests.simulation.waits import Kind, Waits
@@ -86,13 +87,13 @@ class InlineWriter(GroupCommitWriter):
         self._runner = BatchRunner(self._connect)
         self._waits = Waits(disk.on_starvation)
 
-    def urgent(self, work: Work[T]) -> Awaitable[T]:
+    def urgent(self, work: Work[T], scope: Scope = None) -> Awaitable[T]:
         self._waits.add("urgent", work, running_loop().time())
-        return super().urgent(work)
+        return super().urgent(work, scope)
 
-    def normal(self, work: Work[T]) -> Awaitable[T]:
+    def normal(self, work: Work[T], scope: Scope = None) -> Awaitable[T]:
         self._waits.add("normal", work, running_loop().time())
-        return super().normal(work)
+        return super().normal(work, scope)
 
     async def _commit_batch(self, members: Sequence[Member]) -> CommitNotice:
         loop = running_loop()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from store.session import Work
+from store.writer import Work
 
 Kind: TypeAlias = Literal["urgent", "normal"]
 

@@ -5,9 +5,10 @@ from threading import Event
 from typing import Any
 
 from store.changes import CommitNotice
-from store.session import Session, Work
-from store.sqlite.batches import BatchRunner, Member
-from store.writer import Writer
+from store.group_commit import Member
+from store.session import Session
+from store.sqlite.batches import BatchRunner
+from store.writer import Work, Writer
 
 
 def put(key: str) -> Work[str]:

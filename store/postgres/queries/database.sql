@@ -9,6 +9,10 @@ SET LOCAL idle_in_transaction_session_timeout = 10000;
 SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
             THEN set_config('synchronous_commit', 'on', TRUE) END;
 
+-- name: lock-log
+-- Lock a user's log until the commit.
+SELECT 1 FROM users WHERE id = :user_id FOR NO KEY UPDATE;
+
 -- name: snapshot
 -- Differs from the last one if anybody has written since then.
 SELECT CAST(pg_current_snapshot() AS text);

@@ -7,9 +7,8 @@ from receiver.engine.lanes import LaneTimer
 from receiver.engine.submissions import Submissions
 from receiver.engine.supervisor import Supervisor, Worker
 from store.changes import CommitNotice
+from store.group_commit import GroupCommitWriter, Member
 from store.sqlite import batches
-from store.sqlite.batches import Member
-from store.sqlite.writer import GroupCommitWriter
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import instead_of, variant
 
@@ -36,7 +35,8 @@ async def stop_waits_for_the_disk(_: Any, self: Submissions, attempt: Any, answe
 @instead_of(batches, "_run_member")
 def member_fails_its_batch(_: Any, connection: Any, notice: CommitNotice, member: Member) -> None:
     """An error of one unit of work fails all that share its transaction."""
-    member.value = member.work(connection, notice)
+    member.run(connection)
+    notice.add(member.notice)
 
 
 @variant("the service comes to rest", first=1)

@@ -11,14 +11,14 @@ import pytest
 
 from store.changes import CommitNotice
 from store.errors import NotFound, StoreBusy, StoreUnavailable
+from store.group_commit import GroupCommitWriter
 from store.postgres.address import parse
 from store.postgres.connection import connect
 from store.postgres.pool import THREADS, Pool
 from store.postgres.writer import PostgresWriter
 from store.records.times import Lane
-from store.sqlite.batches import BatchRunner
+from store.sqlite.batches import BatchRunner, WriterThread
 from store.sqlite.connection import connect_writer, prepare
-from store.sqlite.writer import GroupCommitWriter, WriterThread
 from store.writer import BatchReport, Writer
 from tests.store.works import block, committed_keys, fail, put
 from tests.store.world import World

@@ -9,10 +9,10 @@ import pytest
 
 from store.changes import CommitNotice
 from store.errors import StoreFull, StoreLocked, StoreUnavailable
-from store.session import Session, Work
-from store.sqlite.batches import BatchRunner
-from store.sqlite.writer import NORMAL_MEMBERS, URGENT_MEMBERS, GroupCommitWriter, WriterThread
-from store.writer import BatchReport
+from store.group_commit import NORMAL_MEMBERS, URGENT_MEMBERS, GroupCommitWriter
+from store.session import Session
+from store.sqlite.batches import BatchRunner, WriterThread
+from store.writer import BatchReport, Work
 from tests.store.works import block, committed_keys, put, run
 
 # --- one batch ------------------------------------------------------------------------------------
