@@ -25,11 +25,15 @@ from tests.benchmarks.life_load import KEY, OTHER_KEY, Load, Measured, run
 from tests.benchmarks.table import Line, quantile, ratio, show
 from tests.benchmarks.world import Server, fill, ready_server, service, wait_for
 from tests.support.ports import free_port
+from tests.support.postgres_server import PostgresServer
 from tests.support.programs import running
 
 WHAT = "Whole lives of jobs, beside a plain app; floods take three times --seconds."
 SETTINGS = {"POLL_RATE": "100000", "POLL_CONCURRENCY": "64"}
 """Confirmations are status calls, and count against these limits."""
+
+SLOW_COMMITS = {"fsync": "on", "commit_delay": "10000", "commit_siblings": "0"}
+"""Each commit takes 11.5 ms, as with a synchronous standby or a managed database in two zones."""
 
 Runs: TypeAlias = Sequence[Measured]
 
@@ -46,12 +50,23 @@ class Bench:
         pairs = [(self._ours(load), self._plain(load)) for _ in range(self.rounds)]
         return [ours for ours, _ in pairs], [plain for _, plain in pairs]
 
+    def on_both_databases(self, load: Load) -> tuple[Runs, Runs]:
+        """Measure the service on PostgreSQL with slow commits and on SQLite in turns."""
+        pairs = [(self._on_postgres(load), self._ours(load)) for _ in range(self.rounds)]
+        return [postgres for postgres, _ in pairs], [sqlite for _, sqlite in pairs]
+
     def _ours(self, load: Load) -> Measured:
         with tempfile.TemporaryDirectory() as folder:
-            url = f"sqlite:///{folder}/lives.db"
-            asyncio.run(fill(url, 2, jobs=0))
-            with service(url, **SETTINGS, SAMSAR_BASE_URL=self._provider_url) as ours:
-                return uvloop.run(run(load, ours, self.provider))
+            return self._on(f"sqlite:///{folder}/lives.db", load)
+
+    def _on_postgres(self, load: Load) -> Measured:
+        with PostgresServer.running(**SLOW_COMMITS) as server:
+            return self._on(server.new_schema_url(), load)
+
+    def _on(self, url: str, load: Load) -> Measured:
+        asyncio.run(fill(url, 2, jobs=0))
+        with service(url, **SETTINGS, SAMSAR_BASE_URL=self._provider_url) as ours:
+            return uvloop.run(run(load, ours, self.provider))
 
     def _plain(self, load: Load) -> Measured:
         with tempfile.TemporaryDirectory() as folder:
@@ -86,17 +101,30 @@ def flood(bench: Bench, seconds: float) -> Iterator[Line]:
         yield from _results(ours, plain)
 
 
-MEASURES: dict[str, Callable[[Bench, float], Iterator[Line]]] = {"lives": lives, "flood": flood}
+def postgres(bench: Bench, seconds: float) -> Iterator[Line]:
+    """One user's lives on PostgreSQL with slow commits, beside SQLite."""
+    for rate in (10, 50, 150):
+        slow, sqlite = bench.on_both_databases(Load(rate, seconds))
+        yield Line(f"{rate} lives/s: CPU / on SQLite", _cpu_ratio(slow, sqlite), "<= 1.3")
+        yield from _results(slow, sqlite, "SQLite")
+
+
+MEASURES: dict[str, Callable[[Bench, float], Iterator[Line]]] = {
+    "lives": lives,
+    "flood": flood,
+    "postgres": postgres,
+}
 
 
 # --- how it is shown ------------------------------------------------------------------------------
 
 
-def _results(ours: Runs, plain: Runs) -> Iterator[Line]:
+def _results(ours: Runs, plain: Runs, beside: str = "plain app") -> Iterator[Line]:
     wanted = f">= {ours[0].load.rate:.0f}/s, <= 500 ms"
-    yield Line("   carried; outcome p50, p99", _carried(ours), wanted, f"plain {_carried(plain)}")
+    beside_it = f"{beside} {_carried(plain)}"
+    yield Line("   carried; outcome p50, p99", _carried(ours), wanted, beside_it)
     # The figures of every single run, and whether its measurement was valid.
-    for name, runs in (("service", ours), ("plain app", plain)):
+    for name, runs in (("service", ours), (beside, plain)):
         for each in runs:
             yield Line(
                 f"      {name}: cores; of the load; of others",
