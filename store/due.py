@@ -80,12 +80,12 @@ class DueJobs(LaneTable[Job]):
         self, db: Session, look: Look, lease: Lease, chosen: Sequence[Candidate]
     ) -> list[Job]:
         shared = {"lane": look.lane.value, "now": look.now, **asdict(lease)}
-        leased = []
-        for each in chosen:
-            row = db.execute(self._sql["lease"], {**shared, "job_id": each.job_id}).fetchone()
+        leased = dict[str, Job]()
+        for job_id in sorted(each.job_id for each in chosen):
+            row = db.execute(self._sql["lease"], {**shared, "job_id": job_id}).fetchone()
             if row is not None:
-                leased.append(self._job_writer.read(db, each.job_id))
-        return leased
+                leased[job_id] = self._job_writer.read(db, job_id)
+        return [leased[each.job_id] for each in chosen if each.job_id in leased]
 
     def _advance(
         self,

@@ -108,7 +108,7 @@ class Outbox(LaneTable[Delivery]):
     # --- within a transaction -------------------------------------------------------------------
 
     def _end_leases(self, db: Session, here: Parameters) -> None:
-        for (delivery_id,) in db.execute(self._sql["list-ended"], here).fetchall():
+        for _, delivery_id in sorted(db.execute(self._sql["list-ended"], here).fetchall()):
             # As `settle` does: in the other order, the two would wait for each other.
             self._lock_job(db, delivery_id)
             db.execute(self._sql["end-lease"], {**here, "delivery_id": delivery_id})

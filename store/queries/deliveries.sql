@@ -82,7 +82,7 @@ RETURNING id;
 
 -- name: list-ended
 -- The messages whose leases have expired.
-SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until <= :now;
+SELECT job_id, id FROM deliveries WHERE holder IS NOT NULL AND held_until <= :now;
 
 -- name: end-lease
 -- End a lease that has expired: its message can be leased again.

@@ -8,7 +8,7 @@ from store.changes import CommitNotice
 from store.group_commit import Member
 from store.session import Session
 from store.sqlite.batches import BatchRunner
-from store.writer import Scope, Work, Writer
+from store.writer import Work, Writer
 
 
 def put(key: str) -> Work[str]:
@@ -31,7 +31,7 @@ def fail(error: Exception, *first: Work[object]) -> Work[None]:
     return work
 
 
-async def block(writer: Writer, scope: Scope = None) -> tuple[Event, asyncio.Future[None]]:
+async def block(writer: Writer) -> tuple[Event, asyncio.Future[None]]:
     """Block the writer now (on PostgreSQL, one of its threads) until the event is set. Also returns
     the future of the work that blocks it."""
     entered, opened = Event(), Event()
@@ -40,7 +40,7 @@ async def block(writer: Writer, scope: Scope = None) -> tuple[Event, asyncio.Fut
         entered.set()
         opened.wait(10)
 
-    blocked = asyncio.ensure_future(writer.urgent(work, scope))
+    blocked = asyncio.ensure_future(writer.urgent(work))
     await asyncio.to_thread(entered.wait, 10)
     return opened, blocked
 

@@ -1,4 +1,5 @@
-"""Units of work that share a transaction on PostgreSQL."""
+"""Units of work that share a transaction on PostgreSQL: those enqueued in the same iteration of the
+event loop, and those that wait while all threads are busy."""
 
 import asyncio
 import contextlib
@@ -11,12 +12,12 @@ import pytest
 from store.changes import CommitNotice
 from store.errors import NotFound, OutcomeUnknown, StorageFull
 from store.postgres.address import parse
-from store.postgres.pool import THREADS, Pool
+from store.postgres.pool import Pool
 from store.postgres.writer import PostgresWriter
 from store.session import Session
 from store.writer import BatchReport, Work
 from tests.store.postgres.test_transactions import end_sessions
-from tests.store.works import block, committed_keys, fail, put
+from tests.store.works import committed_keys, fail, put
 
 
 @contextlib.asynccontextmanager
@@ -27,16 +28,6 @@ async def writing(url: str) -> AsyncIterator[tuple[PostgresWriter, list[BatchRep
     yield writer, reports
     await writer.close()
     await asyncio.to_thread(pool.close)
-
-
-@contextlib.asynccontextmanager
-async def together(writer: PostgresWriter) -> AsyncIterator[None]:
-    """What is enqueued in the block is one batch."""
-    gates = [await block(writer, f"gate {n}") for n in range(THREADS)]
-    yield
-    for gate, _ in gates:
-        gate.set()
-    await asyncio.gather(*(blocked for _, blocked in gates))
 
 
 async def test_what_waits_is_committed_together_and_a_failure_is_its_own(
@@ -52,13 +43,10 @@ async def test_what_waits_is_committed_together_and_a_failure_is_its_own(
             fail(RuntimeError("a mistake")),
             put("b"),
         ]
-        async with together(writer):
-            waiting = asyncio.gather(
-                *(writer.urgent(work, f"job {n}") for n, work in enumerate(works)),
-                return_exceptions=True,
-            )
-            await asyncio.sleep(0)
-        outcomes = await waiting
+        outcomes = await asyncio.gather(
+            *(writer.urgent(work, f"job {n}") for n, work in enumerate(works)),
+            return_exceptions=True,
+        )
 
         assert [outcomes[0], outcomes[4]] == ["a", "b"]
         assert list(map(type, outcomes[1:4])) == [
@@ -67,8 +55,8 @@ async def test_what_waits_is_committed_together_and_a_failure_is_its_own(
             RuntimeError,
         ]
         assert committed_keys(other) == ["a", "b"]
-        assert sorted(report.members for report in reports) == [1] * THREADS + [5]
-        assert CommitNotice(jobs={"a", "b"}) in notices
+        assert [report.members for report in reports] == [5]
+        assert notices == [CommitNotice(jobs={"a", "b"})]
 
 
 async def test_jobs_come_in_the_order_of_their_ids_and_then_the_last_writes_by_user(
@@ -83,14 +71,13 @@ async def test_jobs_come_in_the_order_of_their_ids_and_then_the_last_writes_by_u
         order.append(what)
         notice.write_last(user, partial(note, f"{what} of {user}"))
 
-    async with writing(postgres_url) as (writer, _), together(writer):
+    async with writing(postgres_url) as (writer, _):
         waiting = [
             asyncio.ensure_future(writer.urgent(partial(work, "new", 8), 8)),
             asyncio.ensure_future(writer.urgent(partial(work, "second", 9), "job 2")),
             asyncio.ensure_future(writer.urgent(partial(work, "first", 8), "job 1")),
             asyncio.ensure_future(writer.urgent(partial(work, "third", 7), "job 3")),
         ]
-        await asyncio.sleep(0)
     await asyncio.gather(*waiting)
 
     assert order == [
@@ -110,20 +97,17 @@ async def test_a_new_job_that_is_refused_with_its_last_write_fails_alone(
         notice.write_last(1, refused)
 
     async with writing(postgres_url) as (writer, reports):
-        async with together(writer):
-            waiting = asyncio.gather(
-                writer.urgent(put("a"), "job"),
-                writer.urgent(new, 1),
-                writer.urgent(put("b"), 1),
-                return_exceptions=True,
-            )
-            await asyncio.sleep(0)
-        outcomes = await waiting
+        outcomes = await asyncio.gather(
+            writer.urgent(put("a"), "job"),
+            writer.urgent(new, 1),
+            writer.urgent(put("b"), 1),
+            return_exceptions=True,
+        )
 
         assert [outcomes[0], outcomes[2]] == ["a", "b"]
         assert isinstance(outcomes[1], StorageFull)
         assert committed_keys(other) == ["a", "b"]
-        assert max(report.members for report in reports) == 3
+        assert [report.members for report in reports] == [3]
 
 
 async def test_a_last_write_that_fails_takes_nobody_with_it(
@@ -137,13 +121,10 @@ async def test_a_last_write_that_fails_takes_nobody_with_it(
         notice.write_last(1, mistaken)
 
     async with writing(postgres_url) as (writer, _):
-        async with together(writer):
-            waiting = asyncio.gather(
-                *(writer.urgent(work, "job") for work in (put("a"), change, put("b"))),
-                return_exceptions=True,
-            )
-            await asyncio.sleep(0)
-        outcomes = await waiting
+        outcomes = await asyncio.gather(
+            *(writer.urgent(work, "job") for work in (put("a"), change, put("b"))),
+            return_exceptions=True,
+        )
 
     assert [outcomes[0], outcomes[2]] == ["a", "b"]
     assert isinstance(outcomes[1], RuntimeError)
@@ -157,14 +138,11 @@ async def test_a_lost_commit_is_unknown_to_its_batch_and_to_nobody_else(
         notice.write_last(1, lambda _: end_sessions(other))
 
     async with writing(postgres_url) as (writer, _):
-        async with together(writer):
-            waiting = asyncio.gather(
-                writer.urgent(put("a"), "job 1"),
-                writer.urgent(cut, "job 2"),
-                return_exceptions=True,
-            )
-            await asyncio.sleep(0)
-        outcomes = await waiting
+        outcomes = await asyncio.gather(
+            writer.urgent(put("a"), "job 1"),
+            writer.urgent(cut, "job 2"),
+            return_exceptions=True,
+        )
 
         assert list(map(type, outcomes)) == [OutcomeUnknown, OutcomeUnknown]
         assert await writer.urgent(put("b"), "job 1") == "b"
