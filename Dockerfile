@@ -52,8 +52,9 @@ RUN dpkg --purge --force-depends --force-remove-essential --force-remove-protect
     && rm -rf ensurepip idlelib pydoc_data test tkinter turtledemo \
     && python -m compileall -q "$lib"
 COPY --from=build /opt/venv /opt/venv
-# A new volume takes the owner and mode of the folder that it is mounted over.
-RUN install -d -o 10001 -g 10001 -m 0700 /data /backups
+# A new volume takes the owner and mode of the folder that it is mounted over. With group 0 any user id
+# may use it, as on platforms that choose one.
+RUN install -d -o 10001 -g 0 -m 0770 /data /backups
 
 # One layer: what a layer removes still counts in the one below it.
 FROM scratch
