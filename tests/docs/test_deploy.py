@@ -66,7 +66,11 @@ def test_every_alert_is_explained() -> None:
 
 @pytest.mark.parametrize(
     "file",
-    [*DEPLOY.glob("*.yaml"), DEPLOY / "Caddyfile", ROOT / "Dockerfile"],
+    [
+        *sorted({*DEPLOY.glob("*.yaml")} - {DEPLOY / "kubernetes.ingress.yaml"}),
+        DEPLOY / "Caddyfile",
+        ROOT / "Dockerfile",
+    ],
     ids=lambda file: file.name,
 )
 def test_every_setting_exists(file: Path) -> None:
@@ -99,21 +103,90 @@ def test_a_compose_file_is_consistent(file: Path) -> None:
             assert source in composed["volumes"] or (DEPLOY / source).is_file(), source
 
 
-def kubernetes(kind: str) -> list[Any]:
-    documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
-    return [each for each in documents if each["kind"] == kind]
+def kubernetes(name: str) -> dict[str, Any]:
+    """The objects in the file of this name, by their kind. Each kind occurs once."""
+    documents = list(yaml.safe_load_all((DEPLOY / f"kubernetes.{name}.yaml").read_text()))
+    objects = {each["kind"]: each for each in documents}
+    assert len(objects) == len(documents)
+    assert {each["metadata"]["name"] for each in documents} == {"receiver"}
+    return objects
 
 
-def test_kubernetes_sets_no_setting_by_itself() -> None:
+def pod_in(objects: dict[str, Any]) -> Any:
+    return objects["Deployment"]["spec"]["template"]["spec"]
+
+
+STORES = pytest.mark.parametrize("store", ["sqlite", "postgres"])
+
+
+@STORES
+def test_kubernetes_sets_no_setting_by_itself(store: str) -> None:
     """By default a pod gets variables such as NAME_PORT for each Service: here RECEIVER_PORT."""
-    (service,) = kubernetes("Service")
-    assert service["metadata"]["name"].upper() + "_PORT" in SETTINGS
-    (deployment,) = kubernetes("Deployment")
-    assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
+    objects = kubernetes(store)
+    assert objects["Service"]["metadata"]["name"].upper() + "_PORT" in SETTINGS
+    assert pod_in(objects)["enableServiceLinks"] is False
+
+
+@STORES
+def test_what_a_kubernetes_file_names_exists(store: str) -> None:
+    objects = kubernetes(store)
+    spec, pod = objects["Deployment"]["spec"], pod_in(objects)
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"] == objects["Service"]["spec"]["selector"] == labels
+    (container,) = pod["containers"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+    (port,) = container["ports"]
+    assert port["containerPort"] == ServiceSettings.model_fields["port"].default
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert [probe["path"] for probe in probes] == ["/livez", "/livez", "/readyz"]
+    (exposed,) = objects["Service"]["spec"]["ports"]
+    assert {probe["port"] for probe in probes} | {exposed["targetPort"]} == {port["name"]}
+    (rule,) = kubernetes("ingress")["Ingress"]["spec"]["rules"]
+    backends = [path["backend"]["service"] for path in rule["http"]["paths"]]
+    assert {(each["name"], each["port"]["name"]) for each in backends} == {
+        (objects["Service"]["metadata"]["name"], exposed["name"])
+    }
+
+
+@STORES
+def test_a_pod_runs_as_the_image_does_and_writes_only_to_its_volumes(store: str) -> None:
+    pod = pod_in(kubernetes(store))
+    image = (ROOT / "Dockerfile").read_text()
+    uid = int(image.partition("\nUSER ")[2].partition(":")[0])
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert {pod["securityContext"][name] for name in ("runAsUser", "fsGroup")} == {uid}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    data = re.findall(r"^VOLUME (\S+)$", image, re.MULTILINE)
+    assert data[0] in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+
+def test_kubernetes_runs_one_process_at_a_time_on_sqlite_and_keeps_its_volume() -> None:
+    objects = kubernetes("sqlite")
+    spec = objects["Deployment"]["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    (volume,) = pod_in(objects)["volumes"]
+    claim = objects["PersistentVolumeClaim"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert "PodDisruptionBudget" not in objects  # it would block every drain
+
+
+def test_kubernetes_may_stop_a_replica_on_postgresql() -> None:
+    objects = kubernetes("postgres")
+    budget = objects["PodDisruptionBudget"]["spec"]
+    spec = objects["Deployment"]["spec"]
+    assert budget["selector"] == spec["selector"]
+    assert 0 < budget["minAvailable"] < spec["replicas"]
 
 
 def test_the_ingress_serves_every_path_but_the_metrics_and_logs_no_secret() -> None:
-    (ingress,) = kubernetes("Ingress")
+    ingress = kubernetes("ingress")["Ingress"]
     assert ingress["spec"]["ingressClassName"] == "nginx"
     annotations = ingress["metadata"]["annotations"]
     assert annotations["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
