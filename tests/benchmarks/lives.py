@@ -29,8 +29,9 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.programs import running
 
 WHAT = "Whole lives of jobs, beside a plain app; floods take three times --seconds."
-SETTINGS = {"POLL_RATE": "100000", "POLL_CONCURRENCY": "64"}
-"""Confirmations are status calls, and count against these limits."""
+SETTINGS = {"POLL_RATE": "100000", "POLL_CONCURRENCY": "64", "SUBMIT_CONCURRENCY": "48"}
+"""Confirmations are status calls, and count against these limits. A submission holds its slot until
+its answer is stored."""
 
 SLOW_COMMITS = {"fsync": "on", "commit_delay": "10000", "commit_siblings": "0"}
 """Each commit takes 11.5 ms, as with a synchronous standby or a managed database in two zones."""
